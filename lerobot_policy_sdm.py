@@ -1,0 +1,3 @@
+"""What LeRobot's plugin discovery imports: the module named like the distribution."""
+
+import lerobot_sdm  # noqa: F401

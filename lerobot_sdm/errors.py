@@ -1,0 +1,22 @@
+"""The one way in which this package complains about bad input."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """A value that the user gave cannot work. The message names the key, the value and the fix."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
+    """Build the error for a name that is not in `known`, offering the nearest ones.
+
+    Args:
+        kind: What the name stands for, as the user knows it, such as `--env.task`.
+        name: What was given.
+        known: All names that would have worked.
+    """
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else f"Known: {', '.join(known)}."
+    return InputError(f"{kind}: '{name}' is not known. {hint}")

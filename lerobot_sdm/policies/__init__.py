@@ -1,0 +1,19 @@
+"""Policy types: one folder each, always configuration, modeling and processor."""
+
+from lerobot.configs.policies import PreTrainedConfig
+
+from lerobot_sdm.registration import register_choice
+
+
+def config_classes() -> dict[str, type[PreTrainedConfig]]:
+    """All policy types of this package: type name -> config class. Tests walk this."""
+    from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
+    from lerobot_sdm.policies.sdm.configuration_sdm import SDMConfig
+
+    return {"dp3": DP3Config, "sdm": SDMConfig}
+
+
+def register() -> None:
+    """Make the policy types known to LeRobot's commands."""
+    for name, config_class in config_classes().items():
+        register_choice(PreTrainedConfig, name, config_class)

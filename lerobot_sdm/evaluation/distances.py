@@ -1,0 +1,71 @@
+"""Distances between sets of action samples, one number for each condition. Pure torch."""
+
+import torch
+from torch import Tensor
+
+# The matrix-product shortcut of cdist cancels badly for samples that lie close together.
+EXACT = "donot_use_mm_for_euclid_dist"
+
+
+def energy_distance(x: Tensor, y: Tensor) -> Tensor:
+    """Unbiased energy distance between two sets of samples, condition by condition.
+
+    2 E|X - Y| - E|X - X'| - E|Y - Y'| with Euclidean norms, where a sample is never compared with itself
+    (U-statistics), so that two sample sets from one distribution give zero on average and single values may
+    be slightly negative. Its expectation is zero only for equal distributions. Source of the definition:
+    Székely and Rizzo (2013), Journal of Statistical Planning and Inference 143, 1249-1272.
+
+    Args:
+        x: Samples (K, M, D): K conditions, M samples each, D dimensions.
+        y: Samples (K, M', D) for the same conditions.
+
+    Returns:
+        (K,) in the unit of the samples.
+
+    Raises:
+        ValueError: If the shapes do not fit or a set has fewer than two samples.
+    """
+    _check_samples(x, y)
+    across = torch.cdist(x, y, compute_mode=EXACT).mean(dim=(1, 2))
+    return 2 * across - _mean_pair_distance(x) - _mean_pair_distance(y)
+
+
+def spread(x: Tensor) -> Tensor:
+    """How much the samples of one condition differ: standard deviation, averaged over dimensions.
+
+    Args:
+        x: Samples (K, M, D).
+
+    Returns:
+        (K,) in the unit of the samples; zero where start noise does not matter.
+    """
+    return x.std(dim=1).mean(dim=-1)
+
+
+def paired_rms(x: Tensor, y: Tensor) -> Tensor:
+    """Root mean square difference between samples that were drawn from the same start noise.
+
+    Args:
+        x: Samples (K, M, D).
+        y: Samples (K, M, D), row by row from the same noise as `x`.
+
+    Returns:
+        (K,) in the unit of the samples.
+    """
+    if x.shape != y.shape:
+        raise ValueError(f"Pairs need equal shapes, got {tuple(x.shape)} and {tuple(y.shape)}.")
+    return (x - y).square().mean(dim=(1, 2)).sqrt()
+
+
+def _mean_pair_distance(x: Tensor) -> Tensor:
+    """Mean distance between different samples of each condition, (K, M, D) -> (K,)."""
+    count = x.shape[1]
+    # The diagonal adds nothing to the sum, so leaving it out of the count leaves it out of the mean.
+    return torch.cdist(x, x, compute_mode=EXACT).sum(dim=(1, 2)) / (count * (count - 1))
+
+
+def _check_samples(x: Tensor, y: Tensor) -> None:
+    if x.ndim != 3 or y.ndim != 3 or x.shape[0] != y.shape[0] or x.shape[2] != y.shape[2]:
+        raise ValueError(f"Needs (K, M, D) and (K, M', D), got {tuple(x.shape)} and {tuple(y.shape)}.")
+    if min(x.shape[1], y.shape[1]) < 2:
+        raise ValueError("The unbiased distance needs at least two samples for each condition.")

@@ -1,0 +1,93 @@
+"""Confidence intervals for success rates, alone and in pairs. Pure functions, no dependencies."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+Z_95 = 1.959963984540054  # two-sided 95% point of the standard normal distribution
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with a lower and an upper confidence limit, all in the unit of the estimate."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+def wilson_interval(successes: int, trials: int, z: float = Z_95) -> Interval:
+    """Confidence interval of a success rate.
+
+    Source: Wilson (1927), JASA 22, 209-212; it stays inside [0, 1] and keeps a width at 0 and at 100%,
+    which is where policies often are.
+
+    Args:
+        successes: Number of successful episodes.
+        trials: Number of episodes, at least 1.
+        z: Quantile of the standard normal distribution; 1.96 for 95%.
+
+    Returns:
+        The rate and its limits, each between 0 and 1.
+
+    Raises:
+        ValueError: If there are no trials or the counts contradict each other.
+    """
+    if trials < 1 or not 0 <= successes <= trials:
+        raise ValueError(f"Needs 0 <= successes <= trials and trials >= 1, got {successes} of {trials}.")
+    rate = successes / trials
+    centre = (rate + z**2 / (2 * trials)) / (1 + z**2 / trials)
+    half = z * sqrt(rate * (1 - rate) / trials + z**2 / (4 * trials**2)) / (1 + z**2 / trials)
+    # At 0 and at 100% one limit is the estimate itself, but for rounding.
+    return Interval(rate, min(rate, centre - half), max(rate, centre + half))
+
+
+def paired_difference(first: Sequence[bool], second: Sequence[bool], z: float = Z_95) -> Interval:
+    """Confidence interval of the difference in success rate, `first - second`, over the same seeds.
+
+    Source: Newcombe (1998), Statistics in Medicine 17, 2635-2650, method 10: the Wilson limits of both rates
+    are combined, with the correlation between the pairs estimated from the 2 x 2 table (and pulled towards
+    zero by half a table, as the paper advises, when it is positive).
+
+    Args:
+        first: Success of one policy, seed by seed.
+        second: Success of the other policy on the same seeds in the same order.
+        z: Quantile of the standard normal distribution; 1.96 for 95%.
+
+    Returns:
+        The difference and its limits, each between -1 and 1.
+
+    Raises:
+        ValueError: If the two do not have the same positive number of episodes.
+    """
+    if len(first) != len(second) or not first:
+        raise ValueError(f"Pairs need equally many episodes, got {len(first)} and {len(second)}.")
+    trials = len(first)
+    both = sum(bool(x) and bool(y) for x, y in zip(first, second, strict=True))
+    only_first = sum(bool(x) and not y for x, y in zip(first, second, strict=True))
+    only_second = sum(bool(y) and not x for x, y in zip(first, second, strict=True))
+    neither = trials - both - only_first - only_second
+
+    a = wilson_interval(both + only_first, trials, z)
+    b = wilson_interval(both + only_second, trials, z)
+    correlation = _corrected_phi(both, only_first, only_second, neither)
+    difference = (only_first - only_second) / trials
+    below = _combine(a.estimate - a.low, b.high - b.estimate, correlation)
+    above = _combine(a.high - a.estimate, b.estimate - b.low, correlation)
+    return Interval(difference, difference - below, difference + above)
+
+
+def _corrected_phi(both: int, only_first: int, only_second: int, neither: int) -> float:
+    """Phi coefficient of a 2 x 2 table with Newcombe's correction; 0 where a margin is empty."""
+    margins = (both + only_first) * (only_second + neither) * (both + only_second) * (only_first + neither)
+    if margins == 0:
+        return 0.0
+    cross = both * neither - only_first * only_second
+    if cross > 0:
+        cross = max(cross - (both + only_first + only_second + neither) / 2, 0)
+    return cross / sqrt(margins)
+
+
+def _combine(x: float, y: float, correlation: float) -> float:
+    """Length of the difference of two lengths that are correlated (the square is never below zero)."""
+    return sqrt(max(x**2 - 2 * correlation * x * y + y**2, 0.0))

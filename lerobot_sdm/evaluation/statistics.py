@@ -1,8 +1,10 @@
-"""Confidence intervals for success rates, alone and in pairs. Pure functions, no dependencies."""
+"""Confidence intervals for success rates, alone and in pairs, and for means. Pure functions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
+
+import numpy as np
 
 Z_95 = 1.959963984540054  # two-sided 95% point of the standard normal distribution
 
@@ -75,6 +77,23 @@ def paired_difference(first: Sequence[bool], second: Sequence[bool], z: float = 
     below = _combine(a.estimate - a.low, b.high - b.estimate, correlation)
     above = _combine(a.high - a.estimate, b.estimate - b.low, correlation)
     return Interval(difference, difference - below, difference + above)
+
+
+def bootstrap_mean(values: Sequence[float], resamples: int = 2000, seed: int = 0) -> Interval:
+    """Mean with a 95% percentile bootstrap interval (Efron and Tibshirani, 1993, chapter 13).
+
+    Args:
+        values: One value for each unit that could have been drawn differently.
+        resamples: Number of bootstrap draws.
+        seed: Seed of the draws; the interval is a fixed function of the values.
+
+    Returns:
+        The mean and its limits, in the unit of the values.
+    """
+    array = np.asarray(values, dtype=float)
+    draws = np.random.default_rng(seed).integers(len(array), size=(resamples, len(array)))
+    low, high = np.percentile(array[draws].mean(axis=1), [2.5, 97.5])
+    return Interval(float(array.mean()), float(low), float(high))
 
 
 def _corrected_phi(both: int, only_first: int, only_second: int, neither: int) -> float:

@@ -1,8 +1,9 @@
 """Intervals against published examples."""
 
+import numpy as np
 import pytest
 
-from lerobot_sdm.evaluation.statistics import paired_difference, wilson_interval
+from lerobot_sdm.evaluation.statistics import Z_95, bootstrap_mean, paired_difference, wilson_interval
 
 
 def table(both: int, only_first: int, only_second: int, neither: int) -> tuple[list[bool], list[bool]]:
@@ -80,3 +81,13 @@ def test_bad_counts():
         wilson_interval(3, 2)
     with pytest.raises(ValueError, match="equally many"):
         paired_difference([True], [True, False])
+
+
+def test_bootstrap_agrees_with_the_standard_error():
+    values = np.random.default_rng(3).normal(2.0, 1.0, size=400)
+    interval = bootstrap_mean(values)
+    half = Z_95 * values.std() / 20
+    assert interval.estimate == pytest.approx(values.mean())
+    assert interval.high - interval.estimate == pytest.approx(half, rel=0.1)
+    assert interval.estimate - interval.low == pytest.approx(half, rel=0.1)
+    assert bootstrap_mean(values) == interval

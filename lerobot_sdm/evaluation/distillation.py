@@ -1,0 +1,134 @@
+"""How close a policy's action distribution is to its teacher's, observation by observation.
+
+Success rates cannot tell a student from its teacher where every way of sampling succeeds. This can: on
+held-out observations many action chunks are drawn from start noise, and the two clouds of chunks compared.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.evaluation.contenders import LoadedPolicy, same_action_units
+from lerobot_sdm.evaluation.distances import energy_distance, paired_rms, spread
+from lerobot_sdm.evaluation.statistics import Interval, bootstrap_mean
+
+FLOOR = "teacher again, other noise"
+
+
+@dataclass(frozen=True)
+class DistillationRow:
+    """One policy against the teacher. Distances in normalised action units over the executed chunk."""
+
+    label: str
+    energy: list[float]  # energy distance to the teacher, one value for each observation
+    spread: list[float]  # standard deviation over start noise, one value for each observation
+    map_rms: list[float]  # RMS difference to the teacher from the same start noise
+
+    def summary(self) -> dict[str, Interval]:
+        """Mean over observations with a bootstrap interval, for each of the three measures."""
+        return {
+            "energy": bootstrap_mean(self.energy),
+            "spread": bootstrap_mean(self.spread),
+            "map_rms": bootstrap_mean(self.map_rms),
+        }
+
+
+def compare_to_teacher(
+    teacher: LoadedPolicy,
+    contenders: Sequence[LoadedPolicy],
+    observations: dict[str, Tensor],
+    samples: int = 64,
+    seed: int = 0,
+    progress: Callable[[Iterable[int]], Iterable[int]] = iter,
+) -> list[DistillationRow]:
+    """Compare policies with their teacher on given observations.
+
+    The first row is the teacher against itself under independent noise: the floor, zero on average.
+
+    Args:
+        teacher: The reference, sampled as its config says (ten steps unless overridden).
+        contenders: Policies with the teacher's action shape and normalisation.
+        observations: Raw inputs (K, n_obs_steps, ...), see `held_out_observations`.
+        samples: Start-noise samples M for each observation and policy, at least 2.
+        seed: Seed of all start noise.
+        progress: Wraps the loop over observations, for a progress bar.
+
+    Returns:
+        One row for the floor and one for each contender, in order.
+
+    Raises:
+        InputError: If a contender's actions cannot be compared with the teacher's.
+    """
+    if samples < 2:
+        raise InputError(f"--samples={samples}: the distance needs at least 2 samples for each observation.")
+    for contender in contenders:
+        _check_comparable(teacher, contender)
+
+    count = len(next(iter(observations.values())))
+    rows = [
+        DistillationRow(label, [], [], [])
+        for label in (FLOOR, *(item.contender.label for item in contenders))
+    ]
+    for index in progress(range(count)):
+        observation = {key: value[index : index + 1] for key, value in observations.items()}
+        noise = start_noise(teacher, samples, (seed, index, 0))
+        reference = draw_chunks(teacher, observation, noise)
+        for row, loaded in zip(rows, (teacher, *contenders), strict=True):
+            # Every policy gets the same second noise, so that their distances share its luck.
+            drawn = draw_chunks(loaded, observation, start_noise(loaded, samples, (seed, index, 1)))
+            same_noise = reference if loaded is teacher else draw_chunks(loaded, observation, noise)
+            row.energy.append(energy_distance(drawn, reference).item())
+            row.spread.append(spread(drawn).item())
+            row.map_rms.append(paired_rms(same_noise, reference).item())
+    return rows
+
+
+def start_noise(loaded: LoadedPolicy, samples: int, key: tuple[int, int, int]) -> Tensor:
+    """Standard normal start noise (M, horizon, A) that depends on nothing but the key.
+
+    Args:
+        loaded: The policy whose shapes are used.
+        samples: M.
+        key: Seed, observation, and which of the draws for that observation.
+    """
+    generator = torch.Generator().manual_seed(hash(key) % 2**63)
+    size = loaded.config.action_feature.shape[0]
+    return torch.randn(samples, loaded.config.horizon, size, generator=generator)
+
+
+@torch.inference_mode()
+def draw_chunks(loaded: LoadedPolicy, observation: dict[str, Tensor], noise: Tensor) -> Tensor:
+    """Executed action chunks for one observation, flattened.
+
+    Args:
+        loaded: The policy.
+        observation: Raw inputs (1, n_obs_steps, ...).
+        noise: Start noise (M, horizon, A).
+
+    Returns:
+        (1, M, n_action_steps * A) on the CPU, in normalised units.
+    """
+    repeated = {key: value.expand(len(noise), *value.shape[1:]) for key, value in observation.items()}
+    batch = loaded.preprocess(repeated)
+    loaded.policy.reset()  # With empty queues the policy takes the batch's own observation steps.
+    chunks = loaded.policy.predict_action_chunk(batch, noise=noise.to(loaded.config.device))
+    return chunks.flatten(1).unsqueeze(0).cpu()
+
+
+def _check_comparable(teacher: LoadedPolicy, contender: LoadedPolicy) -> None:
+    label = contender.contender.label
+    for key in ("horizon", "n_obs_steps", "n_action_steps"):
+        ours, theirs = getattr(contender.config, key), getattr(teacher.config, key)
+        if ours != theirs:
+            raise InputError(
+                f"--policy '{label}': {key} is {ours}, but the teacher's is {theirs}. "
+                "Only policies that act in the same chunks can be compared."
+            )
+    if not same_action_units(teacher, contender):
+        raise InputError(
+            f"--policy '{label}': its action normalisation differs from the teacher's. "
+            "Compare policies that were trained on the same dataset."
+        )

@@ -1,0 +1,52 @@
+"""Observations from a held-out dataset, as the inputs on which policies are compared."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from lerobot.configs import PreTrainedConfig
+from lerobot.datasets.factory import resolve_delta_timestamps
+from lerobot.datasets.lerobot_dataset import LeRobotDataset, LeRobotDatasetMetadata
+from torch import Tensor
+
+from lerobot_sdm.errors import InputError
+
+
+def held_out_observations(
+    repo_id: str, root: str | Path | None, config: PreTrainedConfig, count: int
+) -> dict[str, Tensor]:
+    """Read observations that are evenly spaced over all frames of a dataset.
+
+    Args:
+        repo_id: Dataset name, as `--dataset.repo_id`.
+        root: Its folder, or None for LeRobot's own cache.
+        config: A policy config; its inputs and observation steps say what is read.
+        count: How many observations; at most as many as there are frames.
+
+    Returns:
+        For each input key a tensor (K, n_obs_steps, ...) as stored, not normalised; steps before an
+        episode's first frame repeat that frame.
+
+    Raises:
+        InputError: If the count does not fit or the dataset lacks an input of the policy.
+    """
+    metadata = LeRobotDatasetMetadata(repo_id, root=root)
+    for key in config.input_features:
+        if key not in metadata.features:
+            raise InputError(
+                f"--dataset.repo_id: '{repo_id}' has no '{key}', which the policy needs. It has: "
+                f"{', '.join(sorted(metadata.features))}. Use a dataset like the one it was trained on."
+            )
+    if not 1 <= count <= metadata.total_frames:
+        raise InputError(
+            f"--observations={count}: '{repo_id}' has {metadata.total_frames} frames. Ask for 1 to that many."
+        )
+    stamps = resolve_delta_timestamps(config, metadata) or {}
+    dataset = LeRobotDataset(
+        repo_id,
+        root=root,
+        delta_timestamps={key: stamps[key] for key in config.input_features if key in stamps},
+    )
+    indices = np.linspace(0, metadata.total_frames - 1, count).round().astype(int)
+    items = [dataset[int(index)] for index in indices]
+    return {key: torch.stack([item[key] for item in items]) for key in config.input_features}

@@ -7,6 +7,7 @@ held-out observations many action chunks are drawn from start noise, and the two
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -68,10 +69,8 @@ def compare_to_teacher(
         _check_comparable(teacher, contender)
 
     count = len(next(iter(observations.values())))
-    rows = [
-        DistillationRow(label, [], [], [])
-        for label in (FLOOR, *(item.contender.label for item in contenders))
-    ]
+    labels = [FLOOR, *(item.contender.label for item in contenders)]
+    rows = [DistillationRow(label, [], [], []) for label in labels]
     for index in progress(range(count)):
         observation = {key: value[index : index + 1] for key, value in observations.items()}
         noise = start_noise(teacher, samples, (seed, index, 0))
@@ -94,7 +93,7 @@ def start_noise(loaded: LoadedPolicy, samples: int, key: tuple[int, int, int]) -
         samples: M.
         key: Seed, observation, and which of the draws for that observation.
     """
-    generator = torch.Generator().manual_seed(hash(key) % 2**63)
+    generator = torch.Generator().manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
     size = loaded.config.action_feature.shape[0]
     return torch.randn(samples, loaded.config.horizon, size, generator=generator)
 

@@ -21,7 +21,7 @@ class CallCounter:
 
 @contextmanager
 def count_calls(module: nn.Module) -> Iterator[CallCounter]:
-    """Count the forward calls of a module with a hook, so that claimed network evaluations are observed ones."""
+    """Count the forward calls of a module with a hook: evaluations are observed, not claimed."""
     counter = CallCounter()
 
     def hook(*_: object) -> None:

@@ -10,6 +10,7 @@ from lerobot.datasets.lerobot_dataset import LeRobotDataset, LeRobotDatasetMetad
 from torch import Tensor
 
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.policies.dp3.configuration_dp3 import POINT_CLOUD, POINT_CLOUD_KEYS
 
 
 def held_out_observations(
@@ -31,22 +32,24 @@ def held_out_observations(
         InputError: If the count does not fit or the dataset lacks an input of the policy.
     """
     metadata = LeRobotDatasetMetadata(repo_id, root=root)
-    for key in config.input_features:
-        if key not in metadata.features:
-            raise InputError(
-                f"--dataset.repo_id: '{repo_id}' has no '{key}', which the policy needs. It has: "
-                f"{', '.join(sorted(metadata.features))}. Use a dataset like the one it was trained on."
-            )
+    keys = [_stored_key(key, metadata, repo_id) for key in config.input_features]
     if not 1 <= count <= metadata.total_frames:
         raise InputError(
             f"--observations={count}: '{repo_id}' has {metadata.total_frames} frames. Ask for 1 to that many."
         )
     stamps = resolve_delta_timestamps(config, metadata) or {}
-    dataset = LeRobotDataset(
-        repo_id,
-        root=root,
-        delta_timestamps={key: stamps[key] for key in config.input_features if key in stamps},
-    )
+    dataset = LeRobotDataset(repo_id, root=root, delta_timestamps={key: stamps[key] for key in keys})
     indices = np.linspace(0, metadata.total_frames - 1, count).round().astype(int)
     items = [dataset[int(index)] for index in indices]
-    return {key: torch.stack([item[key] for item in items]) for key in config.input_features}
+    return {key: torch.stack([item[key] for item in items]) for key in keys}
+
+
+def _stored_key(key: str, metadata: LeRobotDatasetMetadata, repo_id: str) -> str:
+    """Name under which the dataset holds a policy's input."""
+    for candidate in POINT_CLOUD_KEYS if key == POINT_CLOUD else (key,):
+        if candidate in metadata.features:
+            return candidate
+    raise InputError(
+        f"--dataset.repo_id: '{repo_id}' has no '{key}', which the policy needs. It has: "
+        f"{', '.join(sorted(metadata.features))}. Use a dataset like the one it was trained on."
+    )

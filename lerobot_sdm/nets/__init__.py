@@ -1,1 +1,1 @@
-
+"""Networks without training logic: point-cloud encoder, observation encoder, temporal U-Net."""

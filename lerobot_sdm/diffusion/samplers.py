@@ -1,0 +1,49 @@
+"""Samplers as pure functions of a denoiser, a starting noise and a list of timesteps."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+Denoiser = Callable[[Tensor, Tensor], Tensor]
+"""(x_t (B, T, A), t (B,) int64) -> estimate of x_0 (B, T, A)."""
+
+
+def clip_sample(x: Tensor, limit: float | None) -> Tensor:
+    """Clamp to [-limit, limit], the range of min-max normalised actions; None leaves `x` as it is."""
+    return x if limit is None else x.clamp(-limit, limit)
+
+
+def ddim_sample(
+    denoise: Denoiser,
+    noise: Tensor,
+    timesteps: Sequence[int],
+    alphas_cumprod: Tensor,
+    clip: float | None = 1.0,
+) -> Tensor:
+    """Deterministic DDIM for a denoiser that predicts x_0 (Song et al. 2021, eq. 12 with sigma = 0).
+
+    As in diffusers, and so in DP3, the noise direction comes from the unclipped prediction and the signal from
+    the clipped one. The last step lands on alpha_bar = 1, so its (clipped) prediction is the sample; with a
+    single timestep this function is the one-step read-out.
+
+    Args:
+        denoise: Network under fixed conditioning.
+        noise: Start of the trajectory (B, T, A), standard normal.
+        timesteps: Strictly decreasing.
+        alphas_cumprod: Signal powers (T_train,).
+        clip: Limit of each prediction, None for no clipping.
+
+    Returns:
+        Samples (B, T, A).
+    """
+    x = noise
+    for t, t_next in zip(timesteps, [*timesteps[1:], None], strict=True):
+        predicted = denoise(x, torch.full((x.shape[0],), t, dtype=torch.long, device=x.device))
+        signal = clip_sample(predicted, clip)
+        if t_next is None:
+            return signal
+        a, a_next = alphas_cumprod[t], alphas_cumprod[t_next]
+        eps = (x - a.sqrt() * predicted) / (1 - a).sqrt()
+        x = a_next.sqrt() * signal + (1 - a_next).sqrt() * eps
+    raise ValueError("timesteps: at least one is needed")

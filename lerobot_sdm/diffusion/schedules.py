@@ -1,0 +1,79 @@
+"""Variance-preserving noise schedules and the timesteps at which a sampler visits them.
+
+Notation: alpha_bar_t is the signal power left at timestep t, so that
+x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps  (Ho et al. 2020, eq. 4).
+"""
+
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from torch import Tensor
+
+from lerobot_sdm.errors import InputError
+
+TIMESTEP_SPACINGS = ("trailing", "leading")
+
+
+def alphas_cumprod(num_train_timesteps: int, beta_schedule: str = "squaredcos_cap_v2") -> Tensor:
+    """Signal powers alpha_bar_0 ... alpha_bar_{T-1}.
+
+    Args:
+        num_train_timesteps: T, the number of noise levels.
+        beta_schedule: A schedule name that diffusers knows; DP3 uses the squared cosine.
+
+    Returns:
+        (T,) float32, decreasing.
+    """
+    scheduler = DDIMScheduler(num_train_timesteps=num_train_timesteps, beta_schedule=beta_schedule)
+    return scheduler.alphas_cumprod.float()
+
+
+def add_noise(x0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
+    """Diffuse clean samples to the noise levels of the batch (Ho et al. 2020, eq. 4).
+
+    Args:
+        x0: Clean samples (B, T, A).
+        noise: Standard normal (B, T, A).
+        alpha_bar: Signal power for each sample (B,).
+
+    Returns:
+        x_t (B, T, A).
+    """
+    alpha_bar = alpha_bar.view(-1, *[1] * (x0.ndim - 1))
+    return alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * noise
+
+
+def ddim_timesteps(
+    num_train_timesteps: int, num_inference_steps: int, spacing: str = "trailing", start: int | None = None
+) -> list[int]:
+    """Timesteps of a deterministic sampler, from noisy to clean.
+
+    "trailing" begins at the noisiest level, where the input really is pure noise, and steps down evenly; with
+    one step it is the read-out at T - 1. "leading" is what DP3 releases (90, 80, ... 0 for 10 of 100): its first
+    level expects a little signal that pure noise does not hold, and one step would be t = 0, which cannot work.
+
+    Args:
+        num_train_timesteps: T.
+        num_inference_steps: How many network evaluations; 1 to T.
+        spacing: "trailing" or "leading".
+        start: First timestep for "trailing" spacing, T - 1 where it is None.
+
+    Returns:
+        Strictly decreasing timesteps in [0, T - 1].
+
+    Raises:
+        InputError: A value is out of range.
+    """
+    if spacing not in TIMESTEP_SPACINGS:
+        raise InputError(f"timestep_spacing: '{spacing}' is not one of {', '.join(TIMESTEP_SPACINGS)}.")
+    if start is not None and not 0 <= start < num_train_timesteps:
+        raise InputError(f"inference_start_timestep: {start} is outside 0 ... {num_train_timesteps - 1}.")
+    if start is not None and spacing != "trailing":
+        raise InputError(
+            f"inference_start_timestep: {start} needs timestep_spacing=trailing; '{spacing}' fixes its own start."
+        )
+    levels = num_train_timesteps if start is None else start + 1
+    if not 1 <= num_inference_steps <= levels:
+        raise InputError(f"num_inference_steps: {num_inference_steps} is outside 1 ... {levels}.")
+    if spacing == "leading":
+        stride = levels // num_inference_steps
+        return [i * stride for i in reversed(range(num_inference_steps))]
+    return [round(levels * i / num_inference_steps) - 1 for i in range(num_inference_steps, 0, -1)]

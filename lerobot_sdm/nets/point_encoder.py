@@ -1,0 +1,33 @@
+"""DP3's point-cloud encoder: a shared MLP on each point, then the maximum over points (Ze et al. 2024, sec. III-B)."""
+
+from torch import Tensor, nn
+
+
+class PointEncoder(nn.Module):
+    """Map a point cloud to one vector, whatever the number and the order of its points.
+
+    Without colour every layer of the MLP is followed by LayerNorm and ReLU; with colour the released code adds a
+    fourth, bare linear layer. Indices of the submodules equal those of the released checkpoints.
+
+    Args:
+        in_channels: 3 for xyz, 6 for xyz and rgb.
+        hidden_dims: Widths of the MLP's layers; the released widths are (64, 128, 256), with colour 512 behind.
+        out_dim: Width of the feature.
+    """
+
+    def __init__(self, in_channels: int, hidden_dims: tuple[int, ...] = (64, 128, 256), out_dim: int = 64):
+        super().__init__()
+        layers: list[nn.Module] = []
+        width = in_channels
+        for dim in hidden_dims:
+            layers += [nn.Linear(width, dim), nn.LayerNorm(dim), nn.ReLU()]
+            width = dim
+        if in_channels > 3:
+            layers.append(nn.Linear(width, 2 * width))
+            width *= 2
+        self.mlp = nn.Sequential(*layers)
+        self.final_projection = nn.Sequential(nn.Linear(width, out_dim), nn.LayerNorm(out_dim))
+
+    def forward(self, points: Tensor) -> Tensor:
+        """Args: points (B, N, C). Returns: feature (B, out_dim)."""
+        return self.final_projection(self.mlp(points).amax(dim=-2))

@@ -1,0 +1,90 @@
+"""One optimizer for several networks: AdamW and a cosine schedule whose settings belong to parameter groups.
+
+LeRobot's loop steps one optimizer on one loss, clips all gradients jointly and scales all learning rates alike.
+Two networks that are trained against each other need their own norm, rate and warm-up; so these live in the
+parameter groups that a policy's `get_optim_params` returns, and `grad_clip_norm=0` keeps LeRobot's joint clipping
+out of it.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lerobot.optim.optimizers import OptimizerConfig
+from lerobot.optim.schedulers import LRSchedulerConfig
+from torch.optim.lr_scheduler import LambdaLR
+
+from lerobot_sdm.registration import register_choice
+
+
+class PerGroupAdamW(torch.optim.AdamW):
+    """AdamW that clips the gradients of each parameter group to the group's own `max_norm` (0 for none).
+
+    A group without gradients rests: AdamW skips it and its moments stay as they are.
+    """
+
+    def step(self, closure: Any = None) -> Any:
+        for group in self.param_groups:
+            if group.get("max_norm", 0) > 0:
+                torch.nn.utils.clip_grad_norm_(group["params"], group["max_norm"])
+        return super().step(closure)
+
+
+@dataclass
+class PerGroupAdamWConfig(OptimizerConfig):
+    """AdamW with gradient clipping per parameter group.
+
+    Args:
+        lr: Learning rate of groups that bring none of their own.
+        betas: AdamW's betas, of groups that bring none.
+        eps: AdamW's epsilon.
+        weight_decay: AdamW's weight decay.
+        grad_clip_norm: LeRobot's joint clipping; 0 leaves clipping to the groups' `max_norm`.
+    """
+
+    lr: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 1e-6
+    grad_clip_norm: float = 0.0
+
+    def build(self, params: Any) -> PerGroupAdamW:
+        """Args: params: a list of parameter groups, which may hold `lr`, `betas`, `max_norm`, `warmup_steps`."""
+        return PerGroupAdamW(params, lr=self.lr, betas=self.betas, eps=self.eps, weight_decay=self.weight_decay)
+
+
+@dataclass
+class PerGroupCosineConfig(LRSchedulerConfig):
+    """Linear warm-up and cosine decay, with the warm-up of each parameter group's `warmup_steps`.
+
+    Args:
+        num_warmup_steps: Warm-up of groups that bring none of their own.
+        final_lr_ratio: Share of the learning rate that is left at the end.
+    """
+
+    num_warmup_steps: int | None = 0
+    final_lr_ratio: float = 0.0
+
+    def build(self, optimizer: torch.optim.Optimizer, num_training_steps: int) -> LambdaLR:
+        """One multiplier per parameter group; see `cosine_factor`."""
+        default = self.num_warmup_steps or 0
+
+        def factor_of(warmup: int):
+            return lambda step: cosine_factor(step, warmup, num_training_steps, self.final_lr_ratio)
+
+        return LambdaLR(optimizer, [factor_of(g.get("warmup_steps", default)) for g in optimizer.param_groups])
+
+
+def cosine_factor(step: int, warmup: int, total: int, final: float = 0.0) -> float:
+    """Multiplier of the learning rate: linear from 0 to 1 over `warmup` steps, then a half cosine down to `final`."""
+    if step < warmup:
+        return step / warmup
+    progress = min(1.0, (step - warmup) / max(1, total - warmup))
+    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def register() -> None:
+    """Make the optimizer and the scheduler known to LeRobot's commands and checkpoints."""
+    register_choice(OptimizerConfig, "adamw_per_group", PerGroupAdamWConfig)
+    register_choice(LRSchedulerConfig, "cosine_per_group", PerGroupCosineConfig)

@@ -1,0 +1,210 @@
+"""What every policy of this package shares: observation and action queues, repeatable noise, split checkpoints."""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+
+import numpy as np
+import torch
+from lerobot.configs.policies import PreTrainedConfig
+from lerobot.policies.pretrained import PreTrainedPolicy
+from lerobot.policies.utils import populate_queues
+from lerobot.utils.constants import ACTION, OBS_STATE
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.policies.dp3.configuration_dp3 import POINT_CLOUD
+
+
+class ChunkPolicy(PreTrainedPolicy):
+    """A policy that predicts chunks of actions from the last few observations.
+
+    A checkpoint is split in two. `model.safetensors` holds `inference_model` and nothing else: it is all that
+    evaluation, deployment and the Hub need. `training_state.safetensors` beside it holds what resuming needs
+    (raw weights behind the EMA, further networks, step, noise seed); it is never uploaded, and may be deleted.
+
+    Subclasses define `inference_model`, `training_modules`, `sample_actions`, `forward`, `update` and
+    `get_optim_params`.
+
+    Args:
+        config: The policy's configuration.
+        training: Whether this instance is going to be trained. LeRobot says so by handing over the metadata of a
+            dataset; at evaluation the parts that only training needs are never built.
+    """
+
+    # LeRobot demands both of every subclass, an abstract one too.
+    config_class = PreTrainedConfig
+    name = "chunk_policy"
+    training_state_file = "training_state.safetensors"
+
+    def __init__(self, config, training: bool):
+        super().__init__(config)
+        self.built_for_training = training
+        self.train_step = 0
+        # LeRobot seeds torch with --seed before it builds the policy.
+        self.noise_seed = torch.initial_seed() % 2**63
+        self._publishing = False
+        self.reset()
+
+    # ---- for subclasses --------------------------------------------------------------------------------
+
+    @property
+    def inference_model(self) -> nn.Module:
+        """The module that acts; its weights are the checkpoint."""
+        raise NotImplementedError
+
+    def training_modules(self) -> dict[str, nn.Module]:
+        """Further modules whose weights resuming needs, by name; empty at evaluation."""
+        raise NotImplementedError
+
+    def sample_actions(self, batch: dict[str, Tensor], noise: Tensor | None = None) -> Tensor:
+        """Sample whole action sequences.
+
+        Args:
+            batch: Preprocessed observations, each (B, n_obs_steps, ...).
+            noise: Start noise (B, horizon, A); drawn from torch's global generator where None.
+
+        Returns:
+            Normalised actions (B, horizon, A).
+        """
+        raise NotImplementedError
+
+    # ---- acting ----------------------------------------------------------------------------------------
+
+    def reset(self) -> None:
+        """Forget past observations and planned actions; LeRobot calls this at the start of an episode."""
+        self._queues = {
+            OBS_STATE: deque(maxlen=self.config.n_obs_steps),
+            POINT_CLOUD: deque(maxlen=self.config.n_obs_steps),
+            ACTION: deque(maxlen=self.config.n_action_steps),
+        }
+
+    @torch.no_grad()
+    def predict_action_chunk(self, batch: dict[str, Tensor], noise: Tensor | None = None) -> Tensor:
+        """Actions to execute from now on.
+
+        Args:
+            batch: Preprocessed observations: while queues hold a history (after `select_action`) it is taken from
+                there; otherwise each entry is (B, n_obs_steps, ...), as a data loader gives it.
+            noise: Start noise (B, horizon, A), the same convention as LeRobot's `diffusion`.
+
+        Returns:
+            Normalised actions (B, n_action_steps, A).
+        """
+        if self._queues[OBS_STATE]:
+            batch = {key: torch.stack(list(self._queues[key]), dim=1) for key in (OBS_STATE, POINT_CLOUD)}
+        actions = self.sample_actions(batch, noise)
+        first = self.config.n_obs_steps - 1
+        return actions[:, first : first + self.config.n_action_steps]
+
+    @torch.no_grad()
+    def select_action(self, batch: dict[str, Tensor], noise: Tensor | None = None) -> Tensor:
+        """Next action of the current chunk; plans a new chunk when the last one is used up.
+
+        Args:
+            batch: Preprocessed observations of one time step, each (B, ...).
+            noise: Start noise of a new chunk (B, horizon, A).
+
+        Returns:
+            Normalised action (B, A).
+        """
+        batch = {key: value for key, value in batch.items() if key != ACTION}
+        self._queues = populate_queues(self._queues, batch)
+        if not self._queues[ACTION]:
+            chunk = self.predict_action_chunk(batch, noise)
+            self._queues[ACTION].extend(chunk.transpose(0, 1))
+        return self._queues[ACTION].popleft()
+
+    # ---- repeatable noise ------------------------------------------------------------------------------
+
+    def training_noise_generator(self, device: torch.device) -> torch.Generator:
+        """Random numbers of one training step: a function of seed, step and process rank alone.
+
+        The global generator would not do: on resume LeRobot restores it before the data loader draws from it, so
+        a resumed run would see other noise than an uninterrupted one.
+        """
+        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+        rank = torch.distributed.get_rank() if distributed else 0
+        seed = np.random.SeedSequence([self.noise_seed, self.train_step, rank]).generate_state(1, np.uint64)[0]
+        return torch.Generator(device=device).manual_seed(int(seed >> np.uint64(1)))
+
+    # ---- checkpoints -----------------------------------------------------------------------------------
+
+    def _save_pretrained(self, save_directory: Path, state_dict: dict[str, Tensor] | None = None) -> None:
+        if state_dict is not None:
+            raise InputError(
+                f"{self.name}: saving sharded (FSDP) weights is not supported; train with one process or with DDP."
+            )
+        self.config._save_pretrained(save_directory)
+        save_file(_contiguous(self.inference_model.state_dict()), save_directory / "model.safetensors")
+        if self.built_for_training and not self._publishing:
+            state = {
+                f"{name}.{key}": value
+                for name, module in self.training_modules().items()
+                for key, value in module.state_dict().items()
+            }
+            state["train_step"] = torch.tensor(self.train_step)
+            state["noise_seed"] = torch.tensor(self.noise_seed)
+            save_file(_contiguous(state), save_directory / self.training_state_file)
+
+    @classmethod
+    def _load_as_safetensor(cls, model: ChunkPolicy, model_file: str, map_location: str, strict: bool) -> ChunkPolicy:
+        """Load the inference weights and, for training, the rest. Always strict: a missing tensor in a policy that
+        moves a robot is an error, not a warning."""
+        _load_strictly(model.inference_model, load_file(model_file), model_file)
+        if model.built_for_training:
+            model.load_training_state(Path(model_file).parent / cls.training_state_file)
+        return model
+
+    def load_training_state(self, path: Path) -> None:
+        """Restore what resuming needs; without the file (a published checkpoint being fine-tuned) the further
+        modules start from the inference weights.
+
+        Args:
+            path: The second file of a checkpoint.
+        """
+        if not path.exists():
+            self.start_from_inference_weights()
+            return
+        state = load_file(path)
+        self.train_step = int(state.pop("train_step"))
+        self.noise_seed = int(state.pop("noise_seed"))
+        for name, module in self.training_modules().items():
+            prefix = f"{name}."
+            own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+            _load_strictly(module, own, str(path))
+
+    def start_from_inference_weights(self) -> None:
+        """Initialise the modules of `training_modules` from `inference_model`."""
+        raise NotImplementedError
+
+    def push_model_to_hub(self, *args, **kwargs):
+        """Upload the inference checkpoint alone, with LeRobot's own card and train config."""
+        self._publishing = True
+        try:
+            return super().push_model_to_hub(*args, **kwargs)
+        finally:
+            self._publishing = False
+
+
+def _contiguous(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key: value.detach().contiguous() for key, value in state.items()}
+
+
+def _load_strictly(module: nn.Module, state: dict[str, Tensor], source: str) -> None:
+    """Copy weights into a module; names and shapes must match exactly.
+
+    Raises:
+        InputError: Lists the first offending names.
+    """
+    expected = module.state_dict()
+    missing, extra = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
+    wrong = sorted(key for key in expected.keys() & state.keys() if expected[key].shape != state[key].shape)
+    if missing or extra or wrong:
+        raise InputError(
+            f"{source}: the weights do not fit the configuration beside them "
+            f"(missing: {missing[:3]}, not known: {extra[:3]}, other shape: {wrong[:3]})."
+        )
+    module.load_state_dict(state)

@@ -1,0 +1,178 @@
+"""3D Diffusion Policy (Ze et al. 2024): diffusion on action chunks, conditioned on point clouds; teacher of the students."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import torch
+from lerobot.utils.constants import ACTION, OBS_STATE
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lerobot_sdm.diffusion.samplers import ddim_sample
+from lerobot_sdm.diffusion.schedules import add_noise, alphas_cumprod, ddim_timesteps
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.nets.ema import update_average, warmup_decay
+from lerobot_sdm.nets.observation_encoder import ObservationEncoder
+from lerobot_sdm.nets.temporal_unet import TemporalUnet
+from lerobot_sdm.policies.chunk_policy import ChunkPolicy
+from lerobot_sdm.policies.dp3.configuration_dp3 import POINT_CLOUD, DP3Config
+from lerobot_sdm.policies.normalization import Stats, prepare_stats
+
+
+class DP3Policy(ChunkPolicy):
+    """Denoises a chunk of actions, conditioned on the last point clouds and robot states.
+
+    Args:
+        config: Policy configuration, with input and output features set.
+        dataset_stats: Statistics of the training data, fitted in place; see `prepare_stats`.
+        dataset_meta: Metadata of the training data. LeRobot passes it only to a policy that will be trained.
+    """
+
+    config_class = DP3Config
+    name = "dp3"
+
+    def __init__(self, config: DP3Config, dataset_stats: Stats | None = None, dataset_meta: Any = None, **_: Any):
+        config.validate_features()
+        super().__init__(config, training=dataset_meta is not None)
+        if dataset_stats is not None:
+            prepare_stats(dataset_stats, config.cloud_channels)
+        self.model = DP3Model(config)
+        self.average = None
+        if self.built_for_training and config.use_ema:
+            # The memo keeps the config shared: LeRobot hangs the whole dataset's metadata on it.
+            self.average = deepcopy(self.model, {id(config): config}).requires_grad_(False)
+
+    @property
+    def inference_model(self) -> DP3Model:
+        return self.model if self.average is None else self.average
+
+    @property
+    def denoiser(self) -> nn.Module:
+        """The network whose calls are counted as NFE."""
+        return self.inference_model.unet
+
+    def training_modules(self) -> dict[str, nn.Module]:
+        return {} if self.average is None else {"model": self.model}
+
+    def start_from_inference_weights(self) -> None:
+        if self.average is not None:
+            self.model.load_state_dict(self.average.state_dict())
+
+    def sample_actions(self, batch: dict[str, Tensor], noise: Tensor | None = None) -> Tensor:
+        config, model = self.config, self.inference_model
+        cond = model.encode(batch)
+        if noise is None:
+            noise = torch.randn(cond.shape[0], *model.action_shape, device=cond.device, dtype=cond.dtype)
+        timesteps = ddim_timesteps(
+            config.num_train_timesteps,
+            config.num_inference_steps,
+            config.timestep_spacing,
+            config.inference_start_timestep,
+        )
+        return model.sample(noise, cond, timesteps)
+
+    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        """Mean squared error of the predicted clean actions at random noise levels (x_0-prediction).
+
+        Args:
+            batch: Preprocessed training batch; observations (B, n_obs_steps, ...), `action` (B, horizon, A).
+
+        Returns:
+            The loss and what is logged beside it.
+        """
+        actions = batch[ACTION]
+        generator = self.training_noise_generator(actions.device)
+        noise = torch.randn(actions.shape, generator=generator, device=actions.device, dtype=actions.dtype)
+        t = torch.randint(
+            self.config.num_train_timesteps, (actions.shape[0],), generator=generator, device=actions.device
+        )
+        cond = self.model.encode(batch)
+        predicted = self.model.unet(add_noise(actions, noise, self.model.alphas_cumprod[t]), t, global_cond=cond)
+        error = F.mse_loss(predicted, actions, reduction="none")
+        if self.config.do_mask_loss_for_padding and "action_is_pad" in batch:
+            real = (~batch["action_is_pad"]).unsqueeze(-1).expand_as(error)
+            error = error[real]
+        return error.mean(), {}
+
+    def update(self) -> None:
+        """LeRobot calls this behind each optimizer step."""
+        if self.average is not None:
+            decay = warmup_decay(self.train_step, self.config.ema_power, self.config.ema_max_decay)
+            update_average(self.average, self.model, decay)
+        self.train_step += 1
+
+    def get_optim_params(self) -> Any:
+        return self.model.parameters()
+
+
+class DP3Model(nn.Module):
+    """Observation encoder and denoising U-Net; predicts clean actions x_0.
+
+    Args:
+        config: Configuration with input and output features.
+    """
+
+    def __init__(self, config: DP3Config):
+        super().__init__()
+        self.config = config
+        self.obs_encoder = ObservationEncoder(
+            state_dim=config.input_features[OBS_STATE].shape[0],
+            cloud_channels=config.cloud_channels,
+            cloud_hidden_dims=config.encoder_hidden_dims,
+            cloud_out_dim=config.encoder_out_dim,
+            state_dims=config.state_mlp_dims,
+        )
+        self.unet = TemporalUnet(config, global_cond_dim=self.obs_encoder.out_dim * config.n_obs_steps)
+        schedule = alphas_cumprod(config.num_train_timesteps, config.beta_schedule)
+        self.register_buffer("alphas_cumprod", schedule, persistent=False)
+
+    @property
+    def action_shape(self) -> tuple[int, int]:
+        """(horizon, A)."""
+        return self.config.horizon, self.config.action_feature.shape[0]
+
+    def encode(self, batch: dict[str, Tensor]) -> Tensor:
+        """Condition vector of preprocessed observations.
+
+        Args:
+            batch: `observation.state` (B, n_obs_steps, D), `observation.point_cloud` (B, n_obs_steps, N, C).
+
+        Returns:
+            (B, n_obs_steps * F), oldest frame first.
+
+        Raises:
+            InputError: Another number of frames than the policy was built for, or too few channels.
+        """
+        config = self.config
+        state, cloud = batch[OBS_STATE], batch[POINT_CLOUD]
+        if state.shape[1] != config.n_obs_steps or cloud.ndim != 4:
+            raise InputError(
+                f"observations: state {tuple(state.shape)} and cloud {tuple(cloud.shape)} are not "
+                f"(B, {config.n_obs_steps}, ...) as n_obs_steps={config.n_obs_steps} asks for."
+            )
+        if cloud.shape[-1] < config.cloud_channels:
+            raise InputError(f"'{POINT_CLOUD}': {cloud.shape[-1]} channels, {config.cloud_channels} are needed.")
+        cloud = cloud[:, :, : config.n_points, : config.cloud_channels]
+        features = self.obs_encoder(cloud.flatten(0, 1), state.flatten(0, 1))
+        return features.unflatten(0, state.shape[:2]).flatten(1)
+
+    def sample(self, noise: Tensor, cond: Tensor, timesteps: list[int]) -> Tensor:
+        """Deterministic DDIM under a fixed condition.
+
+        Args:
+            noise: (B, horizon, A).
+            cond: (B, n_obs_steps * F).
+            timesteps: Strictly decreasing; a single one is the one-step read-out.
+
+        Returns:
+            Normalised actions (B, horizon, A).
+        """
+        return ddim_sample(
+            lambda x, t: self.unet(x, t, global_cond=cond),
+            noise,
+            timesteps,
+            self.alphas_cumprod,
+            self.config.clip_sample_range,
+        )

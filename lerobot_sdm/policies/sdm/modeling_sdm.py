@@ -1,0 +1,233 @@
+"""Score and Distribution Matching (Jia et al. 2024): a diffusion policy distilled into one network evaluation.
+
+Three copies of one denoiser. The *teacher* R is frozen and gives the score of diffused teacher actions. The
+*generator* G maps start noise to actions in one evaluation. The *fake score* F is trained on the generator's
+actions and gives their score. G descends the difference of the two scores (a KL divergence), F follows G.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lerobot_sdm.diffusion.distribution_matching import distribution_matching_gradient, surrogate_loss
+from lerobot_sdm.diffusion.samplers import clip_sample
+from lerobot_sdm.diffusion.schedules import add_noise, ddim_timesteps
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.nets.ema import update_average, warmup_decay
+from lerobot_sdm.policies.chunk_policy import ChunkPolicy
+from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Model
+from lerobot_sdm.policies.normalization import Stats, prepare_stats
+from lerobot_sdm.policies.sdm.configuration_sdm import SDMConfig
+from lerobot_sdm.teachers import check_same_features, fingerprint, load_teacher
+
+
+class SDMPolicy(ChunkPolicy):
+    """One-step student of a diffusion policy.
+
+    Args:
+        config: Policy configuration, with input and output features set.
+        dataset_stats: Statistics of the training data, fitted in place; see `prepare_stats`.
+        dataset_meta: Metadata of the training data. LeRobot passes it only to a policy that will be trained; only
+            then are the teacher and the fake score loaded.
+    """
+
+    config_class = SDMConfig
+    name = "sdm"
+
+    def __init__(self, config: SDMConfig, dataset_stats: Stats | None = None, dataset_meta: Any = None, **_: Any):
+        config.validate_features()
+        super().__init__(config, training=dataset_meta is not None)
+        if dataset_stats is not None:
+            prepare_stats(dataset_stats, config.cloud_channels)
+        self.model = DP3Model(config)
+        self.average: DP3Model | None = None
+        # In a tuple the teacher is no submodule: never saved, never averaged, never synchronised.
+        self._teacher: tuple[nn.Module, ...] = ()
+        if self.built_for_training:
+            self._start_from_teacher()
+
+    def _start_from_teacher(self) -> None:
+        """Load the teacher and make generator, average and fake score copies of it."""
+        config = self.config
+        if config.teacher_path is None:
+            raise InputError("--policy.teacher_path: training an sdm policy needs the folder or Hub repo of a teacher.")
+        found = fingerprint(config.teacher_path, config.teacher_revision)
+        if config.teacher_sha256 not in (None, found):
+            raise InputError(
+                f"--policy.teacher_path={config.teacher_path}: this run began with another teacher (SHA-256 "
+                f"{config.teacher_sha256[:12]}..., now {found[:12]}...). Put that one back, or start a new run."
+            )
+        config.teacher_sha256 = found
+        teacher = load_teacher(config.teacher_path, config.device, config.teacher_revision)
+        check_same_features(
+            config.teacher_path,
+            {**teacher.config.input_features, **teacher.config.output_features},
+            {**config.input_features, **config.output_features},
+        )
+        self._teacher = (teacher.model,)
+        self._teacher_timesteps = ddim_timesteps(
+            config.num_train_timesteps,
+            teacher.config.num_inference_steps,
+            teacher.config.timestep_spacing,
+            teacher.config.inference_start_timestep,
+        )
+        self.model.load_state_dict(teacher.model.state_dict())
+        self.model.obs_encoder.requires_grad_(False)
+        self.fake_score = deepcopy(self.model.unet, {id(config): config})
+        if config.use_ema:
+            self.average = deepcopy(self.model, {id(config): config}).requires_grad_(False)
+
+    @property
+    def inference_model(self) -> DP3Model:
+        return self.model if self.average is None else self.average
+
+    @property
+    def denoiser(self) -> nn.Module:
+        """The network whose calls are counted as NFE."""
+        return self.inference_model.unet
+
+    def training_modules(self) -> dict[str, nn.Module]:
+        if not self.built_for_training:
+            return {}
+        fake_score = {"fake_score": self.fake_score}
+        return fake_score if self.average is None else {"model": self.model, **fake_score}
+
+    def start_from_inference_weights(self) -> None:
+        if self.average is not None:
+            self.model.load_state_dict(self.average.state_dict())
+
+    def _apply(self, fn: Any, recurse: bool = True) -> SDMPolicy:
+        for teacher in self._teacher:
+            teacher._apply(fn, recurse)
+        return super()._apply(fn, recurse)
+
+    # ---- acting ----------------------------------------------------------------------------------------
+
+    def sample_actions(self, batch: dict[str, Tensor], noise: Tensor | None = None) -> Tensor:
+        model = self.inference_model
+        cond = model.encode(batch)
+        if noise is None:
+            noise = torch.randn(cond.shape[0], *model.action_shape, device=cond.device, dtype=cond.dtype)
+        return clip_sample(self._generate(model, noise, cond), self.config.clip_sample_range)
+
+    def _generate(self, model: DP3Model, noise: Tensor, cond: Tensor) -> Tensor:
+        """G(z): noise (B, horizon, A), cond (B, F) -> actions (B, horizon, A), not clipped."""
+        t = self.config.generator_timestep
+        t = self.config.num_train_timesteps - 1 if t is None else t
+        return model.unet(noise, torch.full(noise.shape[:1], t, device=noise.device), global_cond=cond)
+
+    # ---- training --------------------------------------------------------------------------------------
+
+    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        """One iteration: the fake score always learns, the generator when it is its turn.
+
+        Both losses are summed: neither has a gradient with respect to the other's network, and a network that
+        rests has no gradient at all, so that the one optimizer of LeRobot's loop skips it.
+
+        Args:
+            batch: Preprocessed training batch. Only its observations are used; SDM learns from the teacher.
+
+        Returns:
+            The summed loss, and each part of it for the log.
+        """
+        with torch.no_grad():
+            cond = self.model.encode(batch)
+        shape = (cond.shape[0], *self.model.action_shape)
+        random = self.training_noise_generator(cond.device)
+        noise = torch.randn(shape, generator=random, device=cond.device)
+        generator_turn = self._is_generator_turn(self.train_step)
+        with torch.set_grad_enabled(generator_turn and torch.is_grad_enabled()):
+            actions = self._generate(self.model, noise, cond)
+
+        fake_score_loss = self._fake_score_loss(actions.detach(), cond, random)
+        parts = {"fake_score_loss": fake_score_loss}
+        total = fake_score_loss
+        if generator_turn:
+            parts |= self._generator_losses(actions, noise, cond, random)
+            warm = self.train_step < self.config.warmup_steps
+            total = total + (1.0 if warm else self.config.regression_weight) * parts.get("regression_loss", 0.0)
+            total = total + parts.get("matching_loss", 0.0)
+        return total, {name: part.item() for name, part in parts.items()}
+
+    def _fake_score_loss(self, actions: Tensor, cond: Tensor, random: torch.Generator) -> Tensor:
+        """x_0-regression of the fake score on the generator's actions, which must not receive its gradient."""
+        x_t, t, _ = self._diffuse(actions, random)
+        return F.mse_loss(self.fake_score(x_t, t, global_cond=cond), actions)
+
+    def _generator_losses(
+        self, actions: Tensor, noise: Tensor, cond: Tensor, random: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Distribution matching (not during warm-up) and regression on the teacher's samples (unless switched off)."""
+        (teacher,) = self._teacher
+        warm = self.train_step < self.config.warmup_steps
+        losses = {}
+        if warm or self.config.regression_weight > 0:
+            with torch.no_grad():
+                target = teacher.sample(noise, cond, self._teacher_timesteps)
+            losses["regression_loss"] = F.mse_loss(actions, target)
+        if not warm:
+            with torch.no_grad():
+                x_t, t, alpha_bar = self._diffuse(actions, random)
+                gradient = distribution_matching_gradient(
+                    x=actions,
+                    x_t=x_t,
+                    mu_real=teacher.unet(x_t, t, global_cond=cond),
+                    mu_fake=self.fake_score(x_t, t, global_cond=cond),
+                    alpha_bar=alpha_bar,
+                    weighting=self.config.weighting,
+                    floor=self.config.normalizer_floor,
+                )
+            losses["matching_loss"] = surrogate_loss(actions, gradient)
+        return losses
+
+    def _diffuse(self, actions: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Noise actions to random levels: (x_t (B, T, A), t (B,), alpha_bar_t (B,))."""
+        config, device = self.config, actions.device
+        low, high = (round(share * (config.num_train_timesteps - 1)) for share in config.timestep_range)
+        if config.timestep_levels is None:
+            t = torch.randint(low, high + 1, actions.shape[:1], generator=random, device=device)
+        else:
+            levels = torch.tensor(ddim_timesteps(config.num_train_timesteps, config.timestep_levels), device=device)
+            t = levels[torch.randint(len(levels), actions.shape[:1], generator=random, device=device)]
+        noise = torch.randn(actions.shape, generator=random, device=device, dtype=actions.dtype)
+        alpha_bar = self.model.alphas_cumprod[t]
+        return add_noise(actions, noise, alpha_bar), t, alpha_bar
+
+    def _is_generator_turn(self, step: int) -> bool:
+        warmup, ratio = self.config.warmup_steps, self.config.fake_updates_per_generator_update
+        return step < warmup or (step - warmup) % ratio == 0
+
+    def update(self) -> None:
+        """LeRobot calls this behind each optimizer step."""
+        if self.average is not None and self._is_generator_turn(self.train_step):
+            warmup, ratio = self.config.warmup_steps, self.config.fake_updates_per_generator_update
+            turns = min(self.train_step, warmup) + max(0, self.train_step - warmup) // ratio
+            update_average(
+                self.average,
+                self.model,
+                warmup_decay(turns, self.config.ema_power, self.config.ema_max_decay),
+            )
+        self.train_step += 1
+
+    def get_optim_params(self) -> list[dict[str, Any]]:
+        """Two parameter groups, each clipped and scheduled on its own."""
+        config = self.config
+        return [
+            {
+                "params": list(self.model.unet.parameters()),
+                "lr": config.generator_lr,
+                "max_norm": config.generator_grad_clip_norm,
+                "warmup_steps": config.generator_warmup_steps,
+            },
+            {
+                "params": list(self.fake_score.parameters()),
+                "lr": config.fake_score_lr,
+                "max_norm": config.fake_score_grad_clip_norm,
+                "warmup_steps": config.fake_score_warmup_steps,
+            },
+        ]

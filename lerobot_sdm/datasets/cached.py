@@ -1,0 +1,291 @@
+"""A LeRobotDataset that keeps its columns in memory and hands out whole batches at once.
+
+LeRobot's reader decodes every column of every frame it touches, point clouds included, even when only `action`
+is asked for: about 140 samples a second at horizon 4. Held as one tensor per column, a batch is one indexed
+copy per column. Keys, values, shapes and dtypes are those of LeRobot's reader, which the tests compare.
+"""
+
+import logging
+import operator
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import torch
+from lerobot.datasets.lerobot_dataset import LeRobotDataset
+from torch.utils.data import default_collate
+from torch.utils.data._utils.collate import default_collate_fn_map
+
+from lerobot_sdm.datasets.checks import check_finite, check_stats_finite, must_be_finite
+from lerobot_sdm.datasets.memory import cache_budget, fits_shared_memory
+
+logger = logging.getLogger(__name__)
+
+
+class CannotCache(Exception):  # noqa: N818 a reason, not an error: the stock reader takes over
+    """This dataset needs LeRobot's own reader; the message says why."""
+
+
+class Column(NamedTuple):
+    """One column of all frames, as stored and as handed out.
+
+    Attributes:
+        values: (F, ...) in a storage dtype no wider than `dtype`.
+        dtype: What LeRobot's reader gives: its default float, int64 or bool.
+        is_image: Stored as uint8 (F, C, H, W), handed out as floats in [0, 1].
+    """
+
+    values: torch.Tensor
+    dtype: torch.dtype
+    is_image: bool = False
+
+    def take(self, rows: torch.Tensor) -> torch.Tensor:
+        """Copy the frames `rows`, of any shape, out: (*rows.shape, ...)."""
+        taken = torch.index_select(self.values, 0, rows.reshape(-1)).to(self.dtype)
+        if self.is_image:
+            taken = taken.div_(255)
+        return taken.reshape(*rows.shape, *self.values.shape[1:])
+
+
+class Row(dict):
+    """One item of a `Batch`. Its own type lets `default_collate` recognise a batch that is already whole."""
+
+
+class Batch(Sequence):
+    """A whole batch that still behaves like the list of items that any collate function expects."""
+
+    def __init__(self, whole: dict[str, Any], size: int):
+        self.whole = whole
+        self.size = size
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, i: int) -> Row:
+        if not -self.size <= i < self.size:
+            raise IndexError(i)
+        return Row((key, value[i]) for key, value in self.whole.items())
+
+    def __iter__(self) -> Iterator[Row]:
+        return (self[i] for i in range(self.size))
+
+
+def _collate_rows(rows: Batch | list[Row], *, collate_fn_map: dict | None = None) -> dict[str, Any]:
+    """What `default_collate` does with rows: nothing, if they are a whole batch."""
+    return rows.whole if isinstance(rows, Batch) else default_collate([dict(row) for row in rows])
+
+
+default_collate_fn_map[Row] = _collate_rows
+
+
+class CachedLeRobotDataset(LeRobotDataset):
+    """LeRobotDataset with its columns in memory; takes the same arguments.
+
+    Where caching cannot or must not be done (videos, depth images, language columns, image transforms, not
+    enough memory), it behaves exactly like its base class and logs one line saying why.
+
+    Raises:
+        InputError: An observation or action holds NaN or infinity.
+    """
+
+    _columns: dict[str, Column] | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        started = time.perf_counter()
+        try:
+            self._columns, self._strings = self._read_columns()
+            self._first_row, self._last_row = self._episode_bounds()
+        except CannotCache as reason:
+            self._columns = None
+            check_stats_finite(self.meta.stats, self.repo_id)
+            logger.info("%s: read with LeRobot's own reader, because %s.", self.repo_id, reason)
+            return
+        self._task_names = self.meta.tasks.index.tolist()
+        logger.info(
+            "%s: %d frames held in memory, %.1f MB in %.1f s.",
+            self.repo_id,
+            len(self),
+            sum(column.values.nbytes for column in self._columns.values()) / 1e6,
+            time.perf_counter() - started,
+        )
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether items come from memory now; image transforms are random per item and need the stock reader."""
+        return self._columns is not None and not (self.image_transforms and self.meta.camera_keys)
+
+    def __getitem__(self, idx: int | slice) -> dict | list[dict]:
+        if not self.is_cached or isinstance(idx, slice):
+            return super().__getitem__(idx)
+        return dict(self.__getitems__([idx])[0])
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch | list[dict]:
+        """Whole batch at once; PyTorch's DataLoader calls this where it exists.
+
+        Args:
+            indices: Positions among the selected frames, negative ones counting from the end.
+
+        Returns:
+            The items, which `default_collate` turns into a batch without touching them.
+
+        Raises:
+            IndexError: A position outside the dataset.
+        """
+        if not self.is_cached:
+            return [super(CachedLeRobotDataset, self).__getitem__(i) for i in indices]
+        total = len(self)
+        rows = torch.tensor([operator.index(i) for i in indices])
+        if len(rows) and not (-total <= int(rows.min()) and int(rows.max()) < total):
+            raise IndexError(f"frame {indices} is outside the dataset's {total} frames")
+        rows = torch.where(rows < 0, rows + total, rows)
+
+        deltas = self.reader.delta_indices or {}
+        windows, padding = {}, {}
+        for key, delta in deltas.items():
+            wanted = rows[:, None] + torch.tensor(delta)  # (B, T)
+            first, last = self._first_row[rows, None], self._last_row[rows, None]
+            windows[key] = wanted.clamp(first, last)
+            padding[f"{key}_is_pad"] = (wanted < first) | (wanted > last)
+
+        whole: dict[str, Any] = {}
+        for key in self.hf_dataset.column_names:
+            if key in self._strings:
+                whole[key] = [self._strings[key][row] for row in rows.tolist()]
+            else:
+                whole[key] = self._columns[key].take(windows.get(key, rows))
+        whole |= padding
+        whole["task"] = [self._task_names[i] for i in whole["task_index"].tolist()]
+        return Batch(whole, len(rows))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Spawned workers share the tensors where shared memory has room, and get copies where it has not."""
+        state = self.__dict__.copy()
+        if self._columns is not None and not fits_shared_memory(self._nbytes(self._columns)):
+            state["_columns"] = {
+                key: column._replace(values=column.values.numpy()) for key, column in self._columns.items()
+            }
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self._columns is not None:
+            self._columns = {
+                key: column._replace(values=torch.as_tensor(column.values)) for key, column in self._columns.items()
+            }
+
+    # Building the cache
+
+    @staticmethod
+    def _nbytes(columns: dict[str, Column]) -> int:
+        return sum(column.values.nbytes for column in columns.values())
+
+    def _read_columns(self) -> tuple[dict[str, Column], dict[str, list[str]]]:
+        """Read every column into memory: the numeric and image ones, and the text ones apart."""
+        meta = self.meta
+        if meta.video_keys:
+            raise CannotCache(f"{', '.join(meta.video_keys)} is video")
+        if meta.depth_keys:
+            raise CannotCache(f"{', '.join(meta.depth_keys)} is a depth image")
+        if meta.has_language_columns:
+            raise CannotCache("it has language columns")
+        needed = len(self) * sum(
+            int(np.prod(feature["shape"])) * _itemsize(feature["dtype"]) for feature in meta.features.values()
+        )
+        budget = cache_budget()
+        if needed > budget:
+            raise CannotCache(
+                f"it needs {needed / 1e9:.1f} GB of memory and {budget / 1e9:.1f} GB are granted (LEROBOT_SDM_CACHE_GB)"
+            )
+
+        table = self.hf_dataset.data
+        order = {key: _to_numpy(table.column(key), ()) for key in ("episode_index", "frame_index")}
+        columns: dict[str, Column] = {}
+        strings: dict[str, list[str]] = {}
+        for key in self.hf_dataset.column_names:
+            feature = meta.features[key]
+            if table.column(key).null_count:
+                raise CannotCache(f"'{key}' has missing values")
+            if feature["dtype"] == "string":
+                strings[key] = table.column(key).to_pylist()
+            elif feature["dtype"] == "image":
+                columns[key] = Column(self._decode_images(key), torch.get_default_dtype(), is_image=True)
+            else:
+                # LeRobot stores features of shape (1,) as scalars and reads them as such.
+                shape = () if tuple(feature["shape"]) == (1,) else tuple(feature["shape"])
+                values = _to_numpy(table.column(key), shape)
+                if must_be_finite(key):
+                    check_finite(key, values, order["episode_index"], order["frame_index"], self.repo_id)
+                columns[key] = _as_column(values)
+        unstackable = [key for key in self.reader.delta_indices or {} if key not in columns]
+        if unstackable:
+            raise CannotCache(f"{', '.join(unstackable)} has a time window and is no array")
+        return columns, strings
+
+    def _decode_images(self, key: str) -> torch.Tensor:
+        """Decode an image column: (F, 3, H, W) uint8."""
+        pictures = self.hf_dataset.select_columns([key]).with_format(None)
+        width, height = pictures[0][key].size
+        images = np.empty((len(self), 3, height, width), dtype=np.uint8)
+        for row, item in enumerate(pictures):
+            if item[key].mode != "RGB" or item[key].size != (width, height):
+                raise CannotCache(f"'{key}' holds images that are not plain RGB of one size")
+            images[row] = np.asarray(item[key]).transpose(2, 0, 1)
+        return torch.from_numpy(images)
+
+    def _episode_bounds(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """First and last row of the episode that each row belongs to, (F,) each."""
+        episode = self._columns["episode_index"].values.long()
+        index = self._columns["index"].values.long()
+        starts = torch.tensor(self.meta.episodes["dataset_from_index"][:])[episode]
+        ends = torch.tensor(self.meta.episodes["dataset_to_index"][:])[episode]
+        rows = torch.arange(len(index))
+        first, last = rows - (index - starts), rows + (ends - 1 - index)
+        # Windows are taken as neighbouring rows, so every episode must lie in one piece and in order; without a
+        # selection of episodes LeRobot moreover takes the frame's `index` as its row.
+        in_place = torch.equal(first, first[first]) and torch.equal(last, last[first])
+        if not in_place or (self.episodes is None and not torch.equal(index, rows)):
+            raise CannotCache("its frames are not stored in order")
+        return first, last
+
+
+def _itemsize(dtype: str) -> int:
+    """Bytes per value in memory; text is small and counted as one pointer."""
+    return {"image": 1, "string": 8, "float64": 4}.get(dtype) or np.dtype(dtype).itemsize
+
+
+def _to_numpy(column: pa.ChunkedArray, shape: tuple[int, ...]) -> np.ndarray:
+    """Copy an Arrow column into one contiguous array (F, *shape), chunk by chunk.
+
+    Chunk by chunk, because joining the chunks of a list column overflows its 32-bit offsets at two billion
+    values, and copied, because Arrow's buffers are read-only.
+    """
+    out = None
+    filled = 0
+    for chunk in column.chunks:
+        flat = chunk
+        while isinstance(flat, pa.ExtensionArray) or pa.types.is_nested(flat.type):
+            flat = flat.storage if isinstance(flat, pa.ExtensionArray) else flat.flatten()
+        flat = flat.to_numpy(zero_copy_only=False)
+        if flat.size != len(chunk) * int(np.prod(shape)):
+            raise CannotCache(f"rows of a column do not all have shape {shape}")
+        if out is None:
+            out = np.empty((len(column), *shape), dtype=flat.dtype)
+        out[filled : filled + len(chunk)] = flat.reshape(len(chunk), *shape)
+        filled += len(chunk)
+    return out
+
+
+def _as_column(values: np.ndarray) -> Column:
+    """Give stored values the dtype that LeRobot's reader ends with after its detour over Python numbers."""
+    if values.dtype.kind == "f":
+        dtype = torch.get_default_dtype()
+        stored = torch.from_numpy(values)
+        return Column(stored.to(dtype) if stored.element_size() > dtype.itemsize else stored, dtype)
+    if values.dtype.kind == "b":
+        return Column(torch.from_numpy(values), torch.bool)
+    if values.dtype.kind == "u" and values.dtype.itemsize > 1:
+        values = values.astype(np.int64)
+    return Column(torch.from_numpy(values), torch.int64)

@@ -1,0 +1,186 @@
+"""Stages with real subprocesses: markers, interruption, changed settings."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.pipeline.commands import CommandFailedError, find_program, format_command, run_command
+from lerobot_sdm.pipeline.files import read_json, write_text
+from lerobot_sdm.pipeline.stages import Stage, claim_folder, format_seconds, run_stages
+
+COUNTER = """
+import pathlib, sys, time
+folder, goal, pause = pathlib.Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+folder.mkdir(exist_ok=True)
+path = folder / "count"
+for step in range(int(path.read_text()) + 1 if path.exists() else 1, goal + 1):
+    path.write_text(str(step))
+    print(f"step {step}", flush=True)
+    time.sleep(pause)
+"""
+
+
+@pytest.fixture
+def console():
+    return Console(file=io.StringIO(), width=200)
+
+
+def counter_stage(root: Path, goal: int = 3, pause: float = 0.0, resumable: bool = True) -> Stage:
+    folder = root / "counter"
+    command = (sys.executable, "-c", COUNTER, str(folder), str(goal), str(pause))
+    return Stage("count", "Count", folder, command, continue_command=lambda: command if resumable else None)
+
+
+def run(stages, root, console):
+    run_stages(stages, root, console, dict(os.environ))
+    return console.file.getvalue()
+
+
+def test_finished_stage_is_not_run_again(tmp_path, console):
+    stage = counter_stage(tmp_path)
+    run([stage], tmp_path, console)
+    marker = read_json(tmp_path / "stages" / "count.json")
+    assert marker["seconds"] >= 0
+    assert marker["continued"] is False
+    assert "step 3" in (tmp_path / "logs" / "count.log").read_text()
+
+    (tmp_path / "counter" / "count").unlink()
+    assert "finished before" in run([stage], tmp_path, console)
+    assert not (tmp_path / "counter" / "count").exists()
+
+
+def test_marker_does_not_depend_on_the_folder(tmp_path, console):
+    first = tmp_path / "first"
+    run([counter_stage(first.parent / "first")], _made(first), console)
+    second = first.rename(tmp_path / "second")
+    assert "finished before" in run([counter_stage(second)], second, console)
+
+
+def test_failed_stage_leaves_no_marker_and_shows_its_output(tmp_path, console):
+    stage = Stage("fail", "Fail", tmp_path / "x", (sys.executable, "-c", "print('the reason'); raise SystemExit(3)"))
+    with pytest.raises(CommandFailedError, match=r"exit status 3(.|\n)*the reason"):
+        run([stage], tmp_path, console)
+    assert not (tmp_path / "stages" / "fail.json").exists()
+
+
+@pytest.mark.parametrize(("resumable", "first_step"), [(True, 2), (False, 1)])
+def test_killed_run_continues_or_starts_over(tmp_path, console, resumable, first_step):
+    """A whole run is killed half-way; the same call finishes it."""
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path\n"
+        "from test_stages import counter_stage; from rich.console import Console; import os\n"
+        "from lerobot_sdm.pipeline.stages import run_stages\n"
+        "root = Path(sys.argv[2])\n"
+        "run_stages([counter_stage(root, pause=60)], root, Console(), dict(os.environ))\n"
+    )
+    arguments = [sys.executable, "-c", script, str(Path(__file__).parent), str(tmp_path)]
+    process = subprocess.Popen(arguments, start_new_session=True, stdout=subprocess.DEVNULL)
+    count = tmp_path / "counter" / "count"
+    deadline = time.monotonic() + 60
+    while not (count.exists() and count.read_text() == "1") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert count.read_text() == "1"
+    assert not (tmp_path / "stages" / "count.json").exists()
+
+    report = run([counter_stage(tmp_path, resumable=resumable)], tmp_path, console)
+    assert ("continues where it was interrupted" in report) == resumable
+    assert ("starts over" in report) != resumable
+    log = (tmp_path / "logs" / "count.log").read_text()
+    second_attempt = log[log.rindex("$ ") :]
+    assert [line for line in second_attempt.splitlines() if line.startswith("step")][0] == f"step {first_step}"
+    assert count.read_text() == "3"
+    assert read_json(tmp_path / "stages" / "count.json")["continued"] is resumable
+
+
+def test_interrupted_command_does_not_survive(tmp_path, console):
+    """An error in the parent ends the child."""
+
+    class Impatient(Console):
+        def status(self, *args, **kwargs):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run([counter_stage(tmp_path)], tmp_path, Impatient(file=io.StringIO()))
+    assert not (tmp_path / "stages" / "count.json").exists()
+
+
+def test_changed_command_is_refused(tmp_path, console):
+    run([counter_stage(tmp_path)], tmp_path, console)
+    with pytest.raises(InputError, match=r"stage 'count' was finished by another version"):
+        run([counter_stage(tmp_path, goal=4)], tmp_path, console)
+
+
+def test_changed_settings_are_named(tmp_path):
+    root = tmp_path / "run"
+    claim_folder(root, {"task": "reach", "teacher": {"steps": 100, "policy": {"down_dims": (8, 16)}}})
+    claim_folder(root, {"task": "reach", "teacher": {"steps": 100, "policy": {"down_dims": [8, 16]}}})
+    with pytest.raises(InputError, match=r"teacher.steps=100, and now it is 200"):
+        claim_folder(root, {"task": "reach", "teacher": {"steps": 200, "policy": {"down_dims": [8, 16]}}})
+    assert read_json(root / "settings.json")["teacher"]["steps"] == 100
+
+
+def test_foreign_folder_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(InputError, match="not empty"):
+        claim_folder(tmp_path, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_function_stage(tmp_path, console):
+    made = tmp_path / "made"
+    stage = Stage("make", "Make", made, function=made.touch, settings={"size": 1})
+    run([stage], tmp_path, console)
+    assert made.exists()
+    changed = Stage("make", "Make", made, function=made.touch, settings={"size": 2})
+    with pytest.raises(InputError, match="another version"):
+        run([changed], tmp_path, console)
+
+
+def test_progress_lines_and_carriage_returns(tmp_path):
+    """Redrawn progress bars count as lines, escape codes vanish, and the log keeps every byte."""
+    console = Console(file=io.StringIO(), width=80)
+    log = tmp_path / "logs" / "bar.log"
+    code = "import sys; sys.stdout.write('10%\\r\\x1b[1m99%\\x1b[0m\\rboom'); sys.exit(1)"
+    with pytest.raises(CommandFailedError, match=r"10%\n99%\nboom"):
+        run_command([sys.executable, "-c", code], log, console, dict(os.environ))
+    assert b"\x1b[1m99%" in log.read_bytes()
+
+
+def test_commands_can_be_copied():
+    text = format_command(["lerobot-sdm", "record", "--env.task=drawer-open", "--policy.down_dims=[8, 16]"])
+    assert text == "lerobot-sdm record \\\n  --env.task=drawer-open \\\n  '--policy.down_dims=[8, 16]'"
+    joined = subprocess.run(["sh", "-c", text.replace("lerobot-sdm", "echo")], capture_output=True, text=True)
+    assert joined.stdout.strip() == "record --env.task=drawer-open --policy.down_dims=[8, 16]"
+
+
+def test_programs_come_from_the_running_environment():
+    assert Path(find_program("lerobot-train")).parent == Path(sys.executable).parent
+    assert find_program("no-such-program") == "no-such-program"
+
+
+def test_write_text_replaces_at_once(tmp_path):
+    path = tmp_path / "folder" / "file"
+    write_text(path, "one")
+    write_text(path, "two")
+    assert path.read_text() == "two"
+    assert [item.name for item in path.parent.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(8.4, "8 s"), (59.6, "1 min 00 s"), (200, "3 min 20 s")])
+def test_format_seconds(seconds, text):
+    assert format_seconds(seconds) == text
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder

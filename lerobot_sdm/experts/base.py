@@ -1,0 +1,129 @@
+"""What an expert is, and how experts are found by name."""
+
+import importlib
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+
+from lerobot_sdm.errors import InputError, unknown_name
+
+
+class Expert(ABC):
+    """Drives while demonstrations are recorded; may look at the simulator's full state, which a policy never sees.
+
+    A subclass writes `plan`; noise and clipping are done here, so that all experts share them.
+
+    Args:
+        task: Short name of the task, such as `drawer-open`.
+        action_noise: Standard deviation of Gaussian noise added to every action, in units of the action space.
+            The noisy action is what is executed and what is recorded.
+        clip: Clip actions to [-1, 1], which the simulator does anyway. False records what the expert asked for,
+            as the demonstrations of the DP3 paper do: their actions go far beyond 1.
+
+    Attributes:
+        name: The name under which the expert is registered.
+        variants: How many ways of doing the task it knows, such as passing an obstacle on either side. The
+            recorder then starts consecutive episodes from the same state, one for each variant.
+    """
+
+    name: ClassVar[str]
+    variants: ClassVar[int] = 1
+
+    def __init__(self, task: str, action_noise: float = 0.0, clip: bool = True):
+        if action_noise < 0:
+            raise InputError(f"action_noise: {action_noise} is negative. Give a standard deviation, such as 0.1.")
+        self.task = task
+        self.action_noise = action_noise
+        self.clip = clip
+        self.variant = 0
+        self._rng = np.random.default_rng(0)
+
+    def reset(self, env: gym.Env, seed: int, variant: int = 0) -> None:
+        """Prepare for an episode; called after `env.reset`.
+
+        Args:
+            env: The environment, already reset.
+            seed: The episode's own seed; equal seeds give equal episodes.
+            variant: Which of the `variants` ways to take.
+        """
+        self.variant = variant
+        self._rng = np.random.default_rng(seed)
+
+    def act(self, env: gym.Env) -> np.ndarray:
+        """The action for the environment's present state, (A,) float32."""
+        action = np.asarray(self.plan(env), dtype=np.float64)
+        if self.action_noise:
+            action = action + self._rng.normal(0.0, self.action_noise, action.shape)
+        if self.clip:
+            action = np.clip(action, -1.0, 1.0)
+        return action.astype(np.float32)
+
+    @abstractmethod
+    def plan(self, env: gym.Env) -> np.ndarray:
+        """What the expert would do, (A,), before noise and clipping."""
+
+    def provenance(self) -> dict[str, Any]:
+        """What a reader of the dataset must know to record it again; plain values only."""
+        return {"name": self.name, "action_noise": self.action_noise, "clip": self.clip}
+
+
+# Name -> "module:Class", so that naming an expert does not import its simulator.
+_EXPERTS: dict[str, str] = {}
+_DEFAULTS: dict[str, str] = {}
+
+
+def register_expert(name: str, target: str, default_for: tuple[str, ...] = ()) -> None:
+    """Make an expert known.
+
+    Args:
+        name: What `--expert` calls it.
+        target: Where it is, as "module:Class".
+        default_for: Short names of the tasks that use it unless told otherwise.
+    """
+    _EXPERTS[name] = target
+    _DEFAULTS.update(dict.fromkeys(default_for, name))
+
+
+def expert_names() -> list[str]:
+    """The names of all registered experts."""
+    return sorted(_EXPERTS)
+
+
+def default_expert(task: str) -> str:
+    """The name of the expert that a task uses unless told otherwise."""
+    return _DEFAULTS.get(task, "scripted")
+
+
+def expert_class(name: str) -> type[Expert]:
+    """Find an expert by its registered name, or by "module:Class" where it is not registered.
+
+    Raises:
+        InputError: No such expert.
+    """
+    target = _EXPERTS.get(name, name)
+    if ":" not in target:
+        raise unknown_name("--expert", name, _EXPERTS)
+    module, _, attribute = target.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"--expert: '{target}' cannot be imported ({error}).") from error
+    if not (isinstance(found, type) and issubclass(found, Expert)):
+        raise InputError(f"--expert: '{target}' is no Expert. Derive it from lerobot_sdm.experts.Expert.")
+    return found
+
+
+def make_expert(name: str, task: str, **options: Any) -> Expert:
+    """Build an expert.
+
+    Args:
+        name: Registered name, or "module:Class".
+        task: Short name of the task.
+        options: Passed to the expert, such as `action_noise` and `clip`.
+
+    Raises:
+        InputError: No such expert, or it does not know the task.
+    """
+    return expert_class(name)(task, **options)

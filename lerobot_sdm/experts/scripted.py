@@ -1,0 +1,38 @@
+"""MetaWorld's own scripted policies, one for each of its 50 tasks."""
+
+import warnings
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+from metaworld.policies import ENV_POLICY_MAP
+
+from lerobot_sdm.errors import unknown_name
+from lerobot_sdm.experts.base import Expert
+
+
+class ScriptedExpert(Expert):
+    """The policy that MetaWorld ships for a task; a pure function of the 39 numbers of its full state.
+
+    Raises:
+        InputError: MetaWorld has no scripted policy for the task.
+    """
+
+    name: ClassVar[str] = "scripted"
+
+    def __init__(self, task: str, action_noise: float = 0.0, clip: bool = True):
+        super().__init__(task, action_noise, clip)
+        policies = {known.removesuffix("-v3"): policy for known, policy in ENV_POLICY_MAP.items()}
+        if task not in policies:
+            raise unknown_name("--expert=scripted, task", task, policies)
+        self._policy = policies[task]()
+
+    def plan(self, env: gym.Env) -> np.ndarray:
+        """MetaWorld's action for `env.unwrapped.expert_state`, (4,): hand movement and gripper effort."""
+        with warnings.catch_warnings():
+            # MetaWorld warns at every step whose gain asks for more than 1: that is how these policies work.
+            warnings.filterwarnings("ignore", message="Constant\\(s\\) may be too high")
+            return self._policy.get_action(env.unwrapped.expert_state)
+
+    def provenance(self) -> dict[str, Any]:
+        return super().provenance() | {"policy": type(self._policy).__name__}

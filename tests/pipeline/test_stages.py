@@ -17,9 +17,10 @@ from lerobot_sdm.pipeline.files import read_json, write_text
 from lerobot_sdm.pipeline.stages import Stage, claim_folder, format_seconds, run_stages
 
 COUNTER = """
-import pathlib, sys, time
+import os, pathlib, sys, time
 folder, goal, pause = pathlib.Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
 folder.mkdir(exist_ok=True)
+(folder / "pid").write_text(str(os.getpid()))
 path = folder / "count"
 for step in range(int(path.read_text()) + 1 if path.exists() else 1, goal + 1):
     path.write_text(str(step))
@@ -71,9 +72,8 @@ def test_failed_stage_leaves_no_marker_and_shows_its_output(tmp_path, console):
     assert not (tmp_path / "stages" / "fail.json").exists()
 
 
-@pytest.mark.parametrize(("resumable", "first_step"), [(True, 2), (False, 1)])
-def test_killed_run_continues_or_starts_over(tmp_path, console, resumable, first_step):
-    """A whole run is killed half-way; the same call finishes it."""
+def start_and_wait_for_first_step(root: Path) -> subprocess.Popen:
+    """Start a run in a process of its own whose stage then waits for a minute."""
     script = (
         "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path\n"
         "from test_stages import counter_stage; from rich.console import Console; import os\n"
@@ -81,14 +81,22 @@ def test_killed_run_continues_or_starts_over(tmp_path, console, resumable, first
         "root = Path(sys.argv[2])\n"
         "run_stages([counter_stage(root, pause=60)], root, Console(), dict(os.environ))\n"
     )
-    arguments = [sys.executable, "-c", script, str(Path(__file__).parent), str(tmp_path)]
-    process = subprocess.Popen(arguments, start_new_session=True, stdout=subprocess.DEVNULL)
-    count = tmp_path / "counter" / "count"
+    arguments = [sys.executable, "-c", script, str(Path(__file__).parent), str(root)]
+    process = subprocess.Popen(arguments, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    count = root / "counter" / "count"
     deadline = time.monotonic() + 60
     while not (count.exists() and count.read_text() == "1") and time.monotonic() < deadline:
         time.sleep(0.05)
+    return process
+
+
+@pytest.mark.parametrize(("resumable", "first_step"), [(True, 2), (False, 1)])
+def test_killed_run_continues_or_starts_over(tmp_path, console, resumable, first_step):
+    """A whole run is killed half-way; the same stages, now without the pause, finish it."""
+    process = start_and_wait_for_first_step(tmp_path)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    count = tmp_path / "counter" / "count"
     assert count.read_text() == "1"
     assert not (tmp_path / "stages" / "count.json").exists()
 
@@ -96,21 +104,21 @@ def test_killed_run_continues_or_starts_over(tmp_path, console, resumable, first
     assert ("continues where it was interrupted" in report) == resumable
     assert ("starts over" in report) != resumable
     log = (tmp_path / "logs" / "count.log").read_text()
-    second_attempt = log[log.rindex("$ ") :]
-    assert [line for line in second_attempt.splitlines() if line.startswith("step")][0] == f"step {first_step}"
+    steps = [line for line in log[log.rindex("$ ") :].splitlines() if line.startswith("step")]
+    assert steps[0] == f"step {first_step}"
     assert count.read_text() == "3"
     assert read_json(tmp_path / "stages" / "count.json")["continued"] is resumable
 
 
-def test_interrupted_command_does_not_survive(tmp_path, console):
-    """An error in the parent ends the child."""
-
-    class Impatient(Console):
-        def status(self, *args, **kwargs):
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run([counter_stage(tmp_path)], tmp_path, Impatient(file=io.StringIO()))
+def test_interrupted_run_takes_its_command_along(tmp_path):
+    """The parent alone gets the interrupt; its child must not go on writing into the run's folder."""
+    process = start_and_wait_for_first_step(tmp_path)
+    child = int((tmp_path / "counter" / "pid").read_text())
+    os.kill(child, 0)
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=30)
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
     assert not (tmp_path / "stages" / "count.json").exists()
 
 

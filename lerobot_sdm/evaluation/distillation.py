@@ -5,7 +5,8 @@ held-out observations many action chunks are drawn from start noise, and the two
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,6 +35,14 @@ class DistillationRow:
             "energy": bootstrap_mean(self.energy),
             "spread": bootstrap_mean(self.spread),
             "map_rms": bootstrap_mean(self.map_rms),
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """Label, summaries and every single value."""
+        return {
+            "label": self.label,
+            **{name: asdict(interval) for name, interval in self.summary().items()},
+            "per_observation": {"energy": self.energy, "spread": self.spread, "map_rms": self.map_rms},
         }
 
 

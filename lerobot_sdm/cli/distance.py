@@ -1,0 +1,78 @@
+"""`lerobot-sdm distance`: how close policies act to their teacher, measured on held-out observations."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from lerobot_sdm.errors import InputError
+
+
+def distance(
+    teacher: Annotated[
+        str, typer.Option(help="The reference: PATH[,label=NAME][,FIELD=VALUE...]; FIELDs are config fields.")
+    ],
+    policy: Annotated[list[str], typer.Option(help="A policy to compare, written alike. May be given repeatedly.")],
+    repo_id: Annotated[str, typer.Option("--dataset.repo_id", help="Held-out dataset, not trained on.")],
+    root: Annotated[Path | None, typer.Option("--dataset.root", help="Its folder; LeRobot's cache if absent.")] = None,
+    observations: Annotated[int, typer.Option(help="Observations, evenly spaced over the dataset.")] = 64,
+    samples: Annotated[int, typer.Option(help="Action chunks for each observation and policy.")] = 64,
+    seed: Annotated[int, typer.Option(help="Seed of all start noise.")] = 0,
+    device: Annotated[str, typer.Option(help="Torch device.")] = "cpu",
+    output: Annotated[Path | None, typer.Option(help="JSON file for the results; must not exist.")] = None,
+) -> None:
+    """Compare the action distributions of policies with their teacher's.
+
+    Energy distance and RMS are in normalised action units over the executed chunk; a student that has learned
+    its teacher comes close to the first row, the teacher under other noise. For example:
+
+    lerobot-sdm distance --teacher=T,num_inference_steps=10 --policy=T,num_inference_steps=1 --policy=S
+    --dataset.repo_id=local/held-out --dataset.root=data/held-out
+    """
+    if output is not None and output.exists():
+        raise InputError(f"--output={output} exists. Give a new file name, or delete it.")
+
+    # Torch and LeRobot's models take seconds to import; a mistyped option should not.
+    from lerobot_sdm.evaluation.contenders import Contender, load_contender
+    from lerobot_sdm.evaluation.distillation import FLOOR, compare_to_teacher
+    from lerobot_sdm.evaluation.observations import held_out_observations
+    from lerobot_sdm.pipeline.files import write_json
+
+    entries = [Contender.parse(text) for text in (teacher, *policy)]
+    reference, *contenders = (load_contender(entry, device) for entry in entries)
+    inputs = held_out_observations(repo_id, root, reference.config, observations)
+
+    def progress(indices):
+        return track(indices, "Sampling actions", total=observations)
+
+    rows = compare_to_teacher(reference, contenders, inputs, samples, seed, progress)
+
+    table = Table("policy", "energy distance to teacher", "spread", "RMS, same noise")
+    for row in rows:
+        table.add_row(row.label, *(_interval(value) for value in row.summary().values()))
+    console = Console()
+    console.print(table)
+    console.print(
+        f"{observations} observations, {samples} action chunks each; 95% bootstrap intervals over observations."
+    )
+    if output is not None:
+        write_json(
+            output,
+            {
+                "dataset": repo_id,
+                "observations": observations,
+                "samples": samples,
+                "seed": seed,
+                "unit": "normalised action units over the executed chunk",
+                "floor": FLOOR,
+                "policies": [vars(entry) for entry in entries],
+                "rows": [row.as_json() for row in rows],
+            },
+        )
+
+
+def _interval(value) -> str:
+    return f"{value.estimate:.4f} ({value.low:.4f} to {value.high:.4f})"

@@ -1,0 +1,177 @@
+"""The stages of a run and the exact command of each. Pure functions of a config and a folder."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lerobot_sdm.pipeline.config import PipelineConfig, Training, flags
+
+TRAIN_CONFIG = Path("checkpoints/last/pretrained_model/train_config.json")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table: a checkpoint, sampled in a certain way.
+
+    Args:
+        key: Name of its files.
+        label: Name in the table.
+        run: Which training it comes from, `teacher` or `student`.
+        overrides: `--policy.*` options at evaluation.
+    """
+
+    key: str
+    label: str
+    run: str
+    overrides: dict[str, str] = field(default_factory=dict)
+
+
+ROWS = (
+    Row("teacher_10", "teacher, 10 steps", "teacher", {"num_inference_steps": "10"}),
+    Row("teacher_2", "teacher, 2 steps", "teacher", {"num_inference_steps": "2"}),
+    # The generator of an untrained student is this very read-out, so one evaluation serves both.
+    Row("teacher_1", "teacher, 1 step = untrained generator", "teacher", {"num_inference_steps": "1"}),
+    Row("student", "student (SDM), 1 step", "student"),
+)
+EXPERT_LABEL = "expert (sees the full state)"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where everything lies in a run's folder."""
+
+    root: Path
+
+    @property
+    def demonstrations(self) -> Path:
+        return self.root / "data" / "demonstrations"
+
+    @property
+    def held_out(self) -> Path:
+        return self.root / "data" / "held_out"
+
+    def training(self, run: str) -> Path:
+        return self.root / run
+
+    def checkpoint(self, run: str) -> Path:
+        return self.training(run) / "checkpoints" / "last" / "pretrained_model"
+
+    def evaluation(self, key: str) -> Path:
+        return self.root / "evaluation" / key
+
+    @property
+    def expert(self) -> Path:
+        return self.root / "evaluation" / "expert.json"
+
+    @property
+    def distances(self) -> Path:
+        return self.root / "evaluation" / "distances.json"
+
+    @property
+    def latency(self) -> Path:
+        return self.root / "evaluation" / "latency.json"
+
+    @property
+    def results(self) -> Path:
+        return self.root / "results.json"
+
+
+def dataset_name(config: PipelineConfig, held_out: bool = False) -> str:
+    """Name of a run's dataset; it only ever exists in the run's folder."""
+    return f"local/{config.task}" + ("-held-out" if held_out else "")
+
+
+def record_command(config: PipelineConfig, layout: Layout, held_out: bool = False) -> tuple[str, ...]:
+    """Command that records demonstrations."""
+    return (
+        "lerobot-sdm",
+        "record",
+        *_environment_flags(config),
+        f"--episodes={config.held_out_episodes if held_out else config.episodes}",
+        f"--seed={config.held_out_seed if held_out else config.demo_seed}",
+        f"--repo_id={dataset_name(config, held_out)}",
+        f"--root={layout.held_out if held_out else layout.demonstrations}",
+        *flags(config.record),
+    )
+
+
+def train_command(config: PipelineConfig, layout: Layout, run: str) -> tuple[str, ...]:
+    """Command that trains the teacher or distils the student."""
+    training: Training = getattr(config, run)
+    kind = (
+        ("--policy.type=dp3",)
+        if run == "teacher"
+        else ("--policy.type=sdm", f"--policy.teacher_path={layout.checkpoint('teacher')}")
+    )
+    return (
+        "lerobot-train",
+        *kind,
+        *flags(training.policy, "policy."),
+        f"--policy.device={config.device}",
+        "--policy.push_to_hub=false",
+        f"--dataset.repo_id={dataset_name(config)}",
+        f"--dataset.root={layout.demonstrations}",
+        f"--steps={training.steps}",
+        f"--batch_size={training.batch_size}",
+        f"--save_freq={training.save_freq}",
+        "--env_eval_freq=0",
+        f"--seed={config.train_seed}",
+        *flags(training.options),
+        f"--output_dir={layout.training(run)}",
+    )
+
+
+def continue_training_command(layout: Layout, run: str) -> tuple[str, ...] | None:
+    """Command that resumes a training from its last checkpoint, None where it had not written one."""
+    train_config = layout.training(run) / TRAIN_CONFIG
+    if not train_config.exists():
+        return None
+    # LeRobot would otherwise go on in the folder that the checkpoint remembers, even if it was moved since.
+    return (
+        "lerobot-train",
+        "--resume=true",
+        f"--config_path={train_config}",
+        f"--output_dir={layout.training(run)}",
+    )
+
+
+def evaluate_command(config: PipelineConfig, layout: Layout, row: Row) -> tuple[str, ...]:
+    """Command that measures the success of one row; all rows get the same seeds."""
+    return (
+        "lerobot-eval",
+        f"--policy.path={layout.checkpoint(row.run)}",
+        *flags(row.overrides, "policy."),
+        f"--policy.device={config.device}",
+        *_environment_flags(config),
+        f"--eval.n_episodes={config.eval_episodes}",
+        f"--eval.batch_size={config.eval_batch_size}",
+        f"--eval.use_async_envs={'true' if config.eval_async else 'false'}",
+        f"--seed={config.eval_seed}",
+        f"--output_dir={layout.evaluation(row.key)}",
+    )
+
+
+def distance_command(config: PipelineConfig, layout: Layout) -> tuple[str, ...]:
+    """Command that compares the action samples of all rows with the teacher's."""
+    teacher, *others = ROWS
+    return (
+        "lerobot-sdm",
+        "distance",
+        f"--teacher={contender_text(layout, teacher)}",
+        *(f"--policy={contender_text(layout, row)}" for row in others),
+        f"--dataset.repo_id={dataset_name(config, held_out=True)}",
+        f"--dataset.root={layout.held_out}",
+        f"--observations={config.observations}",
+        f"--samples={config.samples}",
+        f"--device={config.device}",
+        f"--output={layout.distances}",
+    )
+
+
+def contender_text(layout: Layout, row: Row) -> str:
+    """A row as `lerobot-sdm distance` takes it: PATH,label=KEY,FIELD=VALUE."""
+    settings = [f"{key}={value}" for key, value in row.overrides.items()]
+    return ",".join([str(layout.checkpoint(row.run)), f"label={row.key}", *settings])
+
+
+def _environment_flags(config: PipelineConfig) -> list[str]:
+    return [f"--env.type={config.env_type}", f"--env.task={config.task}", *flags(config.env, "env.")]

@@ -1,0 +1,46 @@
+"""A task with two ways to act: reach a puck behind a wall, passing the wall on either side.
+
+Demonstrations that pass on both sides from the same start make the conditional distribution of actions bimodal.
+The mean of the two ways leads straight into the wall, so a policy that reads out a conditional mean must fail
+here, while one that samples commits to a side. Scene, robot and success radius are those of Meta-World's
+`reach-wall`; the wall stands centred before the hand and the hand starts below its top.
+"""
+
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Box
+from metaworld.envs.sawyer_reach_wall_v3 import SawyerReachWallEnvV3
+from numpy.typing import NDArray
+
+WALL_Y = 0.75
+"""Centre of the wall in the depth direction, metres; it reaches 0.12 m to either side of x = 0, and up to z = 0.12."""
+
+TRAVEL_HEIGHT = 0.1
+"""Height of the hand at the start and of the target, metres: below the top of the wall."""
+
+
+class SawyerDetourEnv(SawyerReachWallEnvV3):
+    """Reach the puck behind the wall without a direct way.
+
+    Random per episode: where the hand starts along x, where the puck lies. Success is a fingertip centre within
+    5 cm of the point above the puck at the height of the fingertips, as in `reach-wall`.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.model.body("wall").pos[0] = 0.0
+        # hand x | puck x, y
+        self._random_reset_space = Box(np.array([-0.02, -0.04, 0.86]), np.array([0.02, 0.04, 0.9]), dtype=np.float64)
+
+    def reset_model(self) -> NDArray[np.float64]:
+        """Draw a start and a puck position; returns Meta-World's observation (39,)."""
+        hand_x, puck_x, puck_y = self._get_state_rand_vec()
+        self.hand_init_pos = np.array([hand_x, 0.6, TRAVEL_HEIGHT])
+        self._reset_hand()
+        self.obj_init_pos = np.array([puck_x, puck_y, 0.02])
+        self._set_obj_xyz(self.obj_init_pos)
+        self._target_pos = np.array([puck_x, puck_y, self.tcp_center[2]])
+        self.model.site("goal").pos = self._target_pos
+        self.maxReachDist = np.linalg.norm(self.init_tcp - self._target_pos)
+        return self._get_obs()

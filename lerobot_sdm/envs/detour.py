@@ -27,6 +27,8 @@ class SawyerDetourEnv(SawyerReachWallEnvV3):
     5 cm of the point above the puck at the height of the fingertips, as in `reach-wall`.
     """
 
+    task_description = "Reach the puck behind the wall, passing the wall on either side"
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.model.body("wall").pos[0] = 0.0

@@ -1,0 +1,259 @@
+"""One camera interface for MuJoCo scenes, with two backends: OpenGL without a screen, and ray casting.
+
+Both leave out sites, which MetaWorld uses to mark goals and parts of objects, and both see the same geoms,
+so that a cloud does not depend on the machine it was made on.
+"""
+
+import atexit
+import functools
+import logging
+import os
+import sys
+import weakref
+from dataclasses import dataclass
+from typing import Protocol
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from lerobot_sdm.clouds.geometry import pixel_rays, transform
+
+logger = logging.getLogger(__name__)
+
+VISIBLE_GEOM_GROUPS = np.array([1, 1, 1, 0, 0, 0], dtype=np.uint8)
+GOAL_RADIUS = 0.02
+GOAL_COLOUR = np.array([0.0, 0.8, 0.0, 1.0], dtype=np.float32)
+BACKGROUND = np.zeros(3, dtype=np.uint8)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a camera saw.
+
+    Args:
+        depth: (H, W) float32, metres along the optical axis, infinite where nothing was hit.
+        colour: (H, W, 3) uint8, or None if it was not asked for.
+    """
+
+    depth: NDArray[np.float32]
+    colour: NDArray[np.uint8] | None
+
+
+class DepthCamera(Protocol):
+    """Takes square pictures of a MuJoCo scene, row 0 at the top as the camera holds itself."""
+
+    def take(
+        self,
+        data: mujoco.MjData,
+        camera: str,
+        size: int,
+        *,
+        colour: bool = False,
+        goal: NDArray[np.float64] | None = None,
+    ) -> Picture:
+        """Take one picture.
+
+        Args:
+            data: State of the scene, with positions up to date.
+            camera: Name of a camera of the model.
+            size: Height and width in pixels.
+            colour: Whether to return colours too.
+            goal: (3,) world position at which to draw a ball of 2 cm radius, or None.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free what the backend holds. Safe to call twice."""
+        ...
+
+
+class GLDepthCamera:
+    """Draws with OpenGL: EGL on Linux, whatever else `MUJOCO_GL` asks for if it is set.
+
+    Shadows, reflections, sky and anti-aliasing are off: on a CPU they cost ten times the picture itself, and
+    blended edge pixels would have depths at which nothing stands.
+    """
+
+    def __init__(self, model: mujoco.MjModel, max_size: int):
+        """Build the graphics context for pictures up to `max_size` pixels.
+
+        Raises:
+            Exception: Whatever the graphics stack raises where there is none.
+        """
+        self._model = model
+        model.vis.global_.offwidth = max_size
+        model.vis.global_.offheight = max_size
+        model.vis.quality.offsamples = 0
+        model.vis.quality.shadowsize = 0
+        self._gl = _gl_context_class()(max_size, max_size)
+        self._gl.make_current()
+        self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
+        self._context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
+
+        self._scene = mujoco.MjvScene(model, maxgeom=model.ngeom + 100)
+        for flag in ("SHADOW", "REFLECTION", "SKYBOX", "FOG", "HAZE"):
+            self._scene.flags[getattr(mujoco.mjtRndFlag, f"mjRND_{flag}")] = False
+        self._options = mujoco.MjvOption()
+        self._options.geomgroup[:] = VISIBLE_GEOM_GROUPS
+        self._options.sitegroup[:] = 0
+        self._camera = mujoco.MjvCamera()
+        self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
+        # The display is terminated by another exit handler, registered just now and hence run after this one.
+        atexit.register(_close_if_alive, weakref.ref(self))
+
+    def take(self, data, camera, size, *, colour=False, goal=None) -> Picture:
+        self._gl.make_current()
+        self._camera.fixedcamid = self._model.camera(camera).id
+        category = mujoco.mjtCatBit.mjCAT_ALL
+        mujoco.mjv_updateScene(self._model, data, self._options, None, self._camera, category, self._scene)
+        if goal is not None:
+            _add_ball(self._scene, goal)
+        # Flat object ids instead of lit textures: the depth is the same and drawing is a third faster.
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = not colour
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = not colour
+        rectangle = mujoco.MjrRect(0, 0, size, size)
+        depth = np.empty((size, size), dtype=np.float32)
+        rgb = np.empty((size, size, 3), dtype=np.uint8) if colour else None
+        mujoco.mjr_render(rectangle, self._scene, self._context)
+        mujoco.mjr_readPixels(rgb, depth, rectangle, self._context)
+        return Picture(self._metres(np.flipud(depth)), None if rgb is None else np.flipud(rgb))
+
+    def _metres(self, buffer: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Undo the perspective division of a reversed depth buffer (1 at the near plane, 0 at the far one)."""
+        extent = self._model.stat.extent
+        near, far = self._model.vis.map.znear * extent, self._model.vis.map.zfar * extent
+        depth = near * far / (buffer.astype(np.float64) * (far - near) + near)
+        return np.where(buffer > 0, depth, np.inf).astype(np.float32)
+
+    def close(self) -> None:
+        if self._gl is not None:
+            self._gl.make_current()
+            self._context.free()
+            self._gl.free()
+            self._gl = None
+
+
+class RayDepthCamera:
+    """Casts one ray per pixel with `mj_ray`: no graphics needed, about ten times slower than drawing.
+
+    Colours are the plain colours of geoms or their materials, without light or texture.
+    `mj_multiRay` would be faster, but in MuJoCo 3.3 it misses geoms at the edge of its angular culling.
+    """
+
+    def __init__(self, model: mujoco.MjModel):
+        self._model = model
+        has_material = model.geom_matid >= 0
+        rgba = np.where(has_material[:, None], _material_rgba(model), model.geom_rgba)
+        # The last row is read by the index -1: a ray that hit nothing.
+        self._geom_colour = np.vstack([np.uint8(np.clip(rgba[:, :3], 0, 1) * 255), BACKGROUND])
+
+    def take(self, data, camera, size, *, colour=False, goal=None) -> Picture:
+        index = self._model.camera(camera).id
+        origin = data.cam_xpos[index].copy()
+        rays = _rays_through_pixel_centres(size, float(self._model.cam_fovy[index]))
+        rays = transform(rays, data.cam_xmat[index].reshape(3, 3), np.zeros(3))
+
+        depth = np.empty(len(rays))
+        geoms = np.empty(len(rays), dtype=np.int64)
+        geom = np.empty(1, dtype=np.int32)
+        for i, ray in enumerate(rays):
+            depth[i] = mujoco.mj_ray(self._model, data, origin, ray, VISIBLE_GEOM_GROUPS, 1, -1, geom)
+            geoms[i] = geom[0]
+        depth[geoms < 0] = np.inf
+        rgb = self._geom_colour[geoms] if colour else None
+        if goal is not None:
+            ball = _distance_to_ball(origin, rays, goal)
+            if rgb is not None:
+                rgb[ball < depth] = np.uint8(GOAL_COLOUR[:3] * 255)
+            depth = np.minimum(depth, ball)
+        return Picture(
+            depth.astype(np.float32).reshape(size, size), None if rgb is None else rgb.reshape(size, size, 3)
+        )
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def open_camera(model: mujoco.MjModel, renderer: str, max_size: int) -> DepthCamera:
+    """Open the camera that `renderer` names for a model.
+
+    Args:
+        model: The compiled scene; its offscreen settings are changed.
+        renderer: `egl`, `raycast`, or `auto` for the first of them that works here.
+        max_size: Height and width of the largest picture that will be taken.
+
+    Raises:
+        RuntimeError: If `egl` was demanded and there is no working OpenGL.
+    """
+    if renderer == "raycast" or (renderer == "auto" and graphics_failure() is not None):
+        return RayDepthCamera(model)
+    if graphics_failure() is not None:
+        raise RuntimeError(f"renderer='egl': {graphics_failure()} Use renderer='raycast' or 'auto'.")
+    return GLDepthCamera(model, max_size)
+
+
+@functools.cache
+def graphics_failure() -> str | None:
+    """Try once per process to open an offscreen OpenGL context; None if it works, else what went wrong."""
+    try:
+        GLDepthCamera(mujoco.MjModel.from_xml_string("<mujoco/>"), 8).close()
+    except Exception as error:  # the stack below raises ImportError, FatalError, EGLError, AttributeError ...
+        reason = f"no offscreen OpenGL here ({type(error).__name__}: {error})."
+        logger.warning("%s Point clouds are made by ray casting, which is slower.", reason)
+        return reason
+    return None
+
+
+def _gl_context_class():
+    if sys.platform == "linux" and os.environ.get("MUJOCO_GL", "egl").lower() in ("", "egl"):
+        # MuJoCo reads this variable again when it loads OpenGL; unset, it would look for a display.
+        os.environ["MUJOCO_GL"] = "egl"
+        from mujoco.egl import GLContext
+    else:
+        from mujoco.gl_context import GLContext
+    return GLContext
+
+
+def _close_if_alive(reference: weakref.ref) -> None:
+    camera = reference()
+    if camera is not None:
+        camera.close()
+
+
+def _add_ball(scene: mujoco.MjvScene, centre: NDArray[np.float64]) -> None:
+    ball = scene.geoms[scene.ngeom]
+    size = np.full(3, GOAL_RADIUS)
+    mujoco.mjv_initGeom(
+        ball, mujoco.mjtGeom.mjGEOM_SPHERE, size, np.asarray(centre, float), np.eye(3).ravel(), GOAL_COLOUR
+    )
+    # Pictures of object ids leave out geoms without one.
+    ball.segid = scene.ngeom
+    scene.ngeom += 1
+
+
+def _distance_to_ball(origin, rays, centre) -> NDArray[np.float64]:
+    """Distance to the goal ball along rays (n, 3), in units of the ray; infinite where missed.
+
+    The smaller root of |o + s r - c|^2 = R^2.
+    """
+    rays = rays.astype(np.float64)
+    offset = origin - np.asarray(centre)
+    a = (rays**2).sum(axis=1)
+    b = rays @ offset
+    discriminant = b**2 - a * (offset @ offset - GOAL_RADIUS**2)
+    hit = (discriminant >= 0) & (b < 0)
+    return np.where(hit, (-b - np.sqrt(np.maximum(discriminant, 0))) / a, np.inf)
+
+
+def _material_rgba(model: mujoco.MjModel) -> NDArray[np.float32]:
+    """(ngeom, 4) colour of each geom's material; rows of geoms without one are arbitrary."""
+    if model.nmat == 0:
+        return np.zeros((model.ngeom, 4), dtype=np.float32)
+    return model.mat_rgba[np.maximum(model.geom_matid, 0)]
+
+
+@functools.lru_cache(maxsize=8)
+def _rays_through_pixel_centres(size: int, fovy: float) -> NDArray[np.float32]:
+    return pixel_rays(size, size, fovy, offset=0.5)

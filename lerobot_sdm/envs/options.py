@@ -1,0 +1,75 @@
+"""What a user can choose about the point cloud of an environment, checked before anything is built."""
+
+from dataclasses import dataclass
+
+from lerobot_sdm.errors import InputError, unknown_name
+
+CAMERAS = ("topview", "corner", "corner2", "corner3", "corner4", "behindGripper", "gripperPOV")
+FRAMES = ("legacy", "world")
+RENDERERS = ("auto", "egl", "raycast")
+
+Corner = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class CloudOptions:
+    """How a scene becomes a point cloud.
+
+    Args:
+        num_points: Rows of the cloud; larger clouds are thinned out, smaller ones filled up with zeros.
+        use_color: Whether each point carries r, g, b (0 to 255) after x, y, z.
+        camera: Which of the scene's cameras looks.
+        camera_size: Width and height of the depth image in pixels.
+        frame: `legacy`, the camera-centred frame of the DP3 demonstrations, or `world`.
+        crop: Two opposite corners, lowest first, in the chosen frame; points strictly inside stay. None takes
+            the default box of the frame.
+        renderer: `egl` draws on the GPU or with Mesa, `raycast` needs no graphics at all, `auto` takes the
+            first that works.
+        show_goal: Whether the goal is drawn, as a ball, into clouds and images.
+
+    Raises:
+        InputError: For a value that cannot work.
+    """
+
+    num_points: int = 512
+    use_color: bool = False
+    camera: str = "corner2"
+    camera_size: int = 128
+    frame: str = "legacy"
+    crop: tuple[Corner, Corner] | None = None
+    renderer: str = "auto"
+    show_goal: bool = False
+
+    def __post_init__(self) -> None:
+        for key, known in (("camera", CAMERAS), ("frame", FRAMES), ("renderer", RENDERERS)):
+            if getattr(self, key) not in known:
+                raise unknown_name(key, str(getattr(self, key)), known)
+        require_positive("num_points", self.num_points)
+        require_positive("camera_size", self.camera_size)
+        if self.crop is not None:
+            object.__setattr__(self, "crop", _checked_crop(self.crop))
+
+    @property
+    def channels(self) -> int:
+        """Columns of the cloud: 3, or 6 with colour."""
+        return 6 if self.use_color else 3
+
+
+def require_positive(key: str, value: int) -> None:
+    """Raise an InputError that names `key` unless `value` is an integer of at least 1."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InputError(f"{key}={value!r}: give a whole number of at least 1.")
+
+
+def _checked_crop(crop) -> tuple[Corner, Corner]:
+    try:
+        low, high = (tuple(float(x) for x in corner) for corner in crop)
+        fits = len(low) == len(high) == 3 and all(a < b for a, b in zip(low, high, strict=True))
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise InputError(
+            f"crop={crop!r}: give two corners, [[xmin, ymin, zmin], [xmax, ymax, zmax]], "
+            "each minimum below its maximum."
+        )
+    return low, high

@@ -1,0 +1,48 @@
+"""Vector environments in which a finished member rests until the whole batch starts again."""
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.vector import AutoresetMode
+from lerobot.envs.utils import NEW_ROLLOUT_OPTION, _LazyAsyncVectorEnv, freeze_after_episode_end
+
+
+class _ResetStartsRollout:
+    """LeRobot's frozen members thaw on an option of its own rollout; here any reset of the batch thaws them.
+
+    Gymnasium's automatic resets call the members, not the batch, so they still find them frozen.
+    """
+
+    def reset(self, *, seed: int | list[int] | None = None, options: dict[str, Any] | None = None):
+        return super().reset(seed=seed, options={NEW_ROLLOUT_OPTION: True, **(options or {})})
+
+
+class RestingSyncVectorEnv(_ResetStartsRollout, gym.vector.SyncVectorEnv):
+    """Members in this process."""
+
+
+class RestingAsyncVectorEnv(_ResetStartsRollout, _LazyAsyncVectorEnv):
+    """Members in processes of their own, started at the first reset."""
+
+
+def make_vector_env(
+    make_one: Callable[[], gym.Env], n_envs: int, use_async_envs: bool
+) -> RestingSyncVectorEnv | RestingAsyncVectorEnv:
+    """Build a vector environment for LeRobot's rollouts.
+
+    A rollout runs until its last member is done. A member that finishes early repeats its last transition,
+    with reward 0, at no cost, where Gymnasium would simulate and draw a further episode for nobody. That
+    needs `NEXT_STEP` autoreset: `SAME_STEP` would replace the final observation, and `DISABLED` refuses
+    to step a batch with a finished member.
+
+    Args:
+        make_one: Builds one member; must be picklable for processes.
+        n_envs: How many members.
+        use_async_envs: Whether to use processes; ignored for a single member.
+    """
+    makers = [make_one] * n_envs
+    if use_async_envs and n_envs > 1:
+        return RestingAsyncVectorEnv(makers)
+    makers = [freeze_after_episode_end(make) for make in makers]
+    return RestingSyncVectorEnv(makers, autoreset_mode=AutoresetMode.NEXT_STEP)

@@ -1,0 +1,86 @@
+"""`lerobot-sdm <verb>`: each verb lives in its own module, imported only when it is used."""
+
+import importlib
+import importlib.util
+from typing import Any, NamedTuple
+
+import click
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from lerobot_sdm.errors import InputError
+
+
+class Verb(NamedTuple):
+    """Where a verb is implemented.
+
+    Attributes:
+        target: "module:function"; a function with typer parameters.
+        summary: One line for `lerobot-sdm --help`.
+        raw: The function takes a `typer.Context` and reads `context.args` itself, `--help` included.
+    """
+
+    target: str
+    summary: str
+    raw: bool = False
+
+
+VERBS: dict[str, Verb] = {
+    "quickstart": Verb(
+        "lerobot_sdm.cli.quickstart:quickstart",
+        "Demonstrations, teacher, one-step student and their success rates, on this machine.",
+    ),
+    "record": Verb("lerobot_sdm.cli.record:record", "Record expert demonstrations as a LeRobot dataset.", raw=True),
+    "distance": Verb("lerobot_sdm.cli.distance:distance", "How far a policy's actions are from its teacher's."),
+}
+
+
+def available_verbs() -> dict[str, Verb]:
+    """The verbs whose modules this installation has."""
+    return {name: verb for name, verb in VERBS.items() if importlib.util.find_spec(verb.target.partition(":")[0])}
+
+
+def load(name: str) -> click.Command:
+    """Import the module of a verb and make a command of its function."""
+    verb = VERBS[name]
+    module, _, function = verb.target.partition(":")
+    raw = {"ignore_unknown_options": True, "allow_extra_args": True}
+    single = typer.Typer(add_completion=False)
+    single.command(name, context_settings=raw if verb.raw else None, add_help_option=not verb.raw)(
+        getattr(importlib.import_module(module), function)
+    )
+    return typer.main.get_command(single)
+
+
+class LazyGroup(TyperGroup):
+    """Lists verbs from the table, imports the one that is called, and prints bad input without a traceback."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(available_verbs())
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """A stand-in with the summary, which is all that the list of verbs shows."""
+        verb = available_verbs().get(name)
+        return TyperCommand(name, help=verb.summary) if verb else None
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The verb that was called, imported only now."""
+        name, command, rest = super().resolve_command(context, args)
+        return name, command and load(name), rest
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except InputError as error:
+            typer.secho(f"Error: {error}", fg=typer.colors.RED, err=True)
+            raise typer.Exit(2) from error
+
+
+app = typer.Typer(cls=LazyGroup, no_args_is_help=True, add_completion=False)
+
+
+@app.callback()
+def main() -> None:
+    """3D policies, their one-step students, and the data they learn from, on top of LeRobot."""

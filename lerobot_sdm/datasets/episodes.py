@@ -1,0 +1,143 @@
+"""Driving one episode with an expert, and keeping it in one file until the dataset is written."""
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+
+from lerobot_sdm.experts import Expert
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try at an episode; its content follows from these numbers alone.
+
+    Attributes:
+        index: Position in the order of attempts.
+        seed: Seed of the environment and of the expert.
+        variant: Which of the expert's ways to take.
+    """
+
+    index: int
+    seed: int
+    variant: int
+
+
+def attempts(seed: int, variants: int) -> Iterator[Attempt]:
+    """All attempts, without end: every start state once per variant, then the next start state."""
+    for index in itertools.count():
+        yield Attempt(index, seed + index // variants, index % variants)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Which episodes are kept, and where they end.
+
+    Attributes:
+        keep: `any`: success at any step; `last`: also at the last step; `all`: every episode, failed ones too.
+        min_success_steps: Steps in success that `any` and `last` ask for.
+        stop_after_success: Cut this many steps after the first success; None keeps the whole episode.
+    """
+
+    keep: str = "any"
+    min_success_steps: int = 5
+    stop_after_success: int | None = None
+
+    def accept(self, success: np.ndarray) -> bool:
+        """Whether an episode with these successes, (T,) bool, is kept."""
+        if self.keep == "all":
+            return True
+        enough = int(success.sum()) >= self.min_success_steps
+        return enough and (self.keep != "last" or bool(success[-1]))
+
+    def end(self, success: np.ndarray) -> int:
+        """How many frames of an episode with these successes, (T,) bool, are recorded."""
+        if self.stop_after_success is None or not success.any():
+            return len(success)
+        return min(len(success), int(np.argmax(success)) + self.stop_after_success + 1)
+
+    def may_stop(self, first_success: int | None, success_steps: int, step: int) -> bool:
+        """Whether driving on past `step` can change neither what is recorded nor whether it is kept."""
+        if self.stop_after_success is None or first_success is None:
+            return False
+        return step >= first_success + self.stop_after_success and success_steps >= self.min_success_steps
+
+
+@dataclass
+class Episode:
+    """What came of an attempt.
+
+    Attributes:
+        attempt: The attempt.
+        kept: Whether the rules accept it.
+        success_steps: Steps in success.
+        frames: Column -> (T, ...) values; empty unless kept.
+    """
+
+    attempt: Attempt
+    kept: bool
+    success_steps: int
+    frames: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def save(self, path: Path) -> None:
+        """Write everything to one `.npz`, which appears whole or not at all."""
+        summary = {"attempt": asdict(self.attempt), "kept": self.kept, "success_steps": self.success_steps}
+        unfinished = path.with_suffix(".unfinished")
+        with unfinished.open("wb") as file:
+            np.savez(file, summary=json.dumps(summary), **self.frames)
+        unfinished.rename(path)
+
+    @classmethod
+    def load(cls, path: Path, with_frames: bool = True) -> "Episode":
+        """Read what `save` wrote, without the frames if only the outcome is asked for."""
+        with np.load(path) as stored:
+            summary = json.loads(str(stored["summary"]))
+            summary["attempt"] = Attempt(**summary["attempt"])
+            frames = {key: stored[key] for key in stored.files if key != "summary"} if with_frames else {}
+        return cls(**summary, frames=frames)
+
+
+def drive(env: gym.Env, expert: Expert, attempt: Attempt, rules: Rules, columns: Mapping[str, str]) -> Episode:
+    """Let the expert drive one episode.
+
+    Row t holds the observation before action t, the action, and the reward and success that came of it.
+
+    Args:
+        env: Ends by itself, and says `info["is_success"]` at every step.
+        expert: Chooses the actions.
+        attempt: Which episode.
+        rules: Whether to keep it, and where to cut it.
+        columns: Observation key of the environment -> column of the dataset.
+    """
+    observation, _ = env.reset(seed=attempt.seed)
+    expert.reset(env, attempt.seed, attempt.variant)
+    rows: list[dict[str, np.ndarray]] = []
+    first_success: int | None = None
+    success_steps = 0
+    for step in itertools.count():
+        action = expert.act(env)
+        row = {column: np.array(observation[key]) for key, column in columns.items()}
+        # The simulator gets what it accepts; the dataset keeps what the expert asked for.
+        accepted = np.clip(action, env.action_space.low, env.action_space.high)
+        observation, reward, terminated, truncated, info = env.step(accepted)
+        success = bool(info["is_success"])
+        row["action"] = action
+        row["next.reward"] = np.float32([reward])
+        row["next.success"] = np.array([success])
+        rows.append(row)
+        success_steps += success
+        if success and first_success is None:
+            first_success = step
+        if terminated or truncated or rules.may_stop(first_success, success_steps, step):
+            break
+    succeeded = np.array([row["next.success"][0] for row in rows])
+    kept = rules.accept(succeeded)
+    frames = {}
+    if kept:
+        rows = rows[: rules.end(succeeded)]
+        frames = {column: np.stack([row[column] for row in rows]) for column in rows[0]}
+    return Episode(attempt, kept, success_steps, frames)

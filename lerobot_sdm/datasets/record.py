@@ -1,0 +1,220 @@
+"""Recording demonstrations: an expert drives, episodes that count are kept, a LeRobotDataset comes out."""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import draccus
+from lerobot.envs.configs import EnvConfig
+
+from lerobot_sdm.errors import InputError, unknown_name
+
+logger = logging.getLogger(__name__)
+
+KEEP = ("any", "last", "all")
+
+
+@dataclass
+class RecordConfig:
+    """What to record. Every field is an option of `lerobot-sdm record`.
+
+    Attributes:
+        env: The environment, `--env.type=metaworld_pc --env.task=drawer-open` and any other of its fields.
+        episodes: Episodes in the dataset.
+        root: Folder of the dataset, which must not exist yet; `data/<task>` unless given.
+        repo_id: Name of the dataset, `local/<task>` unless given.
+        seed: Seed of the first start state; the next start state takes the next seed, and so on.
+        workers: Processes that drive at the same time. The dataset does not depend on it.
+        expert: Who drives: a registered name, or "module:Class"; unless given, the task's own.
+        action_noise: Standard deviation of Gaussian noise on the expert's actions.
+        clip_actions: Record actions clipped to [-1, 1]; false keeps what the expert asked for, as DP3 does.
+        keep: `any`: success at any step; `last`: success at the last step too; `all`: failed episodes too.
+        min_success_steps: Steps in success that `any` and `last` ask for; DP3 asks for 5.
+        stop_after_success: Cut episodes this many steps after their first success; unless given, they are
+            recorded at their full length.
+        max_failures: Failed episodes after which recording gives up; max(20, 3 * episodes) unless given.
+        image: Also record the camera's picture, as `observation.image`.
+    """
+
+    env: EnvConfig
+    episodes: int = 10
+    root: Path | None = None
+    repo_id: str | None = None
+    seed: int = 0
+    workers: int = 1
+    expert: str | None = None
+    action_noise: float = 0.0
+    clip_actions: bool = True
+    keep: str = "any"
+    min_success_steps: int = 5
+    stop_after_success: int | None = None
+    max_failures: int | None = None
+    image: bool = False
+
+    def recording_env(self) -> EnvConfig:
+        """The environment as it is recorded: one task, going on after success, with pictures if asked for.
+
+        Raises:
+            InputError: The environment has no expert's state, or names more than one task.
+        """
+        from lerobot_sdm.envs.tasks import resolve_tasks
+
+        fields = {entry.name for entry in dataclasses.fields(self.env)}
+        missing = {"terminate_on_success", "pixels"} - fields
+        if missing:
+            raise InputError(
+                f"--env.type={self.env.type}: no expert can drive it. Record from an environment of this package."
+            )
+        tasks = resolve_tasks(self.env.task)
+        if len(tasks) != 1:
+            raise InputError(
+                f"--env.task={self.env.task}: stands for {len(tasks)} tasks. A dataset holds one: record each apart."
+            )
+        return dataclasses.replace(self.env, task=tasks[0], terminate_on_success=False, pixels=self.image)
+
+    def checked(self) -> "RecordConfig":
+        """This configuration with its blanks filled in.
+
+        Raises:
+            InputError: A value that cannot work; nothing has been written then.
+        """
+        from lerobot_sdm.experts import default_expert, expert_class
+
+        for name, least in (("episodes", 1), ("workers", 1), ("min_success_steps", 1)):
+            if getattr(self, name) < least:
+                raise InputError(f"--{name}={getattr(self, name)}: give {least} or more.")
+        for name in ("seed", "stop_after_success", "max_failures"):
+            if (getattr(self, name) or 0) < 0:
+                raise InputError(f"--{name}={getattr(self, name)}: give 0 or more.")
+        if self.keep not in KEEP:
+            raise unknown_name("--keep", self.keep, KEEP)
+        env = self.recording_env()
+        expert = self.expert or default_expert(env.task)
+        variants = expert_class(expert).variants
+        if self.episodes % variants:
+            raise InputError(
+                f"--episodes={self.episodes}: expert '{expert}' records every start {variants} times. "
+                f"Give a multiple of {variants}."
+            )
+        root = self.root or Path("data") / env.task
+        if root.exists():
+            raise InputError(f"--root={root}: exists already. Choose another folder, or remove it first.")
+        return dataclasses.replace(
+            self,
+            env=env,
+            expert=expert,
+            root=root,
+            repo_id=self.repo_id or f"local/{env.task}",
+            max_failures=max(20, 3 * self.episodes) if self.max_failures is None else self.max_failures,
+        )
+
+
+def record(config: RecordConfig) -> Path:
+    """Record a dataset.
+
+    Finished attempts are kept beside the dataset until it is complete: the same call, repeated after an
+    interruption, goes on with them. The dataset appears under its root whole or not at all.
+
+    Args:
+        config: What to record.
+
+    Returns:
+        The folder of the dataset.
+
+    Raises:
+        InputError: A value cannot work, or the expert failed too often.
+    """
+    from lerobot_sdm.datasets.collect import Driver, Setting
+    from lerobot_sdm.datasets.episodes import Rules
+    from lerobot_sdm.datasets.write import verify, write
+    from lerobot_sdm.experts import expert_class
+
+    config = config.checked()
+    setting = Setting(
+        env_config=config.env,
+        expert_class=expert_class(config.expert),
+        expert_options={"action_noise": config.action_noise, "clip": config.clip_actions},
+        rules=Rules(config.keep, config.min_success_steps, config.stop_after_success),
+        seed=config.seed,
+    )
+    folder = config.root.parent / f".{config.root.name}.recording-{_fingerprint(config)}"
+    driver = Driver(setting, folder)
+    with contextlib.closing(driver.env):
+        # Whatever is wrong with the scene or with graphics shows here, before anything is written.
+        driver.env.reset(seed=config.seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        kept, failed = _collect(config, driver)
+        facts = {
+            "task": config.env.task,
+            "task_description": driver.env.unwrapped.task_description,
+            "env": draccus.encode(config.env) | {"type": config.env.type},
+            "expert": driver.expert.provenance(),
+            "rules": dataclasses.asdict(setting.rules),
+            "seed": config.seed,
+            "failed": [dataclasses.asdict(episode.attempt) for episode in failed],
+        }
+        unfinished = folder / "dataset"
+        if unfinished.exists():
+            shutil.rmtree(unfinished)
+        paths = [driver.path(episode.attempt) for episode in kept]
+        write(unfinished, config.repo_id, config.env, paths, facts)
+        verify(unfinished, config.repo_id, paths)
+    unfinished.rename(config.root)
+    shutil.rmtree(folder)
+    return config.root
+
+
+def _collect(config: RecordConfig, driver: Any) -> tuple[list[Any], list[Any]]:
+    """Drive until there are enough episodes; returns the outcomes kept and those that failed, in order."""
+    from tqdm import tqdm
+
+    from lerobot_sdm.datasets.collect import outcomes
+
+    variants = driver.setting.expert_class.variants
+    kept: list[Any] = []
+    failed: list[Any] = []
+    with (
+        tqdm(total=config.episodes, desc=config.env.task, unit="episode") as bar,
+        contextlib.closing(outcomes(driver, config.workers)) as stream,
+    ):
+        while len(kept) < config.episodes:
+            # Every variant of a start counts or none does: the ways to act stay balanced.
+            start = [next(stream) for _ in range(variants)]
+            if all(episode.kept for episode in start):
+                kept += start
+                bar.update(variants)
+            else:
+                failed += start
+                bar.set_postfix(failed=len(failed))
+            if len(failed) > config.max_failures and len(kept) < config.episodes:
+                raise _gave_up(config, driver.folder, kept, failed)
+    return kept, failed
+
+
+def _gave_up(config: RecordConfig, folder: Path, kept: list[Any], failed: list[Any]) -> InputError:
+    attempted = len(kept) + len(failed)
+    message = (
+        f"--env.task={config.env.task}: expert '{config.expert}' failed {len(failed)} of {attempted} episodes "
+        f"(--keep={config.keep} --min-success-steps={config.min_success_steps}), {len(kept)} of "
+        f"{config.episodes} are recorded. "
+    )
+    if kept:
+        return InputError(f"{message}They are kept: a larger --max-failures than {config.max_failures} goes on.")
+    shutil.rmtree(folder)
+    return InputError(f"{message}Choose another expert or task, or ask for less with --min-success-steps.")
+
+
+def _fingerprint(config: RecordConfig) -> str:
+    """Of everything that decides what the attempts contain, so that no other recording's are taken for them."""
+    from lerobot_sdm.datasets.write import versions
+
+    ignored = ("root", "repo_id", "episodes", "workers", "max_failures")
+    decisive = {key: value for key, value in draccus.encode(config).items() if key not in ignored}
+    text = json.dumps({**decisive, "versions": versions()}, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,149 @@
+"""Turning recorded episodes into a LeRobotDataset with its provenance and card, and reading it back to be sure."""
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lerobot.configs.types import FeatureType
+from lerobot.datasets.lerobot_dataset import LeRobotDataset
+from lerobot.datasets.utils import create_lerobot_dataset_card
+from lerobot.envs.configs import EnvConfig
+
+from lerobot_sdm.datasets.cached import CachedLeRobotDataset
+from lerobot_sdm.datasets.checks import check_finite, must_be_finite
+from lerobot_sdm.datasets.episodes import Episode
+
+PROVENANCE = Path("meta/provenance.json")
+# Reading and writing arrays needs no video decoder; naming one spares LeRobot the search for the best.
+VIDEO_BACKEND = "pyav"
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that decides what a recording contains."""
+    packages = ("lerobot_policy_sdm", "lerobot", "metaworld", "mujoco", "gymnasium", "numpy")
+    return {"python": platform.python_version()} | {name: version(name) for name in packages}
+
+
+def dataset_features(env_config: EnvConfig) -> dict[str, dict[str, Any]]:
+    """LeRobot's description of the columns that an environment's recordings have."""
+    features = {}
+    for key, feature in env_config.features.items():
+        dtype = "image" if feature.type is FeatureType.VISUAL else "float32"
+        features[env_config.features_map[key]] = {"dtype": dtype, "shape": tuple(feature.shape), "names": None}
+    features["next.reward"] = {"dtype": "float32", "shape": (1,), "names": None}
+    features["next.success"] = {"dtype": "bool", "shape": (1,), "names": None}
+    return features
+
+
+def write(root: Path, repo_id: str, env_config: EnvConfig, paths: Sequence[Path], facts: Mapping[str, Any]) -> None:
+    """Write episodes as a LeRobotDataset.
+
+    Args:
+        root: Folder to create.
+        repo_id: Name of the dataset.
+        env_config: Where the episodes come from.
+        paths: The episodes' files, in order.
+        facts: What the provenance says besides the episodes and versions.
+
+    Raises:
+        InputError: An episode holds NaN or infinity.
+    """
+    dataset = LeRobotDataset.create(
+        repo_id,
+        env_config.fps,
+        dataset_features(env_config),
+        root=root,
+        use_videos=False,
+        video_backend=VIDEO_BACKEND,
+    )
+    episodes = []
+    for number, path in enumerate(paths):
+        episode = Episode.load(path)
+        length = len(episode.frames["action"])
+        for key, values in episode.frames.items():
+            if must_be_finite(key):
+                check_finite(key, values, np.full(length, number), np.arange(length), repo_id)
+        for row in range(length):
+            frame = {key: values[row] for key, values in episode.frames.items()}
+            dataset.add_frame({**frame, "task": facts["task_description"]})
+        dataset.save_episode()
+        attempt = episode.attempt
+        episodes.append(
+            {
+                "attempt": attempt.index,
+                "seed": attempt.seed,
+                "variant": attempt.variant,
+                "frames": length,
+                "success_steps": episode.success_steps,
+            }
+        )
+    dataset.finalize()
+    provenance = {**facts, "episodes": episodes, "versions": versions()}
+    (root / PROVENANCE).write_text(json.dumps(provenance, indent=2, default=str) + "\n")
+    card = create_lerobot_dataset_card(
+        tags=["robotics", "point-cloud", env_config.type],
+        dataset_info=dataset.meta.info,
+        repo_id=repo_id,
+        dataset_description=_description(repo_id, env_config, provenance),
+    )
+    card.save(root / "README.md")
+
+
+def verify(root: Path, repo_id: str, paths: Sequence[Path]) -> None:
+    """Read a written dataset back and compare it with the episodes it was made of.
+
+    Raises:
+        RuntimeError: Episodes or frames are missing, or the first or last frame of one differs in any bit.
+        InputError: A value is NaN or infinite.
+    """
+    dataset = CachedLeRobotDataset(repo_id, root=root, video_backend=VIDEO_BACKEND)
+    if dataset.num_episodes != len(paths):
+        raise RuntimeError(f"{repo_id}: {dataset.num_episodes} episodes came back of {len(paths)} written.")
+    first = 0
+    for number, path in enumerate(paths):
+        frames = Episode.load(path).frames
+        length = len(frames["action"])
+        for row in (0, length - 1):
+            item = dataset[first + row]
+            same = item["episode_index"] == number and item["frame_index"] == row
+            same = same and all(_same(values[row], item[key]) for key, values in frames.items())
+            if not same:
+                raise RuntimeError(f"{repo_id}: episode {number}, frame {row} came back different.")
+        first += length
+    if len(dataset) != first:
+        raise RuntimeError(f"{repo_id}: {len(dataset)} frames came back of {first} written.")
+
+
+def _same(written: np.ndarray, read: torch.Tensor) -> bool:
+    expected = torch.from_numpy(np.ascontiguousarray(written))
+    if expected.dtype == torch.uint8:
+        expected = expected.permute(2, 0, 1).to(read.dtype).div(255)
+    return torch.equal(expected.reshape(read.shape), read)
+
+
+def _description(repo_id: str, env_config: EnvConfig, provenance: Mapping[str, Any]) -> str:
+    episodes = provenance["episodes"]
+    expert = ", ".join(f"{key} {value}" for key, value in provenance["expert"].items())
+    return "\n".join(
+        (
+            f"{len(episodes)} demonstrations of `{provenance['task']}` ({provenance['task_description']}), "
+            f"{sum(episode['frames'] for episode in episodes)} frames at {env_config.fps} Hz, recorded by "
+            f"`lerobot-sdm record --env.type={env_config.type} --env.task={provenance['task']}`.",
+            "",
+            f"- Expert: {expert}; it failed {len(provenance['failed'])} further episodes, which are left out.",
+            f"- Seeds: {episodes[0]['seed']} to {episodes[-1]['seed']}.",
+            "- Settings of environment and filter, and versions: `meta/provenance.json`.",
+            "",
+            "Train on it:",
+            "",
+            "```bash",
+            f"lerobot-train --policy.type=dp3 --policy.push_to_hub=false --dataset.repo_id={repo_id} \\",
+            "  --dataset.root=<this folder> --output_dir=outputs/dp3",
+            "```",
+        )
+    )

@@ -10,7 +10,7 @@ def register() -> None:
     from lerobot.envs.configs import EnvConfig
 
     from lerobot_sdm.envs.configuration_metaworld import MetaWorldPointCloudEnvConfig
-    from lerobot_sdm.envs.tasks import all_tasks
+    from lerobot_sdm.envs.tasks import all_tasks, gym_id
     from lerobot_sdm.registration import register_choice
 
     register_choice(EnvConfig, "metaworld_pc", MetaWorldPointCloudEnvConfig)
@@ -18,8 +18,3 @@ def register() -> None:
     for task in all_tasks():
         if gym_id(task) not in gym.registry:
             gym.register(id=gym_id(task), entry_point=entry_point, kwargs={"task": task})
-
-
-def gym_id(task: str) -> str:
-    """The Gymnasium id of a task given by its short name."""
-    return f"lerobot_sdm/MetaWorld-{task}-v0"

@@ -9,7 +9,7 @@ from lerobot.envs.configs import EnvConfig
 from lerobot.utils.constants import ACTION, OBS_IMAGE, OBS_STATE
 
 from lerobot_sdm.envs.options import CloudOptions, require_positive
-from lerobot_sdm.envs.tasks import task_groups
+from lerobot_sdm.envs.tasks import gym_id, task_groups
 
 OBS_POINT_CLOUD = "observation.point_cloud"
 
@@ -73,6 +73,11 @@ class MetaWorldPointCloudEnvConfig(EnvConfig):
         if self.pixels:
             self.features["pixels"] = PolicyFeature(FeatureType.VISUAL, (self.camera_size, self.camera_size, 3))
             self.features_map["pixels"] = OBS_IMAGE
+
+    @property
+    def gym_id(self) -> str:
+        """Gymnasium id, where `task` is a single one."""
+        return gym_id(self.task)
 
     @property
     def gym_kwargs(self) -> dict:

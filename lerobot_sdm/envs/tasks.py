@@ -90,6 +90,11 @@ def all_tasks() -> tuple[str, ...]:
     return METAWORLD_TASKS + tuple(EXTRA_TASKS)
 
 
+def gym_id(task: str) -> str:
+    """The Gymnasium id of a task given by its short name."""
+    return f"lerobot_sdm/MetaWorld-{task}-v0"
+
+
 def difficulty_of(task: str) -> str:
     """The difficulty group of a task, `extra` for this package's own.
 

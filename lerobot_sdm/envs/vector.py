@@ -1,5 +1,7 @@
 """Vector environments in which a finished member rests until the whole batch starts again."""
 
+import multiprocessing
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +26,14 @@ class RestingSyncVectorEnv(_ResetStartsRollout, gym.vector.SyncVectorEnv):
 
 class RestingAsyncVectorEnv(_ResetStartsRollout, _LazyAsyncVectorEnv):
     """Members in processes of their own, started at the first reset."""
+
+    def _ensure(self) -> None:
+        # Imports take ten seconds. The fork server makes them once, and every member starts as its copy. The
+        # scripts stand for the main module, which each member imports again.
+        scripts = ("lerobot.scripts.lerobot_eval", "lerobot.scripts.lerobot_train")
+        preload = ["lerobot_sdm.envs.metaworld", *(name for name in scripts if name in sys.modules)]
+        multiprocessing.get_context("forkserver").set_forkserver_preload(preload)
+        super()._ensure()
 
 
 def make_vector_env(

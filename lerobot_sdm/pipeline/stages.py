@@ -31,6 +31,7 @@ class Stage:
         produces: Folder or file that the stage makes. Whatever stands there before the stage has a marker is
             the remainder of an interrupted attempt.
         command: Program and arguments; the program is looked up beside the running Python.
+        whole: Whether what it produces appears all at once, so that whatever stands there is complete.
         continue_command: Called where there is a remainder; the command that goes on from it, or None to
             start over.
         function: Called instead of a command.
@@ -41,6 +42,7 @@ class Stage:
     title: str
     produces: Path
     command: tuple[str, ...] = ()
+    whole: bool = False
     continue_command: Callable[[], tuple[str, ...] | None] = lambda: None
     function: Callable[[], None] | None = None
     settings: dict[str, Any] | None = None
@@ -140,6 +142,9 @@ def _run(stage: Stage, root: Path, console: Console, environment: dict[str, str]
     if stage.function is not None:
         stage.function()
         return False
+    if stage.whole and stage.produces.exists():
+        console.print(f"   {stage.produces} is complete already")
+        return True
     continuation = stage.continue_command() if stage.produces.exists() else None
     if continuation:
         console.print("   continues where it was interrupted")

@@ -1,0 +1,75 @@
+"""`lerobot-sdm quickstart`: from nothing to a table of success rates, on this machine."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from lerobot_sdm.pipeline.commands import CommandFailedError
+from lerobot_sdm.pipeline.presets import SIZES, SMALL, preset
+
+
+def quickstart(
+    task: Annotated[str, typer.Option(help="A task, as `--env.task` of the other commands.")] = SMALL.task,
+    output: Annotated[Path, typer.Option(help="Folder for everything; an interrupted run goes on there.")] = Path(
+        "outputs/quickstart"
+    ),
+    size: Annotated[str, typer.Option(help=f"Networks and trainings: {', '.join(SIZES)}.")] = "small",
+    episodes: Annotated[int | None, typer.Option(help="Demonstrations to train on.")] = None,
+    eval_episodes: Annotated[int | None, typer.Option(help="Episodes for each row of the table.")] = None,
+    teacher_steps: Annotated[int | None, typer.Option(help="Training steps of the teacher.")] = None,
+    student_steps: Annotated[int | None, typer.Option(help="Training steps of the student.")] = None,
+    expert: Annotated[str | None, typer.Option(help="Who demonstrates; the task's own expert if absent.")] = None,
+    train_seed: Annotated[int | None, typer.Option(help="Seed of both trainings.")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads of each command.")] = None,
+    device: Annotated[str, typer.Option(help="Torch device of trainings and policies.")] = "cpu",
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show all that the commands print.")] = False,
+) -> None:
+    """Record demonstrations, train a teacher, distil it into a one-step student, and measure all of them.
+
+    Runs `lerobot-sdm record`, `lerobot-train`, `lerobot-eval` and `lerobot-sdm distance`, and shows each command
+    before it runs. Interrupted, the same call goes on where it stopped.
+    """
+    given = {
+        "episodes": episodes,
+        "eval_episodes": eval_episodes,
+        "train_seed": train_seed,
+        "threads": threads,
+        "device": device,
+    }
+    config = preset(size, task)
+    config = replace(config, **{name: value for name, value in given.items() if value is not None})
+    if expert is not None:
+        config = replace(config, record=config.record | {"expert": expert})
+    if teacher_steps is not None:
+        config = replace(config, teacher=replace(config.teacher, steps=teacher_steps))
+    if student_steps is not None:
+        config = replace(config, student=replace(config.student, steps=student_steps))
+
+    # Read when torch and LeRobot are first imported, which is why those imports come after it.
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    from lerobot_sdm.envs.tasks import resolve_tasks
+    from lerobot_sdm.errors import InputError
+    from lerobot_sdm.pipeline.plan import Layout
+    from lerobot_sdm.pipeline.run import run_pipeline
+    from lerobot_sdm.pipeline.tables import terminal_table
+
+    if len(resolve_tasks(task)) != 1:
+        raise InputError(f"--task={task} stands for {len(resolve_tasks(task))} tasks. Give a single one.")
+    config = replace(config, task=resolve_tasks(task)[0])
+    console = Console(soft_wrap=False)
+    try:
+        results = run_pipeline(config, Layout(output), console, verbose)
+    except CommandFailedError as error:
+        console.print(f"[red]{error}[/red]", highlight=False)
+        console.print("Once that is mended, the same command goes on from there.")
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        console.print("Interrupted. The same command goes on from there.")
+        raise typer.Exit(130) from None
+    console.print(terminal_table(results))
+    for name in ("table.md", "success.png", "cloud.png", "comparison.mp4", "results.json"):
+        console.print(output / name)

@@ -1,0 +1,98 @@
+"""The last stages of a run: the measurements that need no process of their own, and the report."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from lerobot_sdm.pipeline.config import PipelineConfig
+from lerobot_sdm.pipeline.files import read_json, write_json, write_text
+from lerobot_sdm.pipeline.plan import ROWS, Layout, dataset_name
+
+TRAJECTORIES = 6  # Demonstrations whose paths are drawn into the picture.
+
+
+def measure_expert(config: PipelineConfig, layout: Layout, console: Console) -> None:
+    """Let the expert do the evaluation episodes and write the outcomes."""
+    from lerobot.envs.configs import EnvConfig
+
+    from lerobot_sdm.evaluation.expert import expert_successes
+
+    seeds = range(config.eval_seed, config.eval_seed + config.eval_episodes)
+    environment = EnvConfig.get_choice_class(config.env_type)(task=config.task, **config.env)
+    options = {"action_noise": config.record["action_noise"]} if "action_noise" in config.record else {}
+    successes = expert_successes(
+        environment,
+        seeds,
+        config.record.get("expert"),
+        lambda items: track(items, "   driving", console=console),
+        **options,
+    )
+    write_json(layout.expert, {"seeds": list(seeds), "successes": successes})
+
+
+def measure_latencies(config: PipelineConfig, layout: Layout) -> None:
+    """Time all rows in one process and write the result."""
+    import torch
+
+    from lerobot_sdm.evaluation.contenders import Contender, load_contender
+    from lerobot_sdm.evaluation.latency import measure_latency
+    from lerobot_sdm.evaluation.observations import held_out_observations
+
+    torch.set_num_threads(config.threads)
+    policies = [
+        load_contender(Contender(row.key, str(layout.checkpoint(row.run)), row.overrides), config.device)
+        for row in ROWS
+    ]
+    histories = held_out_observations(
+        dataset_name(config, held_out=True), layout.held_out, policies[0].config, config.observations
+    )
+    # The newest step of each history is what an environment would hand over.
+    observations = [
+        {key: value[index : index + 1, -1] for key, value in histories.items()} for index in range(config.observations)
+    ]
+    rows = measure_latency(policies, observations, config.latency_repeats)
+    write_json(layout.latency, [asdict(row) for row in rows])
+
+
+def write_report(config: PipelineConfig, layout: Layout) -> None:
+    """Write results, table, pictures and video of a run whose other stages have finished."""
+    from lerobot_sdm.pipeline.pictures import success_plot
+    from lerobot_sdm.pipeline.results import collect_results
+    from lerobot_sdm.pipeline.tables import markdown_table, summary
+    from lerobot_sdm.pipeline.video import comparison_video
+
+    results = collect_results(config, layout)
+    results["video_seeds"] = comparison_video(results, layout, layout.root / "comparison.mp4")
+    success_plot(results, layout.root / "success.png")
+    draw_demonstrations(config, layout, layout.root / "cloud.png")
+    write_text(layout.root / "table.md", f"{markdown_table(results)}\n{summary(results)}")
+    write_json(layout.results, results)
+
+
+def draw_demonstrations(config: PipelineConfig, layout: Layout, path: Path) -> None:
+    """Draw the first cloud of the held-out demonstrations with the paths of several hands."""
+    from lerobot.datasets.lerobot_dataset import LeRobotDataset
+
+    from lerobot_sdm.clouds.geometry import transform
+    from lerobot_sdm.envs.metaworld import FRAME_BUILDERS
+    from lerobot_sdm.pipeline.pictures import cloud_picture
+
+    dataset = LeRobotDataset(dataset_name(config, held_out=True), root=layout.held_out)
+    columns = dataset.hf_dataset.select_columns(["observation.state", "episode_index"]).with_format("numpy")[:]
+    frame = FRAME_BUILDERS[config.env.get("frame", "legacy")]()
+    hands = transform(columns["observation.state"][:, :3], frame.rotation, frame.translation)
+    episodes = columns["episode_index"]
+    cloud_picture(
+        cloud=dataset[0]["observation.point_cloud"].numpy(),
+        trajectories=[hands[episodes == number] for number in np.unique(episodes)[:TRAJECTORIES]],
+        title=f"{config.task}: what the policies see, and paths of the expert's hand",
+        path=path,
+    )
+
+
+def finished_results(layout: Layout) -> dict:
+    """Content of the report of a finished run."""
+    return read_json(layout.results)

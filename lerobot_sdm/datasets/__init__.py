@@ -2,7 +2,8 @@
 
 
 def register() -> None:
-    """Make LeRobot's training read datasets through the in-memory reader, unless it is switched off."""
-    from lerobot_sdm.datasets import fast_loading
+    """Make LeRobot's training read from memory, unless that is switched off, and resume in the right order."""
+    from lerobot_sdm.datasets import fast_loading, resume_order
 
     fast_loading.register()
+    resume_order.register()

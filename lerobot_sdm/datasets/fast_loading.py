@@ -4,16 +4,14 @@ LeRobot has no configuration for the dataset class, so this is the one place whe
 a single assignment, `lerobot.datasets.factory.LeRobotDataset = CachedLeRobotDataset`, done once per process.
 """
 
-import importlib.util
 import logging
 import os
-import sys
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
 from importlib.metadata import version
 from types import ModuleType
 
 from packaging.specifiers import SpecifierSet
+
+from lerobot_sdm.datasets.import_hook import when_imported
 
 logger = logging.getLogger(__name__)
 
@@ -48,29 +46,10 @@ def uninstall() -> None:
     factory.LeRobotDataset = LeRobotDataset
 
 
-class _InstallOnImport(MetaPathFinder):
-    """Waits for the factory to be imported, so that importing this plugin does not import it (over a second)."""
-
-    def find_spec(self, name: str, path: object, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name != FACTORY:
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
-        execute = spec.loader.exec_module
-
-        def execute_then_install(module: ModuleType) -> None:
-            execute(module)
-            install(module)
-
-        spec.loader.exec_module = execute_then_install
-        return spec
-
-
 def register() -> None:
-    """Use the cached reader in LeRobot's training, now or as soon as LeRobot's factory is imported."""
-    if not is_wanted():
-        return
-    if FACTORY in sys.modules:
-        install(sys.modules[FACTORY])
-    elif not any(isinstance(finder, _InstallOnImport) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _InstallOnImport())
+    """Use the cached reader in LeRobot's training, now or as soon as LeRobot's factory is imported.
+
+    Importing the factory here would add over a second to the import of this plugin.
+    """
+    if is_wanted():
+        when_imported(FACTORY, install)

@@ -86,12 +86,13 @@ class RecordConfig:
         """
         from lerobot_sdm.experts import default_expert, expert_class
 
-        for name, least in (("episodes", 1), ("workers", 1), ("min_success_steps", 1)):
-            if getattr(self, name) < least:
-                raise InputError(f"--{name}={getattr(self, name)}: give {least} or more.")
-        for name in ("seed", "stop_after_success", "max_failures"):
-            if (getattr(self, name) or 0) < 0:
-                raise InputError(f"--{name}={getattr(self, name)}: give 0 or more.")
+        lowest = {"episodes": 1, "workers": 1, "min_success_steps": 1, "seed": 0}
+        # LeRobot cannot store an episode of a single frame, so at least one follows the first success.
+        lowest |= {"stop_after_success": 1, "max_failures": 0}
+        for name, least in lowest.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise InputError(f"--{name}={value}: give {least} or more.")
         if self.keep not in KEEP:
             raise unknown_name("--keep", self.keep, KEEP)
         env = self.recording_env()
@@ -181,7 +182,7 @@ def _collect(config: RecordConfig, driver: Any) -> tuple[list[Any], list[Any]]:
     failed: list[Any] = []
     with (
         tqdm(total=config.episodes, desc=config.env.task, unit="episode") as bar,
-        contextlib.closing(outcomes(driver, config.workers)) as stream,
+        contextlib.closing(outcomes(driver, min(config.workers, config.episodes))) as stream,
     ):
         while len(kept) < config.episodes:
             # Every variant of a start counts or none does: the ways to act stay balanced.

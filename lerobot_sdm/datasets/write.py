@@ -13,6 +13,7 @@ from lerobot.configs.types import FeatureType
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from lerobot.datasets.utils import create_lerobot_dataset_card
 from lerobot.envs.configs import EnvConfig
+from lerobot.utils.utils import SuppressProgressBars
 
 from lerobot_sdm.datasets.cached import CachedLeRobotDataset
 from lerobot_sdm.datasets.checks import check_finite, must_be_finite
@@ -71,7 +72,8 @@ def write(root: Path, repo_id: str, env_config: EnvConfig, paths: Sequence[Path]
         for row in range(length):
             frame = {key: values[row] for key, values in episode.frames.items()}
             dataset.add_frame({**frame, "task": facts["task_description"]})
-        dataset.save_episode()
+        with SuppressProgressBars():
+            dataset.save_episode()
         attempt = episode.attempt
         episodes.append(
             {

@@ -1,0 +1,77 @@
+"""LeRobot's own training command, called in this process, on a small dataset of random clouds."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+REPO_ID = "local/small"
+SMALL_DP3 = (
+    "--policy.down_dims=[8,16,16]",
+    "--policy.blocks_per_level=1",
+    "--policy.encoder_hidden_dims=[8,16]",
+    "--policy.diffusion_step_embed_dim=16",
+    "--policy.horizon=8",
+    "--policy.n_action_steps=4",
+    "--policy.scheduler_warmup_steps=5",
+)
+COMMON = (
+    f"--dataset.repo_id={REPO_ID}",
+    "--policy.device=cpu",
+    "--policy.push_to_hub=false",
+    "--batch_size=4",
+    "--num_workers=0",
+    "--env_eval_freq=0",
+    "--log_freq=10",
+    "--seed=1",
+)
+
+
+def make_small_dataset(root: Path, channels: int = 3, frames: tuple[int, ...] = (30, 25), state_dim: int = 9) -> Path:
+    """Episodes of random clouds (12, channels), states and actions (4,), written by LeRobot."""
+    from lerobot.datasets.lerobot_dataset import LeRobotDataset
+
+    features = {
+        "observation.state": {"dtype": "float32", "shape": (state_dim,), "names": None},
+        "observation.point_cloud": {"dtype": "float32", "shape": (12, channels), "names": None},
+        "action": {"dtype": "float32", "shape": (4,), "names": None},
+    }
+    dataset = LeRobotDataset.create(REPO_ID, fps=80, features=features, root=root, use_videos=False)
+    rng = np.random.default_rng(0)
+    for length in frames:
+        for _ in range(length):
+            values = {key: rng.uniform(-1, 1, f["shape"]).astype(np.float32) for key, f in features.items()}
+            dataset.add_frame({**values, "task": "none"})
+        dataset.save_episode()
+    dataset.finalize()
+    return root
+
+
+def lerobot_train(monkeypatch, dataset: Path, output: Path, *args: str, steps: int = 10, save_freq: int = 10) -> Path:
+    """Run `lerobot-train` and return the folder of its last checkpoint."""
+    options = [f"--dataset.root={dataset}", f"--output_dir={output}", f"--steps={steps}", f"--save_freq={save_freq}"]
+    _run_train(monkeypatch, [*COMMON, *options, *args])
+    return output / "checkpoints" / "last" / "pretrained_model"
+
+
+def lerobot_resume(monkeypatch, checkpoint: Path, output: Path) -> Path:
+    """Resume the run whose checkpoint this is, in another output folder."""
+    config = checkpoint / "pretrained_model" / "train_config.json"
+    _run_train(monkeypatch, ["--resume=true", f"--config_path={config}", f"--output_dir={output}"])
+    return output / "checkpoints" / "last" / "pretrained_model"
+
+
+def _run_train(monkeypatch, args: list[str]) -> None:
+    from lerobot.scripts.lerobot_train import main
+
+    monkeypatch.setattr(sys, "argv", ["lerobot-train", *args])
+    main()
+
+
+def checkpoint_tensors(pretrained_model: Path) -> dict[str, torch.Tensor]:
+    """Every tensor of a checkpoint: inference weights, training state and optimizer state."""
+    checkpoint = pretrained_model.resolve().parent
+    files = [*checkpoint.glob("pretrained_model/*.safetensors"), checkpoint / "training_state/optimizer_state.safetensors"]
+    return {f"{file.name}:{key}": value for file in files for key, value in load_file(file).items()}

@@ -1,0 +1,126 @@
+"""Every policy type under LeRobot's own training loop: checkpoints, resuming, standing alone."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from conftest import options
+from lerobot.policies.factory import get_policy_class, make_pre_post_processors
+from lerobot_commands import checkpoint_tensors, lerobot_resume, lerobot_train, make_small_dataset
+from safetensors.torch import load_file
+
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.policies import config_classes
+
+KINDS = sorted(config_classes())
+
+
+def observations(batch: int = 3, frames: int = 2) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "observation.state": torch.rand(batch, frames, 9, generator=generator),
+        "observation.point_cloud": torch.rand(batch, frames, 12, 3, generator=generator),
+    }
+
+
+def load(kind: str, path):
+    return get_policy_class(kind).from_pretrained(path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_resumed_run_equals_uninterrupted_run_bit_for_bit(kind, tmp_path, monkeypatch, dataset, teacher):
+    whole = lerobot_train(
+        monkeypatch, dataset, tmp_path / "whole", *options(kind, teacher), steps=60, save_freq=30
+    )
+    half = tmp_path / "whole" / "checkpoints" / "000030"
+    resumed = lerobot_resume(monkeypatch, half, tmp_path / "resumed")
+
+    expected, found = checkpoint_tensors(whole), checkpoint_tensors(resumed)
+    assert expected.keys() == found.keys()
+    assert any("training_state.safetensors:" in key for key in expected)
+    assert any("exp_avg" in key for key in expected)
+    different = [key for key in expected if not torch.equal(expected[key], found[key])]
+    assert different == []
+    # The comparison means something only if the second half changed the weights.
+    before = checkpoint_tensors(half / "pretrained_model")
+    assert any(not torch.equal(before[key], expected[key]) for key in before if key.startswith("model.safetensors"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_checkpoint_holds_what_inference_needs_and_no_more(kind, request):
+    folder = request.getfixturevalue("teacher" if kind == "dp3" else "student")
+    policy = load(kind, folder)
+    weights = load_file(folder / "model.safetensors")
+    assert weights.keys() == policy.inference_model.state_dict().keys()
+    noise = torch.randn(3, 8, 4, generator=torch.Generator().manual_seed(1))
+    expected = policy.predict_action_chunk(observations(), noise=noise)
+    (folder / "training_state.safetensors").rename(folder / "elsewhere")
+    try:
+        torch.testing.assert_close(load(kind, folder).predict_action_chunk(observations(), noise=noise), expected)
+    finally:
+        (folder / "elsewhere").rename(folder / "training_state.safetensors")
+
+
+def test_student_works_without_its_teacher(tmp_path, student):
+    alone = tmp_path / "alone"
+    shutil.copytree(student, alone)
+    config = json.loads((alone / "config.json").read_text())
+    config["teacher_path"] = str(tmp_path / "deleted")
+    (alone / "config.json").write_text(json.dumps(config))
+    (alone / "training_state.safetensors").unlink()
+
+    noise = torch.randn(3, 8, 4)
+    expected = load("sdm", student).predict_action_chunk(observations(), noise=noise)
+    policy = load("sdm", alone)
+    torch.testing.assert_close(policy.predict_action_chunk(observations(), noise=noise), expected)
+    pre, post = make_pre_post_processors(policy.config, pretrained_path=str(alone))
+    assert pre is not None and post is not None
+
+
+def test_student_normalises_like_its_teacher(teacher, student):
+    for file in teacher.glob("policy_*normalizer_processor.safetensors"):
+        mine, theirs = load_file(student / file.name), load_file(file)
+        assert mine.keys() == theirs.keys()
+        assert all(torch.equal(mine[key], theirs[key]) for key in mine)
+
+
+def test_a_published_student_can_be_trained_further(tmp_path, monkeypatch, dataset, student):
+    published = tmp_path / "published"
+    shutil.copytree(student, published)
+    (published / "training_state.safetensors").unlink()
+    tuned = lerobot_train(monkeypatch, dataset, tmp_path / "tuned", f"--policy.path={published}", steps=3)
+    before, after = load_file(published / "model.safetensors"), load_file(tuned / "model.safetensors")
+    assert any(not torch.equal(before[key], after[key]) for key in before)
+
+
+def test_resuming_with_another_teacher_is_refused(tmp_path, monkeypatch, dataset, teacher):
+    moved = tmp_path / "teacher"
+    shutil.copytree(teacher, moved)
+    lerobot_train(monkeypatch, dataset, tmp_path / "run", *options("sdm", moved), steps=4, save_freq=2)
+    weights = load_file(moved / "model.safetensors")
+    from safetensors.torch import save_file
+
+    save_file({key: value + 0.1 for key, value in weights.items()}, moved / "model.safetensors")
+    with pytest.raises(InputError, match="another teacher"):
+        lerobot_resume(monkeypatch, tmp_path / "run" / "checkpoints" / "000002", tmp_path / "resumed")
+
+
+def test_data_that_do_not_fit_the_teacher_are_refused_before_anything_is_written(tmp_path, monkeypatch, teacher):
+    other = make_small_dataset(tmp_path / "other", state_dim=7)
+    with pytest.raises(InputError, match=r"observation\.state.*\(9,\).*\(7,\)"):
+        lerobot_train(monkeypatch, other, tmp_path / "run", *options("sdm", teacher))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path, teacher):
+    from safetensors.torch import save_file
+
+    damaged = tmp_path / "damaged"
+    shutil.copytree(teacher, damaged)
+    weights = load_file(damaged / "model.safetensors")
+    missing = sorted(weights)[0]
+    del weights[missing]
+    save_file(weights, damaged / "model.safetensors")
+    with pytest.raises(InputError, match=missing.replace(".", r"\.")):
+        load("dp3", damaged)

@@ -1,12 +1,28 @@
 """`lerobot-sdm record`: options in, dataset folder out. Everything else is in `lerobot_sdm.datasets.record`."""
 
+import contextlib
+import inspect
+import io
 from collections.abc import Sequence
 
 import draccus
 import typer
+from lerobot.envs.configs import EnvConfig
 
 from lerobot_sdm.datasets.record import RecordConfig
 from lerobot_sdm.datasets.record import record as record_dataset
+from lerobot_sdm.errors import InputError
+
+USAGE = "Usage: lerobot-sdm record --env.type=metaworld_pc --env.task=drawer-open --episodes=10 [--option=value ...]"
+
+
+def record(context: typer.Context) -> None:
+    """Record expert demonstrations as a LeRobot dataset."""
+    if not context.args or {"--help", "-h"} & set(context.args):
+        typer.echo(help_text())
+        return
+    folder = record_dataset(parse(context.args))
+    typer.echo(f"Recorded {folder}")
 
 
 def parse(arguments: Sequence[str]) -> RecordConfig:
@@ -14,8 +30,29 @@ def parse(arguments: Sequence[str]) -> RecordConfig:
 
     Args:
         arguments: Such as `--env.type=metaworld_pc`, `--env.task=drawer-open`, `--repo-id=local/drawer-open`.
+
+    Raises:
+        InputError: An option is unknown or missing, or its value cannot work.
     """
-    return draccus.parse(RecordConfig, args=[_with_underscores(argument) for argument in arguments])
+    if not any(argument.startswith("--env.type") for argument in arguments):
+        raise InputError("--env.type: is missing. Give an environment, such as --env.type=metaworld_pc.")
+    complaint = io.StringIO()
+    try:
+        # draccus prints every option of every environment before it says what is wrong.
+        with contextlib.redirect_stderr(complaint):
+            return draccus.parse(RecordConfig, args=[_with_underscores(argument) for argument in arguments])
+    except SystemExit as error:
+        raise InputError(complaint.getvalue().strip().splitlines()[-1].partition("error: ")[2]) from error
+    except (draccus.ParsingError, draccus.utils.DecodingError) as error:
+        raise _input_error_behind(error) from error
+
+
+def help_text() -> str:
+    """All options with their meaning, from the configuration classes themselves."""
+    env_config = EnvConfig.get_choice_class("metaworld_pc")
+    documented = [inspect.getdoc(described) for described in (RecordConfig, env_config)]
+    options, fields = (text.partition("Raises:")[0].strip() for text in documented)
+    return f"{USAGE}\n\n{options}\n\nFields of env, each an option --env.<field>:\n\n{fields}"
 
 
 def _with_underscores(argument: str) -> str:
@@ -23,7 +60,11 @@ def _with_underscores(argument: str) -> str:
     return f"--{name[2:].replace('-', '_')}{equals}{value}" if name.startswith("--") else argument
 
 
-def record(context: typer.Context) -> None:
-    """Record expert demonstrations as a LeRobot dataset."""
-    folder = record_dataset(parse(context.args))
-    typer.echo(f"Recorded {folder}")
+def _input_error_behind(error: BaseException) -> InputError:
+    """The complaint of a configuration class, which draccus wraps in its own."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, InputError):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    return InputError(str(error))

@@ -1,6 +1,5 @@
 """`lerobot-sdm quickstart`: from nothing to a table of success rates, on this machine."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -49,8 +48,6 @@ def quickstart(
     if student_steps is not None:
         config = replace(config, student=replace(config.student, steps=student_steps))
 
-    # Read when torch and LeRobot are first imported, which is why those imports come after it.
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     from lerobot_sdm.envs.tasks import resolve_tasks
     from lerobot_sdm.errors import InputError
     from lerobot_sdm.pipeline.plan import Layout
@@ -64,7 +61,7 @@ def quickstart(
     try:
         results = run_pipeline(config, Layout(output), console, verbose)
     except CommandFailedError as error:
-        console.print(f"[red]{error}[/red]", highlight=False)
+        console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         console.print("Once that is mended, the same command goes on from there.")
         raise typer.Exit(1) from error
     except KeyboardInterrupt:

@@ -9,6 +9,7 @@ from lerobot.datasets.factory import resolve_delta_timestamps
 from lerobot.datasets.lerobot_dataset import LeRobotDataset, LeRobotDatasetMetadata
 from torch import Tensor
 
+from lerobot_sdm.datasets.write import VIDEO_BACKEND
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.dp3.configuration_dp3 import POINT_CLOUD, POINT_CLOUD_KEYS
 
@@ -38,7 +39,12 @@ def held_out_observations(
             f"--observations={count}: '{repo_id}' has {metadata.total_frames} frames. Ask for 1 to that many."
         )
     stamps = resolve_delta_timestamps(config, metadata) or {}
-    dataset = LeRobotDataset(repo_id, root=root, delta_timestamps={key: stamps[key] for key in keys})
+    dataset = LeRobotDataset(
+        repo_id,
+        root=root,
+        delta_timestamps={key: stamps[key] for key in keys},
+        video_backend=VIDEO_BACKEND,
+    )
     indices = np.linspace(0, metadata.total_frames - 1, count).round().astype(int)
     items = [dataset[int(index)] for index in indices]
     return {key: torch.stack([item[key] for item in items]) for key in keys}

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+LONGEST_LINE = 400
 QUIET_SECONDS = 20  # Between progress lines where there is no terminal to redraw one.
 
 
@@ -91,7 +92,7 @@ def _follow(process, file, console: Console, status, verbose: bool, started: flo
             sys.stdout.buffer.flush()
         # Progress bars redraw themselves with carriage returns.
         *lines, pending = re.split(r"[\r\n]+", pending + chunk.decode(errors="replace"))
-        tail.extend(line for line in (ESCAPES.sub("", line).rstrip() for line in lines) if line)
+        tail.extend(line for line in map(_plain, lines) if line)
         if verbose or not tail:
             continue
         if console.is_terminal:
@@ -100,5 +101,11 @@ def _follow(process, file, console: Console, status, verbose: bool, started: flo
             shown = time.monotonic()
             console.print(f"   {tail[-1]}", style="dim", markup=False, highlight=False, soft_wrap=True)
     if pending.strip():
-        tail.append(ESCAPES.sub("", pending).rstrip())
+        tail.append(_plain(pending))
     return tail
+
+
+def _plain(line: str) -> str:
+    """A line without escape codes, and no longer than a person reads."""
+    line = ESCAPES.sub("", line).rstrip()
+    return line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]} ..."

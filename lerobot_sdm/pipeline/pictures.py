@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-INK, ACCENT, PALE = "#222222", "#1f6fb4", "#9aa5b1"
-COLOURS = {"expert": PALE, "student": "#c2410c"}
+INK, BLUE, RED, PALE = "#222222", "#1f6fb4", "#c2410c", "#9aa5b1"
+COLOURS = {"expert": PALE, "student": RED}
 
 
 def success_plot(results: dict[str, Any], path: Path) -> None:
@@ -23,11 +23,11 @@ def success_plot(results: dict[str, Any], path: Path) -> None:
     axes = figure.add_subplot()
     for height, row in enumerate(reversed(rows)):
         rate = {name: 100 * value for name, value in row["success_rate"].items()}
-        colour = COLOURS.get(row["key"], ACCENT)
+        colour = COLOURS.get(row["key"], BLUE)
         axes.plot([rate["low"], rate["high"]], [height, height], color=colour, linewidth=3, alpha=0.45)
-        axes.plot(rate["estimate"], height, "o", color=colour, markersize=8)
+        axes.plot(rate["estimate"], height, "o", color=colour, markersize=8, clip_on=False)
         text = f"{sum(row['successes'])}/{len(row['successes'])}"
-        axes.annotate(text, (102, height), va="center", color=INK, annotation_clip=False)
+        axes.annotate(text, (103, height), va="center", color=INK, annotation_clip=False)
     axes.set_yticks(range(len(rows)), [row["label"] for row in reversed(rows)])
     axes.set_xlim(-2, 101)
     axes.set_ylim(-0.6, len(rows) - 0.4)
@@ -40,37 +40,38 @@ def success_plot(results: dict[str, Any], path: Path) -> None:
 
 
 def cloud_picture(cloud: NDArray[np.float32], trajectories: list[NDArray[np.float32]], title: str, path: Path) -> None:
-    """Draw a point cloud from the front and from above, with paths of the hand.
+    """Draw a point cloud in space and from above, with paths of the hand.
 
     Args:
-        cloud: (N, 3) coloured by height, or (N, 6) with its own colours (0 to 255); zero rows are padding.
-        trajectories: Positions of the hand (T, 3) in the cloud's frame, one for each demonstration.
+        cloud: (N, 3) coloured by height, or (N, 6) with its own colours (0 to 255); world metres.
+        trajectories: Positions of the hand (T, 3) in world metres, one for each demonstration.
         title: Shown on top.
         path: PNG file to write.
     """
-    points = cloud[np.any(cloud[:, :3] != 0, axis=1)]
-    colour = points[:, 3:6] / 255 if points.shape[1] == 6 else points[:, 2]
-    figure = Figure(figsize=(11, 5.2), layout="constrained")
+    colour = cloud[:, 3:6] / 255 if cloud.shape[1] == 6 else cloud[:, 2]
+    figure = Figure(figsize=(11, 5), layout="constrained")
     figure.suptitle(title)
-    for position, (elevation, azimuth, name) in enumerate(((22, -60, "view"), (90, -90, "from above")), start=1):
-        axes = figure.add_subplot(1, 2, position, projection="3d", computed_zorder=False)
-        axes.scatter(*points[:, :3].T, c=colour, cmap="viridis", s=14, depthshade=False, zorder=1)
-        for number, trajectory in enumerate(trajectories):
-            axes.plot(*trajectory.T, color="#c2410c", linewidth=1.4, alpha=0.8, zorder=2)
-            label = "expert's hand" if number == 0 else None
-            axes.plot(*trajectory[:1].T, "o", color="#c2410c", markersize=4, zorder=3, label=label)
-        axes.view_init(elevation, azimuth)
-        axes.set_title(name, fontsize=10)
+    space = figure.add_subplot(1, 2, 1, projection="3d", computed_zorder=False, proj_type="ortho")
+    above = figure.add_subplot(1, 2, 2)
+    space.scatter(*cloud[:, :3].T, c=colour, cmap="viridis", s=12, depthshade=False)
+    above.scatter(*cloud[:, :2].T, c=colour, cmap="viridis", s=12)
+    for number, trajectory in enumerate(trajectories):
+        label = "expert's hand" if number == 0 else None
+        space.plot(*trajectory.T, color=RED, linewidth=1.4, alpha=0.8)
+        above.plot(*trajectory[:, :2].T, color=RED, linewidth=1.4, alpha=0.8, label=label)
+        above.plot(*trajectory[0, :2], "o", color=RED, markersize=4)
+    space.view_init(elev=25, azim=-60)
+    space.set_aspect("equal")
+    space.set_title("in space, z up (m)", fontsize=10)
+    above.set_aspect("equal")
+    above.set_title("from above", fontsize=10)
+    for axes in (space, above):
         axes.set_xlabel("x (m)")
         axes.set_ylabel("y (m)")
-        if name == "from above":
-            axes.set_zticks([])
-        else:
-            axes.set_zlabel("z (m)")
-        everything = np.concatenate([points[:, :3], *trajectories])
-        axes.set_box_aspect(np.ptp(everything, axis=0) + 1e-6)
+        axes.locator_params(nbins=5)
+    above.grid(alpha=0.3)
     if trajectories:
-        axes.legend(loc="upper right", frameon=False)
+        above.legend(loc="lower right", fontsize=9)
     _save(figure, path)
 
 

@@ -76,17 +76,21 @@ def draw_demonstrations(config: PipelineConfig, layout: Layout, path: Path) -> N
     """Draw the first cloud of the held-out demonstrations with the paths of several hands."""
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
-    from lerobot_sdm.clouds.geometry import transform
+    from lerobot_sdm.datasets.write import VIDEO_BACKEND
     from lerobot_sdm.envs.metaworld import FRAME_BUILDERS
     from lerobot_sdm.pipeline.pictures import cloud_picture
 
-    dataset = LeRobotDataset(dataset_name(config, held_out=True), root=layout.held_out)
+    name = dataset_name(config, held_out=True)
+    dataset = LeRobotDataset(name, root=layout.held_out, video_backend=VIDEO_BACKEND)
     columns = dataset.hf_dataset.select_columns(["observation.state", "episode_index"]).with_format("numpy")[:]
+    hands, episodes = columns["observation.state"][:, :3], columns["episode_index"]
+    cloud = dataset[0]["observation.point_cloud"].numpy()
+    cloud = cloud[np.any(cloud[:, :3] != 0, axis=1)]  # Zero rows are padding.
     frame = FRAME_BUILDERS[config.env.get("frame", "legacy")]()
-    hands = transform(columns["observation.state"][:, :3], frame.rotation, frame.translation)
-    episodes = columns["episode_index"]
+    # Both in world coordinates, where up is up: points go back through the frame that policies see.
+    cloud[:, :3] = (cloud[:, :3] - frame.translation) @ frame.rotation
     cloud_picture(
-        cloud=dataset[0]["observation.point_cloud"].numpy(),
+        cloud=cloud,
         trajectories=[hands[episodes == number] for number in np.unique(episodes)[:TRAJECTORIES]],
         title=f"{config.task}: what the policies see, and paths of the expert's hand",
         path=path,

@@ -16,6 +16,7 @@ HEADER = (
     "energy distance to teacher",
     "spread",
 )
+SHORT_HEADER = ("policy", "success", "95%", "vs teacher", "ms", "NFE", "energy", "spread")
 
 
 def table_rows(results: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -30,12 +31,13 @@ def markdown_table(results: dict[str, Any]) -> str:
 
 
 def terminal_table(results: dict[str, Any]) -> Table:
-    """The table for a terminal."""
+    """The table for a terminal: narrower, without the intervals of the distances."""
     table = Table(title=f"{results['task']}, {len(results['rows'][0]['successes'])} episodes for each row")
-    for index, name in enumerate(HEADER):
-        table.add_column(name, justify="left" if index == 0 else "right", overflow="fold")
+    for index, name in enumerate(SHORT_HEADER):
+        table.add_column(name, justify="left" if index == 0 else "right")
     for cells in table_rows(results):
-        table.add_row(*cells)
+        *others, energy, spread = cells
+        table.add_row(*others, energy.partition(" ")[0], spread.partition(" ")[0])
     return table
 
 

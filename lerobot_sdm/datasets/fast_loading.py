@@ -1,17 +1,21 @@
 """Makes LeRobot's training read through `CachedLeRobotDataset`.
 
 LeRobot has no configuration for the dataset class, so this is the one place where the plugin reaches into it:
-a single assignment, `lerobot.datasets.factory.LeRobotDataset = CachedLeRobotDataset`, done once per process.
+a single assignment to the name `LeRobotDataset` in `lerobot.datasets.factory`, done once per process.
 """
 
 import logging
 import os
 from importlib.metadata import version
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from packaging.specifiers import SpecifierSet
 
 from lerobot_sdm.datasets.import_hook import when_imported
+
+if TYPE_CHECKING:
+    from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
 logger = logging.getLogger(__name__)
 
@@ -31,19 +35,19 @@ def is_wanted() -> bool:
     return True
 
 
-def install(factory: ModuleType) -> None:
-    """Put the cached reader into LeRobot's dataset factory."""
+def open_dataset(*args: Any, **kwargs: Any) -> "LeRobotDataset":
+    """Stands where LeRobot's factory names `LeRobotDataset`; takes the same arguments.
+
+    Not the class itself: its module imports LeRobot's datasets, whose import is what puts this in place.
+    """
     from lerobot_sdm.datasets.cached import CachedLeRobotDataset
 
-    factory.LeRobotDataset = CachedLeRobotDataset
+    return CachedLeRobotDataset(*args, **kwargs)
 
 
-def uninstall() -> None:
-    """Give LeRobot's dataset factory its own reader back."""
-    from lerobot.datasets import factory
-    from lerobot.datasets.lerobot_dataset import LeRobotDataset
-
-    factory.LeRobotDataset = LeRobotDataset
+def install(factory: ModuleType) -> None:
+    """Put the cached reader into LeRobot's dataset factory."""
+    factory.LeRobotDataset = open_dataset
 
 
 def register() -> None:

@@ -1,9 +1,9 @@
-"""A task with two ways to act: reach a puck behind a wall, passing the wall on either side.
+"""A task with two ways to act: reach a puck behind a wall without touching the wall, passing it on either side.
 
 Demonstrations that pass on both sides from the same start make the conditional distribution of actions bimodal.
 The mean of the two ways leads straight into the wall, so a policy that reads out a conditional mean must fail
 here, while one that samples commits to a side. Scene, robot and success radius are those of Meta-World's
-`reach-wall`; the wall stands centred before the hand and the hand starts below its top.
+`reach-wall`; the wall stands centred before the hand, and the hand starts below the top of the wall.
 """
 
 from typing import Any
@@ -19,30 +19,46 @@ WALL_Y = 0.75
 TRAVEL_HEIGHT = 0.1
 """Height of the hand at the start and of the target, metres: below the top of the wall."""
 
+START_Y = 0.65
+"""Where the hand starts in the depth direction, metres."""
+
 
 class SawyerDetourEnv(SawyerReachWallEnvV3):
-    """Reach the puck behind the wall without a direct way.
+    """Reach the puck behind the wall; once the robot has touched the wall, the episode can no longer succeed.
 
     Random per episode: where the hand starts along x, where the puck lies. Success is a fingertip centre within
     5 cm of the point above the puck at the height of the fingertips, as in `reach-wall`.
     """
 
-    task_description = "Reach the puck behind the wall, passing the wall on either side"
+    task_description = "Reach the puck behind the wall without touching the wall, passing it on either side"
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.model.body("wall").pos[0] = 0.0
+        wall = self.model.body("wall")
+        wall.pos[0] = 0.0
+        self._wall_geoms = range(wall.geomadr[0], wall.geomadr[0] + wall.geomnum[0])
+        self._touched_wall = False
         # hand x | puck x, y
         self._random_reset_space = Box(np.array([-0.02, -0.04, 0.86]), np.array([0.02, 0.04, 0.9]), dtype=np.float64)
 
     def reset_model(self) -> NDArray[np.float64]:
         """Draw a start and a puck position; returns Meta-World's observation (39,)."""
         hand_x, puck_x, puck_y = self._get_state_rand_vec()
-        self.hand_init_pos = np.array([hand_x, 0.6, TRAVEL_HEIGHT])
+        self.hand_init_pos = np.array([hand_x, START_Y, TRAVEL_HEIGHT])
         self._reset_hand()
         self.obj_init_pos = np.array([puck_x, puck_y, 0.02])
         self._set_obj_xyz(self.obj_init_pos)
         self._target_pos = np.array([puck_x, puck_y, self.tcp_center[2]])
         self.model.site("goal").pos = self._target_pos
         self.maxReachDist = np.linalg.norm(self.init_tcp - self._target_pos)
+        self._touched_wall = False
         return self._get_obs()
+
+    def evaluate_state(self, obs: NDArray[np.float64], action: NDArray[np.float32]) -> tuple[float, dict[str, Any]]:
+        """As `reach-wall`, and no success behind a touch of the wall."""
+        reward, info = super().evaluate_state(obs, action)
+        contacts = self.data.contact
+        self._touched_wall |= bool(np.isin(contacts.geom, self._wall_geoms).any())
+        info["touched_wall"] = float(self._touched_wall)
+        info["success"] = float(info["success"] and not self._touched_wall)
+        return reward, info

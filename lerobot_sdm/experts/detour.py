@@ -1,4 +1,4 @@
-"""The expert of the `detour` task: the same start, a way on each side of the wall."""
+"""The expert of the `detour` task: from the same start, a way on each side of the wall."""
 
 from typing import ClassVar
 
@@ -8,17 +8,21 @@ import numpy as np
 from lerobot_sdm.envs.detour import TRAVEL_HEIGHT, WALL_Y
 from lerobot_sdm.experts.base import Expert
 
-CLEARANCE_X = 0.2
-"""How far to the side the hand passes, metres: the wall ends at 0.12 and the open gripper is 0.1 wide."""
+CLEARANCE_X = 0.17
+"""How far to the side the hand passes, metres: the wall ends at 0.12 and the hand is 0.06 wide."""
+
+CLEARANCE_Y = 0.07
+"""How far before and behind the middle of the wall the hand turns, metres."""
 
 GAIN = 10.0
 """Hand displacement asked for per metre of distance, in units of the action space (1 is a centimetre per step)."""
 
 
 class DetourExpert(Expert):
-    """Drives around the wall along three waypoints: beside it, past it, to the puck.
+    """Drives around the wall at constant speed, along three waypoints: beside it, past it, at the puck.
 
-    Variant 0 passes on the robot's left (negative x), variant 1 on its right.
+    Variant 0 passes at negative x, variant 1 at positive x. From the first step on the two ways differ in x and
+    agree in y, so that their mean is a straight line into the wall.
     """
 
     name: ClassVar[str] = "detour"
@@ -28,12 +32,12 @@ class DetourExpert(Expert):
         super().reset(env, seed, variant)
         side = CLEARANCE_X if variant else -CLEARANCE_X
         puck = env.unwrapped.expert_state[36:38]
-        self._waypoints = [np.array([side, WALL_Y - 0.07]), np.array([side, WALL_Y + 0.09]), puck]
+        self._waypoints = [np.array([side, WALL_Y - CLEARANCE_Y]), np.array([side, WALL_Y + CLEARANCE_Y]), puck]
 
     def plan(self, env: gym.Env) -> np.ndarray:
-        """Proportional control towards the next waypoint, (4,); the gripper stays open."""
+        """Straight towards the next waypoint, slower only near the last one, (4,); the gripper stays open."""
         hand = env.unwrapped.expert_state[:3]
-        if len(self._waypoints) > 1 and np.linalg.norm(self._waypoints[0] - hand[:2]) < 0.03:
+        if len(self._waypoints) > 1 and np.linalg.norm(self._waypoints[0] - hand[:2]) < 0.02:
             self._waypoints.pop(0)
-        target = np.append(self._waypoints[0], TRAVEL_HEIGHT)
-        return np.append(GAIN * (target - hand), -1.0)
+        way = np.append(self._waypoints[0], TRAVEL_HEIGHT) - hand
+        return np.append(GAIN * way / max(1.0, GAIN * np.linalg.norm(way)), -1.0)

@@ -1,0 +1,82 @@
+"""Options and the LeRobot config: what they build and what they refuse."""
+
+from dataclasses import dataclass
+
+import draccus
+import pytest
+from lerobot.configs import FeatureType
+from lerobot.envs.configs import EnvConfig
+from lerobot.envs.factory import make_env_config
+from lerobot.envs.utils import env_to_policy_features
+
+import lerobot_sdm  # noqa: F401 - registers the environment type
+from lerobot_sdm.envs.metaworld import MetaWorldPointCloudEnv
+from lerobot_sdm.errors import InputError
+
+BAD_CLOUD_OPTIONS = {
+    "num_points": [0, -512, 1.5],
+    "camera_size": [0, -1],
+    "camera": ["corner_2"],
+    "frame": ["wrld"],
+    "renderer": ["osmesa"],
+    "crop": [((0, 0, 0), (1, 1)), ((0, 0, 0), (1, 0, 1)), "box", ((0, 0, 0),)],
+    "render_size": [0],
+    "episode_length": [0],
+    "task": ["drawr-open"],
+}
+BAD = [(key, value) for key, values in BAD_CLOUD_OPTIONS.items() for value in values]
+
+
+@pytest.mark.parametrize(("key", "value"), BAD)
+@pytest.mark.parametrize("build", [MetaWorldPointCloudEnv, lambda **kw: make_env_config("metaworld_pc", **kw)])
+def test_bad_input_is_refused_by_name(build, key, value):
+    with pytest.raises(InputError, match=key) as error:
+        build(**{key: value})
+    assert str(value) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "offered"),
+    [("camera", "corner_2", "corner2"), ("frame", "wrld", "world"), ("task", "drawr-open", "drawer-open")],
+)
+def test_near_names_are_offered(key, value, offered):
+    with pytest.raises(InputError, match=f"Did you mean.*'{offered}'"):
+        make_env_config("metaworld_pc", **{key: value})
+
+
+def test_features_and_their_names():
+    config = make_env_config("metaworld_pc", num_points=64, use_color=True, pixels=True, camera_size=32)
+    features = env_to_policy_features(config)
+    assert {name: (feature.type, feature.shape) for name, feature in features.items()} == {
+        "observation.state": (FeatureType.STATE, (9,)),
+        "observation.point_cloud": (FeatureType.STATE, (64, 6)),
+        "observation.image": (FeatureType.VISUAL, (3, 32, 32)),
+        "action": (FeatureType.ACTION, (4,)),
+    }
+    assert "observation.image" not in env_to_policy_features(make_env_config("metaworld_pc"))
+
+
+def test_the_command_line_reaches_the_environment():
+    @dataclass
+    class Command:
+        env: EnvConfig
+
+    arguments = ["--env.type=metaworld_pc", "--env.task=reach", "--env.crop=[[-1,-1,-1],[1,1,1]]"]
+    config = draccus.parse(Command, args=[*arguments, "--env.num_points=16", "--env.frame=world"]).env
+    (env,) = config.create_envs(1)["reach"][0].envs
+    assert env.unwrapped.cloud_options.crop == ((-1.0, -1.0, -1.0), (1.0, 1.0, 1.0))
+    assert env.observation_space["point_cloud"].shape == (16, 3)
+    assert config.gym_kwargs["frame"] == "world"
+
+
+def test_every_field_is_documented():
+    config_class = EnvConfig.get_choice_class("metaworld_pc")
+    for name in config_class.__dataclass_fields__:
+        if name not in EnvConfig.__dataclass_fields__ or name in ("task", "fps", "features", "features_map"):
+            assert f"        {name}: " in config_class.__doc__
+
+
+def test_groups_become_suites():
+    envs = make_env_config("metaworld_pc", task="hard,reach-v3", num_points=8).create_envs(2)
+    assert {name: list(tasks) for name, tasks in envs.items()} == {"hard": [0, 1, 2, 3, 4, 5], "reach": [0]}
+    assert envs["hard"][0].call("task") == ("assembly", "assembly")

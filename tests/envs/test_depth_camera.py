@@ -1,0 +1,115 @@
+"""Both camera backends on a scene whose picture can be worked out by hand."""
+
+import os
+import subprocess
+import sys
+
+import mujoco
+import numpy as np
+import pytest
+
+from lerobot_sdm.envs.depth_camera import GOAL_RADIUS, graphics_failure, open_camera
+
+# A camera 2 m above a floor, looking down, and a box of 0.2 m height in the middle of the picture. A site hides
+# the box from anyone who draws sites, and a geom of an invisible group from anyone who draws that.
+SCENE = """
+<mujoco>
+  <asset><material name="blue" rgba="0 0 1 1"/></asset>
+  <worldbody>
+    <camera name="down" pos="0 0 2" fovy="60"/>
+    <geom name="floor" type="plane" size="5 5 0.1" rgba="1 0 0 1"/>
+    <geom name="box" type="box" size="0.2 0.2 0.1" pos="0 0 0.1" material="blue"/>
+    <geom name="ghost" type="sphere" size="0.3" pos="0 0 1" group="4"/>
+    <site name="marker" type="sphere" size="0.3" pos="0 0 1"/>
+  </worldbody>
+</mujoco>
+"""
+SIZE = 31
+BACKENDS = ["raycast", "egl"]
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def scene(request):
+    if request.param == "egl" and graphics_failure():
+        pytest.skip(graphics_failure())
+    model = mujoco.MjModel.from_xml_string(SCENE)
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    camera = open_camera(model, request.param, SIZE)
+    yield camera, data
+    camera.close()
+
+
+def test_depth_is_metric_and_along_the_axis(scene):
+    camera, data = scene
+    depth = camera.take(data, "down", SIZE).depth
+    assert depth.shape == (SIZE, SIZE)
+    assert depth.dtype == np.float32
+    assert depth[SIZE // 2, SIZE // 2] == pytest.approx(1.8, abs=1e-4)
+    # A floor at right angles to the axis is equally deep everywhere, however far from the camera.
+    assert depth[0, 0] == pytest.approx(2.0, abs=1e-4)
+    assert depth[0, -1] == pytest.approx(2.0, abs=1e-4)
+    # Half angle 30 degrees: the box spans 0.4 of 2 * 1.8 * tan(30 degrees) = 2.08 m, 6 of 31 pixels.
+    assert (depth < 1.9).sum() in (25, 36)
+
+
+def test_colours_are_those_of_geoms_and_materials(scene):
+    camera, data = scene
+    picture = camera.take(data, "down", SIZE, colour=True)
+    assert picture.colour.shape == (SIZE, SIZE, 3)
+    assert picture.colour[SIZE // 2, SIZE // 2].argmax() == 2
+    assert picture.colour[0, 0].argmax() == 0
+    assert camera.take(data, "down", SIZE).colour is None
+
+
+def test_the_goal_is_a_ball(scene):
+    camera, data = scene
+    goal = np.array([0.0, 0.0, 1.5])
+    picture = camera.take(data, "down", SIZE, colour=True, goal=goal)
+    plain = camera.take(data, "down", SIZE, goal=goal)
+    assert picture.depth.min() == pytest.approx(0.5 - GOAL_RADIUS, abs=2e-3)
+    np.testing.assert_allclose(plain.depth, picture.depth, atol=1e-4)
+    assert picture.colour[SIZE // 2, SIZE // 2].argmax() == 1
+    assert camera.take(data, "down", SIZE).depth.min() > 1.7
+
+
+def test_nothing_is_infinitely_far(scene):
+    camera, data = scene
+    # Straight up there is only the ball.
+    data.cam_xmat[0] = np.diag([1.0, -1.0, -1.0]).ravel()
+    picture = camera.take(data, "down", SIZE, colour=True, goal=np.array([0, 0, 3.0]))
+    mujoco.mj_forward(data.model, data)
+    assert np.isinf(picture.depth[0, 0])
+    assert (picture.colour[0, 0] == 0).all()
+    assert picture.depth[SIZE // 2, SIZE // 2] == pytest.approx(1 - GOAL_RADIUS, abs=2e-3)
+
+
+def test_smaller_pictures_from_the_same_camera(scene):
+    camera, data = scene
+    assert camera.take(data, "down", 9).depth[4, 4] == pytest.approx(1.8, abs=1e-4)
+
+
+def test_closing_twice_is_fine():
+    camera = open_camera(mujoco.MjModel.from_xml_string(SCENE), "auto", 8)
+    camera.close()
+    camera.close()
+
+
+def test_without_graphics_auto_says_so_once_and_casts_rays():
+    program = f"""
+import logging, sys
+logging.basicConfig(stream=sys.stdout, format="%(levelname)s %(message)s")
+import mujoco
+from lerobot_sdm.envs.depth_camera import open_camera
+model = mujoco.MjModel.from_xml_string({SCENE!r})
+print(type(open_camera(model, "auto", 8)).__name__, type(open_camera(model, "auto", 8)).__name__)
+try:
+    open_camera(model, "egl", 8)
+except RuntimeError as error:
+    print("refused", error)
+"""
+    environment = {**os.environ, "MUJOCO_GL": "disable"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert "RayDepthCamera RayDepthCamera" in done.stdout
+    assert done.stdout.count("WARNING no offscreen OpenGL here") == 1
+    assert "refused renderer='egl'" in done.stdout

@@ -29,7 +29,9 @@ def check_finite(key: str, values: np.ndarray, episode_index: np.ndarray, frame_
         return
     # The sum of finite numbers is finite unless it overflows, and it needs no array of flags: only where it is
     # not finite are the frames looked at one by one.
-    if np.isfinite(np.sum(values, dtype=np.float64)):
+    with np.errstate(invalid="ignore", over="ignore"):
+        total = np.sum(values, dtype=np.float64)
+    if np.isfinite(total):
         return
     bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
     if not bad.any():

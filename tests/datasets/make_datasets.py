@@ -22,10 +22,11 @@ def write_dataset(
     """
     rng = np.random.default_rng(seed)
     features = {key: {"names": None, **feature} for key, feature in columns.items()}
-    dataset = LeRobotDataset.create("local/test", fps=FPS, features=features, root=root, use_videos=False)
+    has_video = any(feature["dtype"] == "video" for feature in columns.values())
+    dataset = LeRobotDataset.create("local/test", FPS, features, root=root, use_videos=has_video)
     for episode, length in enumerate(lengths):
         for frame in range(length):
-            values = {key: _random(rng, **feature) for key, feature in columns.items()}
+            values = {key: _random(rng, column["dtype"], column["shape"]) for key, column in columns.items()}
             if spoil is not None:
                 spoil(episode, frame, values)
             dataset.add_frame({**values, "task": f"task {episode % 2}"})
@@ -37,7 +38,7 @@ def write_dataset(
 def _random(rng: np.random.Generator, dtype: str, shape: tuple[int, ...]) -> np.ndarray | str:
     if dtype == "string":
         return f"text {rng.integers(100)}"
-    if dtype == "image":
+    if dtype in ("image", "video"):
         return rng.integers(0, 256, shape, dtype=np.uint8)
     if dtype == "bool":
         return rng.random(shape) > 0.5

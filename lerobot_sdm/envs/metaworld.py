@@ -23,6 +23,7 @@ from lerobot_sdm.envs.cloud_sensor import CloudSensor, Frame, upright
 from lerobot_sdm.envs.depth_camera import DepthCamera, RayDepthCamera, open_camera
 from lerobot_sdm.envs.options import CloudOptions, require_positive
 from lerobot_sdm.envs.tasks import EXTRA_TASKS, short_name
+from lerobot_sdm.errors import unknown_name
 
 # DP3 moves `corner2` from where MetaWorld has it. The camera hangs upside down.
 CORNER2_POSITION = np.array([0.6, 0.295, 0.8])
@@ -115,6 +116,8 @@ class MetaWorldPointCloudEnv(gym.Env):
         self.cloud_options = CloudOptions(num_points, use_color, camera, camera_size, frame, crop, renderer, show_goal)
         require_positive("episode_length", episode_length)
         require_positive("render_size", render_size)
+        if render_mode not in self.metadata["render_modes"]:
+            raise unknown_name("render_mode", str(render_mode), self.metadata["render_modes"])
         self.render_mode = render_mode
         self._max_episode_steps = episode_length
         self._terminate_on_success = terminate_on_success

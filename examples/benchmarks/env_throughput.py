@@ -1,0 +1,88 @@
+"""How many control steps per second the point-cloud environments make.
+
+    python examples/benchmarks/env_throughput.py --steps=200 --processes 1 2
+
+Each process owns one environment and steps it with random actions, which includes physics, depth picture,
+crop and farthest point sampling. Processes start together, and the slowest one counts. Run it on an idle machine.
+"""
+
+import argparse
+import itertools
+import multiprocessing
+import os
+import platform
+import time
+from pathlib import Path
+
+# One thread per process: otherwise the processes compete for cores, and numbers say nothing.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+WARM_UP_STEPS = 5
+
+
+def step_many(settings: dict, steps: int, barrier) -> tuple[float, float]:
+    """Step one environment; returns start and end on the system's clock, in seconds."""
+    from lerobot_sdm.envs.metaworld import MetaWorldPointCloudEnv
+
+    env = MetaWorldPointCloudEnv(**settings, terminate_on_success=False, episode_length=steps + WARM_UP_STEPS)
+    env.reset(seed=0)
+    env.action_space.seed(0)
+    for _ in range(WARM_UP_STEPS):
+        env.step(env.action_space.sample())
+    barrier.wait()
+    start = time.time()
+    for _ in range(steps):
+        env.step(env.action_space.sample())
+    end = time.time()
+    env.close()
+    return start, end
+
+
+def steps_per_second(settings: dict, steps: int, processes: int) -> float:
+    """Steps of all processes together, divided by the time from the first start to the last end."""
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager, context.Pool(processes) as pool:
+        barrier = manager.Barrier(processes)
+        spans = pool.starmap(step_many, [(settings, steps, barrier)] * processes)
+    starts, ends = zip(*spans, strict=True)
+    return processes * steps / (max(ends) - min(starts))
+
+
+def processor() -> str:
+    """The processor's name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or "unknown processor"
+
+
+def main() -> None:
+    """Measure every combination of renderer, number of points and number of processes."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--task", default="drawer-open")
+    parser.add_argument("--steps", type=int, default=200, help="per process, after the warm-up")
+    parser.add_argument("--renderers", nargs="+", default=["egl", "raycast"])
+    parser.add_argument("--num-points", type=int, nargs="+", default=[512, 1024])
+    parser.add_argument("--camera-size", type=int, default=128)
+    parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
+    options = parser.parse_args()
+
+    import mujoco
+
+    print(f"{processor()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}", end="")
+    print(f", MuJoCo {mujoco.__version__}, OMP_NUM_THREADS={os.environ['OMP_NUM_THREADS']}")
+    print(f"task {options.task}, camera {options.camera_size} px, {options.steps} steps per process")
+    print("\n| renderer | points | processes | control steps/s |\n|---|---|---|---|")
+    for renderer, points, processes in itertools.product(options.renderers, options.num_points, options.processes):
+        settings = {
+            "task": options.task,
+            "renderer": renderer,
+            "num_points": points,
+            "camera_size": options.camera_size,
+        }
+        rate = steps_per_second(settings, options.steps, processes)
+        print(f"| {renderer} | {points} | {processes} | {rate:.0f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

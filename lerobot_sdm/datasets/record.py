@@ -3,17 +3,22 @@
 import contextlib
 import dataclasses
 import hashlib
+import inspect
 import json
 import logging
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import draccus
 from lerobot.envs.configs import EnvConfig
+from tqdm import tqdm
 
+from lerobot_sdm.datasets.collect import Driver, Setting, outcomes
+from lerobot_sdm.datasets.episodes import Episode, Rules
+from lerobot_sdm.envs.tasks import resolve_tasks
 from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.experts import default_expert, expert_class
 
 logger = logging.getLogger(__name__)
 
@@ -63,8 +68,6 @@ class RecordConfig:
         Raises:
             InputError: The environment has no expert's state, or names more than one task.
         """
-        from lerobot_sdm.envs.tasks import resolve_tasks
-
         fields = {entry.name for entry in dataclasses.fields(self.env)}
         missing = {"terminate_on_success", "pixels"} - fields
         if missing:
@@ -84,8 +87,6 @@ class RecordConfig:
         Raises:
             InputError: A value that cannot work; nothing has been written then.
         """
-        from lerobot_sdm.experts import default_expert, expert_class
-
         lowest = {"episodes": 1, "workers": 1, "min_success_steps": 1, "seed": 0}
         # LeRobot cannot store an episode of a single frame, so at least one follows the first success.
         lowest |= {"stop_after_success": 1, "max_failures": 0}
@@ -131,10 +132,7 @@ def record(config: RecordConfig) -> Path:
     Raises:
         InputError: A value cannot work, or the expert failed too often.
     """
-    from lerobot_sdm.datasets.collect import Driver, Setting
-    from lerobot_sdm.datasets.episodes import Rules
     from lerobot_sdm.datasets.write import verify, write
-    from lerobot_sdm.experts import expert_class
 
     config = config.checked()
     setting = Setting(
@@ -150,6 +148,8 @@ def record(config: RecordConfig) -> Path:
         # Whatever is wrong with the scene or with graphics shows here, before anything is written.
         driver.env.reset(seed=config.seed)
         folder.mkdir(parents=True, exist_ok=True)
+        if finished := len(list(folder.glob("attempt-*.npz"))):
+            logger.warning("Going on with %d attempts of an earlier run of this recording.", finished)
         kept, failed = _collect(config, driver)
         facts = {
             "task": config.env.task,
@@ -171,20 +171,16 @@ def record(config: RecordConfig) -> Path:
     return config.root
 
 
-def _collect(config: RecordConfig, driver: Any) -> tuple[list[Any], list[Any]]:
+def _collect(config: RecordConfig, driver: Driver) -> tuple[list[Episode], list[Episode]]:
     """Drive until there are enough episodes; returns the outcomes kept and those that failed, in order."""
-    from tqdm import tqdm
-
-    from lerobot_sdm.datasets.collect import outcomes
-
     variants = driver.setting.expert_class.variants
-    kept: list[Any] = []
-    failed: list[Any] = []
+    kept: list[Episode] = []
+    failed: list[Episode] = []
     with (
         tqdm(total=config.episodes, desc=config.env.task, unit="episode") as bar,
         contextlib.closing(outcomes(driver, min(config.workers, config.episodes))) as stream,
     ):
-        while len(kept) < config.episodes:
+        while len(kept) < config.episodes and len(failed) <= config.max_failures:
             # Every variant of a start counts or none does: the ways to act stay balanced.
             start = [next(stream) for _ in range(variants)]
             if all(episode.kept for episode in start):
@@ -193,12 +189,12 @@ def _collect(config: RecordConfig, driver: Any) -> tuple[list[Any], list[Any]]:
             else:
                 failed += start
                 bar.set_postfix(failed=len(failed))
-            if len(failed) > config.max_failures and len(kept) < config.episodes:
-                raise _gave_up(config, driver.folder, kept, failed)
+    if len(kept) < config.episodes:
+        raise _gave_up(config, driver.folder, kept, failed)
     return kept, failed
 
 
-def _gave_up(config: RecordConfig, folder: Path, kept: list[Any], failed: list[Any]) -> InputError:
+def _gave_up(config: RecordConfig, folder: Path, kept: list[Episode], failed: list[Episode]) -> InputError:
     attempted = len(kept) + len(failed)
     message = (
         f"--env.task={config.env.task}: expert '{config.expert}' failed {len(failed)} of {attempted} episodes "
@@ -217,5 +213,6 @@ def _fingerprint(config: RecordConfig) -> str:
 
     ignored = ("root", "repo_id", "episodes", "workers", "max_failures")
     decisive = {key: value for key, value in draccus.encode(config).items() if key not in ignored}
-    text = json.dumps({**decisive, "versions": versions()}, sort_keys=True, default=str)
+    driver_code = Path(inspect.getfile(expert_class(config.expert))).read_text()
+    text = json.dumps([decisive, versions(), driver_code], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -7,8 +7,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from lerobot_sdm.envs.tasks import resolve_tasks
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.experts import expert_class
 from lerobot_sdm.pipeline.commands import CommandFailedError
+from lerobot_sdm.pipeline.plan import Layout
 from lerobot_sdm.pipeline.presets import SIZES, SMALL, preset
+from lerobot_sdm.pipeline.run import run_pipeline
+from lerobot_sdm.pipeline.tables import terminal_table
 
 
 def quickstart(
@@ -39,24 +45,19 @@ def quickstart(
         "threads": threads,
         "device": device,
     }
-    config = preset(size, task)
+    tasks = resolve_tasks(task)
+    if len(tasks) != 1:
+        raise InputError(f"--task={task} stands for {len(tasks)} tasks. Give a single one.")
+    config = preset(size, tasks[0])
     config = replace(config, **{name: value for name, value in given.items() if value is not None})
     if expert is not None:
+        expert_class(expert)  # A wrong name shows now, not when the first stage has begun.
         config = replace(config, record=config.record | {"expert": expert})
     if teacher_steps is not None:
         config = replace(config, teacher=replace(config.teacher, steps=teacher_steps))
     if student_steps is not None:
         config = replace(config, student=replace(config.student, steps=student_steps))
 
-    from lerobot_sdm.envs.tasks import resolve_tasks
-    from lerobot_sdm.errors import InputError
-    from lerobot_sdm.pipeline.plan import Layout
-    from lerobot_sdm.pipeline.run import run_pipeline
-    from lerobot_sdm.pipeline.tables import terminal_table
-
-    if len(resolve_tasks(task)) != 1:
-        raise InputError(f"--task={task} stands for {len(resolve_tasks(task))} tasks. Give a single one.")
-    config = replace(config, task=resolve_tasks(task)[0])
     console = Console(soft_wrap=False)
     try:
         results = run_pipeline(config, Layout(output), console, verbose)

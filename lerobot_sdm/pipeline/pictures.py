@@ -78,5 +78,5 @@ def cloud_picture(cloud: NDArray[np.float32], trajectories: list[NDArray[np.floa
 def _save(figure: Figure, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    figure.savefig(temporary, format="png", dpi=150)
+    figure.savefig(temporary, format="png", dpi=150, bbox_inches="tight")
     temporary.replace(path)

@@ -31,7 +31,9 @@ def comparison_video(results: dict[str, Any], layout: Layout, path: Path) -> lis
     """
     outcomes = {row["key"]: row["successes"] for row in results["rows"]}
     videos = {key: episode_videos(layout.evaluation(key)) for key in SHOWN}
-    available = set.intersection(*(set(found) for found in videos.values()))
+    # LeRobot also films the episodes that fill up its last batch, beyond those that are counted.
+    counted = range(len(outcomes[SHOWN[0]]))
+    available = set(counted).intersection(*videos.values())
     shown = choose_episodes(outcomes, sorted(available))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.tmp.mp4")

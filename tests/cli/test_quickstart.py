@@ -1,0 +1,106 @@
+"""The quickstart, whole but tiny, with every command a real process; and what its command line refuses."""
+
+import io
+import os
+import shutil
+from dataclasses import replace
+
+import imageio.v3 as iio
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from lerobot_sdm.cli.main import app
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.pipeline.config import PipelineConfig, Training
+from lerobot_sdm.pipeline.files import read_json
+from lerobot_sdm.pipeline.plan import Layout
+from lerobot_sdm.pipeline.run import all_stages, run_pipeline, shared_variables
+from lerobot_sdm.pipeline.stages import claim_folder, run_stages
+
+OPTIONS = {"num_workers": 0}
+TINY = PipelineConfig(
+    task="reach-wall",
+    env={"num_points": 32, "camera_size": 24, "episode_length": 12, "render_size": 64},
+    episodes=2,
+    held_out_episodes=1,
+    record={"keep": "all"},
+    teacher=Training(
+        8, 8, 4, {"down_dims": [8, 16], "blocks_per_level": 1, "horizon": 4, "n_action_steps": 3}, OPTIONS
+    ),
+    student=Training(6, 8, 6, {"warmup_steps": 3}, OPTIONS),
+    eval_episodes=3,
+    eval_batch_size=2,
+    observations=3,
+    samples=4,
+    latency_repeats=2,
+)
+
+
+@pytest.mark.slow
+def test_whole_road(tmp_path):
+    """Every stage runs; a training that was interrupted half-way goes on; the report is complete."""
+    layout, console = Layout(tmp_path / "run"), Console(file=io.StringIO(), width=200)
+    claim_folder(layout.root, TINY.settings())
+    stages = [stage for stage in all_stages(TINY, layout, console) if stage.name in ("record", "train_teacher")]
+    run_stages(stages, layout.root, console, os.environ | shared_variables(TINY))
+    # As if it had been killed between the checkpoints of steps 4 and 8.
+    checkpoints = layout.training("teacher") / "checkpoints"
+    shutil.rmtree(checkpoints / "000008")
+    (checkpoints / "last").unlink()
+    (checkpoints / "last").symlink_to("000004")
+    (layout.root / "stages" / "train_teacher.json").unlink()
+
+    results = run_pipeline(TINY, layout, console)
+
+    told = console.file.getvalue()
+    assert "Record demonstrations: finished before" in told
+    assert "continues where it was interrupted" in told
+    assert (checkpoints / "000008").is_dir()
+    assert [row["key"] for row in results["rows"]] == ["expert", "teacher_10", "teacher_2", "teacher_1", "student"]
+    assert all(len(row["successes"]) == 3 for row in results["rows"])
+    evaluations = [row["latency"]["network_evaluations"] for row in results["rows"][1:]]
+    assert evaluations == [10, 2, 1, 1]
+    assert results["rows"][1]["distance_to_teacher"]["map_rms"]["estimate"] == 0
+    assert results["rows"][3]["distance_to_teacher"]["map_rms"]["estimate"] > 0
+    commands = {record["stage"]: record["command"] for record in results["stages"]}
+    assert commands["train_student"].startswith("lerobot-train")
+    assert commands["evaluate_student"].startswith("lerobot-eval")
+    assert len(commands) == 12
+    assert "untrained generator" in (layout.root / "table.md").read_text()
+    for name in ("success.png", "cloud.png"):
+        assert iio.imread(layout.root / name).size > 100_000
+    assert iio.imread(layout.root / "comparison.mp4", plugin="pyav").shape[2] == 3 * 64
+
+    # Everything is finished: nothing runs again, and other settings are refused.
+    assert run_pipeline(TINY, layout, console) == read_json(layout.results)
+    with pytest.raises(InputError, match="eval_episodes=3, and now it is 4"):
+        run_pipeline(replace(TINY, eval_episodes=4), layout, console)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--task=drawer-opn"], "drawer-open"),
+        (["--task=hard"], "stands for 6 tasks"),
+        (["--size=smal"], "small"),
+        (["--episodes=0"], "episodes=0"),
+        (["--expert=nobody"], "nobody"),
+    ],
+)
+def test_bad_input_writes_nothing(tmp_path, arguments, complaint):
+    output = tmp_path / "run"
+    result = CliRunner().invoke(app, ["quickstart", "--task=reach", f"--output={output}", *arguments])
+    assert result.exit_code == 2
+    assert complaint in result.output
+    assert not output.exists()
+
+
+def test_distance_does_not_overwrite(tmp_path):
+    output = tmp_path / "distances.json"
+    output.write_text("precious")
+    arguments = ["--teacher=a", "--policy=b", "--dataset.repo_id=local/x", f"--output={output}"]
+    result = CliRunner().invoke(app, ["distance", *arguments])
+    assert result.exit_code == 2
+    assert "exists" in result.output
+    assert output.read_text() == "precious"

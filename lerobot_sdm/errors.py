@@ -3,9 +3,15 @@
 import difflib
 from collections.abc import Iterable
 
+from draccus import ParsingError
 
-class InputError(ValueError):
-    """A value that the user gave cannot work. The message names the key, the value and the fix."""
+
+class InputError(ParsingError):
+    """A value that the user gave cannot work. The message names the key, the value and the fix.
+
+    Derived from draccus' error, which travels unchanged through the parsing of a command line; a ValueError would
+    be replaced by a sentence that says neither which value nor why.
+    """
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:

@@ -73,5 +73,8 @@ def _run_train(monkeypatch, args: list[str]) -> None:
 def checkpoint_tensors(pretrained_model: Path) -> dict[str, torch.Tensor]:
     """Every tensor of a checkpoint: inference weights, training state and optimizer state."""
     checkpoint = pretrained_model.resolve().parent
-    files = [*checkpoint.glob("pretrained_model/*.safetensors"), checkpoint / "training_state/optimizer_state.safetensors"]
+    files = [
+        *checkpoint.glob("pretrained_model/*.safetensors"),
+        checkpoint / "training_state/optimizer_state.safetensors",
+    ]
     return {f"{file.name}:{key}": value for file in files for key, value in load_file(file).items()}

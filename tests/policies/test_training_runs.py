@@ -30,9 +30,7 @@ def load(kind: str, path):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_resumed_run_equals_uninterrupted_run_bit_for_bit(kind, tmp_path, monkeypatch, dataset, teacher):
-    whole = lerobot_train(
-        monkeypatch, dataset, tmp_path / "whole", *options(kind, teacher), steps=60, save_freq=30
-    )
+    whole = lerobot_train(monkeypatch, dataset, tmp_path / "whole", *options(kind, teacher), steps=60, save_freq=30)
     half = tmp_path / "whole" / "checkpoints" / "000030"
     resumed = lerobot_resume(monkeypatch, half, tmp_path / "resumed")
 
@@ -75,7 +73,8 @@ def test_student_works_without_its_teacher(tmp_path, student):
     policy = load("sdm", alone)
     torch.testing.assert_close(policy.predict_action_chunk(observations(), noise=noise), expected)
     pre, post = make_pre_post_processors(policy.config, pretrained_path=str(alone))
-    assert pre is not None and post is not None
+    assert [type(step).__name__ for step in pre.steps].count("PointCloudProcessorStep") == 1
+    assert post is not None
 
 
 def test_student_normalises_like_its_teacher(teacher, student):

@@ -1,0 +1,176 @@
+"""The DP3 policy: acting, conditioning, clouds, and refusals."""
+
+import pytest
+import torch
+from lerobot.configs.types import FeatureType, PolicyFeature
+
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
+from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Policy
+from lerobot_sdm.policies.dp3.processor_dp3 import PointCloudProcessorStep, make_dp3_pre_post_processors
+
+SMALL = {"down_dims": (8, 16, 16), "blocks_per_level": 1, "encoder_hidden_dims": (8, 16), "device": "cpu"}
+STATE, CLOUD = "observation.state", "observation.point_cloud"
+
+
+def config(channels: int = 3, points: int = 20, cloud_key: str = CLOUD, **kwargs) -> DP3Config:
+    return DP3Config(
+        input_features={
+            STATE: PolicyFeature(FeatureType.STATE, (5,)),
+            cloud_key: PolicyFeature(FeatureType.STATE, (points, channels)),
+        },
+        output_features={"action": PolicyFeature(FeatureType.ACTION, (3,))},
+        **{**SMALL, **kwargs},
+    )
+
+
+def policy(**kwargs) -> DP3Policy:
+    torch.manual_seed(0)
+    return DP3Policy(config(**kwargs)).eval()
+
+
+def batch(size: int = 2, frames: int | None = 2, channels: int = 3, points: int = 20) -> dict[str, torch.Tensor]:
+    lead = (size,) if frames is None else (size, frames)
+    generator = torch.Generator().manual_seed(1)
+    return {
+        STATE: torch.randn(*lead, 5, generator=generator),
+        CLOUD: torch.randn(*lead, points, channels, generator=generator),
+    }
+
+
+def test_chunk_is_the_executed_part_of_the_sampled_sequence():
+    p, noise = policy(), torch.randn(2, 16, 3)
+    whole = p.sample_actions(batch(), noise)
+    assert whole.shape == (2, 16, 3)
+    torch.testing.assert_close(p.predict_action_chunk(batch(), noise=noise), whole[:, 1:9])
+
+
+def test_actions_are_planned_once_per_chunk_from_the_last_two_frames(monkeypatch):
+    p = policy(n_action_steps=3)
+    planned = []
+    sample = p.sample_actions
+    monkeypatch.setattr(p, "sample_actions", lambda b, noise=None: planned.append(b) or sample(b, noise))
+    frames = [batch(frames=None) for _ in range(4)]
+    for i, frame in enumerate(frames):
+        frame[STATE] = torch.full_like(frame[STATE], float(i))
+        assert p.select_action(frame).shape == (2, 3)
+    assert len(planned) == 2
+    assert planned[0][STATE][0, :, 0].tolist() == [0.0, 0.0]  # the first frame stands for its missing history
+    assert planned[1][STATE][0, :, 0].tolist() == [2.0, 3.0]
+    p.reset()
+    p.select_action(frames[0])
+    assert planned[2][STATE][0, :, 0].tolist() == [0.0, 0.0]
+
+
+def test_one_inference_step_is_the_read_out_at_the_noisiest_level():
+    p = policy(num_inference_steps=1)
+    noise = torch.randn(2, 16, 3)
+    cond = p.model.encode(batch())
+    expected = p.model.unet(noise, torch.full((2,), 99), global_cond=cond).clamp(-1, 1)
+    torch.testing.assert_close(p.sample_actions(batch(), noise), expected)
+
+
+def test_clouds_with_more_channels_than_the_policy_uses_are_sliced():
+    p, noise = policy(), torch.randn(2, 16, 3)
+    coloured = batch(channels=6)
+    plain = {**coloured, CLOUD: coloured[CLOUD][..., :3]}
+    torch.testing.assert_close(p.sample_actions(coloured, noise), p.sample_actions(plain, noise))
+
+
+def test_colour_is_used_when_asked_for():
+    p, noise = policy(channels=6, use_color=True), torch.randn(2, 16, 3)
+    coloured = batch(channels=6)
+    grey = {**coloured, CLOUD: torch.cat([coloured[CLOUD][..., :3], torch.zeros(2, 2, 20, 3)], -1)}
+    assert not torch.allclose(p.sample_actions(coloured, noise), p.sample_actions(grey, noise))
+
+
+def test_n_points_keeps_a_prefix():
+    p, noise = policy(n_points=8), torch.randn(2, 16, 3)
+    full = batch()
+    other_tail = {**full, CLOUD: torch.cat([full[CLOUD][:, :, :8], torch.randn(2, 2, 12, 3)], 2)}
+    torch.testing.assert_close(p.sample_actions(full, noise), p.sample_actions(other_tail, noise))
+
+
+def test_training_noise_depends_on_seed_step_and_nothing_else():
+    p = policy()
+    draw = lambda: torch.randn(4, generator=p.training_noise_generator(torch.device("cpu")))  # noqa: E731
+    first = draw()
+    torch.randn(100)  # the global generator moves on
+    assert torch.equal(draw(), first)
+    p.train_step += 1
+    assert not torch.equal(draw(), first)
+
+
+def test_masked_loss_ignores_padded_actions():
+    p = DP3Policy(config(do_mask_loss_for_padding=True), dataset_meta=object())
+    data = {**batch(), "action": torch.zeros(2, 16, 3), "action_is_pad": torch.zeros(2, 16, dtype=torch.bool)}
+    data["action_is_pad"][:, 8:] = True
+    loss, _ = p.forward(data)
+    # Padded targets do not enter: neither their error nor their count.
+    unmasked = DP3Policy(config(), dataset_meta=object())
+    unmasked.load_state_dict(p.state_dict())
+    unmasked.noise_seed = p.noise_seed
+    assert loss.item() != pytest.approx(unmasked.forward(data)[0].item(), rel=1e-6)
+
+
+def test_coloured_data_normalise_into_a_policy_without_colour():
+    stats = {
+        key: {"min": torch.full((n,), -2.0).numpy(), "max": torch.full((n,), 2.0).numpy()}
+        for key, n in ((STATE, 5), (CLOUD, 6), ("action", 3))
+    }
+    cfg = config(channels=6)
+    cfg.validate_features()
+    pre, post = make_dp3_pre_post_processors(cfg, stats)
+    out = pre({STATE: torch.ones(2, 5), CLOUD: torch.ones(2, 20, 6), "action": torch.ones(2, 3)})
+    assert out[CLOUD].shape == (2, 20, 3)
+    torch.testing.assert_close(out[CLOUD], torch.full((2, 20, 3), 0.5))
+    torch.testing.assert_close(post(out["action"]), torch.ones(2, 3))
+
+
+def test_the_other_cloud_key_is_accepted():
+    cfg = config(cloud_key="observation.pointcloud")
+    cfg.validate_features()
+    assert CLOUD in cfg.input_features
+    step = PointCloudProcessorStep(channels=3)
+    out = step.observation({"observation.pointcloud": torch.ones(20, 6)})
+    assert out.keys() == {CLOUD}
+    assert out[CLOUD].shape == (1, 20, 3)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "offender"),
+    [
+        ({"horizon": 6}, r"horizon=6.*multiple of 4"),
+        ({"n_action_steps": 16}, r"n_action_steps=16.*1 \.\.\. 15"),
+        ({"blocks_per_level": 3}, "blocks_per_level=3"),
+        ({"down_dims": (12, 16)}, "n_groups=8"),
+        ({"n_points": 0}, "n_points=0"),
+        ({"timestep_spacing": "odd"}, "timestep_spacing=odd"),
+        ({"num_inference_steps": 0}, "num_inference_steps=0"),
+        ({"n_obs_steps": 0}, "n_obs_steps=0"),
+    ],
+)
+def test_impossible_settings_are_refused_by_name(wrong, offender):
+    with pytest.raises(InputError, match=offender):
+        config(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "removed", "offender"),
+    [
+        ({}, CLOUD, "no 'observation.point_cloud'.*lerobot-sdm record"),
+        ({}, STATE, "observation.state"),
+        ({"use_color": True}, None, "use_color"),
+        ({"n_points": 30}, None, "n_points=30.*20 points"),
+    ],
+)
+def test_data_that_do_not_fit_are_refused(kwargs, removed, offender):
+    cfg = config(**kwargs)
+    cfg.input_features.pop(removed, None)
+    with pytest.raises(InputError, match=offender):
+        DP3Policy(cfg)
+
+
+def test_wrong_number_of_frames_is_refused():
+    with pytest.raises(InputError, match="n_obs_steps=2"):
+        policy().sample_actions(batch(frames=3))

@@ -1,0 +1,180 @@
+"""The SDM algorithm: who gets which gradient, when, and what the student starts from."""
+
+import pytest
+import torch
+from lerobot.configs.types import FeatureType, PolicyFeature
+from lerobot.datasets.lerobot_dataset import LeRobotDatasetMetadata
+from lerobot.policies.factory import make_policy
+from lerobot_commands import REPO_ID
+
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Policy
+from lerobot_sdm.policies.sdm.configuration_sdm import SDMConfig
+from lerobot_sdm.policies.sdm.modeling_sdm import SDMPolicy
+
+
+@pytest.fixture
+def build(dataset, teacher):
+    """A student in training, as `lerobot-train` builds it."""
+
+    def make(**kwargs) -> SDMPolicy:
+        config = SDMConfig(
+            teacher_path=str(teacher),
+            device="cpu",
+            push_to_hub=False,
+            **{"warmup_steps": 2, "fake_updates_per_generator_update": 3, **kwargs},
+        )
+        return make_policy(config, ds_meta=LeRobotDatasetMetadata(REPO_ID, root=dataset)).train()
+
+    return make
+
+
+def batch(size: int = 4) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "observation.state": torch.rand(size, 2, 9, generator=generator),
+        "observation.point_cloud": torch.rand(size, 2, 12, 3, generator=generator),
+        "action": torch.zeros(size, 8, 4),
+    }
+
+
+def step(policy: SDMPolicy, optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    loss, parts = policy.forward(batch())
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    policy.update()
+    return parts
+
+
+def test_untrained_generator_is_the_teachers_one_step_read_out(build, teacher):
+    student = build().eval()
+    read_out = DP3Policy.from_pretrained(teacher)
+    read_out.config.num_inference_steps = 1
+    noise = torch.randn(4, 8, 4)
+    torch.testing.assert_close(student.sample_actions(batch(), noise), read_out.sample_actions(batch(), noise))
+
+
+def test_generator_and_fake_score_take_turns(build):
+    student = build()
+    optimizer = student.config.get_optimizer_preset().build(student.get_optim_params())
+    turns = ["matching_loss" in step(student, optimizer) or student.train_step <= 2 for _ in range(9)]
+    # Two warm-up steps, then every third iteration: 2, 5, 8.
+    assert turns == [True, True, True, False, False, True, False, False, True]
+    counts = {
+        name: {int(optimizer.state[p]["step"]) for p in group["params"]}
+        for name, group in zip(("generator", "fake"), optimizer.param_groups, strict=True)
+    }
+    assert counts == {"generator": {5}, "fake": {9}}
+
+
+def test_fake_score_loss_never_reaches_the_generator(build):
+    student = build(warmup_steps=0)
+    student.train_step = 1  # the generator rests
+    loss, parts = student.forward(batch())
+    assert parts.keys() == {"fake_score_loss"}
+    loss.backward()
+    assert all(p.grad is None for p in student.model.parameters())
+    assert all(p.grad is not None for p in student.fake_score.parameters())
+
+
+def test_generator_losses_never_reach_fake_score_teacher_or_encoder(build):
+    student = build(warmup_steps=0)
+    cond = student.model.encode(batch()).detach()
+    noise = torch.randn(4, 8, 4)
+    actions = student._generate(student.model, noise, cond)
+    losses = student._generator_losses(actions, noise, cond, torch.Generator().manual_seed(0))
+    assert losses.keys() == {"regression_loss", "matching_loss"}
+    sum(losses.values()).backward()
+    assert all(p.grad is not None for p in student.model.unet.parameters())
+    silent = [
+        *student.fake_score.parameters(),
+        *student._teacher[0].parameters(),
+        *student.model.obs_encoder.parameters(),
+    ]
+    assert all(p.grad is None for p in silent)
+
+
+def test_without_regression_the_teacher_is_never_sampled(build, monkeypatch):
+    student = build(warmup_steps=0, regression_weight=0.0)
+    monkeypatch.setattr(student._teacher[0], "sample", None)
+    _, parts = student.forward(batch())
+    assert parts.keys() == {"fake_score_loss", "matching_loss"}
+
+
+def test_each_network_is_clipped_and_scheduled_on_its_own(build):
+    student = build(generator_grad_clip_norm=0.5, fake_score_grad_clip_norm=0.1, fake_score_warmup_steps=4)
+    optimizer = student.config.get_optimizer_preset().build(student.get_optim_params())
+    scheduler = student.config.get_scheduler_preset().build(optimizer, 100)
+    generator, fake = optimizer.param_groups
+    for p in [*generator["params"], *fake["params"]]:
+        p.grad = torch.full_like(p, 10.0)
+    optimizer.step()
+    norm = lambda group: torch.stack([p.grad.norm() for p in group["params"]]).norm().item()  # noqa: E731
+    assert norm(generator) == pytest.approx(0.5, rel=1e-3)
+    assert norm(fake) == pytest.approx(0.1, rel=1e-3)
+    scheduler.step()
+    assert fake["lr"] == pytest.approx(student.config.fake_score_lr / 4)
+    assert generator["lr"] == pytest.approx(student.config.generator_lr / student.config.generator_warmup_steps)
+
+
+def test_network_is_the_teachers(build, teacher):
+    config = build().config
+    reference = DP3Policy.from_pretrained(teacher).config
+    assert (config.horizon, config.down_dims, config.n_action_steps) == (8, reference.down_dims, 4)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "offender"),
+    [
+        ({"horizon": 4}, "horizon=4.*has 8"),
+        ({"down_dims": (64, 128)}, "down_dims"),
+        ({"num_inference_steps": 2}, "one step"),
+        ({"weighting": "heavy"}, "weighting=heavy"),
+        ({"fake_updates_per_generator_update": 0}, "fake_updates_per_generator_update=0"),
+        ({"timestep_range": (0.9, 0.1)}, "timestep_range"),
+        ({"generator_timestep": 100}, "generator_timestep=100"),
+    ],
+)
+def test_contradictions_are_refused_by_name(build, wrong, offender):
+    with pytest.raises(InputError, match=offender):
+        build(**wrong)
+
+
+def test_training_without_a_teacher_is_refused(dataset):
+    config = SDMConfig(device="cpu")
+    with pytest.raises(InputError, match="teacher_path"):
+        make_policy(config, ds_meta=LeRobotDatasetMetadata(REPO_ID, root=dataset))
+
+
+def test_a_folder_that_is_no_policy_is_refused_with_a_hint(teacher, tmp_path):
+    run = teacher.parent.parent.parent
+    with pytest.raises(InputError, match=r"holds no config\.json.*Did you mean .*pretrained_model"):
+        SDMConfig(teacher_path=str(run), device="cpu")
+    with pytest.raises(InputError, match="neither a folder"):
+        SDMConfig(teacher_path=str(tmp_path / "nowhere"), device="cpu")
+
+
+def test_a_teacher_of_the_wrong_kind_is_refused(student):
+    with pytest.raises(InputError, match=r"'sdm'.*dp3"):
+        SDMConfig(teacher_path=str(student), device="cpu")
+
+
+def test_released_settings_run(build):
+    student = build(
+        warmup_steps=0,
+        regression_weight=0.0,
+        weighting="released",
+        timestep_levels=10,
+        use_ema=False,
+        fake_updates_per_generator_update=1,
+        optimizer_betas=(0.95, 0.999),
+    )
+    optimizer = student.config.get_optimizer_preset().build(student.get_optim_params())
+    assert step(student, optimizer).keys() == {"fake_score_loss", "matching_loss"}
+    assert student.inference_model is student.model
+
+
+def test_features_of_the_student_are_declared_for_inference(build):
+    student = build()
+    assert student.config.input_features["observation.point_cloud"] == PolicyFeature(FeatureType.STATE, (12, 3))

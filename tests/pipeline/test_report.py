@@ -6,6 +6,7 @@ from dataclasses import replace
 import imageio.v3 as iio
 import numpy as np
 import pytest
+from lerobot.utils.io_utils import write_video
 from rich.console import Console
 
 from lerobot_sdm.errors import InputError
@@ -32,14 +33,9 @@ def layout(tmp_path) -> Layout:
     """A run's folder as its stages leave it; the numbers are made up, the formats are the real ones."""
     layout = Layout(tmp_path)
     write_json(layout.expert, {"seeds": [1, 2, 3, 4], "successes": [True] * 4})
-    for number, (key, outcomes) in enumerate(SUCCESSES.items()):
+    for key, outcomes in SUCCESSES.items():
         folder = layout.evaluation(key)
         write_json(folder / "eval_info.json", {"per_task": [{"metrics": {"successes": outcomes}}]})
-        videos = folder / "videos" / "reach-wall_0"
-        videos.mkdir(parents=True)
-        for episode in range(6):  # A batch of six was run to get the four that count.
-            frames = np.full((5 + number, 64, 64, 3), 60 * number, np.uint8)
-            iio.imwrite(videos / f"eval_episode_{episode}.mp4", frames, plugin="pyav", codec="libx264", fps=80)
     interval = {"estimate": 0.5, "low": 0.4, "high": 0.6}
     rows = [
         {
@@ -123,6 +119,12 @@ def test_pictures(layout, tmp_path):
 
 def test_video(layout, tmp_path):
     """Three clips side by side; the longest (the student's 8 frames) sets the length, ends are held 30 frames."""
+    for number, key in enumerate(SUCCESSES):
+        videos = layout.evaluation(key) / "videos" / "reach-wall_0"
+        videos.mkdir(parents=True)
+        for episode in range(6):  # A batch of six was run to get the four that count.
+            frames = np.full((5 + number, 64, 64, 3), 60 * number, np.uint8)
+            write_video(videos / f"eval_episode_{episode}.mp4", list(frames), fps=80)
     results = collect_results(CONFIG, layout)
     seeds = comparison_video(results, layout, tmp_path / "comparison.mp4")
     assert seeds == [100_000, 100_001, 100_002]

@@ -1,0 +1,50 @@
+"""The README's numbers come from committed results, and its commands exist."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("update_readme", ROOT / "examples" / "update_readme.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_tables_are_those_of_the_committed_results(script):
+    assert script.updated(README, script.section(ROOT / "results")) == README
+
+
+def test_only_the_marked_part_changes(script):
+    changed = script.updated(README, "| new |\n")
+    assert changed.startswith(README[: README.index(script.BEGIN)])
+    assert changed.endswith(README[README.index(script.END) :])
+    assert "| new |" in changed
+    with pytest.raises(ValueError, match="markers"):
+        script.updated("no markers", "")
+
+
+def test_set_up_commands():
+    assert "pip install uv && uv run lerobot-sdm quickstart" in README
+    assert "uv run pytest" in README
+
+
+def test_verbs_exist():
+    from lerobot_sdm.cli.main import available_verbs
+
+    named = set(re.findall(r"^(?:uv run )?lerobot-sdm (\w+)", README, flags=re.MULTILINE))
+    assert named <= set(available_verbs())
+    assert {"quickstart", "record", "distance"} <= set(re.findall(r"lerobot-sdm (\w+)", README))
+
+
+def test_links_lead_somewhere():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        if not target.startswith("http"):
+            assert (ROOT / target).exists(), target

@@ -1,5 +1,6 @@
 """`lerobot-sdm quickstart`: from nothing to a table of success rates, on this machine."""
 
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -9,8 +10,9 @@ from rich.console import Console
 
 from lerobot_sdm.envs.tasks import resolve_tasks
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.experts import expert_class
+from lerobot_sdm.experts import default_expert, expert_class
 from lerobot_sdm.pipeline.commands import CommandFailedError
+from lerobot_sdm.pipeline.config import PipelineConfig
 from lerobot_sdm.pipeline.plan import Layout
 from lerobot_sdm.pipeline.presets import SIZES, SMALL, preset
 from lerobot_sdm.pipeline.run import run_pipeline
@@ -51,14 +53,16 @@ def quickstart(
     config = preset(size, tasks[0])
     config = replace(config, **{name: value for name, value in given.items() if value is not None})
     if expert is not None:
-        expert_class(expert)  # A wrong name shows now, not when the first stage has begun.
         config = replace(config, record=config.record | {"expert": expert})
+    _check_episodes(config)
     if teacher_steps is not None:
         config = replace(config, teacher=replace(config.teacher, steps=teacher_steps))
     if student_steps is not None:
         config = replace(config, student=replace(config.student, steps=student_steps))
 
-    console = Console(soft_wrap=False)
+    console = Console()
+    # A polite kill is treated like Ctrl-C: the running command is ended with this one.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         results = run_pipeline(config, Layout(output), console, verbose)
     except CommandFailedError as error:
@@ -71,3 +75,15 @@ def quickstart(
     console.print(terminal_table(results))
     for name in ("table.md", "success.png", "cloud.png", "comparison.mp4", "results.json"):
         console.print(output / name)
+
+
+def _check_episodes(config: PipelineConfig) -> None:
+    """Find out now, not when recording begins, that there is no such expert or that its ways do not add up."""
+    name = config.record.get("expert") or default_expert(config.task)
+    variants = expert_class(name).variants
+    for key in ("episodes", "held_out_episodes"):
+        if getattr(config, key) % variants:
+            raise InputError(
+                f"{key}={getattr(config, key)}: expert '{name}' shows every start in {variants} ways. "
+                f"Give a multiple of {variants}."
+            )

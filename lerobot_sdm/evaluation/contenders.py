@@ -1,7 +1,9 @@
 """A policy that takes part in a comparison: which checkpoint, under which name, with which settings."""
 
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field, fields
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +85,8 @@ def load_contender(contender: Contender, device: str = "cpu") -> LoadedPolicy:
     overrides = [f"--{key}={value}" for key, value in contender.overrides.items()]
     config = _read_config(contender, [f"--device={device}", *overrides])
     config.pretrained_path = Path(contender.path)
-    policy = get_policy_class(config.type).from_pretrained(contender.path, config=config)
+    with redirect_stdout(StringIO()):  # LeRobot prints a line for every policy that it loads.
+        policy = get_policy_class(config.type).from_pretrained(contender.path, config=config)
     preprocess, postprocess = make_pre_post_processors(
         policy_cfg=config,
         pretrained_path=contender.path,

@@ -49,7 +49,7 @@ class Stage:
 
     def fingerprint(self, root: Path) -> str:
         """Hash of what the stage does, independent of where the run's folder lies."""
-        text = json.dumps([*self.command, self.settings], sort_keys=True).replace(str(root), "{output}")
+        text = json.dumps([*self.command, self.settings], sort_keys=True).replace(f"{root}/", "{output}/")
         return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -1,0 +1,66 @@
+"""Every file in configs/ runs as it stands, given the data and the teacher that it names."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from lerobot_commands import SMALL_DP3, lerobot_train, make_small_dataset
+
+CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
+PARAMETERS = {"dp3": 255_138_308, "simple_dp3": 7_439_108}
+"""Encoder 63,872 and U-Net 255,074,436 or 7,375,236: the reference's numbers for MetaWorld."""
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory) -> Path:
+    """A folder with the data set under the name that the configs use, and a teacher."""
+    root = tmp_path_factory.mktemp("workplace")
+    make_small_dataset(root / "data" / "drawer-open")
+    with pytest.MonkeyPatch.context() as patch:
+        teacher = lerobot_train(patch, root / "data/drawer-open", root / "t", "--policy.type=dp3", *SMALL_DP3, steps=2)
+    for name in ("dp3", "simple_dp3", "small_dp3"):
+        shutil.copytree(teacher, root / "outputs" / name / "checkpoints/last/pretrained_model")
+    return root
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_config_trains(path, workplace, monkeypatch):
+    """Two steps with the config's own networks; the paper's size is narrowed, or it would not fit a small machine."""
+    from lerobot.scripts.lerobot_train import main
+
+    monkeypatch.chdir(workplace)
+    content = yaml.safe_load(path.read_text())
+    overrides = ["--steps=2", "--batch_size=4", f"--output_dir={path.stem}", "--policy.device=cpu"]
+    if content["policy"]["type"] == "dp3":
+        overrides.append("--policy.n_points=12")
+        if path.stem == "dp3":
+            overrides.append("--policy.down_dims=[32,64,128]")
+    monkeypatch.setattr(sys, "argv", ["lerobot-train", f"--config_path={path}", *overrides])
+    main()
+    saved = workplace / path.stem / "checkpoints" / "last" / "pretrained_model"
+    assert (saved / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("name", sorted(PARAMETERS))
+def test_published_sizes(name):
+    from lerobot.configs.types import FeatureType, PolicyFeature
+
+    from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
+    from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Model
+
+    policy = yaml.safe_load(next(p for p in CONFIGS if p.stem == name).read_text())["policy"]
+    sizes = {key: tuple(value) if isinstance(value, list) else value for key, value in policy.items() if key != "type"}
+    config = DP3Config(
+        **sizes,
+        device="cpu",
+        input_features={
+            "observation.state": PolicyFeature(FeatureType.STATE, (9,)),
+            "observation.point_cloud": PolicyFeature(FeatureType.STATE, (512, 3)),
+        },
+        output_features={"action": PolicyFeature(FeatureType.ACTION, (4,))},
+    )
+    with torch.device("meta"):
+        assert sum(p.numel() for p in DP3Model(config).parameters()) == PARAMETERS[name]

@@ -37,6 +37,9 @@ class SawyerDetourEnv(SawyerReachWallEnvV3):
         wall = self.model.body("wall")
         wall.pos[0] = 0.0
         self._wall_geoms = range(wall.geomadr[0], wall.geomadr[0] + wall.geomnum[0])
+        # Its own bricks cannot be told from the wooden table on a video.
+        self.model.geom_matid[self._wall_geoms] = -1
+        self.model.geom_rgba[self._wall_geoms] = (0.95, 0.6, 0.1, 1.0)
         self._touched_wall = False
         # hand x | puck x, y
         self._random_reset_space = Box(np.array([-0.02, -0.04, 0.86]), np.array([0.02, 0.04, 0.9]), dtype=np.float64)

@@ -19,12 +19,12 @@ WALL_Y = 0.75
 TRAVEL_HEIGHT = 0.1
 """Height of the hand at the start and of the target, metres: below the top of the wall."""
 
-START_Y = 0.65
+START_Y = 0.64
 """Where the hand starts in the depth direction, metres."""
 
 
 class SawyerDetourEnv(SawyerReachWallEnvV3):
-    """Reach the puck behind the wall; once the robot has touched the wall, the episode can no longer succeed.
+    """Reach the puck behind the wall; a touch of the wall ends the episode without success.
 
     Random per episode: where the hand starts along x, where the puck lies. Success is a fingertip centre within
     5 cm of the point above the puck at the height of the fingertips, as in `reach-wall`.
@@ -62,6 +62,6 @@ class SawyerDetourEnv(SawyerReachWallEnvV3):
         reward, info = super().evaluate_state(obs, action)
         contacts = self.data.contact
         self._touched_wall |= bool(np.isin(contacts.geom, self._wall_geoms).any())
-        info["touched_wall"] = float(self._touched_wall)
+        info["failed"] = float(self._touched_wall)
         info["success"] = float(info["success"] and not self._touched_wall)
         return reward, info

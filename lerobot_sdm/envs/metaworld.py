@@ -84,7 +84,7 @@ class MetaWorldPointCloudEnv(gym.Env):
         task: A name from `envs.tasks`, with or without `-v3`.
         num_points, use_color, camera, camera_size, frame, crop, renderer, show_goal: See `CloudOptions`.
         episode_length: Steps after which an episode is truncated.
-        terminate_on_success: Whether the first success ends the episode.
+        terminate_on_success: Whether the first success ends the episode. A failure that is final always does.
         pixels: Whether observations hold the picture.
         render_size: Height and width of `render()`'s frames.
         render_mode: Only `rgb_array`, the default, exists.
@@ -187,7 +187,8 @@ class MetaWorldPointCloudEnv(gym.Env):
         self._steps += 1
         success = bool(sim_info["success"])
         self._success_steps += success
-        terminated = success and self._terminate_on_success
+        # Tasks of this package may end an episode that can no longer succeed.
+        terminated = (success and self._terminate_on_success) or bool(sim_info.get("failed", False))
         truncated = not terminated and self._steps >= self._max_episode_steps
         info = {"is_success": success, "success_steps": self._success_steps}
         return self._observation(), float(reward), terminated, truncated, info

@@ -8,18 +8,36 @@ from lerobot_sdm.pipeline.config import PipelineConfig, Training
 # `num_workers=0`: the cached reader is faster than handing batches from one process to another.
 OPTIONS = {"num_workers": 0, "log_freq": 100}
 
-# For two CPU cores: networks of about a million weights, small clouds, short chunks.
+# Recording ends soon after success: the rest of an episode would only show the hand at rest.
+RECORD = {"workers": 2, "stop_after_success": 10}
+
+# For two CPU cores: networks of one to three million weights, small clouds.
 SMALL = PipelineConfig(
     task="detour",
-    env={"num_points": 256, "camera_size": 84},
+    env={"num_points": 128},
+    episodes=10,
+    record=RECORD,
+    threads=2,
     teacher=Training(
         steps=3000,
         batch_size=64,
         save_freq=500,
-        policy={"down_dims": [64, 128], "blocks_per_level": 1, "horizon": 16, "n_action_steps": 8},
+        policy={
+            "down_dims": [64, 128, 256],
+            "blocks_per_level": 1,
+            "encoder_hidden_dims": [32, 64, 128],
+            "optimizer_lr": 1e-3,
+            "scheduler_warmup_steps": 100,
+        },
         options=OPTIONS,
     ),
-    student=Training(steps=2000, batch_size=64, save_freq=500, options=OPTIONS),
+    student=Training(
+        steps=2000,
+        batch_size=64,
+        save_freq=500,
+        policy={"warmup_steps": 500, "generator_lr": 5e-4},
+        options=OPTIONS,
+    ),
 )
 
 # Simple DP3 as published, for a GPU or a patient CPU.
@@ -46,6 +64,27 @@ PAPER = replace(
 SIZES = {"small": SMALL, "simple": SIMPLE, "paper": PAPER}
 
 
+def for_detour(config: PipelineConfig) -> PipelineConfig:
+    """What the two-way task needs: every start shown on both sides, and chunks that hold the whole decision.
+
+    With chunks of 8 actions the read-out of an early version of this task still succeeded in 18 of 20 episodes: it
+    was driven off the middle by chance and then saw on which side it was.
+    """
+    policy = config.teacher.policy | {"horizon": 32, "n_action_steps": 28}
+    if config.teacher is SMALL.teacher:
+        policy["down_dims"] = [32, 64, 128]
+    return replace(
+        config,
+        episodes=20,
+        env=config.env | {"episode_length": 120},
+        teacher=replace(config.teacher, policy=policy),
+    )
+
+
+TASKS = {"detour": for_detour}
+"""Tasks that need other settings than the preset's: name -> change."""
+
+
 def preset(size: str, task: str) -> PipelineConfig:
     """Settings for a task at a size.
 
@@ -54,4 +93,5 @@ def preset(size: str, task: str) -> PipelineConfig:
     """
     if size not in SIZES:
         raise unknown_name("--size", size, SIZES)
-    return replace(SIZES[size], task=task)
+    config = replace(SIZES[size], task=task)
+    return TASKS[task](config) if task in TASKS else config

@@ -1,4 +1,4 @@
-"""3D Diffusion Policy (Ze et al. 2024): diffusion on action chunks, conditioned on point clouds; teacher of the students."""
+"""3D Diffusion Policy (Ze et al. 2024): action chunks diffused under point clouds; the teacher of the students."""
 
 from __future__ import annotations
 

@@ -14,12 +14,12 @@ RECORD = {"workers": 2, "stop_after_success": 10}
 # For two CPU cores: networks of one to three million weights, small clouds.
 SMALL = PipelineConfig(
     task="detour",
-    env={"num_points": 128},
+    env={"num_points": 160},
     episodes=10,
     record=RECORD,
     threads=2,
     teacher=Training(
-        steps=3000,
+        steps=2500,
         batch_size=64,
         save_freq=500,
         policy={
@@ -32,10 +32,10 @@ SMALL = PipelineConfig(
         options=OPTIONS,
     ),
     student=Training(
-        steps=2000,
+        steps=1800,
         batch_size=64,
-        save_freq=500,
-        policy={"warmup_steps": 500, "generator_lr": 5e-4},
+        save_freq=300,
+        policy={"warmup_steps": 1200, "generator_lr": 1e-3, "fake_updates_per_generator_update": 2},
         options=OPTIONS,
     ),
 )
@@ -76,7 +76,7 @@ def for_detour(config: PipelineConfig) -> PipelineConfig:
     return replace(
         config,
         episodes=20,
-        env=config.env | {"episode_length": 120},
+        env=config.env | {"num_points": 128, "episode_length": 120},
         teacher=replace(config.teacher, policy=policy),
     )
 

@@ -25,8 +25,8 @@ class ChunkPolicy(PreTrainedPolicy):
     evaluation, deployment and the Hub need. `training_state.safetensors` beside it holds what resuming needs
     (raw weights behind the EMA, further networks, step, noise seed); it is never uploaded, and may be deleted.
 
-    Subclasses define `inference_model`, `training_modules`, `sample_actions`, `forward`, `update` and
-    `get_optim_params`.
+    Subclasses build `model` (an encoder and a network, see `DP3Model`) and, for training, `average` (its moving
+    average); they define `actions_from_noise`, `forward`, `update` and `get_optim_params`.
 
     Args:
         config: The policy's configuration.
@@ -46,18 +46,38 @@ class ChunkPolicy(PreTrainedPolicy):
         # LeRobot seeds torch with --seed before it builds the policy.
         self.noise_seed = torch.initial_seed() % 2**63
         self._publishing = False
+        self.model: nn.Module
+        self.average: nn.Module | None = None
         self.reset()
 
     # ---- for subclasses --------------------------------------------------------------------------------
 
-    @property
-    def inference_model(self) -> nn.Module:
-        """The module that acts; its weights are the checkpoint."""
+    def actions_from_noise(self, model: nn.Module, noise: Tensor, cond: Tensor) -> Tensor:
+        """Sample action sequences.
+
+        Args:
+            model: `inference_model`.
+            noise: Start noise (B, horizon, A).
+            cond: Encoded observations (B, F).
+
+        Returns:
+            Normalised actions (B, horizon, A).
+        """
         raise NotImplementedError
 
     def training_modules(self) -> dict[str, nn.Module]:
         """Further modules whose weights resuming needs, by name; empty at evaluation."""
-        raise NotImplementedError
+        return {} if self.average is None else {"model": self.model}
+
+    @property
+    def inference_model(self) -> nn.Module:
+        """The module that acts; its weights are the checkpoint."""
+        return self.model if self.average is None else self.average
+
+    @property
+    def denoiser(self) -> nn.Module:
+        """The network whose calls are counted as network evaluations."""
+        return self.inference_model.unet
 
     def sample_actions(self, batch: dict[str, Tensor], noise: Tensor | None = None) -> Tensor:
         """Sample whole action sequences.
@@ -69,7 +89,11 @@ class ChunkPolicy(PreTrainedPolicy):
         Returns:
             Normalised actions (B, horizon, A).
         """
-        raise NotImplementedError
+        model = self.inference_model
+        cond = model.encode(batch)
+        if noise is None:
+            noise = torch.randn(cond.shape[0], *model.action_shape, device=cond.device, dtype=cond.dtype)
+        return self.actions_from_noise(model, noise, cond)
 
     # ---- acting ----------------------------------------------------------------------------------------
 
@@ -159,14 +183,14 @@ class ChunkPolicy(PreTrainedPolicy):
         return model
 
     def load_training_state(self, path: Path) -> None:
-        """Restore what resuming needs; without the file (a published checkpoint being fine-tuned) the further
-        modules start from the inference weights.
+        """Restore what resuming needs; without the file (a published checkpoint being fine-tuned) training starts
+        from the inference weights.
 
         Args:
             path: The second file of a checkpoint.
         """
         if not path.exists():
-            self.start_from_inference_weights()
+            self.model.load_state_dict(self.inference_model.state_dict())
             return
         state = load_file(path)
         self.train_step = int(state.pop("train_step"))
@@ -175,10 +199,6 @@ class ChunkPolicy(PreTrainedPolicy):
             prefix = f"{name}."
             own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
             _load_strictly(module, own, str(path))
-
-    def start_from_inference_weights(self) -> None:
-        """Initialise the modules of `training_modules` from `inference_model`."""
-        raise NotImplementedError
 
     def push_model_to_hub(self, *args, **kwargs):
         """Upload the inference checkpoint alone, with LeRobot's own card and train config."""

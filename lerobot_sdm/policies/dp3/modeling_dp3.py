@@ -39,32 +39,12 @@ class DP3Policy(ChunkPolicy):
         if dataset_stats is not None:
             prepare_stats(dataset_stats, config.cloud_channels)
         self.model = DP3Model(config)
-        self.average = None
         if self.built_for_training and config.use_ema:
             # The memo keeps the config shared: LeRobot hangs the whole dataset's metadata on it.
             self.average = deepcopy(self.model, {id(config): config}).requires_grad_(False)
 
-    @property
-    def inference_model(self) -> DP3Model:
-        return self.model if self.average is None else self.average
-
-    @property
-    def denoiser(self) -> nn.Module:
-        """The network whose calls are counted as NFE."""
-        return self.inference_model.unet
-
-    def training_modules(self) -> dict[str, nn.Module]:
-        return {} if self.average is None else {"model": self.model}
-
-    def start_from_inference_weights(self) -> None:
-        if self.average is not None:
-            self.model.load_state_dict(self.average.state_dict())
-
-    def sample_actions(self, batch: dict[str, Tensor], noise: Tensor | None = None) -> Tensor:
-        config, model = self.config, self.inference_model
-        cond = model.encode(batch)
-        if noise is None:
-            noise = torch.randn(cond.shape[0], *model.action_shape, device=cond.device, dtype=cond.dtype)
+    def actions_from_noise(self, model: DP3Model, noise: Tensor, cond: Tensor) -> Tensor:
+        config = self.config
         timesteps = ddim_timesteps(
             config.num_train_timesteps,
             config.num_inference_steps,

@@ -70,10 +70,10 @@ class SDMConfig(DP3Config):
     generator_timestep: int | None = None
 
     warmup_steps: int = 1000
-    regression_weight: float = 0.25
+    regression_weight: float = 1.0
     fake_updates_per_generator_update: int = 5
     weighting: str = "per_sample"
-    normalizer_floor: float = 0.05
+    normalizer_floor: float = 0.5
     timestep_range: tuple[float, float] = (0.02, 0.98)
     timestep_levels: int | None = None
 
@@ -86,7 +86,7 @@ class SDMConfig(DP3Config):
     final_lr_ratio: float = 0.05
 
     optimizer_betas: tuple[float, float] = (0.0, 0.99)
-    ema_max_decay: float = 0.99
+    ema_max_decay: float = 0.995
 
     def __post_init__(self) -> None:
         # A saved student carries the hash and the copied fields: it stands alone, and its teacher may be gone.

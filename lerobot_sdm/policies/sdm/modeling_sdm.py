@@ -45,7 +45,6 @@ class SDMPolicy(ChunkPolicy):
         if dataset_stats is not None:
             prepare_stats(dataset_stats, config.cloud_channels)
         self.model = DP3Model(config)
-        self.average: DP3Model | None = None
         # In a tuple the teacher is no submodule: never saved, never averaged, never synchronised.
         self._teacher: tuple[nn.Module, ...] = ()
         if self.built_for_training:
@@ -82,24 +81,9 @@ class SDMPolicy(ChunkPolicy):
         if config.use_ema:
             self.average = deepcopy(self.model, {id(config): config}).requires_grad_(False)
 
-    @property
-    def inference_model(self) -> DP3Model:
-        return self.model if self.average is None else self.average
-
-    @property
-    def denoiser(self) -> nn.Module:
-        """The network whose calls are counted as NFE."""
-        return self.inference_model.unet
-
     def training_modules(self) -> dict[str, nn.Module]:
-        if not self.built_for_training:
-            return {}
-        fake_score = {"fake_score": self.fake_score}
-        return fake_score if self.average is None else {"model": self.model, **fake_score}
-
-    def start_from_inference_weights(self) -> None:
-        if self.average is not None:
-            self.model.load_state_dict(self.average.state_dict())
+        fake_score = {"fake_score": self.fake_score} if self.built_for_training else {}
+        return super().training_modules() | fake_score
 
     def _apply(self, fn: Any, recurse: bool = True) -> SDMPolicy:
         for teacher in self._teacher:
@@ -108,11 +92,7 @@ class SDMPolicy(ChunkPolicy):
 
     # ---- acting ----------------------------------------------------------------------------------------
 
-    def sample_actions(self, batch: dict[str, Tensor], noise: Tensor | None = None) -> Tensor:
-        model = self.inference_model
-        cond = model.encode(batch)
-        if noise is None:
-            noise = torch.randn(cond.shape[0], *model.action_shape, device=cond.device, dtype=cond.dtype)
+    def actions_from_noise(self, model: DP3Model, noise: Tensor, cond: Tensor) -> Tensor:
         return clip_sample(self._generate(model, noise, cond), self.config.clip_sample_range)
 
     def _generate(self, model: DP3Model, noise: Tensor, cond: Tensor) -> Tensor:

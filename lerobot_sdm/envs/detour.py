@@ -3,7 +3,7 @@
 Demonstrations that pass on both sides from the same start make the conditional distribution of actions bimodal.
 The mean of the two ways leads straight into the wall, so a policy that reads out a conditional mean must fail
 here, while one that samples commits to a side. Scene, robot and success radius are those of Meta-World's
-`reach-wall`; the wall stands centred before the hand, and the hand starts below the top of the wall.
+`reach-wall`; the wall is narrower and stands centred before the hand, which starts below the top of the wall.
 """
 
 from typing import Any
@@ -14,7 +14,10 @@ from metaworld.envs.sawyer_reach_wall_v3 import SawyerReachWallEnvV3
 from numpy.typing import NDArray
 
 WALL_Y = 0.75
-"""Centre of the wall in the depth direction, metres; it reaches 0.12 m to either side of x = 0, and up to z = 0.12."""
+"""Centre of the wall in the depth direction, metres."""
+
+WALL_HALF_WIDTH = 0.06
+"""How far the wall reaches to either side of x = 0, metres: half of what it is in `reach-wall`. It is 0.12 high."""
 
 TRAVEL_HEIGHT = 0.1
 """Height of the hand at the start and of the target, metres: below the top of the wall."""
@@ -37,6 +40,7 @@ class SawyerDetourEnv(SawyerReachWallEnvV3):
         wall = self.model.body("wall")
         wall.pos[0] = 0.0
         self._wall_geoms = range(wall.geomadr[0], wall.geomadr[0] + wall.geomnum[0])
+        self.model.geom_size[self._wall_geoms, 0] = WALL_HALF_WIDTH
         # Its own bricks cannot be told from the wooden table on a video.
         self.model.geom_matid[self._wall_geoms] = -1
         self.model.geom_rgba[self._wall_geoms] = (0.95, 0.6, 0.1, 1.0)

@@ -9,7 +9,7 @@ from lerobot_sdm.envs.detour import TRAVEL_HEIGHT, WALL_Y
 from lerobot_sdm.experts.base import Expert
 
 CLEARANCE_X = 0.18
-"""How far to the side the hand passes, metres: the wall ends at 0.12 and the hand is 0.06 wide."""
+"""How far to the side the hand passes, metres: the wall ends at 0.06 and the hand is 0.06 wide."""
 
 CLEARANCE_Y = 0.08
 """How far before and behind the middle of the wall the hand turns, metres."""

@@ -46,7 +46,7 @@ class SawyerDetourEnv(SawyerReachWallEnvV3):
         self.model.geom_rgba[self._wall_geoms] = (0.95, 0.6, 0.1, 1.0)
         self._touched_wall = False
         # hand x | puck x, y
-        self._random_reset_space = Box(np.array([-0.02, -0.04, 0.86]), np.array([0.02, 0.04, 0.9]), dtype=np.float64)
+        self._random_reset_space = Box(np.array([-0.02, -0.02, 0.86]), np.array([0.02, 0.02, 0.88]), dtype=np.float64)
 
     def reset_model(self) -> NDArray[np.float64]:
         """Draw a start and a puck position; returns Meta-World's observation (39,)."""

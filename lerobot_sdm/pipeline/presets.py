@@ -11,7 +11,7 @@ OPTIONS = {"num_workers": 0, "log_freq": 100}
 # Recording ends soon after success: the rest of an episode would only show the hand at rest.
 RECORD = {"workers": 2, "stop_after_success": 10}
 
-# For two CPU cores: networks of one to three million weights, small clouds.
+# For two CPU cores: networks of under a million weights, small clouds.
 SMALL = PipelineConfig(
     task="detour",
     env={"num_points": 160},
@@ -23,7 +23,7 @@ SMALL = PipelineConfig(
         batch_size=64,
         save_freq=500,
         policy={
-            "down_dims": [64, 128, 256],
+            "down_dims": [32, 64, 128],
             "blocks_per_level": 1,
             "encoder_hidden_dims": [32, 64, 128],
             "optimizer_lr": 1e-3,
@@ -32,10 +32,10 @@ SMALL = PipelineConfig(
         options=OPTIONS,
     ),
     student=Training(
-        steps=1800,
+        steps=1500,
         batch_size=64,
         save_freq=300,
-        policy={"warmup_steps": 1200, "generator_lr": 1e-3, "fake_updates_per_generator_update": 2},
+        policy={"warmup_steps": 1000, "generator_lr": 3e-4, "fake_updates_per_generator_update": 2},
         options=OPTIONS,
     ),
 )
@@ -71,8 +71,6 @@ def for_detour(config: PipelineConfig) -> PipelineConfig:
     was driven off the middle by chance and then saw on which side it was.
     """
     policy = config.teacher.policy | {"horizon": 32, "n_action_steps": 28}
-    if config.teacher is SMALL.teacher:
-        policy["down_dims"] = [32, 64, 128]
     return replace(
         config,
         episodes=20,

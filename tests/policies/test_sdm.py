@@ -65,7 +65,7 @@ def test_generator_and_fake_score_take_turns(build):
         name: {int(optimizer.state[p]["step"]) for p in group["params"]}
         for name, group in zip(("generator", "fake"), optimizer.param_groups, strict=True)
     }
-    assert counts == {"generator": {5}, "fake": {9}}
+    assert counts == {"generator": {5}, "fake": {7}}  # the fake score rests in the two warm-up steps
 
 
 def test_fake_score_loss_never_reaches_the_generator(build):
@@ -83,9 +83,8 @@ def test_generator_losses_never_reach_fake_score_teacher_or_encoder(build):
     cond = student.model.encode(batch()).detach()
     noise = torch.randn(4, 8, 4)
     actions = student._generate(student.model, noise, cond)
-    losses = student._generator_losses(actions, noise, cond, torch.Generator().manual_seed(0))
-    assert losses.keys() == {"regression_loss", "matching_loss"}
-    sum(losses.values()).backward()
+    matching = student._matching_loss(actions, cond, torch.Generator().manual_seed(0))
+    (student._regression_loss(actions, noise, cond) + matching).backward()
     assert all(p.grad is not None for p in student.model.unet.parameters())
     silent = [
         *student.fake_score.parameters(),

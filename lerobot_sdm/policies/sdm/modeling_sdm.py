@@ -104,10 +104,11 @@ class SDMPolicy(ChunkPolicy):
     # ---- training --------------------------------------------------------------------------------------
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """One iteration: the fake score always learns, the generator when it is its turn.
+        """One iteration: warm-up by regression alone; then the fake score always learns, the generator in its turn.
 
-        Both losses are summed: neither has a gradient with respect to the other's network, and a network that
-        rests has no gradient at all, so that the one optimizer of LeRobot's loop skips it.
+        The losses are summed: none has a gradient with respect to the other's network, and a network that rests has
+        no gradient at all, so that the one optimizer of LeRobot's loop skips it. The fake score starts as a copy of
+        the teacher, which is what a generator behind its warm-up resembles, so it needs none of its own.
 
         Args:
             batch: Preprocessed training batch. Only its observations are used; SDM learns from the teacher.
@@ -115,23 +116,25 @@ class SDMPolicy(ChunkPolicy):
         Returns:
             The summed loss, and each part of it for the log.
         """
+        config = self.config
         with torch.no_grad():
             cond = self.model.encode(batch)
-        shape = (cond.shape[0], *self.model.action_shape)
         random = self.training_noise_generator(cond.device)
-        noise = torch.randn(shape, generator=random, device=cond.device)
+        noise = torch.randn((cond.shape[0], *self.model.action_shape), generator=random, device=cond.device)
+        warm = self.train_step < config.warmup_steps
         generator_turn = self._is_generator_turn(self.train_step)
         with torch.set_grad_enabled(generator_turn and torch.is_grad_enabled()):
             actions = self._generate(self.model, noise, cond)
 
-        fake_score_loss = self._fake_score_loss(actions.detach(), cond, random)
-        parts = {"fake_score_loss": fake_score_loss}
-        total = fake_score_loss
-        if generator_turn:
-            parts |= self._generator_losses(actions, noise, cond, random)
-            warm = self.train_step < self.config.warmup_steps
-            total = total + (1.0 if warm else self.config.regression_weight) * parts.get("regression_loss", 0.0)
-            total = total + parts.get("matching_loss", 0.0)
+        parts: dict[str, Tensor] = {}
+        weights = {"regression_loss": 1.0 if warm else config.regression_weight}
+        if generator_turn and weights["regression_loss"] > 0:
+            parts["regression_loss"] = self._regression_loss(actions, noise, cond)
+        if generator_turn and not warm:
+            parts["matching_loss"] = self._matching_loss(actions, cond, random)
+        if not warm:
+            parts["fake_score_loss"] = self._fake_score_loss(actions.detach(), cond, random)
+        total = torch.stack([weights.get(name, 1.0) * part for name, part in parts.items()]).sum()
         return total, {name: part.item() for name, part in parts.items()}
 
     def _fake_score_loss(self, actions: Tensor, cond: Tensor, random: torch.Generator) -> Tensor:
@@ -139,31 +142,28 @@ class SDMPolicy(ChunkPolicy):
         x_t, t, _ = self._diffuse(actions, random)
         return F.mse_loss(self.fake_score(x_t, t, global_cond=cond), actions)
 
-    def _generator_losses(
-        self, actions: Tensor, noise: Tensor, cond: Tensor, random: torch.Generator
-    ) -> dict[str, Tensor]:
-        """Distribution matching (not during warm-up) and regression on the teacher's samples (unless switched off)."""
+    def _regression_loss(self, actions: Tensor, noise: Tensor, cond: Tensor) -> Tensor:
+        """Distance to what the teacher's own sampler makes of the same start noise (an ODE pair)."""
         (teacher,) = self._teacher
-        warm = self.train_step < self.config.warmup_steps
-        losses = {}
-        if warm or self.config.regression_weight > 0:
-            with torch.no_grad():
-                target = teacher.sample(noise, cond, self._teacher_timesteps)
-            losses["regression_loss"] = F.mse_loss(actions, target)
-        if not warm:
-            with torch.no_grad():
-                x_t, t, alpha_bar = self._diffuse(actions, random)
-                gradient = distribution_matching_gradient(
-                    x=actions,
-                    x_t=x_t,
-                    mu_real=teacher.unet(x_t, t, global_cond=cond),
-                    mu_fake=self.fake_score(x_t, t, global_cond=cond),
-                    alpha_bar=alpha_bar,
-                    weighting=self.config.weighting,
-                    floor=self.config.normalizer_floor,
-                )
-            losses["matching_loss"] = surrogate_loss(actions, gradient)
-        return losses
+        with torch.no_grad():
+            target = teacher.sample(noise, cond, self._teacher_timesteps)
+        return F.mse_loss(actions, target)
+
+    def _matching_loss(self, actions: Tensor, cond: Tensor, random: torch.Generator) -> Tensor:
+        """Surrogate whose gradient moves the generator's distribution towards the teacher's."""
+        (teacher,) = self._teacher
+        with torch.no_grad():
+            x_t, t, alpha_bar = self._diffuse(actions, random)
+            gradient = distribution_matching_gradient(
+                x=actions,
+                x_t=x_t,
+                mu_real=teacher.unet(x_t, t, global_cond=cond),
+                mu_fake=self.fake_score(x_t, t, global_cond=cond),
+                alpha_bar=alpha_bar,
+                weighting=self.config.weighting,
+                floor=self.config.normalizer_floor,
+            )
+        return surrogate_loss(actions, gradient)
 
     def _diffuse(self, actions: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Noise actions to random levels: (x_t (B, T, A), t (B,), alpha_bar_t (B,))."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lerobot_sdm.pipeline.config import PipelineConfig, Training, flags
+from lerobot_sdm.policies.sdm.configuration_sdm import GENERATOR_TIMESTEP
 
 TRAIN_CONFIG = Path("checkpoints/last/pretrained_model/train_config.json")
 
@@ -28,8 +29,14 @@ class Row:
 ROWS = (
     Row("teacher_10", "teacher, 10 steps", "teacher", {"num_inference_steps": "10"}),
     Row("teacher_2", "teacher, 2 steps", "teacher", {"num_inference_steps": "2"}),
-    # The generator of an untrained student is this very read-out, so one evaluation serves both.
-    Row("teacher_1", "teacher, 1 step = untrained generator", "teacher", {"num_inference_steps": "1"}),
+    Row("teacher_1", "teacher, 1 step", "teacher", {"num_inference_steps": "1"}),
+    # What the student is before its first training step: the teacher, read out at the generator's timestep.
+    Row(
+        "generator",
+        f"untrained generator: teacher, 1 step at t = {GENERATOR_TIMESTEP}",
+        "teacher",
+        {"num_inference_steps": "1", "inference_start_timestep": str(GENERATOR_TIMESTEP)},
+    ),
     Row("student", "student (SDM), 1 step", "student"),
 )
 EXPERT_LABEL = "expert (sees the full state)"

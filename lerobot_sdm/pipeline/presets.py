@@ -32,10 +32,10 @@ SMALL = PipelineConfig(
         options=OPTIONS,
     ),
     student=Training(
-        steps=1500,
+        steps=1000,
         batch_size=64,
-        save_freq=300,
-        policy={"warmup_steps": 1000, "generator_lr": 3e-4, "fake_updates_per_generator_update": 2},
+        save_freq=250,
+        policy={"warmup_steps": 700, "generator_lr": 2e-4, "fake_updates_per_generator_update": 2},
         options=OPTIONS,
     ),
 )
@@ -76,6 +76,12 @@ def for_detour(config: PipelineConfig) -> PipelineConfig:
         episodes=20,
         env=config.env | {"num_points": 128, "episode_length": 120},
         teacher=replace(config.teacher, policy=policy),
+        # Two ways differ in everything, where one way needs only small corrections: more and larger steps.
+        student=replace(
+            config.student,
+            steps=2 * config.student.steps,
+            policy=config.student.policy | {"warmup_steps": 1200, "generator_lr": 5e-4},
+        ),
     )
 
 

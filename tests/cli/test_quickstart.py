@@ -57,16 +57,23 @@ def test_whole_road(tmp_path):
     assert "Record demonstrations: finished before" in told
     assert "continues where it was interrupted" in told
     assert (checkpoints / "000008").is_dir()
-    assert [row["key"] for row in results["rows"]] == ["expert", "teacher_10", "teacher_2", "teacher_1", "student"]
+    assert [row["key"] for row in results["rows"]] == [
+        "expert",
+        "teacher_10",
+        "teacher_2",
+        "teacher_1",
+        "generator",
+        "student",
+    ]
     assert all(len(row["successes"]) == 3 for row in results["rows"])
     evaluations = [row["latency"]["network_evaluations"] for row in results["rows"][1:]]
-    assert evaluations == [10, 2, 1, 1]
+    assert evaluations == [10, 2, 1, 1, 1]
     assert results["rows"][1]["distance_to_teacher"]["map_rms"]["estimate"] == 0
-    assert results["rows"][3]["distance_to_teacher"]["map_rms"]["estimate"] > 0
+    assert results["rows"][4]["distance_to_teacher"]["map_rms"]["estimate"] > 0
     commands = {record["stage"]: record["command"] for record in results["stages"]}
     assert commands["train_student"].startswith("lerobot-train")
     assert commands["evaluate_student"].startswith("lerobot-eval")
-    assert len(commands) == 11  # all but the report, which was still being written
+    assert len(commands) == 12  # all but the report, which was still being written
     assert "untrained generator" in (layout.root / "table.md").read_text()
     for name in ("success.png", "cloud.png"):
         assert iio.imread(layout.root / name).size > 100_000

@@ -82,6 +82,7 @@ def test_rows_cover_the_free_baselines():
         "teacher_10": ("teacher", "10"),
         "teacher_2": ("teacher", "2"),
         "teacher_1": ("teacher", "1"),
+        "generator": ("teacher", "1"),
         "student": ("student", None),
     }
 

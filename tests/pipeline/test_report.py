@@ -23,9 +23,16 @@ SUCCESSES = {
     "teacher_10": [True, True, True, False],
     "teacher_2": [True, True, False, False],
     "teacher_1": [False, False, False, False],
+    "generator": [False, False, False, True],
     "student": [True, True, True, True],
 }
-ENERGY = {"teacher_10": [0.0, 0.1], "teacher_2": [0.2, 0.2], "teacher_1": [1.0, 3.0], "student": [0.5, 0.5]}
+ENERGY = {
+    "teacher_10": [0.0, 0.1],
+    "teacher_2": [0.2, 0.2],
+    "teacher_1": [1.0, 3.0],
+    "generator": [0.8, 0.9],
+    "student": [0.5, 0.5],
+}
 
 
 @pytest.fixture
@@ -68,7 +75,7 @@ def layout(tmp_path) -> Layout:
 def test_results(layout):
     results = collect_results(CONFIG, layout)
     rows = {row["key"]: row for row in results["rows"]}
-    assert list(rows) == ["expert", "teacher_10", "teacher_2", "teacher_1", "student"]
+    assert list(rows) == ["expert", "teacher_10", "teacher_2", "teacher_1", "generator", "student"]
     assert rows["student"]["successes"] == SUCCESSES["student"]
     assert rows["student"]["difference_to_teacher"]["estimate"] == 0.25
     assert rows["teacher_10"]["difference_to_teacher"]["estimate"] == 0.0
@@ -89,13 +96,13 @@ def test_missing_episodes_are_noticed(layout):
 def test_table(layout):
     results = collect_results(CONFIG, layout)
     lines = markdown_table(results).splitlines()
-    assert len(lines) == 2 + 5
+    assert len(lines) == 2 + 6
     assert {line.count("|") for line in lines} == {len(HEADER) + 1}
     student = lines[-1]
     assert "student (SDM), 1 step" in student
     assert "4/4" in student
     assert "+25 (" in student
-    assert "teacher, 1 step = untrained generator" in lines[-2]
+    assert "untrained generator" in lines[-2]
     text = summary(results)
     assert "seeds 100000 to 100003" in text
     assert "1 min 30 s" in text
@@ -118,7 +125,7 @@ def test_pictures(layout, tmp_path):
 
 
 def test_video(layout, tmp_path):
-    """Three clips side by side; the longest (the student's 8 frames) sets the length, ends are held 30 frames."""
+    """Three clips side by side; the longest (the student's 9 frames) sets the length, ends are held 30 frames."""
     for number, key in enumerate(SUCCESSES):
         videos = layout.evaluation(key) / "videos" / "reach-wall_0"
         videos.mkdir(parents=True)
@@ -129,10 +136,10 @@ def test_video(layout, tmp_path):
     seeds = comparison_video(results, layout, tmp_path / "comparison.mp4")
     assert seeds == [100_000, 100_001, 100_002]
     video = iio.imread(tmp_path / "comparison.mp4", plugin="pyav")
-    assert video.shape == (3 * (8 + 30), 64 + 24, 3 * 64, 3)
+    assert video.shape == (3 * (9 + 30), 64 + 24, 3 * 64, 3)
     below_caption = video[0, 30:70]
     brightness = [below_caption[:, column : column + 60].mean() for column in (2, 66, 130)]
-    assert brightness == pytest.approx([0, 120, 180], abs=12)  # rows 0, 2 and 3 of the fixture
+    assert brightness == pytest.approx([0, 120, 240], abs=12)  # rows 0, 2 and 4 of the fixture
 
 
 def test_video_prefers_episodes_that_differ():

@@ -51,6 +51,7 @@ def test_untrained_generator_is_the_teachers_one_step_read_out(build, teacher):
     student = build().eval()
     read_out = DP3Policy.from_pretrained(teacher)
     read_out.config.num_inference_steps = 1
+    read_out.config.inference_start_timestep = student.config.generator_timestep
     noise = torch.randn(4, 8, 4)
     torch.testing.assert_close(student.sample_actions(batch(), noise), read_out.sample_actions(batch(), noise))
 

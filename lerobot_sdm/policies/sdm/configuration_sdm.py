@@ -31,6 +31,10 @@ COPIED_FROM_TEACHER = (
 """Fields that decide what the networks are. The student starts as a copy of its teacher, so they are not free."""
 
 
+GENERATOR_TIMESTEP = 70
+"""Default `generator_timestep`, of T = 100: signal power 0.19."""
+
+
 @dataclass
 class SDMConfig(DP3Config):
     """Score and Distribution Matching (Jia et al. 2024): distils a diffusion policy into one network evaluation.
@@ -44,7 +48,9 @@ class SDMConfig(DP3Config):
         teacher_revision: Hub revision of the teacher.
         teacher_sha256: Hash of the teacher's weights. Filled in by training; a resumed run refuses another teacher.
         num_inference_steps: Always 1.
-        generator_timestep: Timestep the generator is conditioned at, in training and in use; None for T - 1.
+        generator_timestep: Timestep the generator is conditioned at, in training and in use. At T - 1 the teacher
+            has learned to ignore its input, so that a generator which starts there has to learn from nothing what
+            the start noise decides; some levels lower it already picks one of several ways to act.
         warmup_steps: First steps in which the generator only regresses onto the teacher's own samples from the
             same start noise ("ODE pairs").
         regression_weight: Weight of that regression afterwards; 0 leaves it out, as released.
@@ -67,7 +73,7 @@ class SDMConfig(DP3Config):
     teacher_sha256: str | None = None
 
     num_inference_steps: int = 1
-    generator_timestep: int | None = None
+    generator_timestep: int = GENERATOR_TIMESTEP
 
     warmup_steps: int = 1000
     regression_weight: float = 1.0
@@ -127,7 +133,7 @@ class SDMConfig(DP3Config):
         low, high = self.timestep_range
         if not 0 <= low < high <= 1:
             raise InputError(f"--policy.timestep_range={list(self.timestep_range)}: must be 0 <= low < high <= 1.")
-        if self.generator_timestep is not None and not 0 <= self.generator_timestep < self.num_train_timesteps:
+        if not 0 <= self.generator_timestep < self.num_train_timesteps:
             raise InputError(
                 f"--policy.generator_timestep={self.generator_timestep}: must lie in 0 ... "
                 f"{self.num_train_timesteps - 1}."

@@ -97,9 +97,8 @@ class SDMPolicy(ChunkPolicy):
 
     def _generate(self, model: DP3Model, noise: Tensor, cond: Tensor) -> Tensor:
         """G(z): noise (B, horizon, A), cond (B, F) -> actions (B, horizon, A), not clipped."""
-        t = self.config.generator_timestep
-        t = self.config.num_train_timesteps - 1 if t is None else t
-        return model.unet(noise, torch.full(noise.shape[:1], t, device=noise.device), global_cond=cond)
+        t = torch.full(noise.shape[:1], self.config.generator_timestep, device=noise.device)
+        return model.unet(noise, t, global_cond=cond)
 
     # ---- training --------------------------------------------------------------------------------------
 

@@ -79,8 +79,8 @@ def for_detour(config: PipelineConfig) -> PipelineConfig:
         # Two ways differ in everything, where one way needs only small corrections: more and larger steps.
         student=replace(
             config.student,
-            steps=2 * config.student.steps,
-            policy=config.student.policy | {"warmup_steps": 1200, "generator_lr": 5e-4},
+            steps=3200,
+            policy=config.student.policy | {"warmup_steps": 1400, "generator_lr": 5e-4},
         ),
     )
 

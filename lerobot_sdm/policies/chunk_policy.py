@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import deque
 from pathlib import Path
 
@@ -52,6 +53,7 @@ class ChunkPolicy(PreTrainedPolicy):
 
     # ---- for subclasses --------------------------------------------------------------------------------
 
+    @abstractmethod
     def actions_from_noise(self, model: nn.Module, noise: Tensor, cond: Tensor) -> Tensor:
         """Sample action sequences.
 
@@ -63,7 +65,6 @@ class ChunkPolicy(PreTrainedPolicy):
         Returns:
             Normalised actions (B, horizon, A).
         """
-        raise NotImplementedError
 
     def training_modules(self) -> dict[str, nn.Module]:
         """Further modules whose weights resuming needs, by name; empty at evaluation."""

@@ -1,0 +1,1 @@
+"""Importers for files of other projects, none of which is trusted."""

@@ -38,7 +38,7 @@ def register_choice(registry: type[draccus.ChoiceRegistry], name: str, config_cl
 
 def register_all() -> None:
     """Register everything this package offers. Called once, when `lerobot_sdm` is imported."""
-    from lerobot_sdm import datasets, envs, optim, policies
+    from lerobot_sdm import datasets, envs, optim, policies, processors
 
-    for part in (optim, policies, envs, datasets):
+    for part in (optim, processors, policies, envs, datasets):
         part.register()

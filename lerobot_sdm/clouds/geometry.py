@@ -1,12 +1,16 @@
 """Depth images to point clouds, frames, crops.
 
-Camera coordinates follow MuJoCo: x right, y up, the camera looks along -z. Lengths are metres.
+Camera coordinates follow MuJoCo and OpenGL, x right, y up, the camera looks along -z; only `pinhole_rays` follows
+OpenCV and camera drivers, x right, y down, the camera looks along +z. Lengths are metres.
 """
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lerobot_sdm.clouds.fps import farthest_point_sampling
+
+OPENCV_TO_OPENGL = np.array([1.0, -1.0, -1.0])
+"""Signs that turn x, y, z of one camera convention into the other; its own inverse."""
 
 
 def rotation_x(angle: float) -> NDArray[np.float64]:
@@ -46,13 +50,61 @@ def pixel_rays(height: int, width: int, fovy: float, offset: float) -> NDArray[n
         (height * width, 3) float32; a point at depth d is d times its ray.
     """
     f = focal_length(fovy, height)
-    right = (np.arange(width) + offset - width / 2) / f
-    down = (np.arange(height) + offset - height / 2) / f
-    rays = np.empty((height, width, 3), dtype=np.float32)
-    rays[..., 0] = right[None, :]
-    rays[..., 1] = -down[:, None]
-    rays[..., 2] = -1.0
+    # A pixel's number is its centre for a driver and its left or upper edge for a renderer.
+    rays = pinhole_rays(height, width, f, f, width / 2 - offset, height / 2 - offset)
+    return rays * OPENCV_TO_OPENGL.astype(np.float32)
+
+
+def pinhole_rays(height: int, width: int, fx: float, fy: float, cx: float, cy: float) -> NDArray[np.float32]:
+    """One ray per pixel in OpenCV's camera coordinates, scaled to depth 1, in row-major order.
+
+    The inverse of the pinhole u = fx x / z + cx, v = fy y / z + cy without lens distortion; u and v are whole
+    numbers at the centres of pixels.
+
+    Args:
+        height: Image height in pixels.
+        width: Image width in pixels.
+        fx: Focal length along x, in pixels.
+        fy: Focal length along y, in pixels.
+        cx: Column of the optical axis.
+        cy: Row of the optical axis.
+
+    Returns:
+        (height * width, 3) float32; a point at depth d is d times its ray.
+    """
+    rays = np.ones((height, width, 3), dtype=np.float32)
+    rays[..., 0] = ((np.arange(width) - cx) / fx)[None, :]
+    rays[..., 1] = ((np.arange(height) - cy) / fy)[:, None]
     return rays.reshape(-1, 3)
+
+
+def deproject(
+    depth: NDArray[np.floating],
+    valid: NDArray[np.bool_],
+    rays: NDArray[np.float32],
+    rotation: ArrayLike,
+    translation: ArrayLike,
+    box: tuple[ArrayLike, ArrayLike] | None,
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Points of a depth image that lie in a box, in the box's frame.
+
+    Args:
+        depth: (H * W,) metres along the optical axis, in the order of `rays`.
+        valid: (H * W,) pixels at which there is a depth; the others are not looked at.
+        rays: (H * W, 3), see `pixel_rays` and `pinhole_rays`.
+        rotation: (3, 3) camera to frame.
+        translation: (3,) position of the camera in the frame, metres.
+        box: Lowest and highest corner, metres; None keeps every point.
+
+    Returns:
+        The points (n, 3) float32, in the order of their pixels, and the numbers of these pixels (n,).
+    """
+    pixels = np.flatnonzero(valid)
+    points = transform(depth[pixels, None] * rays[pixels], rotation, translation)
+    if box is not None:
+        inside = inside_box(points, *box)
+        points, pixels = points[inside], pixels[inside]
+    return points, pixels
 
 
 def transform(points: NDArray[np.floating], rotation: ArrayLike, translation: ArrayLike) -> NDArray:

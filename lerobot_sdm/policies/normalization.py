@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from lerobot_sdm.policies.dp3.configuration_dp3 import POINT_CLOUD, POINT_CLOUD_KEYS
+from lerobot_sdm.processors import POINT_CLOUD, POINT_CLOUD_KEYS
+from lerobot_sdm.processors.depth_config import DepthToCloudConfig
 
 RANGE_FLOOR = 1e-4
 """DP3 treats a channel whose range is smaller than this as constant."""
@@ -13,7 +14,7 @@ Stats = dict[str, dict[str, Any]]
 """Feature -> statistic -> values, as LeRobotDatasetMetadata.stats has them."""
 
 
-def prepare_stats(stats: Stats, cloud_channels: int) -> Stats:
+def prepare_stats(stats: Stats, cloud_channels: int, depth_to_cloud: DepthToCloudConfig | None = None) -> Stats:
     """Fit dataset statistics to a point-cloud policy, in place and idempotently.
 
     In place, because LeRobot hands one and the same object first to the policy and then to its processors, and
@@ -23,10 +24,17 @@ def prepare_stats(stats: Stats, cloud_channels: int) -> Stats:
         stats: Changed: the cloud stands under `observation.point_cloud` with `cloud_channels` channels, and
             constant channels of every feature are widened by `widen_constant_channels`.
         cloud_channels: 3 for xyz, 6 with colour.
+        depth_to_cloud: How depth images become clouds. Data that hold no cloud have no statistics of it: the range
+            of the crop takes their place.
 
     Returns:
         The same object.
+
+    Raises:
+        InputError: Statistics of the cloud are missing, and there is no crop.
     """
+    if depth_to_cloud is not None and not any(key in stats for key in POINT_CLOUD_KEYS):
+        stats[POINT_CLOUD] = depth_to_cloud.statistics()
     for key in POINT_CLOUD_KEYS:
         if key in stats:
             cloud = stats.pop(key)

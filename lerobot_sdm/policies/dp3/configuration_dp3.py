@@ -9,10 +9,8 @@ from lerobot.optim.schedulers import DiffuserSchedulerConfig, LRSchedulerConfig
 from lerobot.utils.constants import ACTION, OBS_STATE
 
 from lerobot_sdm.errors import InputError
-
-POINT_CLOUD = "observation.point_cloud"
-POINT_CLOUD_KEYS = (POINT_CLOUD, "observation.pointcloud")
-"""Keys under which a dataset or an environment may hold the cloud; the policy itself only knows the first."""
+from lerobot_sdm.processors import POINT_CLOUD, POINT_CLOUD_KEYS
+from lerobot_sdm.processors.depth_config import DepthToCloudConfig
 
 
 @dataclass
@@ -31,6 +29,8 @@ class DP3Config(PreTrainedConfig):
         use_color: Whether the encoder sees rgb as well as xyz.
         n_points: Use only the first so many points of a cloud, None for all. Clouds of this package are in
             farthest-point order, so a prefix is itself a farthest point sample.
+        depth_to_cloud: Depth cameras whose images become the cloud where an observation holds none: on a robot, and
+            in datasets of depth images. A YAML or JSON file, see `docs/depth_cameras.md`.
         encoder_hidden_dims: Widths of the point MLP.
         encoder_out_dim: Width of the cloud feature.
         state_mlp_dims: Widths of the state MLP.
@@ -74,6 +74,7 @@ class DP3Config(PreTrainedConfig):
 
     use_color: bool = False
     n_points: int | None = None
+    depth_to_cloud: DepthToCloudConfig | None = None
     encoder_hidden_dims: tuple[int, ...] = (64, 128, 256)
     encoder_out_dim: int = 64
     state_mlp_dims: tuple[int, ...] = (64, 64)
@@ -152,10 +153,16 @@ class DP3Config(PreTrainedConfig):
         """
         features = dict(self.input_features or {})
         cloud_key = next((key for key in POINT_CLOUD_KEYS if key in features), None)
+        if cloud_key is None and self.depth_to_cloud is not None:
+            self.depth_to_cloud.check_shapes({key: tuple(feature.shape) for key, feature in features.items()})
+            shape = (self.depth_to_cloud.num_points, self.depth_to_cloud.channels)
+            cloud_key = POINT_CLOUD
+            features[cloud_key] = PolicyFeature(type=FeatureType.STATE, shape=shape)
         if cloud_key is None:
             raise InputError(
                 f"{self.type}: no '{POINT_CLOUD}' among the observations ({', '.join(features) or 'none'}). "
-                "This policy needs a dataset with point clouds; `lerobot-sdm record` makes one."
+                "This policy needs a dataset with point clouds; `lerobot-sdm record` makes one. For depth images, "
+                "describe the camera with --policy.depth_to_cloud=FILE."
             )
         cloud = features[cloud_key]
         if len(cloud.shape) != 2 or cloud.shape[1] < self.cloud_channels:

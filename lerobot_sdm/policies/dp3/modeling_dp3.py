@@ -37,7 +37,7 @@ class DP3Policy(ChunkPolicy):
         config.validate_features()
         super().__init__(config, training=dataset_meta is not None)
         if dataset_stats is not None:
-            prepare_stats(dataset_stats, config.cloud_channels)
+            prepare_stats(dataset_stats, config.cloud_channels, config.depth_to_cloud)
         self.model = DP3Model(config)
         if self.built_for_training and config.use_ema:
             # The memo keeps the config shared: LeRobot hangs the whole dataset's metadata on it.

@@ -15,6 +15,7 @@ from lerobot.processor.factory import make_default_policy_processor_steps, make_
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.dp3.configuration_dp3 import POINT_CLOUD, POINT_CLOUD_KEYS, DP3Config
 from lerobot_sdm.policies.normalization import Stats, prepare_stats
+from lerobot_sdm.processors.depth_step import DepthToPointCloudStep
 
 
 @ProcessorStepRegistry.register(name="point_cloud_processor")
@@ -66,17 +67,19 @@ def make_dp3_pre_post_processors(
     PolicyProcessorPipeline[dict[str, Any], dict[str, Any]],
     PolicyProcessorPipeline[PolicyAction, PolicyAction],
 ]:
-    """Pipelines in LeRobot's order: rename, batch, cloud, device, normalise; and unnormalise, to the CPU.
+    """Pipelines in LeRobot's order: rename, batch, depth, cloud, device, normalise; and unnormalise, to the CPU.
 
     Args:
         config: Policy configuration.
         dataset_stats: Statistics of the training data; fitted in place by `prepare_stats`.
     """
     if dataset_stats is not None:
-        prepare_stats(dataset_stats, config.cloud_channels)
+        prepare_stats(dataset_stats, config.cloud_channels, config.depth_to_cloud)
     steps = make_default_policy_processor_steps(config, dataset_stats)
-    cloud = PointCloudProcessorStep(channels=config.cloud_channels)
+    cloud = [PointCloudProcessorStep(channels=config.cloud_channels)]
+    if config.depth_to_cloud is not None:
+        cloud.insert(0, DepthToPointCloudStep.from_config(config.depth_to_cloud))
     return make_policy_processor_pipelines(
-        input_steps=[steps.rename_observations, steps.add_batch_dim, cloud, steps.to_device, steps.normalize],
+        input_steps=[steps.rename_observations, steps.add_batch_dim, *cloud, steps.to_device, steps.normalize],
         output_steps=[steps.unnormalize, steps.to_cpu],
     )

@@ -15,6 +15,7 @@ COPIED_FROM_TEACHER = (
     "normalization_mapping",
     "use_color",
     "n_points",
+    "depth_to_cloud",
     "encoder_hidden_dims",
     "encoder_out_dim",
     "state_mlp_dims",

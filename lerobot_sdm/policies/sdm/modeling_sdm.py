@@ -43,7 +43,7 @@ class SDMPolicy(ChunkPolicy):
         config.validate_features()
         super().__init__(config, training=dataset_meta is not None)
         if dataset_stats is not None:
-            prepare_stats(dataset_stats, config.cloud_channels)
+            prepare_stats(dataset_stats, config.cloud_channels, config.depth_to_cloud)
         self.model = DP3Model(config)
         # In a tuple the teacher is no submodule: never saved, never averaged, never synchronised.
         self._teacher: tuple[nn.Module, ...] = ()

@@ -2,19 +2,23 @@
 
 
 def register() -> None:
-    """Register `lerobot_sdm/MetaWorld-<task>-v0` with Gymnasium and `metaworld_pc` with LeRobot.
+    """Register `lerobot_sdm/MetaWorld-<task>-v0` and `lerobot_sdm/Adroit-<task>-v0` with Gymnasium, and the
+    environment types `metaworld_pc` and `adroit` with LeRobot.
 
     Only names are registered; no simulator is imported.
     """
     import gymnasium as gym
     from lerobot.envs.configs import EnvConfig
 
+    from lerobot_sdm.envs import adroit_tasks, tasks
+    from lerobot_sdm.envs.configuration_adroit import AdroitPointCloudEnvConfig
     from lerobot_sdm.envs.configuration_metaworld import MetaWorldPointCloudEnvConfig
-    from lerobot_sdm.envs.tasks import all_tasks, gym_id
     from lerobot_sdm.registration import register_choice
 
     register_choice(EnvConfig, "metaworld_pc", MetaWorldPointCloudEnvConfig)
-    entry_point = "lerobot_sdm.envs.metaworld:MetaWorldPointCloudEnv"
-    for task in all_tasks():
-        if gym_id(task) not in gym.registry:
-            gym.register(id=gym_id(task), entry_point=entry_point, kwargs={"task": task})
+    register_choice(EnvConfig, "adroit", AdroitPointCloudEnvConfig)
+    ids = {tasks.gym_id(task): (MetaWorldPointCloudEnvConfig, task) for task in tasks.all_tasks()}
+    ids |= {adroit_tasks.gym_id(task): (AdroitPointCloudEnvConfig, task) for task in adroit_tasks.HAND_TASKS}
+    for name, (config_class, task) in ids.items():
+        if name not in gym.registry:
+            gym.register(id=name, entry_point=config_class.env_class, kwargs={"task": task})

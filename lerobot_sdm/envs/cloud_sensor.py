@@ -1,31 +1,13 @@
 """From a MuJoCo scene to the point cloud of an observation: picture, frame, crop, farthest point sampling."""
 
-from dataclasses import dataclass
-
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
 from lerobot_sdm.clouds.geometry import inside_box, pixel_rays, sample_or_pad, transform
 from lerobot_sdm.envs.depth_camera import DepthCamera
-from lerobot_sdm.envs.options import CloudOptions, Corner
-
-
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """The coordinates that clouds are given in.
-
-    Args:
-        rotation: (3, 3) world to frame.
-        translation: (3,) metres, added after rotating.
-        crop: Default box in this frame.
-        pixel_offset: Where in a pixel a point is taken to lie, see `clouds.geometry.pixel_rays`.
-    """
-
-    rotation: NDArray[np.float64]
-    translation: NDArray[np.float64]
-    crop: tuple[Corner, Corner]
-    pixel_offset: float
+from lerobot_sdm.envs.frames import Frame
+from lerobot_sdm.envs.options import CloudOptions
 
 
 class CloudSensor:

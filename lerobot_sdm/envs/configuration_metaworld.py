@@ -1,21 +1,17 @@
 """`--env.type=metaworld_pc`: MetaWorld with point clouds for LeRobot's commands."""
 
-import functools
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
+from typing import ClassVar
 
-import gymnasium as gym
-from lerobot.configs import FeatureType, PolicyFeature
-from lerobot.envs.configs import EnvConfig
-from lerobot.utils.constants import ACTION, OBS_IMAGE, OBS_STATE
+from lerobot.configs import PolicyFeature
 
-from lerobot_sdm.envs.options import CloudOptions, require_positive
-from lerobot_sdm.envs.tasks import gym_id, task_groups
-
-OBS_POINT_CLOUD = "observation.point_cloud"
+from lerobot_sdm.envs.configuration import PointCloudEnvConfig
+from lerobot_sdm.envs.options import require_known, require_positive
+from lerobot_sdm.envs.tasks import CAMERAS, gym_id, task_groups
 
 
 @dataclass
-class MetaWorldPointCloudEnvConfig(EnvConfig):
+class MetaWorldPointCloudEnvConfig(PointCloudEnvConfig):
     """MetaWorld tasks observed as point clouds.
 
     Args:
@@ -41,6 +37,9 @@ class MetaWorldPointCloudEnvConfig(EnvConfig):
         InputError: For a value that cannot work, before any environment is built.
     """
 
+    env_class: ClassVar[str] = "lerobot_sdm.envs.metaworld:MetaWorldPointCloudEnv"
+    min_success_steps: ClassVar[int] = 5
+
     task: str = "drawer-open"
     fps: int = 80
     episode_length: int = 200
@@ -60,49 +59,14 @@ class MetaWorldPointCloudEnvConfig(EnvConfig):
 
     def __post_init__(self) -> None:
         task_groups(self.task)
+        require_known("camera", self.camera, CAMERAS)
         require_positive("episode_length", self.episode_length)
-        require_positive("render_size", self.render_size)
-        options = CloudOptions(**{option.name: getattr(self, option.name) for option in fields(CloudOptions)})
+        self._describe(agent_pos_size=9, action_size=4)
 
-        self.features = {
-            "agent_pos": PolicyFeature(FeatureType.STATE, (9,)),
-            "point_cloud": PolicyFeature(FeatureType.STATE, (options.num_points, options.channels)),
-            "action": PolicyFeature(FeatureType.ACTION, (4,)),
-        }
-        self.features_map = {"agent_pos": OBS_STATE, "point_cloud": OBS_POINT_CLOUD, "action": ACTION}
-        if self.pixels:
-            self.features["pixels"] = PolicyFeature(FeatureType.VISUAL, (self.camera_size, self.camera_size, 3))
-            self.features_map["pixels"] = OBS_IMAGE
+    def task_groups(self) -> dict[str, list[str]]:
+        return task_groups(self.task)
 
     @property
     def gym_id(self) -> str:
         """Gymnasium id, where `task` is a single one."""
         return gym_id(self.task)
-
-    @property
-    def gym_kwargs(self) -> dict:
-        """Keyword arguments of `MetaWorldPointCloudEnv`, but for the task."""
-        names = [option.name for option in fields(CloudOptions)]
-        names += ["episode_length", "terminate_on_success", "pixels", "render_size"]
-        return {name: getattr(self, name) for name in names}
-
-    def create_envs(self, n_envs: int, use_async_envs: bool = False) -> dict[str, dict[int, gym.vector.VectorEnv]]:
-        """Build one vector environment per task.
-
-        Args:
-            n_envs: Members of each vector environment.
-            use_async_envs: Whether members run in processes of their own; needs at least two members.
-
-        Returns:
-            For each part of `task`, under its own name, its vector environments by position. No simulator and
-            no process is started before the first reset.
-        """
-        from lerobot_sdm.envs.metaworld import MetaWorldPointCloudEnv
-        from lerobot_sdm.envs.vector import make_vector_env
-
-        def build(task: str) -> gym.vector.VectorEnv:
-            make_one = functools.partial(MetaWorldPointCloudEnv, task=task, **self.gym_kwargs)
-            return make_vector_env(make_one, n_envs, use_async_envs)
-
-        groups = task_groups(self.task)
-        return {name: dict(enumerate(map(build, tasks))) for name, tasks in groups.items()}

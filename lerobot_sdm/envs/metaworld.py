@@ -8,31 +8,26 @@ import functools
 import importlib
 import importlib.resources
 import json
-from typing import Any
+from typing import Any, ClassVar
 
-import gymnasium as gym
 import mujoco
 import numpy as np
-from gymnasium import spaces
 from metaworld.env_dict import ALL_V3_ENVIRONMENTS
 from metaworld.sawyer_xyz_env import SawyerXYZEnv
 from numpy.typing import NDArray
 
 from lerobot_sdm.clouds.geometry import rotation_x, rotation_y, rotation_z
-from lerobot_sdm.envs.cloud_sensor import CloudSensor, Frame, upright
-from lerobot_sdm.envs.depth_camera import DepthCamera, RayDepthCamera, open_camera
-from lerobot_sdm.envs.options import CloudOptions, require_positive
-from lerobot_sdm.envs.tasks import EXTRA_TASKS, short_name
-from lerobot_sdm.errors import unknown_name
+from lerobot_sdm.envs.base import Outcome, PointCloudEnv
+from lerobot_sdm.envs.frames import Frame, world_frame
+from lerobot_sdm.envs.options import CloudOptions
+from lerobot_sdm.envs.tasks import CAMERAS, EXTRA_TASKS, short_name
 
 # DP3 moves `corner2` from where MetaWorld has it. The camera hangs upside down.
 CORNER2_POSITION = np.array([0.6, 0.295, 0.8])
 CORNER2_ROTATION = rotation_x(3.9) @ rotation_y(2.3) @ rotation_z(0.6)
 
-# For people watching: close enough to see small objects, the arm not in the way.
-HUMAN_CAMERA = "corner2"
-# A ray-cast frame costs 2 microseconds per pixel: small pictures, enlarged.
-MAX_RAYCAST_RENDER_SIZE = 96
+# The table top is at z = 0.
+WORLD_CROP = ((-0.7, 0.2, -0.02), (0.7, 1.05, 0.9))
 
 
 def legacy_frame() -> Frame:
@@ -50,32 +45,14 @@ def legacy_frame() -> Frame:
     )
 
 
-def world_frame() -> Frame:
-    """MuJoCo's own frame: metres, z up, the table top at z = 0; the box holds the table and all above it."""
-    return Frame(
-        rotation=np.eye(3),
-        translation=np.zeros(3),
-        crop=((-0.7, 0.2, -0.02), (0.7, 1.05, 0.9)),
-        pixel_offset=0.5,
-    )
+FRAME_BUILDERS = {"legacy": legacy_frame, "world": functools.partial(world_frame, WORLD_CROP)}
 
 
-FRAME_BUILDERS = {"legacy": legacy_frame, "world": world_frame}
+class MetaWorldPointCloudEnv(PointCloudEnv):
+    """One MetaWorld task, observed as `PointCloudEnv` says.
 
-
-class MetaWorldPointCloudEnv(gym.Env):
-    """One MetaWorld task, observed as a point cloud and the positions of hand and fingers.
-
-    Observation:
-        agent_pos: (9,) float32, world metres: hand body, right finger site, left finger site. No goal.
-        point_cloud: (num_points, 3 or 6) float32 in farthest-point order, see `CloudOptions`.
-        pixels: (camera_size, camera_size, 3) uint8, upright, the picture behind the cloud; if asked for.
-
-    Action: (4,) in -1..1: hand displacement in centimetres per 12.5 ms step, then gripper effort.
-
-    `info` holds `is_success`, whether the task is solved now, and `success_steps`, how many steps of this
-    episode it was. The scene is compiled and graphics opened at the first reset: vector environments build
-    their members before they start processes.
+    `agent_pos` is (9,) in world metres: hand body, right finger site, left finger site. An action is (4,): hand
+    displacement in centimetres per 12.5 ms step, then gripper effort. Success is MetaWorld's, at any step.
 
     Where the goal is only a point in the air (reach, push, pick-place and the like) nothing but
     `show_goal=True` lets a policy see it.
@@ -94,6 +71,7 @@ class MetaWorldPointCloudEnv(gym.Env):
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 80}  # noqa: RUF012 - Gymnasium's convention
+    human_camera: ClassVar[str] = "corner2"
 
     def __init__(
         self,
@@ -113,54 +91,48 @@ class MetaWorldPointCloudEnv(gym.Env):
         render_mode: str = "rgb_array",
     ):
         self.task = short_name(task)
-        self.cloud_options = CloudOptions(num_points, use_color, camera, camera_size, frame, crop, renderer, show_goal)
-        require_positive("episode_length", episode_length)
-        require_positive("render_size", render_size)
-        if render_mode not in self.metadata["render_modes"]:
-            raise unknown_name("render_mode", str(render_mode), self.metadata["render_modes"])
-        self.render_mode = render_mode
-        self._max_episode_steps = episode_length
-        self._terminate_on_success = terminate_on_success
-        self._pixels = pixels
-        self._render_size = render_size
-
-        unbounded = {"low": -np.inf, "high": np.inf, "dtype": np.float32}
-        observations = {
-            "agent_pos": spaces.Box(shape=(9,), **unbounded),
-            "point_cloud": spaces.Box(shape=(num_points, self.cloud_options.channels), **unbounded),
-        }
-        if pixels:
-            observations["pixels"] = spaces.Box(0, 255, (camera_size, camera_size, 3), np.uint8)
-        self.observation_space = spaces.Dict(observations)
-        self.action_space = spaces.Box(-1.0, 1.0, (4,), np.float32)
-
+        super().__init__(
+            CloudOptions(num_points, use_color, camera, camera_size, frame, crop, renderer, show_goal),
+            cameras=CAMERAS,
+            agent_pos_size=9,
+            action_size=4,
+            episode_length=episode_length,
+            terminate_on_success=terminate_on_success,
+            pixels=pixels,
+            render_size=render_size,
+            render_mode=render_mode,
+        )
         self._sim: SawyerXYZEnv | None = None
-        self._camera: DepthCamera | None = None
-        self._sensor: CloudSensor | None = None
         self._state: NDArray[np.float64] | None = None
-        self._frame_cache: NDArray[np.uint8] | None = None
-        self._steps = 0
-        self._success_steps = 0
 
     @property
     def task_description(self) -> str:
-        """What to do, in a sentence."""
         described = getattr(task_class(self.task), "task_description", None)
         return described or _lerobot_descriptions().get(f"{self.task}-v3", self.task.replace("-", " "))
 
     @property
     def expert_state(self) -> NDArray[np.float64]:
-        """(39,) MetaWorld's full observation including the goal. For scripted experts, never for policies."""
+        """(39,) MetaWorld's full observation including the goal."""
         if self._state is None:
             raise RuntimeError("expert_state: reset the environment first.")
         return self._state
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[dict[str, NDArray], dict[str, Any]]:
-        """Start an episode. With a seed it depends on the seed alone; without, it continues the stream."""
-        super().reset(seed=seed)
-        sim = self._build()
+    def _load(self) -> mujoco.MjModel:
+        self._sim = make_sim(self.task)
+        self._sim.max_path_length = max(self._sim.max_path_length, self._max_episode_steps)
+        return self._sim.model
+
+    def _unload(self) -> None:
+        self._sim = self._state = None
+
+    def _data(self) -> mujoco.MjData:
+        return self._sim.data
+
+    def _frame(self) -> Frame:
+        return FRAME_BUILDERS[self.cloud_options.frame]()
+
+    def _restart(self, seed: int | None, options: dict[str, Any]) -> None:
+        sim = self._sim
         if seed is not None:
             # MetaWorld ignores the seed given to its reset.
             sim.seed(seed)
@@ -170,76 +142,21 @@ class MetaWorldPointCloudEnv(gym.Env):
         mujoco.mj_forward(sim.model, sim.data)
         sim._prev_obs = sim._get_curr_obs_combined_no_goal()
         self._state = sim._get_obs().astype(np.float64)
-        self._steps = self._success_steps = 0
-        self._frame_cache = None
-        return self._observation(), {"is_success": False, "success_steps": 0}
 
-    def step(self, action: NDArray) -> tuple[dict[str, NDArray], float, bool, bool, dict[str, Any]]:
-        """Advance by 12.5 ms. Actions beyond -1..1, as scripted experts give, are clipped by MetaWorld."""
-        if self._sim is None:
-            raise RuntimeError("step: reset the environment first.")
-        action = np.asarray(action, dtype=np.float64)
-        if action.shape != (4,) or not np.isfinite(action).all():
-            raise ValueError(f"action: four finite numbers are needed, got {action}.")
-        state, reward, _, _, sim_info = self._sim.step(action)
-        self._state = state
-        self._frame_cache = None
-        self._steps += 1
-        success = bool(sim_info["success"])
-        self._success_steps += success
+    def _advance(self, action: NDArray[np.float64]) -> Outcome:
+        # MetaWorld clips actions by itself.
+        self._state, reward, _, _, info = self._sim.step(action)
+        success = bool(info["success"])
         # Tasks of this package may end an episode that can no longer succeed.
-        terminated = (success and self._terminate_on_success) or bool(sim_info.get("failed", False))
-        truncated = not terminated and self._steps >= self._max_episode_steps
-        info = {"is_success": success, "success_steps": self._success_steps}
-        return self._observation(), float(reward), terminated, truncated, info
+        return Outcome(float(reward), int(success), success, bool(info.get("failed", False)))
 
-    def render(self) -> NDArray[np.uint8]:
-        """An upright (render_size, render_size, 3) uint8 frame of the scene as it is now.
-
-        A second call before the next step costs nothing.
-        """
-        if self._sim is None:
-            raise RuntimeError("render: reset the environment first.")
-        if self._frame_cache is None:
-            self._frame_cache = self._human_view()
-        return self._frame_cache.copy()
-
-    def close(self) -> None:
-        """Free the scene and the graphics; a later reset builds them again."""
-        if self._camera is not None:
-            self._camera.close()
-        self._sim = self._camera = self._sensor = self._state = self._frame_cache = None
-
-    def _build(self) -> SawyerXYZEnv:
-        if self._sim is None:
-            sim = make_sim(self.task)
-            sim.max_path_length = max(sim.max_path_length, self._max_episode_steps)
-            options = self.cloud_options
-            self._camera = open_camera(sim.model, options.renderer, max(options.camera_size, self._render_size))
-            self._sensor = CloudSensor(sim.model, self._camera, options, FRAME_BUILDERS[options.frame]())
-            self._sim = sim
-        return self._sim
+    def _agent_pos(self) -> NDArray[np.float64]:
+        data = self._sim.data
+        fingers = [data.site("rightEndEffector").xpos, data.site("leftEndEffector").xpos]
+        return np.concatenate([data.body("hand").xpos, *fingers])
 
     def _goal(self) -> NDArray[np.float64] | None:
         return self._sim._target_pos if self.cloud_options.show_goal else None
-
-    def _observation(self) -> dict[str, NDArray]:
-        data = self._sim.data
-        fingers = [data.site("rightEndEffector").xpos, data.site("leftEndEffector").xpos]
-        hand_and_fingers = np.concatenate([data.body("hand").xpos, *fingers]).astype(np.float32)
-        cloud, image = self._sensor.look(data, image=self._pixels, goal=self._goal())
-        observation = {"agent_pos": hand_and_fingers, "point_cloud": cloud}
-        if self._pixels:
-            observation["pixels"] = image
-        return observation
-
-    def _human_view(self) -> NDArray[np.uint8]:
-        data, size = self._sim.data, self._render_size
-        small = min(size, MAX_RAYCAST_RENDER_SIZE) if isinstance(self._camera, RayDepthCamera) else size
-        picture = self._camera.take(data, HUMAN_CAMERA, small, colour=True, goal=self._goal())
-        nearest = np.arange(size) * small // size
-        enlarged = picture.colour[nearest][:, nearest]
-        return upright(enlarged, data.camera(HUMAN_CAMERA).xmat.reshape(3, 3))
 
 
 def make_sim(task: str) -> SawyerXYZEnv:

@@ -1,10 +1,10 @@
 """What a user can choose about the point cloud of an environment, checked before anything is built."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from lerobot_sdm.errors import InputError, unknown_name
 
-CAMERAS = ("topview", "corner", "corner2", "corner3", "corner4", "behindGripper", "gripperPOV")
 FRAMES = ("legacy", "world")
 RENDERERS = ("auto", "egl", "raycast")
 
@@ -18,7 +18,7 @@ class CloudOptions:
     Args:
         num_points: Rows of the cloud; larger clouds are thinned out, smaller ones filled up with zeros.
         use_color: Whether each point carries r, g, b (0 to 255) after x, y, z.
-        camera: Which of the scene's cameras looks.
+        camera: Which of the scene's cameras looks; the environment knows which there are.
         camera_size: Width and height of the depth image in pixels.
         frame: `legacy`, the camera-centred frame of the DP3 demonstrations, or `world`.
         crop: Two opposite corners, lowest first, in the chosen frame; points strictly inside stay. None takes
@@ -41,9 +41,8 @@ class CloudOptions:
     show_goal: bool = False
 
     def __post_init__(self) -> None:
-        for key, known in (("camera", CAMERAS), ("frame", FRAMES), ("renderer", RENDERERS)):
-            if getattr(self, key) not in known:
-                raise unknown_name(key, str(getattr(self, key)), known)
+        require_known("frame", self.frame, FRAMES)
+        require_known("renderer", self.renderer, RENDERERS)
         require_positive("num_points", self.num_points)
         require_positive("camera_size", self.camera_size)
         if self.crop is not None:
@@ -53,6 +52,12 @@ class CloudOptions:
     def channels(self) -> int:
         """Columns of the cloud: 3, or 6 with colour."""
         return 6 if self.use_color else 3
+
+
+def require_known(key: str, value: str, known: Collection[str]) -> None:
+    """Raise an InputError that names `key` and offers near names unless `value` is one of `known`."""
+    if value not in known:
+        raise unknown_name(key, str(value), known)
 
 
 def require_positive(key: str, value: int) -> None:

@@ -2,6 +2,9 @@
 
 from lerobot_sdm.errors import InputError, unknown_name
 
+CAMERAS = ("topview", "corner", "corner2", "corner3", "corner4", "behindGripper", "gripperPOV")
+"""The cameras of every MetaWorld scene."""
+
 # The grouping of Seo et al. ("Masked World Models for Visual Control") that DP3 and its successors report by.
 DIFFICULTIES: dict[str, tuple[str, ...]] = {
     "easy": (

@@ -27,17 +27,21 @@ class RestingSyncVectorEnv(_ResetStartsRollout, gym.vector.SyncVectorEnv):
 class RestingAsyncVectorEnv(_ResetStartsRollout, _LazyAsyncVectorEnv):
     """Members in processes of their own, started at the first reset."""
 
+    def __init__(self, makers: list[Callable[[], gym.Env]], preload: str):
+        super().__init__(makers)
+        self.preload = preload
+
     def _ensure(self) -> None:
         # Imports take ten seconds. The fork server makes them once, and every member starts as its copy. The
         # scripts stand for the main module, which each member imports again.
         scripts = ("lerobot.scripts.lerobot_eval", "lerobot.scripts.lerobot_train")
-        preload = ["lerobot_sdm.envs.metaworld", *(name for name in scripts if name in sys.modules)]
+        preload = [self.preload, *(name for name in scripts if name in sys.modules)]
         multiprocessing.get_context("forkserver").set_forkserver_preload(preload)
         super()._ensure()
 
 
 def make_vector_env(
-    make_one: Callable[[], gym.Env], n_envs: int, use_async_envs: bool
+    make_one: Callable[[], gym.Env], n_envs: int, use_async_envs: bool, preload: str
 ) -> RestingSyncVectorEnv | RestingAsyncVectorEnv:
     """Build a vector environment for LeRobot's rollouts.
 
@@ -50,9 +54,10 @@ def make_vector_env(
         make_one: Builds one member; must be picklable for processes.
         n_envs: How many members.
         use_async_envs: Whether to use processes; ignored for a single member.
+        preload: The module that members need, imported once for all processes.
     """
     makers = [make_one] * n_envs
     if use_async_envs and n_envs > 1:
-        return RestingAsyncVectorEnv(makers)
+        return RestingAsyncVectorEnv(makers, preload)
     makers = [freeze_after_episode_end(make) for make in makers]
     return RestingSyncVectorEnv(makers, autoreset_mode=AutoresetMode.NEXT_STEP)

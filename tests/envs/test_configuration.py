@@ -1,6 +1,6 @@
 """Options and the LeRobot config: what they build and what they refuse."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import draccus
 import pytest
@@ -69,11 +69,12 @@ def test_the_command_line_reaches_the_environment():
     assert config.gym_kwargs["frame"] == "world"
 
 
-def test_every_field_is_documented():
-    config_class = EnvConfig.get_choice_class("metaworld_pc")
-    for name in config_class.__dataclass_fields__:
-        if name not in EnvConfig.__dataclass_fields__ or name in ("task", "fps", "features", "features_map"):
-            assert f"        {name}: " in config_class.__doc__
+@pytest.mark.parametrize("env_type", ["metaworld_pc", "adroit"])
+def test_every_field_is_documented(env_type):
+    config_class = EnvConfig.get_choice_class(env_type)
+    inherited = {entry.name for entry in fields(EnvConfig)} - {"task", "fps", "features", "features_map"}
+    for name in {entry.name for entry in fields(config_class)} - inherited:
+        assert f"        {name}: " in config_class.__doc__
 
 
 def test_groups_become_suites():

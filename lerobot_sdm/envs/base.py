@@ -1,0 +1,234 @@
+"""What all point-cloud environments share: options, spaces, time, pictures. A family adds its simulator."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import mujoco
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from lerobot_sdm.envs.cloud_sensor import CloudSensor, upright
+from lerobot_sdm.envs.depth_camera import DepthCamera, RayDepthCamera, open_camera
+from lerobot_sdm.envs.frames import Frame
+from lerobot_sdm.envs.options import CloudOptions, require_known, require_positive
+
+# A ray-cast frame costs 2 microseconds per pixel: small pictures, enlarged.
+MAX_RAYCAST_RENDER_SIZE = 96
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one control step came to.
+
+    Args:
+        reward: The simulator's reward.
+        goal_steps: For how many of the step's simulator steps the goal held.
+        goal_reached: Whether it holds now.
+        failed: Whether the episode can no longer succeed.
+    """
+
+    reward: float
+    goal_steps: int
+    goal_reached: bool
+    failed: bool = False
+
+
+class PointCloudEnv(gym.Env, ABC):
+    """A simulated task observed as a point cloud and the robot's own position.
+
+    Observation:
+        agent_pos: (S,) float32, what the robot knows of itself; the family says what. No goal.
+        point_cloud: (num_points, 3 or 6) float32 in farthest-point order, see `CloudOptions`.
+        pixels: (camera_size, camera_size, 3) uint8, upright, the picture behind the cloud; if asked for.
+
+    Action: (A,) in -1..1.
+
+    `info` holds `is_success`, the verdict that evaluations count; `goal_reached`, whether the goal holds now; and
+    `success_steps`, for how many simulator steps of this episode it did. The scene is compiled and graphics opened
+    at the first reset: vector environments build their members before they start processes.
+
+    Args:
+        options: How the scene becomes a cloud.
+        cameras: Names of the cameras that the scene has.
+        agent_pos_size: S.
+        action_size: A.
+        episode_length: Control steps after which an episode is truncated.
+        terminate_on_success: Whether the first success ends the episode. A failure that is final always does.
+        pixels: Whether observations hold the picture.
+        render_size: Height and width of `render()`'s frames.
+        render_mode: Only `rgb_array` exists.
+
+    Raises:
+        InputError: For a value that cannot work, before anything is built.
+    """
+
+    human_camera: ClassVar[str]
+    """For people watching, who want to see small objects and no arm in the way."""
+
+    def __init__(
+        self,
+        options: CloudOptions,
+        *,
+        cameras: Collection[str],
+        agent_pos_size: int,
+        action_size: int,
+        episode_length: int,
+        terminate_on_success: bool,
+        pixels: bool,
+        render_size: int,
+        render_mode: str,
+    ):
+        require_known("camera", options.camera, cameras)
+        require_positive("episode_length", episode_length)
+        require_positive("render_size", render_size)
+        require_known("render_mode", render_mode, self.metadata["render_modes"])
+        self.cloud_options = options
+        self.render_mode = render_mode
+        self._max_episode_steps = episode_length
+        self._terminate_on_success = terminate_on_success
+        self._pixels = pixels
+        self._render_size = render_size
+
+        unbounded = {"low": -np.inf, "high": np.inf, "dtype": np.float32}
+        observations = {
+            "agent_pos": spaces.Box(shape=(agent_pos_size,), **unbounded),
+            "point_cloud": spaces.Box(shape=(options.num_points, options.channels), **unbounded),
+        }
+        if pixels:
+            observations["pixels"] = spaces.Box(0, 255, (options.camera_size, options.camera_size, 3), np.uint8)
+        self.observation_space = spaces.Dict(observations)
+        self.action_space = spaces.Box(-1.0, 1.0, (action_size,), np.float32)
+
+        self._model: mujoco.MjModel | None = None
+        self._camera: DepthCamera | None = None
+        self._sensor: CloudSensor | None = None
+        self._frame_cache: NDArray[np.uint8] | None = None
+        self._steps = 0
+        self._success_steps = 0
+
+    @property
+    @abstractmethod
+    def task_description(self) -> str:
+        """What to do, in a sentence."""
+
+    @property
+    @abstractmethod
+    def expert_state(self) -> NDArray[np.float64]:
+        """The simulator's full observation, goals included. For experts, never for policies."""
+
+    @abstractmethod
+    def _load(self) -> mujoco.MjModel:
+        """Build the simulator; called once before the first reset and once after each `close`."""
+
+    @abstractmethod
+    def _unload(self) -> None:
+        """Forget the simulator."""
+
+    @abstractmethod
+    def _data(self) -> mujoco.MjData:
+        """The simulator's state."""
+
+    @abstractmethod
+    def _frame(self) -> Frame:
+        """The frame that the options name."""
+
+    @abstractmethod
+    def _restart(self, seed: int | None, options: dict[str, Any]) -> None:
+        """Draw a start state. With a seed it depends on the seed alone."""
+
+    @abstractmethod
+    def _advance(self, action: NDArray[np.float64]) -> Outcome:
+        """One control step with a finite action of the right shape."""
+
+    @abstractmethod
+    def _agent_pos(self) -> NDArray[np.floating]:
+        """(S,) as policies see it."""
+
+    def _goal(self) -> NDArray[np.float64] | None:
+        """(3,) where to draw the goal, None to draw none."""
+        return None
+
+    def _verdict(self, outcome: Outcome, over: bool) -> bool:
+        """Whether the episode counts as a success as of now.
+
+        Args:
+            outcome: Of the present step, which the counts of the episode include already.
+            over: Whether the episode ends with this step, whatever the verdict.
+        """
+        return outcome.goal_reached
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, NDArray], dict[str, Any]]:
+        """Start an episode. With a seed it depends on the seed alone; without, it continues the stream."""
+        super().reset(seed=seed)
+        self._build()
+        self._restart(seed, options or {})
+        self._steps = self._success_steps = 0
+        self._frame_cache = None
+        return self._observation(), {"is_success": False, "goal_reached": False, "success_steps": 0}
+
+    def step(self, action: NDArray) -> tuple[dict[str, NDArray], float, bool, bool, dict[str, Any]]:
+        """Advance by one control step. Actions beyond -1..1, as experts may give, are clipped."""
+        if self._model is None:
+            raise RuntimeError("step: reset the environment first.")
+        action = np.asarray(action, dtype=np.float64)
+        if action.shape != self.action_space.shape or not np.isfinite(action).all():
+            raise ValueError(f"action: {self.action_space.shape[0]} finite numbers are needed, got {action}.")
+        outcome = self._advance(action)
+        self._frame_cache = None
+        self._steps += 1
+        self._success_steps += outcome.goal_steps
+        late = self._steps >= self._max_episode_steps
+        success = self._verdict(outcome, over=outcome.failed or late)
+        terminated = (success and self._terminate_on_success) or outcome.failed
+        info = {
+            "is_success": success,
+            "goal_reached": outcome.goal_reached,
+            "success_steps": self._success_steps,
+        }
+        return self._observation(), outcome.reward, terminated, late and not terminated, info
+
+    def render(self) -> NDArray[np.uint8]:
+        """An upright (render_size, render_size, 3) uint8 frame of the scene as it is now.
+
+        A second call before the next step costs nothing.
+        """
+        if self._model is None:
+            raise RuntimeError("render: reset the environment first.")
+        if self._frame_cache is None:
+            self._frame_cache = self._human_view()
+        return self._frame_cache.copy()
+
+    def close(self) -> None:
+        """Free the scene and the graphics; a later reset builds them again."""
+        if self._camera is not None:
+            self._camera.close()
+        self._model = self._camera = self._sensor = self._frame_cache = None
+        self._unload()
+
+    def _build(self) -> None:
+        if self._model is None:
+            model, options = self._load(), self.cloud_options
+            self._camera = open_camera(model, options.renderer, max(options.camera_size, self._render_size))
+            self._sensor = CloudSensor(model, self._camera, options, self._frame())
+            self._model = model
+
+    def _observation(self) -> dict[str, NDArray]:
+        cloud, image = self._sensor.look(self._data(), image=self._pixels, goal=self._goal())
+        observation = {"agent_pos": self._agent_pos().astype(np.float32), "point_cloud": cloud}
+        if self._pixels:
+            observation["pixels"] = image
+        return observation
+
+    def _human_view(self) -> NDArray[np.uint8]:
+        data, size = self._data(), self._render_size
+        small = min(size, MAX_RAYCAST_RENDER_SIZE) if isinstance(self._camera, RayDepthCamera) else size
+        picture = self._camera.take(data, self.human_camera, small, colour=True, goal=self._goal())
+        nearest = np.arange(size) * small // size
+        enlarged = picture.colour[nearest][:, nearest]
+        return upright(enlarged, data.camera(self.human_camera).xmat.reshape(3, 3))

@@ -1,0 +1,90 @@
+"""What the configurations of all point-cloud environments share; a family adds its fields."""
+
+import functools
+import importlib
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import ClassVar, Self
+
+import gymnasium as gym
+from lerobot.configs import FeatureType, PolicyFeature
+from lerobot.envs.configs import EnvConfig
+from lerobot.utils.constants import ACTION, OBS_IMAGE, OBS_STATE
+
+from lerobot_sdm.envs.options import CloudOptions, require_positive
+
+OBS_POINT_CLOUD = "observation.point_cloud"
+
+
+class PointCloudEnvConfig(EnvConfig):
+    """An environment that `lerobot-sdm record` can record and LeRobot's commands can evaluate in.
+
+    A family's dataclass has the fields of `CloudOptions`, and `episode_length`, `terminate_on_success`, `pixels` and
+    `render_size`; it calls `_describe` in its `__post_init__`.
+    """
+
+    env_class: ClassVar[str]
+    """Where the environment is, as "module:Class": naming it does not import its simulator."""
+
+    min_success_steps: ClassVar[int]
+    """For how many simulator steps a demonstration must be at the goal, as the DP3 scripts have it."""
+
+    def _describe(self, agent_pos_size: int, action_size: int) -> None:
+        """Check the options and fill in features and their names."""
+        require_positive("render_size", self.render_size)
+        options = self.cloud_options()
+        self.features = {
+            "agent_pos": PolicyFeature(FeatureType.STATE, (agent_pos_size,)),
+            "point_cloud": PolicyFeature(FeatureType.STATE, (options.num_points, options.channels)),
+            "action": PolicyFeature(FeatureType.ACTION, (action_size,)),
+        }
+        self.features_map = {"agent_pos": OBS_STATE, "point_cloud": OBS_POINT_CLOUD, "action": ACTION}
+        if self.pixels:
+            self.features["pixels"] = PolicyFeature(FeatureType.VISUAL, (self.camera_size, self.camera_size, 3))
+            self.features_map["pixels"] = OBS_IMAGE
+
+    def cloud_options(self) -> CloudOptions:
+        """The options of the cloud, checked."""
+        return CloudOptions(**{option.name: getattr(self, option.name) for option in fields(CloudOptions)})
+
+    @abstractmethod
+    def task_groups(self) -> dict[str, list[str]]:
+        """The tasks that `task` names, grouped by the names they were asked by."""
+
+    def task_names(self) -> list[str]:
+        """The tasks that `task` names, each once, in the order given."""
+        return list(dict.fromkeys(task for tasks in self.task_groups().values() for task in tasks))
+
+    def as_recorded(self, task: str, pixels: bool) -> Self:
+        """The environment for demonstrations of one task: it goes on after success."""
+        return replace(self, task=task, pixels=pixels, terminate_on_success=False)
+
+    @property
+    def gym_kwargs(self) -> dict:
+        """Keyword arguments of the environment, but for the task."""
+        names = [option.name for option in fields(CloudOptions)]
+        names += ["episode_length", "terminate_on_success", "pixels", "render_size"]
+        return {name: getattr(self, name) for name in names}
+
+    def create_envs(self, n_envs: int, use_async_envs: bool = False) -> dict[str, dict[int, gym.vector.VectorEnv]]:
+        """Build one vector environment per task.
+
+        Args:
+            n_envs: Members of each vector environment.
+            use_async_envs: Whether members run in processes of their own; needs at least two members.
+
+        Returns:
+            For each part of `task`, under its own name, its vector environments by position. No simulator and
+            no process is started before the first reset.
+        """
+        from lerobot_sdm.envs.vector import make_vector_env
+
+        module, name = self.env_class.split(":")
+        env_class: Callable[..., gym.Env] = getattr(importlib.import_module(module), name)
+
+        def build(task: str) -> gym.vector.VectorEnv:
+            make_one = functools.partial(env_class, task=task, **self.gym_kwargs)
+            return make_vector_env(make_one, n_envs, use_async_envs, preload=module)
+
+        return {name: dict(enumerate(map(build, tasks))) for name, tasks in self.task_groups().items()}

@@ -1,0 +1,103 @@
+"""`--env.type=adroit`: the Adroit tasks with point clouds for LeRobot's commands."""
+
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Self
+
+from lerobot.configs import PolicyFeature
+
+from lerobot_sdm.envs.adroit_tasks import gym_id, hand_task
+from lerobot_sdm.envs.configuration import PointCloudEnvConfig
+from lerobot_sdm.envs.hand_task import SUCCESS_RULES
+from lerobot_sdm.envs.options import require_known, require_positive
+from lerobot_sdm.errors import InputError
+
+SIMULATOR_RATE = 100
+"""Simulator steps per second."""
+
+
+@dataclass
+class AdroitPointCloudEnvConfig(PointCloudEnvConfig):
+    """Adroit tasks observed as point clouds.
+
+    Args:
+        task: `hammer`, `door`, `pen` or `relocate`. They have different actions: one policy, one task.
+        fps: Control steps per second; follows from `action_repeat`.
+        action_repeat: For how many simulator steps of 10 ms an action holds; DP3 has 2.
+        success_rule: `dp3`, its goal at the last two control steps; `dp3_ever`, the same goal at any time; `dapg`,
+            the original goal for more than 25 simulator steps (pen 20); `gymnasium_robotics`, the original goal
+            at any time.
+        episode_length: Control steps after which an episode is truncated; null for the benchmark's, 100 and
+            50 for pen at an action repeat of 2.
+        terminate_on_success: Whether the first success ends the episode.
+        num_points: Rows of the point cloud.
+        use_color: Whether each point carries r, g, b (0 to 255) after x, y, z.
+        camera: Which of the scene's cameras looks; null for DP3's, `top` or, for pen, `vil_camera`.
+        camera_size: Width and height of the depth image in pixels.
+        frame: `legacy`, the frame of the DP3 demonstrations, or `world`.
+        crop: Two opposite corners [[xmin, ymin, zmin], [xmax, ymax, zmax]] in that frame; null for its default,
+            which leaves out table and floor.
+        renderer: `egl`, `raycast`, or `auto` for the first that works.
+        pixels: Whether observations hold the picture behind the cloud, as `observation.image`.
+        show_goal: Whether relocate's target is drawn, as a ball, into clouds and pictures.
+        render_size: Width and height of video frames.
+        features: What observations and actions consist of; built from the fields above.
+        features_map: Their names in datasets and policies; built likewise.
+
+    Raises:
+        InputError: For a value that cannot work, before any environment is built.
+    """
+
+    env_class: ClassVar[str] = "lerobot_sdm.envs.adroit:AdroitPointCloudEnv"
+    min_success_steps: ClassVar[int] = 10
+
+    task: str = "hammer"
+    fps: int = 50
+    action_repeat: int = 2
+    success_rule: str = "dp3"
+    episode_length: int | None = None
+    terminate_on_success: bool = False
+    num_points: int = 512
+    use_color: bool = False
+    camera: str | None = None
+    camera_size: int = 84
+    frame: str = "legacy"
+    crop: list[list[float]] | None = None
+    renderer: str = "auto"
+    pixels: bool = False
+    show_goal: bool = True
+    render_size: int = 256
+    features: dict[str, PolicyFeature] = field(default_factory=dict)
+    features_map: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        task = hand_task(self.task)
+        require_known("success_rule", self.success_rule, SUCCESS_RULES)
+        require_positive("action_repeat", self.action_repeat)
+        if SIMULATOR_RATE % self.action_repeat:
+            raise InputError(f"action_repeat={self.action_repeat}: give a divisor of {SIMULATOR_RATE}, such as 2.")
+        self.fps = SIMULATOR_RATE // self.action_repeat
+        if self.camera is not None:
+            require_known("camera", self.camera, task.cameras)
+        if self.episode_length is not None:
+            require_positive("episode_length", self.episode_length)
+        self._describe(task.agent_pos_size, task.action_size)
+
+    def task_groups(self) -> dict[str, list[str]]:
+        return {self.task: [self.task]}
+
+    def as_recorded(self, task: str, pixels: bool) -> Self:
+        """At DP3's length, which for pen is twice an evaluation's."""
+        recorded = super().as_recorded(task, pixels)
+        length = self.episode_length or hand_task(task).demonstration_substeps // self.action_repeat
+        return replace(recorded, episode_length=length, camera=self.camera or hand_task(task).camera)
+
+    @property
+    def gym_id(self) -> str:
+        """Gymnasium id of the task."""
+        return gym_id(self.task)
+
+    @property
+    def gym_kwargs(self) -> dict:
+        """Keyword arguments of `AdroitPointCloudEnv`, but for the task."""
+        names = ("action_repeat", "success_rule")
+        return super().gym_kwargs | {name: getattr(self, name) for name in names}

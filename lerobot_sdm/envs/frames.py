@@ -1,0 +1,30 @@
+"""The coordinates that point clouds are given in."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lerobot_sdm.envs.options import Corner
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A frame, and the part of it that is looked at.
+
+    Args:
+        rotation: (3, 3) world to frame.
+        translation: (3,) metres, added after rotating.
+        crop: Default box in this frame.
+        pixel_offset: Where in a pixel a point is taken to lie, see `clouds.geometry.pixel_rays`.
+    """
+
+    rotation: NDArray[np.float64]
+    translation: NDArray[np.float64]
+    crop: tuple[Corner, Corner]
+    pixel_offset: float
+
+
+def world_frame(crop: tuple[Corner, Corner]) -> Frame:
+    """MuJoCo's own frame, metres, z up, with points where the renderer sampled them."""
+    return Frame(rotation=np.eye(3), translation=np.zeros(3), crop=crop, pixel_offset=0.5)

@@ -1,0 +1,187 @@
+"""What a task of a dexterous hand consists of. A new hand, or a new task, is one class in one file.
+
+Everything that judges a state (reward, goal, costs) is written on measurements with any leading dimensions, so that
+the environment, which has one state, and a planner, which has thousands of predicted ones, use the same lines.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lerobot_sdm.envs.frames import Frame
+from lerobot_sdm.envs.options import Corner
+
+if TYPE_CHECKING:
+    import mujoco
+
+Measured = dict[str, NDArray[np.float64]]
+"""Name -> values (..., 3) of a watched point, and `qpos` (..., nq), `qvel` (..., nv)."""
+
+State = dict[str, NDArray[np.float64]]
+"""All that decides how an episode goes on: `qpos`, `qvel` and what the task placed at random."""
+
+
+@dataclass(frozen=True)
+class SuccessRule:
+    """When an episode counts as a success.
+
+    Args:
+        relaxed_goal: Whether the goal is what DP3 made of it, or the original one.
+        last_steps: The goal must hold at each of this many last control steps of the episode; None where it may
+            hold at any time.
+        counted: Whether the goal must hold for more than the task's `dapg_steps` simulator steps.
+        failure_ends: Whether an episode ends when it cannot succeed any more.
+    """
+
+    relaxed_goal: bool = False
+    last_steps: int | None = None
+    counted: bool = False
+    failure_ends: bool = True
+
+
+SUCCESS_RULES = {
+    "dp3": SuccessRule(relaxed_goal=True, last_steps=2),
+    "dp3_ever": SuccessRule(relaxed_goal=True),
+    "dapg": SuccessRule(counted=True),
+    "gymnasium_robotics": SuccessRule(failure_ends=False),
+}
+"""By the benchmark that judges so. `dp3_ever` is DP3's goal, reached at any time of the episode."""
+
+
+class HandTask(ABC):
+    """One task: its scene, its chances, its observations and its judgement.
+
+    Attributes:
+        name: What `--env.task` calls it.
+        description: What to do, in a sentence.
+        action_size: Actuators.
+        agent_pos: Which entries of qpos a policy sees.
+        cameras: Names of the scene's cameras.
+        camera: The one that looks unless told otherwise.
+        crops: Frame name -> default box in it.
+        episode_substeps: Length of an episode in simulator steps of 10 ms.
+        demonstration_substeps: Length of a recorded demonstration.
+        dapg_steps: For how many simulator steps the goal must hold by the DAPG rule, and one more.
+        watched: Name of a measured point -> kind (`site` or `body`) and name of what is there.
+        cost_weights: Weight of each term of `cost_terms`.
+    """
+
+    name: ClassVar[str]
+    description: ClassVar[str]
+    action_size: ClassVar[int]
+    agent_pos: ClassVar[slice]
+    agent_pos_size: ClassVar[int] = 24
+    cameras: ClassVar[tuple[str, ...]]
+    camera: ClassVar[str]
+    crops: ClassVar[dict[str, tuple[Corner, Corner]]]
+    episode_substeps: ClassVar[int] = 200
+    demonstration_substeps: ClassVar[int] = 200
+    dapg_steps: ClassVar[int] = 25
+    watched: ClassVar[dict[str, tuple[str, str]]]
+    cost_weights: ClassVar[dict[str, float]]
+
+    @abstractmethod
+    def spec(self) -> "mujoco.MjSpec":
+        """The scene, with all of `cameras`."""
+
+    @abstractmethod
+    def frame(self, name: str) -> Frame:
+        """The coordinates of clouds: `legacy` or `world`."""
+
+    @abstractmethod
+    def place(self, model: "mujoco.MjModel", rng: np.random.Generator) -> None:
+        """Draw where things are, in a model whose state will be reset afterwards."""
+
+    @abstractmethod
+    def placement(self, model: "mujoco.MjModel") -> dict[str, NDArray[np.float64]]:
+        """Views of what `place` draws, by the names that Gymnasium-Robotics gives them in its states."""
+
+    @abstractmethod
+    def full_observation(self, model: "mujoco.MjModel", data: "mujoco.MjData") -> NDArray[np.float64]:
+        """What experts see, in the order of the original environments."""
+
+    @abstractmethod
+    def start_of(self, model: "mujoco.MjModel", data: "mujoco.MjData", observation: NDArray[np.float64]) -> State:
+        """The state at the start of an episode whose first full observation is given.
+
+        Args:
+            model: The scene.
+            data: The scene at rest, as `place` left it.
+            observation: What `full_observation` said then.
+        """
+
+    @abstractmethod
+    def reward(self, measured: Measured) -> NDArray[np.float64]:
+        """The dense reward of a simulator step, (...)."""
+
+    @abstractmethod
+    def at_goal(self, measured: Measured, relaxed: bool) -> NDArray[np.bool_]:
+        """Whether the goal holds, (...); `relaxed` as DP3 has it."""
+
+    @abstractmethod
+    def cost_terms(self, measured: Measured) -> Measured:
+        """Named costs (...) for planners, zero where all is as it should be; weighed by `cost_weights`."""
+
+    def failed(self, measured: Measured) -> NDArray[np.bool_]:
+        """Whether an episode can no longer succeed, (...)."""
+        return np.zeros(measured["qpos"].shape[:-1], dtype=bool)
+
+    def goal_position(self, data: "mujoco.MjData") -> NDArray[np.float64] | None:
+        """(3,) the goal, where it is a point in the air that no camera sees; else None."""
+        return None
+
+    def cost(self, measured: Measured) -> NDArray[np.float64]:
+        """The weighed sum of `cost_terms`, (...)."""
+        terms = self.cost_terms(measured)
+        return sum(weight * terms[name] for name, weight in self.cost_weights.items())
+
+    def make_model(self) -> "mujoco.MjModel":
+        """Compile the scene, with one position sensor for each watched point behind its own sensors.
+
+        Sensors change nothing in the physics, and `mujoco.rollout` returns them for every predicted state.
+        """
+        import mujoco
+
+        spec = self.spec()
+        kinds = {"site": mujoco.mjtObj.mjOBJ_SITE, "body": mujoco.mjtObj.mjOBJ_XBODY}
+        for point, (kind, name) in self.watched.items():
+            spec.add_sensor(
+                name=f"watched/{point}", type=mujoco.mjtSensor.mjSENS_FRAMEPOS, objtype=kinds[kind], objname=name
+            )
+        return spec.compile()
+
+    def measure(
+        self,
+        model: "mujoco.MjModel",
+        qpos: NDArray[np.float64],
+        qvel: NDArray[np.float64],
+        sensordata: NDArray[np.float64],
+    ) -> Measured:
+        """What the judgement of states needs.
+
+        Args:
+            model: The scene, from `make_model`.
+            qpos: (..., nq).
+            qvel: (..., nv).
+            sensordata: (..., nsensordata). After a simulation step it belongs, like all derived positions, to the
+                state 2 ms earlier.
+        """
+        measured = {"qpos": qpos, "qvel": qvel}
+        for point in self.watched:
+            first = model.sensor(f"watched/{point}").adr[0]
+            measured[point] = sensordata[..., first : first + 3]
+        return measured
+
+
+def actions_to_controls(model: "mujoco.MjModel", actions: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Actuator set points (..., A) of actions (..., A): -1 and 1 are the ends of each actuator's range."""
+    low, high = model.actuator_ctrlrange.T
+    return (low + high) / 2 + np.clip(actions, -1.0, 1.0) * (high - low) / 2
+
+
+def distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Euclidean distance (...) of points (..., 3)."""
+    return np.linalg.norm(a - b, axis=-1)

@@ -31,6 +31,10 @@ VERBS: dict[str, Verb] = {
         "Demonstrations, teacher, one-step student and their success rates, on this machine.",
     ),
     "record": Verb("lerobot_sdm.cli.record:record", "Record expert demonstrations as a LeRobot dataset.", raw=True),
+    "import-checkpoint": Verb(
+        "lerobot_sdm.cli.import_checkpoint:import_checkpoint",
+        "Make a LeRobot policy of an original DP3, SDM or ManiCM checkpoint.",
+    ),
     "distance": Verb("lerobot_sdm.cli.distance:distance", "How far a policy's actions are from its teacher's."),
 }
 

@@ -1,0 +1,174 @@
+"""Import a checkpoint of DP3, Simple DP3, SDM or ManiCM as a LeRobot policy directory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lerobot.processor import PolicyProcessorPipeline
+from lerobot.utils.constants import POLICY_POSTPROCESSOR_DEFAULT_NAME, POLICY_PREPROCESSOR_DEFAULT_NAME
+from tqdm import tqdm
+
+import lerobot_sdm
+from lerobot_sdm.checkpoints.original_format import WEIGHTS, OriginalCheckpoint, read_checkpoint
+from lerobot_sdm.checkpoints.original_policy import is_student, policy_config, sees_imagined_robot
+from lerobot_sdm.checkpoints.original_weights import model_weights, statistics
+from lerobot_sdm.checkpoints.torch_archive import TorchArchive
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.policies.chunk_policy import ChunkPolicy
+from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Policy
+from lerobot_sdm.policies.dp3.processor_dp3 import PointCloudProcessorStep, make_dp3_pre_post_processors
+from lerobot_sdm.policies.imagined_robot import ImaginedRobotProcessorStep
+from lerobot_sdm.policies.sdm.modeling_sdm import SDMPolicy
+
+IMPORT_FILE = "import.json"
+"""Beside the policy: where it came from."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What was written.
+
+    Args:
+        kind: "dp3", "simple_dp3", "sdm" or "manicm".
+        policy_type: Our policy type.
+        weights: "ema" or "raw".
+        task: Name of the task in the file's configuration.
+        parameters: Number of parameters.
+        imagined_robot: Whether the policy needs `observation.imagin_robot`.
+    """
+
+    kind: str
+    policy_type: str
+    weights: str
+    task: str
+    parameters: int
+    imagined_robot: bool
+
+
+def import_checkpoint(file: Path, output: Path, weights: str | None = None) -> Imported:
+    """Write a policy directory that answers as the original policy does.
+
+    Nothing in the file is executed. The directory appears whole or not at all.
+
+    Args:
+        file: The checkpoint.
+        output: Directory to write; must not exist.
+        weights: "ema" or "raw". None: what the original evaluates, which is "ema" for DP3 and Simple DP3 and "raw" for
+            the students of SDM and ManiCM.
+
+    Returns:
+        What was written.
+
+    Raises:
+        InputError: The file cannot be imported, or `output` exists.
+    """
+    if output.exists():
+        raise InputError(f"--output={output}: exists already. Choose another folder, or remove it first.")
+    if not file.is_file():
+        raise InputError(f"{file}: there is no such file.")
+    with TorchArchive(file) as archive:
+        checkpoint = read_checkpoint(archive)
+        weights = _chosen_weights(checkpoint, weights)
+        entries = checkpoint.state_dicts[weights]
+        config = policy_config(checkpoint, weights)
+        imagined = sees_imagined_robot(checkpoint)
+        policy = (SDMPolicy if is_student(checkpoint, weights) else DP3Policy)(config)
+        stats = statistics(archive, entries, config, imagined)
+        policy.model.load_state_dict(model_weights(archive, entries, policy.model.state_dict(), config))
+    pipelines = make_dp3_pre_post_processors(config, stats)
+    if imagined:
+        _add_imagined_robot(pipelines[0])
+    facts = _facts(file, checkpoint, weights)
+    _write(output, policy, pipelines, facts)
+    return Imported(
+        kind=checkpoint.kind,
+        policy_type=config.type,
+        weights=weights,
+        task=facts["task"],
+        parameters=sum(parameter.numel() for parameter in policy.model.parameters()),
+        imagined_robot=imagined,
+    )
+
+
+def _chosen_weights(checkpoint: OriginalCheckpoint, asked: str | None) -> str:
+    """The weight set to read."""
+    wanted = asked or ("raw" if is_student(checkpoint, "raw") or "ema" not in checkpoint.state_dicts else "ema")
+    if wanted not in checkpoint.state_dicts:
+        raise InputError(
+            f"--weights={wanted}: {checkpoint.source} does not hold '{WEIGHTS[wanted]}'. It holds: "
+            f"{', '.join(checkpoint.state_dicts)}."
+        )
+    return wanted
+
+
+def _add_imagined_robot(preprocessor: PolicyProcessorPipeline) -> None:
+    steps = preprocessor.steps
+    (cloud,) = (index for index, step in enumerate(steps) if isinstance(step, PointCloudProcessorStep))
+    steps.insert(cloud + 1, ImaginedRobotProcessorStep())
+
+
+def _facts(file: Path, checkpoint: OriginalCheckpoint, weights: str) -> dict[str, Any]:
+    """Where the policy came from, without the folders of this machine or of the one that trained it."""
+    with (
+        file.open("rb") as stream,
+        tqdm.wrapattr(stream, "read", total=file.stat().st_size, desc="Hashing", leave=False) as watched,
+    ):
+        digest = hashlib.sha256()
+        while block := watched.read(2**20):
+            digest.update(block)
+    return {
+        "kind": checkpoint.kind,
+        "task": checkpoint.config.get("task.name", str, "unknown"),
+        "weights": weights,
+        "source_file": file.name,
+        "source_sha256": digest.hexdigest(),
+        **checkpoint.progress,
+        "imported_with": f"lerobot_policy_sdm {lerobot_sdm.__version__}",
+    }
+
+
+def _write(
+    output: Path,
+    policy: ChunkPolicy,
+    pipelines: tuple[PolicyProcessorPipeline, PolicyProcessorPipeline],
+    facts: dict[str, Any],
+) -> None:
+    """Write beside `output`, load again, compare, rename."""
+    unfinished = output.parent / f".{output.name}.importing"
+    if unfinished.exists():
+        shutil.rmtree(unfinished)
+    unfinished.mkdir(parents=True)
+    try:
+        policy.save_pretrained(unfinished)
+        for pipeline in pipelines:
+            pipeline.save_pretrained(unfinished)
+        (unfinished / IMPORT_FILE).write_text(json.dumps(facts, indent=2) + "\n")
+        _verify(unfinished, policy, pipelines)
+        unfinished.rename(output)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+
+
+def _verify(
+    folder: Path, policy: ChunkPolicy, pipelines: tuple[PolicyProcessorPipeline, PolicyProcessorPipeline]
+) -> None:
+    """Whether what was written is what was meant, tensor by tensor."""
+    again = type(policy).from_pretrained(folder)
+    pairs = [(policy.model.state_dict(), again.model.state_dict())]
+    names = (POLICY_PREPROCESSOR_DEFAULT_NAME, POLICY_POSTPROCESSOR_DEFAULT_NAME)
+    for pipeline, name in zip(pipelines, names, strict=True):
+        loaded = PolicyProcessorPipeline.from_pretrained(folder, config_filename=f"{name}.json")
+        pairs += [
+            (step.state_dict(), copy.state_dict()) for step, copy in zip(pipeline.steps, loaded.steps, strict=True)
+        ]
+    for written, read in pairs:
+        same = written.keys() == read.keys() and all(torch.equal(read[key].cpu(), written[key].cpu()) for key in read)
+        if not same:
+            raise InputError(f"{folder}: was not written correctly; is the disk in order?")

@@ -1,0 +1,124 @@
+"""What a checkpoint of the DP3 family says about its policy: which one it is, its shape, its weights, its normaliser.
+
+The format is that of the released code of DP3, SDM-Policy and ManiCM: `{"cfg": ..., "state_dicts": {"model": ...,
+"ema_model": ..., "optimizer": ...}, "pickles": {"epoch": ..., ...}}`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from lerobot_sdm.checkpoints.hydra_config import OMEGACONF_NAMES, HydraConfig
+from lerobot_sdm.checkpoints.torch_archive import TensorEntry, TorchArchive
+from lerobot_sdm.checkpoints.unpickling import Record, inert, load
+from lerobot_sdm.errors import InputError
+
+ALLOWED = {
+    **OMEGACONF_NAMES,
+    # What dill makes of bytes below pickle protocol 3.
+    **inert("_codecs.encode"),
+}
+
+POLICY_CLASSES = {
+    "diffusion_policy_3d.policy.dp3.DP3": "dp3",
+    "diffusion_policy_3d.policy.simple_dp3.SimpleDP3": "simple_dp3",
+}
+WEIGHTS = {"ema": "ema_model", "raw": "model"}
+STUDENTS = ("sdm", "manicm")
+
+BLOCKS = {"dp3": 2, "simple_dp3": 1, "sdm": 2, "manicm": 2}
+"""Residual blocks per level of the U-Net."""
+
+
+@dataclass
+class OriginalCheckpoint:
+    """A checkpoint's contents, tensors not yet read.
+
+    Args:
+        source: File name, for messages.
+        kind: "dp3", "simple_dp3", "sdm" or "manicm".
+        config: The training configuration.
+        state_dicts: Weight set ("ema" or "raw") -> tensor name -> entry.
+        progress: Training progress: "epoch" and "global_step", as far as the file tells.
+    """
+
+    source: str
+    kind: str
+    config: HydraConfig
+    state_dicts: dict[str, dict[str, TensorEntry]]
+    progress: dict[str, int]
+
+
+def read_checkpoint(archive: TorchArchive) -> OriginalCheckpoint:
+    """Understand the structure of a checkpoint.
+
+    Args:
+        archive: The opened file.
+
+    Raises:
+        InputError: It is no checkpoint of the DP3 family, or asks for something that none needs.
+    """
+    payload = archive.structure(ALLOWED)
+    source = archive.source
+    parts = ("cfg", "state_dicts", "pickles")
+    if not isinstance(payload, dict) or any(part not in payload for part in parts):
+        raise InputError(
+            f"{source}: is no checkpoint of the DP3 family, which would be a dictionary with {', '.join(parts)}."
+        )
+    config = HydraConfig(payload["cfg"], source)
+    saved = _items(payload["state_dicts"])
+    state_dicts = {weights: _tensors(source, name, saved[name]) for weights, name in WEIGHTS.items() if name in saved}
+    if not state_dicts:
+        raise InputError(f"{source}: holds neither of the weight sets {', '.join(WEIGHTS.values())}.")
+    return OriginalCheckpoint(source, _kind(config), config, state_dicts, _progress(source, _items(payload["pickles"])))
+
+
+def _kind(config: HydraConfig) -> str:
+    """Which policy of the family it is.
+
+    SDM and ManiCM train students of the unchanged DP3 class; their configurations differ by the optimizer of the
+    generator and by the switch for one-step evaluation.
+    """
+    target = config.get("policy._target_", str)
+    if target not in POLICY_CLASSES:
+        raise InputError(
+            f"{config.source}: policy._target_={target!r} is not of the DP3 family ({', '.join(POLICY_CLASSES)})."
+        )
+    kind = POLICY_CLASSES[target]
+    if kind == "dp3" and config.get("optimizer_generator.lr", float, default=None) is not None:
+        return "sdm"
+    if kind == "dp3" and config.get("use_consistency_model", bool, default=False):
+        return "manicm"
+    return kind
+
+
+def _items(value: Any) -> dict:
+    """Entries of a dict, or of an OrderedDict's record."""
+    entries = value.entries if isinstance(value, Record) else value
+    return entries if isinstance(entries, dict) else {}
+
+
+def _tensors(source: str, name: str, value: Any) -> dict[str, TensorEntry]:
+    entries = _items(value)
+    for key, entry in entries.items():
+        if not (isinstance(key, str) and isinstance(entry, TensorEntry)):
+            raise InputError(f"{source}: state_dicts.{name} holds something that is no named tensor; refused.")
+    return entries
+
+
+def _progress(source: str, pickles: dict) -> dict[str, int]:
+    """Epoch and step, each a pickle in the pickle. All of them are read: one that asks for something is refused."""
+    numbers = {}
+    for name, value in pickles.items():
+        if isinstance(value, Record) and value.name == "_codecs.encode":
+            text, encoding = value.args
+            if not (isinstance(text, str) and encoding == "latin1"):
+                raise InputError(f"{source}: pickles.{name} is no bytes.")
+            value = text.encode("latin1")
+        if not isinstance(value, bytes):
+            raise InputError(f"{source}: pickles.{name} is no bytes.")
+        content = load(value, inert("pathlib.PosixPath", "pathlib.WindowsPath"), source=f"{source}: pickles.{name}")
+        if name in ("epoch", "global_step") and isinstance(content, int):
+            numbers[name] = content
+    return numbers

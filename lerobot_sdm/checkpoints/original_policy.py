@@ -1,0 +1,131 @@
+"""From the configuration in a checkpoint of the DP3 family to that of this package's policies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from diffusers.schedulers.scheduling_lcm import LCMScheduler
+from lerobot.configs.types import FeatureType, PolicyFeature
+from lerobot.utils.constants import ACTION, OBS_STATE
+
+from lerobot_sdm.checkpoints.hydra_config import HydraConfig
+from lerobot_sdm.checkpoints.original_format import BLOCKS, STUDENTS, OriginalCheckpoint
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.policies.dp3.configuration_dp3 import POINT_CLOUD, DP3Config
+from lerobot_sdm.policies.sdm.configuration_sdm import SDMConfig
+
+IMAGINED_ROBOT = "imagin_robot"
+FIXED = {
+    "policy.condition_type": ("film", "film"),
+    "policy.use_down_condition": (True, True),
+    "policy.use_mid_condition": (True, True),
+    "policy.use_up_condition": (True, True),
+    "policy.obs_as_global_cond": (True, True),
+    "policy.pointnet_type": ("pointnet", "pointnet"),
+    "policy.pointcloud_encoder_cfg.use_layernorm": (True, False),
+    "policy.pointcloud_encoder_cfg.final_norm": ("layernorm", "none"),
+    "policy.noise_scheduler._target_": ("diffusers.schedulers.scheduling_ddim.DDIMScheduler", ""),
+    "policy.noise_scheduler.prediction_type": ("sample", "epsilon"),
+    "policy.noise_scheduler.set_alpha_to_one": (True, True),
+    "policy.noise_scheduler.steps_offset": (0, 0),
+}
+"""Settings of which this package has one value only: path -> (that value, the released code's default)."""
+
+FIXED_STUDENT = {
+    "policy.scheduler._target_": ("diffusers.schedulers.scheduling_lcm.LCMScheduler", ""),
+    "policy.scheduler.prediction_type": ("sample", "epsilon"),
+    "policy.scheduler.clip_sample": (True, False),
+    "policy.num_inference_timesteps": (1, 4),
+}
+
+
+def policy_config(checkpoint: OriginalCheckpoint, weights: str) -> DP3Config:
+    """The configuration that makes our policy compute what the original does.
+
+    Args:
+        checkpoint: The checkpoint.
+        weights: "raw" weights of a student become an `sdm` policy, everything else a `dp3`.
+
+    Raises:
+        InputError: A setting differs from what this package computes, or is missing.
+    """
+    config = checkpoint.config
+    student = is_student(checkpoint, weights)
+    for path, (needed, default) in (FIXED | FIXED_STUDENT if student else FIXED).items():
+        found = config.get(path, type(needed), default)
+        if found != needed:
+            raise InputError(f"{config.source}: {path}={found!r} is not supported, only {needed!r} is.")
+    horizon, frames = config.get("policy.horizon", int), config.get("policy.n_obs_steps", int)
+    clip = config.get("policy.noise_scheduler.clip_sample", bool, True)
+    limit = config.get("policy.noise_scheduler.clip_sample_range", float, 1.0)
+    common = {
+        "input_features": {
+            OBS_STATE: PolicyFeature(FeatureType.STATE, _shape(config, "shape_meta.obs.agent_pos.shape", 1)),
+            POINT_CLOUD: PolicyFeature(FeatureType.STATE, _cloud_shape(config)),
+        },
+        "output_features": {ACTION: PolicyFeature(FeatureType.ACTION, _shape(config, "shape_meta.action.shape", 1))},
+        "n_obs_steps": frames,
+        "horizon": horizon,
+        # With horizon 4 the released configurations ask for 4 actions and, slicing, get 3.
+        "n_action_steps": min(config.get("policy.n_action_steps", int), horizon - frames + 1),
+        "use_color": _use_color(config),
+        "encoder_out_dim": config.get("policy.encoder_output_dim", int),
+        "down_dims": tuple(_integers(config, "policy.down_dims")),
+        "blocks_per_level": BLOCKS[checkpoint.kind],
+        "kernel_size": config.get("policy.kernel_size", int),
+        "n_groups": config.get("policy.n_groups", int),
+        "diffusion_step_embed_dim": config.get("policy.diffusion_step_embed_dim", int),
+        "num_train_timesteps": config.get("policy.noise_scheduler.num_train_timesteps", int),
+        "beta_schedule": config.get("policy.noise_scheduler.beta_schedule", str),
+        "clip_sample_range": float(limit) if clip else None,
+    }
+    if student:
+        return SDMConfig(**common, generator_timestep=_one_step_timestep(config))
+    return DP3Config(
+        **common,
+        num_inference_steps=config.get("policy.num_inference_steps", int),
+        timestep_spacing="leading",
+        use_ema=config.get("training.use_ema", bool, True),
+    )
+
+
+def is_student(checkpoint: OriginalCheckpoint, weights: str) -> bool:
+    """Whether these weights are a one-step student. SDM and ManiCM train the raw weights and leave the teacher's moving
+    average, which they loaded, untouched in `ema_model`."""
+    return checkpoint.kind in STUDENTS and weights == "raw"
+
+
+def sees_imagined_robot(checkpoint: OriginalCheckpoint) -> bool:
+    """Whether points on the robot's hand, computed from its joints, are added to the cloud, as for DexArt."""
+    return checkpoint.config.get(f"shape_meta.obs.{IMAGINED_ROBOT}.shape", list, None) is not None
+
+
+def _one_step_timestep(config: HydraConfig) -> int:
+    """Timestep of the one evaluation in the released one-step sampler, LCM: 99 of 100."""
+    scheduler = LCMScheduler(num_train_timesteps=config.get("policy.scheduler.num_train_timesteps", int))
+    scheduler.set_timesteps(1)
+    return int(scheduler.timesteps[0])
+
+
+def _use_color(config: HydraConfig) -> bool:
+    return config.get("policy.use_pc_color", bool, False)
+
+
+def _cloud_shape(config: HydraConfig) -> tuple[int, int]:
+    """(N, C): the released configurations say (N, 3) even where colour is used."""
+    points, _ = _shape(config, "shape_meta.obs.point_cloud.shape", 2)
+    return points, 6 if _use_color(config) else 3
+
+
+def _shape(config: HydraConfig, path: str, dimensions: int) -> tuple[int, ...]:
+    shape = tuple(_integers(config, path))
+    if len(shape) != dimensions:
+        raise InputError(f"{config.source}: {path}={list(shape)} should have {dimensions} dimension(s).")
+    return shape
+
+
+def _integers(config: HydraConfig, path: str) -> list[int]:
+    values: list[Any] = config.get(path, list)
+    if not values or any(not isinstance(value, int) or isinstance(value, bool) or value < 1 for value in values):
+        raise InputError(f"{config.source}: {path} should be a list of whole numbers above 0.")
+    return values

@@ -5,6 +5,7 @@ import torch
 from lerobot.configs.types import FeatureType, PolicyFeature
 
 from lerobot_sdm.nets.ema import update_average, warmup_decay
+from lerobot_sdm.nets.pair_buffer import PairBuffer
 from lerobot_sdm.nets.point_encoder import PointEncoder
 from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
 from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Model
@@ -97,3 +98,20 @@ def test_ema_moves_towards_the_source():
     torch.nn.init.constant_(source.weight, 3.0)
     update_average(average, source, decay=0.75)
     assert average.weight.item() == pytest.approx(1.5)
+
+
+def test_pair_buffer_draws_only_what_was_added_and_overwrites_the_oldest():
+    pairs = PairBuffer(capacity=5, cond_dim=1, action_shape=(2, 1))
+    random = torch.Generator().manual_seed(0)
+
+    def add(*values: float) -> None:
+        column = torch.tensor(values).view(-1, 1)
+        pairs.add(column, column.view(-1, 1, 1).expand(-1, 2, 1), -column.view(-1, 1, 1).expand(-1, 2, 1))
+
+    add(1, 2, 3)
+    cond, noise, target = pairs.draw(200, random)
+    assert set(cond.flatten().tolist()) == {1, 2, 3}
+    assert torch.equal(noise, cond.unsqueeze(1).expand_as(noise))
+    assert torch.equal(target, -noise)
+    add(4, 5, 6)
+    assert set(pairs.draw(200, random)[0].flatten().tolist()) == {2, 3, 4, 5, 6}

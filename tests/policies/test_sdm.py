@@ -81,11 +81,10 @@ def test_fake_score_loss_never_reaches_the_generator(build):
 
 def test_generator_losses_never_reach_fake_score_teacher_or_encoder(build):
     student = build(warmup_steps=0)
-    cond = student.model.encode(batch()).detach()
-    noise = torch.randn(4, 8, 4)
+    cond, noise, target = student._starts(batch(), torch.Generator().manual_seed(0), regress=True)
     actions = student._generate(student.model, noise, cond)
     matching = student._matching_loss(actions, cond, torch.Generator().manual_seed(0))
-    (student._regression_loss(actions, noise, cond) + matching).backward()
+    (torch.nn.functional.mse_loss(actions, target) + matching).backward()
     assert all(p.grad is not None for p in student.model.unet.parameters())
     silent = [
         *student.fake_score.parameters(),
@@ -100,6 +99,21 @@ def test_without_regression_the_teacher_is_never_sampled(build, monkeypatch):
     monkeypatch.setattr(student._teacher[0], "sample", None)
     _, parts = student.forward(batch())
     assert parts.keys() == {"fake_score_loss", "matching_loss"}
+
+
+def test_with_reuse_the_teacher_samples_every_so_many_iterations_and_pairs_stay_pairs(build, monkeypatch):
+    student = build(warmup_steps=100, pair_reuse=3, pair_buffer_size=10)
+    teacher, sample, calls = student._teacher[0], student._teacher[0].sample, []
+    monkeypatch.setattr(teacher, "sample", lambda *args: calls.append(student.train_step) or sample(*args))
+    optimizer = student.config.get_optimizer_preset().build(student.get_optim_params())
+    for _ in range(7):
+        step(student, optimizer)
+    assert calls == [0, 3, 6]
+    (pairs,) = student._pairs
+    assert int(pairs.added) == 12  # three batches of four, the oldest two of them overwritten
+    cond, noise, target = pairs.draw(16, torch.Generator().manual_seed(0))
+    assert len({row.sum().item() for row in noise}) > 4
+    torch.testing.assert_close(target, sample(noise, cond, student._teacher_timesteps))
 
 
 def test_each_network_is_clipped_and_scheduled_on_its_own(build):
@@ -132,6 +146,8 @@ def test_network_is_the_teachers(build, teacher):
         ({"num_inference_steps": 2}, "one step"),
         ({"weighting": "heavy"}, "weighting=heavy"),
         ({"fake_updates_per_generator_update": 0}, "fake_updates_per_generator_update=0"),
+        ({"pair_reuse": 0}, "pair_reuse=0"),
+        ({"pair_buffer_size": 0}, "pair_buffer_size=0"),
         ({"timestep_range": (0.9, 0.1)}, "timestep_range"),
         ({"generator_timestep": 100}, "generator_timestep=100"),
     ],

@@ -14,6 +14,7 @@ from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies import config_classes
 
 KINDS = sorted(config_classes())
+REUSE = ("--policy.pair_reuse=4", "--policy.pair_buffer_size=20")
 
 
 def observations(batch: int = 3, frames: int = 2) -> dict[str, torch.Tensor]:
@@ -28,9 +29,10 @@ def load(kind: str, path):
     return get_policy_class(kind).from_pretrained(path)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_resumed_run_equals_uninterrupted_run_bit_for_bit(kind, tmp_path, monkeypatch, dataset, teacher):
-    whole = lerobot_train(monkeypatch, dataset, tmp_path / "whole", *options(kind, teacher), steps=60, save_freq=30)
+@pytest.mark.parametrize(("kind", "more"), [*((kind, ()) for kind in KINDS), ("sdm", REUSE)])
+def test_resumed_run_equals_uninterrupted_run_bit_for_bit(kind, more, tmp_path, monkeypatch, dataset, teacher):
+    flags = (*options(kind, teacher), *more)
+    whole = lerobot_train(monkeypatch, dataset, tmp_path / "whole", *flags, steps=60, save_freq=30)
     half = tmp_path / "whole" / "checkpoints" / "000030"
     resumed = lerobot_resume(monkeypatch, half, tmp_path / "resumed")
 

@@ -55,6 +55,9 @@ class SDMConfig(DP3Config):
         warmup_steps: First steps in which the generator only regresses onto the teacher's own samples from the
             same start noise ("ODE pairs").
         regression_weight: Weight of that regression afterwards; 0 leaves it out, as released.
+        pair_reuse: How often each of the teacher's samples is learned from, on average. The teacher's ten evaluations
+            are most of an iteration's cost; with 8 it samples in every eighth iteration only.
+        pair_buffer_size: With `pair_reuse` above 1: how many samples are kept to draw from.
         fake_updates_per_generator_update: Two-time-scale ratio, counted in iterations.
         weighting: "per_sample" (DMD), "none" or "released"; see `distribution_matching_gradient`.
         normalizer_floor: Smallest per-sample normaliser, in normalised action units.
@@ -78,6 +81,8 @@ class SDMConfig(DP3Config):
 
     warmup_steps: int = 1000
     regression_weight: float = 1.0
+    pair_reuse: int = 1
+    pair_buffer_size: int = 16384
     fake_updates_per_generator_update: int = 5
     weighting: str = "per_sample"
     normalizer_floor: float = 0.5
@@ -131,6 +136,9 @@ class SDMConfig(DP3Config):
             raise InputError(
                 f"--policy.fake_updates_per_generator_update={self.fake_updates_per_generator_update}: at least 1."
             )
+        for name in ("pair_reuse", "pair_buffer_size"):
+            if getattr(self, name) < 1:
+                raise InputError(f"--policy.{name}={getattr(self, name)}: at least 1.")
         low, high = self.timestep_range
         if not 0 <= low < high <= 1:
             raise InputError(f"--policy.timestep_range={list(self.timestep_range)}: must be 0 <= low < high <= 1.")

@@ -11,6 +11,7 @@ from copy import deepcopy
 from typing import Any
 
 import torch
+from lerobot.utils.constants import OBS_STATE
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -19,6 +20,7 @@ from lerobot_sdm.diffusion.samplers import clip_sample
 from lerobot_sdm.diffusion.schedules import add_noise, ddim_timesteps
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.nets.ema import update_average, warmup_decay
+from lerobot_sdm.nets.pair_buffer import PairBuffer
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy
 from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Model
 from lerobot_sdm.policies.normalization import Stats, prepare_stats
@@ -45,8 +47,10 @@ class SDMPolicy(ChunkPolicy):
         if dataset_stats is not None:
             prepare_stats(dataset_stats, config.cloud_channels, config.depth_to_cloud)
         self.model = DP3Model(config)
-        # In a tuple the teacher is no submodule: never saved, never averaged, never synchronised.
+        # In tuples the teacher and its samples are no submodules: never part of a checkpoint's weights, never averaged,
+        # never synchronised between processes.
         self._teacher: tuple[nn.Module, ...] = ()
+        self._pairs: tuple[PairBuffer, ...] = ()
         if self.built_for_training:
             self._start_from_teacher()
 
@@ -78,16 +82,23 @@ class SDMPolicy(ChunkPolicy):
         self.model.load_state_dict(teacher.model.state_dict())
         self.model.obs_encoder.requires_grad_(False)
         self.fake_score = deepcopy(self.model.unet, {id(config): config})
+        if config.pair_reuse > 1:
+            cond_dim = config.n_obs_steps * self.model.obs_encoder.out_dim
+            self._pairs = (PairBuffer(config.pair_buffer_size, cond_dim, self.model.action_shape),)
         if config.use_ema:
             self.average = deepcopy(self.model, {id(config): config}).requires_grad_(False)
 
     def training_modules(self) -> dict[str, nn.Module]:
-        fake_score = {"fake_score": self.fake_score} if self.built_for_training else {}
-        return super().training_modules() | fake_score
+        modules = super().training_modules()
+        if self.built_for_training:
+            modules["fake_score"] = self.fake_score
+        if self._pairs:
+            modules["pairs"] = self._pairs[0]
+        return modules
 
     def _apply(self, fn: Any, recurse: bool = True) -> SDMPolicy:
-        for teacher in self._teacher:
-            teacher._apply(fn, recurse)
+        for module in (*self._teacher, *self._pairs):
+            module._apply(fn, recurse)
         return super()._apply(fn, recurse)
 
     # ---- acting ----------------------------------------------------------------------------------------
@@ -116,37 +127,53 @@ class SDMPolicy(ChunkPolicy):
             The summed loss, and each part of it for the log.
         """
         config = self.config
-        with torch.no_grad():
-            cond = self.model.encode(batch)
-        random = self.training_noise_generator(cond.device)
-        noise = torch.randn((cond.shape[0], *self.model.action_shape), generator=random, device=cond.device)
+        random = self.training_noise_generator(batch[OBS_STATE].device)
         warm = self.train_step < config.warmup_steps
         generator_turn = self._is_generator_turn(self.train_step)
+        regression_weight = 1.0 if warm else config.regression_weight
+        regress = generator_turn and regression_weight > 0
+        cond, noise, target = self._starts(batch, random, regress)
         with torch.set_grad_enabled(generator_turn and torch.is_grad_enabled()):
             actions = self._generate(self.model, noise, cond)
 
         parts: dict[str, Tensor] = {}
-        weights = {"regression_loss": 1.0 if warm else config.regression_weight}
-        if generator_turn and weights["regression_loss"] > 0:
-            parts["regression_loss"] = self._regression_loss(actions, noise, cond)
+        if regress:
+            parts["regression_loss"] = F.mse_loss(actions, target)
         if generator_turn and not warm:
             parts["matching_loss"] = self._matching_loss(actions, cond, random)
         if not warm:
             parts["fake_score_loss"] = self._fake_score_loss(actions.detach(), cond, random)
+        weights = {"regression_loss": regression_weight}
         total = torch.stack([weights.get(name, 1.0) * part for name, part in parts.items()]).sum()
         return total, {name: part.item() for name, part in parts.items()}
+
+    @torch.no_grad()
+    def _starts(
+        self, batch: dict[str, Tensor], random: torch.Generator, regress: bool
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Where this iteration's actions start: conditions (B, F), start noise (B, T, A) and, for the regression, what
+        the teacher's own sampler makes of both (B, T, A).
+
+        With `pair_reuse` of r the teacher samples in every r-th iteration, and all of them draw from what it has
+        sampled lately.
+        """
+        if self._pairs and self.train_step % self.config.pair_reuse:
+            return self._pairs[0].draw(len(batch[OBS_STATE]), random)
+        cond = self.model.encode(batch)
+        noise = torch.randn((len(cond), *self.model.action_shape), generator=random, device=cond.device)
+        target = None
+        if regress or self._pairs:
+            (teacher,) = self._teacher
+            target = teacher.sample(noise, cond, self._teacher_timesteps)
+        if self._pairs:
+            self._pairs[0].add(cond, noise, target)
+            return self._pairs[0].draw(len(cond), random)
+        return cond, noise, target
 
     def _fake_score_loss(self, actions: Tensor, cond: Tensor, random: torch.Generator) -> Tensor:
         """x_0-regression of the fake score on the generator's actions, which must not receive its gradient."""
         x_t, t, _ = self._diffuse(actions, random)
         return F.mse_loss(self.fake_score(x_t, t, global_cond=cond), actions)
-
-    def _regression_loss(self, actions: Tensor, noise: Tensor, cond: Tensor) -> Tensor:
-        """Distance to what the teacher's own sampler makes of the same start noise (an ODE pair)."""
-        (teacher,) = self._teacher
-        with torch.no_grad():
-            target = teacher.sample(noise, cond, self._teacher_timesteps)
-        return F.mse_loss(actions, target)
 
     def _matching_loss(self, actions: Tensor, cond: Tensor, random: torch.Generator) -> Tensor:
         """Surrogate whose gradient moves the generator's distribution towards the teacher's."""

@@ -1,0 +1,44 @@
+"""A store of teacher samples, so that each of them can be learned from more than once."""
+
+import torch
+from torch import Tensor, nn
+
+
+class PairBuffer(nn.Module):
+    """The most recent (condition, start noise, teacher sample) triples, overwritten in a ring.
+
+    The teacher's ten evaluations for one sample cost several times what the student's step costs. A module only so
+    that it moves between devices and is saved like one; it has no parameters.
+
+    Args:
+        capacity: Number of triples N.
+        cond_dim: Size F of a condition.
+        action_shape: Shape (T, A) of start noise and sample.
+    """
+
+    def __init__(self, capacity: int, cond_dim: int, action_shape: tuple[int, int]):
+        super().__init__()
+        self.register_buffer("cond", torch.zeros(capacity, cond_dim))
+        self.register_buffer("noise", torch.zeros(capacity, *action_shape))
+        self.register_buffer("target", torch.zeros(capacity, *action_shape))
+        self.register_buffer("added", torch.zeros((), dtype=torch.int64))
+
+    def add(self, cond: Tensor, noise: Tensor, target: Tensor) -> None:
+        """Store triples in place of the oldest.
+
+        Args:
+            cond: Conditions (B, F).
+            noise: Start noise (B, T, A).
+            target: The teacher's samples from it (B, T, A).
+        """
+        capacity = len(self.cond)
+        slots = (self.added + torch.arange(len(cond), device=cond.device)) % capacity
+        for store, values in ((self.cond, cond), (self.noise, noise), (self.target, target)):
+            store[slots] = values.to(store.dtype)
+        self.added += len(cond)
+
+    def draw(self, count: int, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Uniformly drawn triples, with replacement: (count, F), (count, T, A), (count, T, A)."""
+        filled = min(int(self.added), len(self.cond))
+        chosen = torch.randint(filled, (count,), generator=random, device=self.cond.device)
+        return self.cond[chosen], self.noise[chosen], self.target[chosen]

@@ -3,6 +3,7 @@
 MuJoCo renders; where every surface lies is known from the scene's description.
 """
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,7 +25,7 @@ CROP = [[-0.3, -0.3, 0.005], [0.3, 0.3, 0.4]]
 
 SCENE = f"""
 <mujoco>
-  <visual><map znear="0.02" zfar="10"/></visual>
+  <visual><map znear="0.02" zfar="10"/><quality numslices="128" numstacks="128"/></visual>
   <worldbody>
     <light pos="0 0 2"/>
     <geom name="table" type="plane" size="2 2 0.1" rgba="0.6 0.6 0.6 1"/>
@@ -94,7 +95,7 @@ class DepthWorld(gym.Env):
         pose = np.eye(4)
         pose[:3, :3] = self.data.cam_xmat[0].reshape(3, 3) * ([1, -1, -1] if convention == "opencv" else 1)
         pose[:3, 3] = self.data.cam_xpos[0]
-        focal = SIZE / 2 / np.tan(np.deg2rad(FOVY / 2))
+        focal = SIZE / 2 / math.tan(math.radians(FOVY / 2))
         centre = (SIZE - 1) / 2
         camera = {
             "depth_key": DEPTH_KEY,

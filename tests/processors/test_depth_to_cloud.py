@@ -3,7 +3,7 @@
 import mujoco
 import numpy as np
 import pytest
-from processors.depth_world import BALL_RADIUS, COLOUR_KEY, DEPTH_KEY, DepthWorld, distance_to_surfaces
+from depth_world import BALL_RADIUS, COLOUR_KEY, DEPTH_KEY, DepthWorld, distance_to_surfaces
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.processors.depth_config import depth_config

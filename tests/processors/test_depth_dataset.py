@@ -1,0 +1,87 @@
+"""From recorded depth images to a dataset of clouds, by the example script."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from depth_datasets import EPISODES, FRAMES, REPO_ID, write_depth_dataset
+from depth_world import COLOUR_KEY, DEPTH_KEY, distance_to_surfaces
+from lerobot.datasets.lerobot_dataset import LeRobotDataset
+
+from lerobot_sdm.datasets.cached import CachedLeRobotDataset
+from lerobot_sdm.processors.depth_config import depth_config, read_depth_config
+from lerobot_sdm.processors.depth_to_cloud import DepthToCloud
+
+SCRIPT = Path(__file__).parents[2] / "examples" / "depth_to_clouds.py"
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("depth_to_clouds", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def run(script, source: Path, cameras: Path, output: Path, *options: str) -> None:
+    paths = (f"--root={source}", f"--cameras={cameras}", f"--output={output}")
+    script.main([f"--repo-id={REPO_ID}", *paths, *options])
+
+
+def ball_of(frame: dict) -> np.ndarray:
+    return np.array([*frame["observation.state"], 0.06])
+
+
+@pytest.mark.parametrize(("video", "tolerance"), [(True, 4e-3), (False, 1.5e-3)])
+def test_clouds_lie_on_the_surfaces_and_everything_else_is_kept(
+    tmp_path, script, episodes, cameras_file, video, tolerance
+):
+    """LeRobot's depth videos have 4096 logarithmic levels up to 10 m: steps of 1 to 2 mm at the distances here."""
+    source = write_depth_dataset(tmp_path / "depth", episodes, video)
+    run(script, source, cameras_file, tmp_path / "clouds")
+    dataset = CachedLeRobotDataset(f"{REPO_ID}-clouds", root=tmp_path / "clouds")
+    assert dataset.is_cached
+    assert set(dataset.features) & {DEPTH_KEY, COLOUR_KEY} == set()
+    assert (dataset.num_episodes, len(dataset)) == (EPISODES, EPISODES * FRAMES)
+    for row in range(len(dataset)):
+        frame, item = episodes[row // FRAMES][row % FRAMES], dataset[row]
+        cloud = item["observation.point_cloud"].numpy()
+        assert cloud.shape == (128, 6)
+        points = cloud[(cloud != 0).any(axis=1)]
+        assert len(points) > 60
+        assert distance_to_surfaces(points[:, :3], ball_of(frame)).max() < tolerance
+        np.testing.assert_array_equal(item["observation.state"], frame["observation.state"])
+        np.testing.assert_array_equal(item["action"], frame["action"])
+        assert item["task"] == "push"
+    assert dataset.meta.stats["observation.point_cloud"]["max"].shape == (6,)
+    facts = json.loads((tmp_path / "clouds/meta/provenance.json").read_text())
+    assert depth_config(facts["depth_to_cloud"]) == read_depth_config(cameras_file)
+
+
+def test_images_can_be_kept_and_work_can_be_shared(tmp_path, script, episodes, cameras_file):
+    source = write_depth_dataset(tmp_path / "depth", episodes[:1], video=False)
+    run(script, source, cameras_file, tmp_path / "clouds", "--images", "--workers=1")
+    dataset = LeRobotDataset(f"{REPO_ID}-clouds", root=tmp_path / "clouds")
+    exact = DepthToCloud(read_depth_config(cameras_file))
+    for row, frame in enumerate(episodes[0]):
+        item = dataset[row]
+        np.testing.assert_array_equal((item[COLOUR_KEY] * 255).round().byte().permute(1, 2, 0), frame[COLOUR_KEY])
+        expected = exact({DEPTH_KEY: frame[DEPTH_KEY][..., 0], COLOUR_KEY: frame[COLOUR_KEY]})
+        np.testing.assert_array_equal(item["observation.point_cloud"], expected)
+
+
+def test_nothing_is_written_where_nothing_can_work(tmp_path, script, depth_dataset, cameras_file, capsys):
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(SystemExit):
+        run(script, depth_dataset, cameras_file, tmp_path / "taken")
+    other = tmp_path / "other.yaml"
+    other.write_text(cameras_file.read_text().replace("width: 64", "width: 32"))
+    with pytest.raises(SystemExit):
+        run(script, depth_dataset, other, tmp_path / "clouds")
+    complaints = capsys.readouterr().err
+    assert "exists already" in complaints
+    assert DEPTH_KEY in complaints
+    assert not list(tmp_path.glob("*clouds*"))
+    assert not list((tmp_path / "taken").iterdir())

@@ -35,6 +35,7 @@ VERBS: dict[str, Verb] = {
         "lerobot_sdm.cli.import_checkpoint:import_checkpoint",
         "Make a LeRobot policy of an original DP3, SDM or ManiCM checkpoint.",
     ),
+    "convert": Verb("lerobot_sdm.cli.convert:convert", "Turn a zarr demonstration store into a LeRobot dataset."),
     "distance": Verb("lerobot_sdm.cli.distance:distance", "How far a policy's actions are from its teacher's."),
 }
 

@@ -201,7 +201,7 @@ class CachedLeRobotDataset(LeRobotDataset):
             )
 
         table = self.hf_dataset.data
-        order = {key: _to_numpy(table.column(key), ()) for key in ("episode_index", "frame_index")}
+        order = {key: to_numpy(table.column(key), ()) for key in ("episode_index", "frame_index")}
         columns: dict[str, Column] = {}
         strings: dict[str, list[str]] = {}
         for key in self.hf_dataset.column_names:
@@ -215,7 +215,7 @@ class CachedLeRobotDataset(LeRobotDataset):
             else:
                 # LeRobot stores features of shape (1,) as scalars and reads them as such.
                 shape = () if tuple(feature["shape"]) == (1,) else tuple(feature["shape"])
-                values = _to_numpy(table.column(key), shape)
+                values = to_numpy(table.column(key), shape)
                 if must_be_finite(key):
                     check_finite(key, values, order["episode_index"], order["frame_index"], self.repo_id)
                 columns[key] = _as_column(values)
@@ -256,7 +256,7 @@ def _itemsize(dtype: str) -> int:
     return {"image": 1, "string": 8, "float64": 4}.get(dtype) or np.dtype(dtype).itemsize
 
 
-def _to_numpy(column: pa.ChunkedArray, shape: tuple[int, ...]) -> np.ndarray:
+def to_numpy(column: pa.ChunkedArray, shape: tuple[int, ...]) -> np.ndarray:
     """Copy an Arrow column into one contiguous array (F, *shape), chunk by chunk.
 
     Chunk by chunk, because joining the chunks of a list column overflows its 32-bit offsets at two billion

@@ -12,6 +12,20 @@ def must_be_finite(key: str) -> bool:
     return key == "action" or key.startswith("observation.")
 
 
+def bad_frames(values: np.ndarray) -> np.ndarray | None:
+    """Which of the frames (F, ...) hold NaN or infinity: a mask (F,), or None where there are none."""
+    if values.dtype.kind != "f":
+        return None
+    # The sum of finite numbers is finite unless it overflows, and it needs no array of flags: only where it is
+    # not finite are the frames looked at one by one.
+    with np.errstate(invalid="ignore", over="ignore"):
+        total = np.sum(values, dtype=np.float64)
+    if np.isfinite(total):
+        return None
+    bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+    return bad if bad.any() else None
+
+
 def check_finite(key: str, values: np.ndarray, episode_index: np.ndarray, frame_index: np.ndarray, source: str) -> None:
     """Refuse a column that holds NaN or infinity.
 
@@ -25,16 +39,8 @@ def check_finite(key: str, values: np.ndarray, episode_index: np.ndarray, frame_
     Raises:
         InputError: Naming the column, the first bad episode and frame, and how many frames are bad.
     """
-    if values.dtype.kind != "f":
-        return
-    # The sum of finite numbers is finite unless it overflows, and it needs no array of flags: only where it is
-    # not finite are the frames looked at one by one.
-    with np.errstate(invalid="ignore", over="ignore"):
-        total = np.sum(values, dtype=np.float64)
-    if np.isfinite(total):
-        return
-    bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
-    if not bad.any():
+    bad = bad_frames(values)
+    if bad is None:
         return
     first = int(np.argmax(bad))
     raise InputError(

@@ -1,8 +1,6 @@
 """Producing episodes in a fixed order with any number of processes, and going on where an earlier run stopped."""
 
 import multiprocessing
-import os
-import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -14,6 +12,7 @@ import gymnasium as gym
 from lerobot.envs.configs import EnvConfig
 
 from lerobot_sdm.datasets.episodes import Attempt, Episode, Rules, attempts, drive
+from lerobot_sdm.datasets.processes import die_with_parent
 from lerobot_sdm.experts import Expert
 
 
@@ -74,14 +73,8 @@ _driver: Driver | None = None
 def _open_driver(setting: Setting, folder: Path) -> None:
     """Prepare a worker process."""
     global _driver
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    die_with_parent()
     _driver = Driver(setting, folder)
-
-
-def _die_with_parent() -> None:
-    """A killed parent takes its workers with it; they would wait for work for ever."""
-    multiprocessing.parent_process().join()
-    os._exit(1)
 
 
 def _run_in_worker(attempt: Attempt) -> Episode:

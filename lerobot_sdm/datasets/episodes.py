@@ -39,7 +39,7 @@ class Rules:
 
     Attributes:
         keep: `any`: success at any step; `last`: also at the last step; `all`: every episode, failed ones too.
-        min_success_steps: Steps in success that `any` and `last` ask for.
+        min_success_steps: For how many simulator steps the goal must hold for `any` and `last`.
         stop_after_success: Cut this many steps after the first success; None keeps the whole episode.
     """
 
@@ -47,11 +47,11 @@ class Rules:
     min_success_steps: int = 5
     stop_after_success: int | None = None
 
-    def accept(self, success: np.ndarray) -> bool:
-        """Whether an episode with these successes, (T,) bool, is kept."""
+    def accept(self, success: np.ndarray, success_steps: int) -> bool:
+        """Whether an episode with these successes, (T,) bool, and simulator steps at the goal is kept."""
         if self.keep == "all":
             return True
-        enough = int(success.sum()) >= self.min_success_steps
+        enough = success_steps >= self.min_success_steps
         return enough and (self.keep != "last" or bool(success[-1]))
 
     def end(self, success: np.ndarray) -> int:
@@ -74,7 +74,7 @@ class Episode:
     Attributes:
         attempt: The attempt.
         kept: Whether the rules accept it.
-        success_steps: Steps in success.
+        success_steps: Simulator steps at the goal.
         frames: Column -> (T, ...) values; empty unless kept.
     """
 
@@ -107,13 +107,13 @@ def drive(env: gym.Env, expert: Expert, attempt: Attempt, rules: Rules, columns:
     Row t holds the observation before action t, the action, and the reward and success that came of it.
 
     Args:
-        env: Ends by itself, and says `info["is_success"]` at every step.
+        env: Ends by itself, and says at every step whether the goal holds and for how many simulator steps it has.
         expert: Chooses the actions.
         attempt: Which episode.
         rules: Whether to keep it, and where to cut it.
         columns: Observation key of the environment -> column of the dataset.
     """
-    observation, _ = env.reset(seed=attempt.seed)
+    observation, _ = env.reset(seed=attempt.seed, options=expert.start_options(attempt.seed))
     expert.reset(env, attempt.seed, attempt.variant)
     rows: list[dict[str, np.ndarray]] = []
     first_success: int | None = None
@@ -124,18 +124,17 @@ def drive(env: gym.Env, expert: Expert, attempt: Attempt, rules: Rules, columns:
         # The simulator gets what it accepts; the dataset keeps what the expert asked for.
         accepted = np.clip(action, env.action_space.low, env.action_space.high)
         observation, reward, terminated, truncated, info = env.step(accepted)
-        success = bool(info["is_success"])
+        success, success_steps = bool(info["goal_reached"]), int(info["success_steps"])
         row["action"] = action
         row["next.reward"] = np.float32([reward])
         row["next.success"] = np.array([success])
         rows.append(row)
-        success_steps += success
         if success and first_success is None:
             first_success = step
         if terminated or truncated or rules.may_stop(first_success, success_steps, step):
             break
     succeeded = np.array([row["next.success"][0] for row in rows])
-    kept = rules.accept(succeeded)
+    kept = rules.accept(succeeded, success_steps)
     frames = {}
     if kept:
         rows = rows[: rules.end(succeeded)]

@@ -16,9 +16,9 @@ from tqdm import tqdm
 
 from lerobot_sdm.datasets.collect import Driver, Setting, outcomes
 from lerobot_sdm.datasets.episodes import Episode, Rules
-from lerobot_sdm.envs.tasks import resolve_tasks
+from lerobot_sdm.envs.configuration import PointCloudEnvConfig
 from lerobot_sdm.errors import InputError, unknown_name
-from lerobot_sdm.experts import default_expert, expert_class
+from lerobot_sdm.experts import check_expert, default_expert, expert_class
 
 logger = logging.getLogger(__name__)
 
@@ -32,15 +32,17 @@ class RecordConfig:
     Attributes:
         env: The environment, `--env.type=metaworld_pc --env.task=drawer-open` and any other of its fields.
         episodes: Episodes in the dataset.
-        root: Folder of the dataset, which must not exist yet; `data/<task>` unless given.
-        repo_id: Name of the dataset, `local/<task>` unless given.
+        root: Folder of the dataset, which must not exist yet; unless given, `data/<task>`, or `data/adroit-<task>`.
+        repo_id: Name of the dataset; unless given, `local/` and the same name.
         seed: Seed of the first start state; the next start state takes the next seed, and so on.
         workers: Processes that drive at the same time. The dataset does not depend on it.
         expert: Who drives: a registered name, or "module:Class"; unless given, the task's own.
+        expert_path: The file or folder that the expert reads, where it reads one.
         action_noise: Standard deviation of Gaussian noise on the expert's actions.
         clip_actions: Record actions clipped to [-1, 1]; false keeps what the expert asked for, as DP3 does.
         keep: `any`: success at any step; `last`: success at the last step too; `all`: failed episodes too.
-        min_success_steps: Steps in success that `any` and `last` ask for; DP3 asks for 5.
+        min_success_steps: For how many simulator steps the goal must hold for `any` and `last`; unless given, what
+            the DP3 scripts ask for, 5 in MetaWorld and 10 in Adroit.
         stop_after_success: Cut episodes this many steps after their first success; unless given, they are
             recorded at their full length.
         max_failures: Failed episodes after which recording gives up; max(20, 3 * episodes) unless given.
@@ -54,32 +56,31 @@ class RecordConfig:
     seed: int = 0
     workers: int = 1
     expert: str | None = None
+    expert_path: Path | None = None
     action_noise: float = 0.0
     clip_actions: bool = True
     keep: str = "any"
-    min_success_steps: int = 5
+    min_success_steps: int | None = None
     stop_after_success: int | None = None
     max_failures: int | None = None
     image: bool = False
 
-    def recording_env(self) -> EnvConfig:
+    def recording_env(self) -> PointCloudEnvConfig:
         """The environment as it is recorded: one task, going on after success, with pictures if asked for.
 
         Raises:
             InputError: The environment has no expert's state, or names more than one task.
         """
-        fields = {entry.name for entry in dataclasses.fields(self.env)}
-        missing = {"terminate_on_success", "pixels"} - fields
-        if missing:
+        if not isinstance(self.env, PointCloudEnvConfig):
             raise InputError(
                 f"--env.type={self.env.type}: no expert can drive it. Record from an environment of this package."
             )
-        tasks = resolve_tasks(self.env.task)
+        tasks = self.env.task_names()
         if len(tasks) != 1:
             raise InputError(
                 f"--env.task={self.env.task}: stands for {len(tasks)} tasks. A dataset holds one: record each apart."
             )
-        return dataclasses.replace(self.env, task=tasks[0], terminate_on_success=False, pixels=self.image)
+        return self.env.as_recorded(tasks[0], pixels=self.image)
 
     def checked(self) -> "RecordConfig":
         """This configuration with its blanks filled in.
@@ -97,14 +98,16 @@ class RecordConfig:
         if self.keep not in KEEP:
             raise unknown_name("--keep", self.keep, KEEP)
         env = self.recording_env()
-        expert = self.expert or default_expert(env.task)
+        expert = self.expert or default_expert(env.type, env.task)
+        check_expert(expert, env.type, self.expert_path)
         variants = expert_class(expert).variants
         if self.episodes % variants:
             raise InputError(
                 f"--episodes={self.episodes}: expert '{expert}' records every start {variants} times. "
                 f"Give a multiple of {variants}."
             )
-        root = self.root or Path("data") / env.task
+        name = env.dataset_name(env.task)
+        root = self.root or Path("data") / name
         if root.exists():
             raise InputError(f"--root={root}: exists already. Choose another folder, or remove it first.")
         return dataclasses.replace(
@@ -112,7 +115,8 @@ class RecordConfig:
             env=env,
             expert=expert,
             root=root,
-            repo_id=self.repo_id or f"local/{env.task}",
+            repo_id=self.repo_id or f"local/{name}",
+            min_success_steps=env.min_success_steps if self.min_success_steps is None else self.min_success_steps,
             max_failures=max(20, 3 * self.episodes) if self.max_failures is None else self.max_failures,
         )
 
@@ -135,10 +139,13 @@ def record(config: RecordConfig) -> Path:
     from lerobot_sdm.datasets.write import verify, write
 
     config = config.checked()
+    options = {"action_noise": config.action_noise, "clip": config.clip_actions}
+    if config.expert_path is not None:
+        options["path"] = config.expert_path
     setting = Setting(
         env_config=config.env,
         expert_class=expert_class(config.expert),
-        expert_options={"action_noise": config.action_noise, "clip": config.clip_actions},
+        expert_options=options,
         rules=Rules(config.keep, config.min_success_steps, config.stop_after_success),
         seed=config.seed,
     )
@@ -214,5 +221,15 @@ def _fingerprint(config: RecordConfig) -> str:
     ignored = ("root", "repo_id", "episodes", "workers", "max_failures")
     decisive = {key: value for key, value in draccus.encode(config).items() if key not in ignored}
     driver_code = Path(inspect.getfile(expert_class(config.expert))).read_text()
-    text = json.dumps([decisive, versions(), driver_code], sort_keys=True, default=str)
+    text = json.dumps([decisive, versions(), driver_code, _content(config.expert_path)], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _content(path: Path | None) -> list:
+    """What an expert reads: a file by its content; a folder, which may be large, by names, sizes and dates."""
+    if path is None:
+        return []
+    if path.is_file():
+        return [hashlib.sha256(path.read_bytes()).hexdigest()]
+    files = sorted(entry for entry in path.rglob("*") if entry.is_file())
+    return [(str(file.relative_to(path)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]

@@ -26,7 +26,7 @@ VIDEO_BACKEND = "pyav"
 
 def versions() -> dict[str, str]:
     """Versions of everything that decides what a recording contains."""
-    packages = ("lerobot_policy_sdm", "lerobot", "metaworld", "mujoco", "gymnasium", "numpy")
+    packages = ("lerobot_policy_sdm", "lerobot", "metaworld", "gymnasium-robotics", "mujoco", "gymnasium", "numpy")
     return {"python": platform.python_version()} | {name: version(name) for name in packages}
 
 

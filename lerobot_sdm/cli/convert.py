@@ -1,0 +1,87 @@
+"""`lerobot-sdm convert`: a zarr demonstration store in, a LeRobot dataset out."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def convert(
+    source: Annotated[Path, typer.Argument(help="zarr v2 or v3, a folder or a zip file.", metavar="SRC.zarr")],
+    repo_id: Annotated[
+        str | None, typer.Option("--repo-id", "--repo_id", help="Name; local/<store> if absent.")
+    ] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder to create; data/<name> if absent.")] = None,
+    layout: Annotated[str | None, typer.Option(help="Kind of store; guessed from its arrays if absent.")] = None,
+    fps: Annotated[int | None, typer.Option(help="Frames per second; known for some layouts.")] = None,
+    task: Annotated[str | None, typer.Option(help="The task in words; from the store's name if absent.")] = None,
+    mapping: Annotated[
+        list[str] | None, typer.Option("--map", help="NAME=COLUMN or NAME[a:b]=COLUMN, instead of the guess.")
+    ] = None,
+    skip: Annotated[list[str] | None, typer.Option(help="An array to leave out. May be given repeatedly.")] = None,
+    images: Annotated[str, typer.Option(help="image (PNG, lossless), video, or skip.")] = "image",
+    depth: Annotated[str, typer.Option(help="image (TIFF, lossless), array, or skip.")] = "image",
+    color_range: Annotated[
+        str | None, typer.Option(help="Of colours that are not uint8: 0-255, 0-1, or none; guessed if absent.")
+    ] = None,
+    resample_points: Annotated[int | None, typer.Option(help="Thin clouds out to so many points.")] = None,
+    frame: Annotated[str | None, typer.Option(help="Coordinates of the cloud, in words, for the card.")] = None,
+    unit: Annotated[str, typer.Option(help="Unit of the cloud, for the card.")] = "m",
+    camera: Annotated[str | None, typer.Option(help="What looked, in words, for the card.")] = None,
+    crop: Annotated[str | None, typer.Option(help="The cloud's box, in words, for the card.")] = None,
+    fill_missing_chunks: Annotated[bool, typer.Option(help="Absent chunks hold the fill value.")] = False,
+    workers: Annotated[int | None, typer.Option(help="Processes; one for each core if absent.")] = None,
+    dry_run: Annotated[bool, typer.Option(help="Only show what would become of the arrays.")] = False,
+) -> None:
+    """Convert a demonstration store (data/* and meta/episode_ends) into a LeRobot dataset, without loss.
+
+    Which array becomes which column is guessed from names and shapes, and shown. Interrupted, the same command goes
+    on where it stopped.
+
+    lerobot-sdm convert metaworld_drawer-open_expert.zarr --repo-id local/drawer-open
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from lerobot_sdm.datasets.convert.assemble import STORED_AS
+    from lerobot_sdm.datasets.convert.mapping import Choices
+    from lerobot_sdm.datasets.convert.run import ConvertConfig, make_plan
+    from lerobot_sdm.datasets.convert.run import convert as convert_store
+
+    config = ConvertConfig(
+        source=source,
+        repo_id=repo_id,
+        root=root,
+        layout=layout,
+        fps=fps,
+        task=task,
+        mapping=tuple(mapping or ()),
+        skip=tuple(skip or ()),
+        choices=Choices(images, depth, color_range, resample_points),
+        frame=frame,
+        unit=unit,
+        camera=camera,
+        crop=crop,
+        fill_missing_chunks=fill_missing_chunks,
+        workers=len(os.sched_getaffinity(0)) if workers is None else workers,
+    ).checked()
+    plan = make_plan(config)
+
+    console = Console()
+    table = Table("array", "of each row", "column", "stored as")
+    for column in plan.columns:
+        info = plan.store.arrays[column.array]
+        stored = f"{column.dtype.name} {column.shape}, {STORED_AS[column.kind]}"
+        stored += ", colours times 255" if column.unit_colors else ""
+        stored += ", resampled" if column.points else ""
+        table.add_row(column.origin, f"{info.dtype.name} {info.shape[1:]}", column.key, stored)
+    console.print(table)
+    console.print(
+        f"{plan.store.kind}, layout {plan.facts['layout']}: {len(plan.ends)} episodes, {plan.frames} frames at "
+        f"{plan.fps} Hz, task '{plan.task}'.",
+        markup=False,
+    )
+    if not dry_run:
+        folder = convert_store(config, plan)
+        typer.echo(f"Converted {folder}")

@@ -1,0 +1,129 @@
+"""Finished blocks become a LeRobotDataset, with its provenance and card."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from lerobot.configs.video import rgb_encoder_defaults
+from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
+from lerobot.datasets.utils import create_lerobot_dataset_card
+
+from lerobot_sdm.datasets.convert.blocks import DATA, block_folder, episode_stats, video_path
+from lerobot_sdm.datasets.convert.plan import Plan
+from lerobot_sdm.datasets.write import PROVENANCE, versions
+
+STORED_AS = {"values": "numbers", "image": "PNG, lossless", "depth": "TIFF, lossless", "video": "video, lossy"}
+
+
+def assemble(plan: Plan, folder: Path, root: Path, repo_id: str) -> None:
+    """Put the blocks of a folder together; the blocks themselves stay as they are.
+
+    Args:
+        plan: What was converted.
+        folder: Where the finished blocks lie.
+        root: Folder to create, in the same file system.
+        repo_id: Name of the dataset.
+    """
+    videos = [column.key for column in plan.columns if column.kind == "video"]
+    meta = LeRobotDatasetMetadata.create(repo_id, plan.fps, plan.features(), root=root, use_videos=bool(videos))
+    meta.save_episode_tasks([plan.task])
+    for block in plan.blocks():
+        chunk, file = divmod(block.index, meta.chunks_size)
+        place = {"chunk_index": chunk, "file_index": file}
+        source = block_folder(folder, block)
+        _link(source / DATA, root / meta.data_path.format(**place))
+        for key in videos:
+            _link(video_path(source, key), root / meta.video_path.format(video_key=key, **place))
+            if block.index == 0:
+                meta.update_video_info(key, video_encoder=rgb_encoder_defaults())
+        first_row = plan.span_of(block)[0]
+        for episode, stats in enumerate(episode_stats(folder, block), start=block.first_episode):
+            start, stop = plan.span(episode)
+            entry = {"data/chunk_index": chunk, "data/file_index": file}
+            entry |= {"dataset_from_index": start, "dataset_to_index": stop}
+            for key in videos:
+                entry |= {f"videos/{key}/{name}": value for name, value in place.items()}
+                entry[f"videos/{key}/from_timestamp"] = (start - first_row) / plan.fps
+                entry[f"videos/{key}/to_timestamp"] = (stop - first_row) / plan.fps
+            meta.save_episode(episode, stop - start, [plan.task], stats, entry)
+    meta.finalize()
+    told = provenance(plan)
+    (root / PROVENANCE).write_text(json.dumps(told, indent=2) + "\n")
+    card = create_lerobot_dataset_card(
+        tags=["robotics", "point-cloud"] if "clouds" in told else ["robotics"],
+        dataset_info=meta.info,
+        repo_id=repo_id,
+        dataset_description=_description(repo_id, told),
+    )
+    card.save(root / "README.md")
+
+
+def provenance(plan: Plan) -> dict[str, Any]:
+    """Where every number of the dataset comes from."""
+    return {
+        "converted_from": {
+            "name": plan.store.name,
+            "format": plan.store.kind,
+            "episodes": len(plan.ends),
+            "frames": plan.frames,
+            **plan.facts["source"],
+        },
+        **{key: value for key, value in plan.facts.items() if key != "source" and value},
+        "fps": plan.fps,
+        "task": plan.task,
+        "columns": [
+            {
+                "column": column.key,
+                "array": f"data/{column.origin}",
+                "source_shape": list(plan.store.arrays[column.array].shape[1:]),
+                "source_dtype": plan.store.arrays[column.array].dtype.name,
+                "shape": list(column.shape),
+                "dtype": column.dtype.name,
+                "stored_as": STORED_AS[column.kind],
+            }
+            | ({"scaled": "colours of 0 to 1 became 0 to 255"} if column.unit_colors else {})
+            | ({"resampled": f"to {column.points} points, farthest first"} if column.points else {})
+            for column in plan.columns
+        ],
+        "versions": versions() | {"zarr": version("zarr")},
+    }
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give a file a second name, or copy it where the file system cannot do that."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _description(repo_id: str, told: Mapping[str, Any]) -> str:
+    source = told["converted_from"]
+    lines = [
+        f"{source['episodes']} demonstrations of `{told['task']}`, {source['frames']} frames at {told['fps']} Hz, "
+        f"converted by `lerobot-sdm convert` from the store `{source['name']}` ({source['format']}).",
+        "",
+        f"- Source: SHA-256 `{source['sha256']}` over the names and contents of its files, {source['bytes']} bytes.",
+        f"- Layout: {told['layout']}.",
+    ]
+    for key, cloud in told.get("clouds", {}).items():
+        said = "; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in cloud.items())
+        lines.append(f"- `{key}`: {said}.")
+    if "notes" in told:
+        lines.append(f"- {told['notes']}")
+    lines += ["", "| column | shape | from | stored as |", "| --- | --- | --- | --- |"]
+    for column in told["columns"]:
+        extra = "".join(f"; {column[name]}" for name in ("scaled", "resampled") if name in column)
+        lines.append(
+            f"| `{column['column']}` | {tuple(column['shape'])} {column['dtype']} | `{column['array']}` "
+            f"{tuple(column['source_shape'])} {column['source_dtype']} | {column['stored_as']}{extra} |"
+        )
+    if "clouds" in told:
+        lines += ["", "Train on it:", "", "```bash"]
+        lines += [f"lerobot-train --policy.type=dp3 --policy.push_to_hub=false --dataset.repo_id={repo_id} \\"]
+        lines += ["  --dataset.root=<this folder> --output_dir=outputs/dp3", "```"]
+    return "\n".join(lines)

@@ -1,0 +1,138 @@
+"""The work of one process: checking a block of episodes, and writing it to one data file."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow.parquet as pq
+from lerobot.configs.video import rgb_encoder_defaults
+from lerobot.datasets.compute_stats import get_feature_stats
+from lerobot.datasets.feature_utils import get_hf_features_from_features
+from lerobot.datasets.image_writer import write_image
+from lerobot.datasets.video_utils import encode_video_frames
+from numpy.typing import NDArray
+
+from lerobot_sdm.datasets.convert.plan import Block, Plan
+
+DATA = "data.parquet"
+STATS = "stats.npz"
+
+
+def block_folder(folder: Path, block: Block) -> Path:
+    """Where a finished block lies until the dataset is put together."""
+    return folder / f"block-{block.index:05d}"
+
+
+def check_block(plan: Plan, block: Block) -> None:
+    """Read every row of the block and refuse what cannot be stored faithfully.
+
+    Raises:
+        InputError: A chunk cannot be decoded, or a value is not finite or no colour.
+    """
+    for column in plan.columns:
+        reader = plan.store.reader(column.array)
+        for episode in range(block.first_episode, block.stop_episode):
+            start, stop = plan.span(episode)
+            column.check(reader.read(start, stop), start, plan.store.path.name)
+
+
+def write_block(plan: Plan, block: Block, folder: Path) -> None:
+    """Write the block's data file, videos and statistics, unless an earlier run has done so.
+
+    Args:
+        plan: What is converted.
+        block: Which episodes.
+        folder: Where blocks lie; this one appears whole or not at all.
+    """
+    finished = block_folder(folder, block)
+    if finished.exists():
+        return
+    unfinished = finished.with_suffix(".unfinished")
+    if unfinished.exists():
+        shutil.rmtree(unfinished)
+    unfinished.mkdir()
+    stored_features = get_hf_features_from_features(plan.all_features())
+    stats: dict[str, NDArray] = {}
+    writer = None
+    try:
+        for episode, values in _episodes(plan, block):
+            bookkeeping = _bookkeeping(plan, episode)
+            encoded = bookkeeping | {
+                column.key: column.encode(values[column.key]) for column in plan.columns if column.kind != "video"
+            }
+            table = datasets.Dataset.from_dict(encoded, features=stored_features).with_format("arrow")[:]
+            if writer is None:
+                # As LeRobot's own writer does, and like it one row group for each episode.
+                writer = pq.ParquetWriter(unfinished / DATA, table.schema, compression="snappy", use_dictionary=True)
+            writer.write_table(table, row_group_size=len(table))
+            described = {column.key: column.statistics(values[column.key]) for column in plan.columns}
+            for key, numbers in bookkeeping.items():
+                described[key] = get_feature_stats(numbers, axis=0, keepdims=True)
+            for key, named in described.items():
+                stats |= {json.dumps([episode, key, name]): value for name, value in named.items()}
+            _add_video_frames(plan, unfinished, values, plan.span(episode)[0] - plan.span_of(block)[0])
+    finally:
+        if writer is not None:
+            writer.close()
+    _encode_videos(plan, unfinished)
+    np.savez(unfinished / STATS, **stats)
+    unfinished.rename(finished)
+
+
+def episode_stats(folder: Path, block: Block) -> Iterator[dict[str, dict[str, NDArray]]]:
+    """The statistics of each episode of a finished block: column -> statistic -> value."""
+    by_episode: dict[int, dict[str, dict[str, NDArray]]] = {}
+    with np.load(block_folder(folder, block) / STATS) as stored:
+        for name in stored.files:
+            episode, key, statistic = json.loads(name)
+            by_episode.setdefault(episode, {}).setdefault(key, {})[statistic] = stored[name]
+    for episode in range(block.first_episode, block.stop_episode):
+        yield by_episode[episode]
+
+
+def video_path(folder: Path, key: str) -> Path:
+    """The video of a column within a block's folder."""
+    return folder / f"{key}.mp4"
+
+
+def _episodes(plan: Plan, block: Block) -> Iterator[tuple[int, dict[str, NDArray]]]:
+    """Each episode of the block with its values as they are stored: column -> (F, ...)."""
+    readers = {column.array: plan.store.reader(column.array) for column in plan.columns}
+    for episode in range(block.first_episode, block.stop_episode):
+        start, stop = plan.span(episode)
+        rows = {array: reader.read(start, stop) for array, reader in readers.items()}
+        yield episode, {column.key: column.values(rows[column.array]) for column in plan.columns}
+
+
+def _bookkeeping(plan: Plan, episode: int) -> dict[str, NDArray[Any]]:
+    """LeRobot's own columns of an episode, (F,) each."""
+    start, stop = plan.span(episode)
+    frame_index = np.arange(stop - start)
+    return {
+        "timestamp": frame_index / plan.fps,
+        "frame_index": frame_index,
+        "episode_index": np.full(stop - start, episode),
+        "index": np.arange(start, stop),
+        "task_index": np.zeros(stop - start, np.int64),
+    }
+
+
+def _add_video_frames(plan: Plan, folder: Path, values: dict[str, NDArray], offset: int) -> None:
+    for column in plan.columns:
+        if column.kind == "video":
+            frames = folder / column.key
+            frames.mkdir(exist_ok=True)
+            for number, picture in enumerate(values[column.key], start=offset):
+                write_image(picture, frames / f"frame-{number:06d}.png")
+
+
+def _encode_videos(plan: Plan, folder: Path) -> None:
+    for column in plan.columns:
+        if column.kind == "video":
+            target = video_path(folder, column.key)
+            encode_video_frames(folder / column.key, target, plan.fps, video_encoder=rgb_encoder_defaults())
+            shutil.rmtree(folder / column.key)

@@ -1,0 +1,176 @@
+"""What happens to the values of an array on their way into a column. Pure functions over blocks of rows."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import PIL.Image
+from lerobot.datasets.compute_stats import auto_downsample_height_width, get_feature_stats, sample_indices
+from numpy.typing import NDArray
+
+from lerobot_sdm.clouds.fps import farthest_point_sampling
+from lerobot_sdm.datasets.checks import bad_frames
+from lerobot_sdm.errors import InputError
+
+# How far a colour may be from a whole number of 0 to 255, after the rounding of scaling to [0, 1] and back.
+COLOR_TOLERANCE = 1e-3
+PNG_COMPRESSION = 6  # as LeRobot stores images
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the dataset and where it comes from.
+
+    Attributes:
+        array: Name of the array below `data/`.
+        key: Name of the column.
+        kind: `values`: numbers as they are; `image`: PNG; `video`: a frame of a video; `depth`: lossless TIFF.
+        shape: Of one frame as stored; pictures are (H, W, C).
+        dtype: As stored; uint8 for pictures.
+        channels: Which entries of the last axis are taken.
+        channel_first: The source's pictures are (C, H, W).
+        colors: The entries of the last axis that are colours and `unit_colors` applies to.
+        unit_colors: The source's colours lie in [0, 1] instead of 0 to 255.
+        points: Thin clouds out to so many points.
+    """
+
+    array: str
+    key: str
+    kind: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    channels: tuple[int | None, int | None] = (None, None)
+    channel_first: bool = False
+    colors: tuple[int, int] | None = None
+    unit_colors: bool = False
+    points: int | None = None
+
+    @property
+    def is_picture(self) -> bool:
+        """Stored encoded, not as numbers."""
+        return self.kind != "values"
+
+    @property
+    def origin(self) -> str:
+        """The array, with the part of its last axis that is taken."""
+        if self.channels == (None, None):
+            return self.array
+        return "{}[{}:{}]".format(self.array, *("" if bound is None else bound for bound in self.channels))
+
+    def values(self, rows: NDArray) -> NDArray:
+        """Rows of the source (F, ...) as they are stored, (F, *shape)."""
+        if self.channels != (None, None):
+            rows = rows[..., slice(*self.channels)]
+        if self.kind in ("image", "video"):
+            rows = np.moveaxis(rows, 1, -1) if self.channel_first else rows
+            rows = rows if rows.dtype == np.uint8 else np.rint(rows * 255 if self.unit_colors else rows)
+        elif self.unit_colors:
+            rows = rows.copy()
+            rows[..., slice(*self.colors)] *= 255
+        rows = rows.astype(self.dtype, copy=False)
+        if self.points is not None:
+            rows = np.stack([resample(cloud, self.points) for cloud in rows])
+        return np.ascontiguousarray(rows).reshape(len(rows), *self.shape)
+
+    def encode(self, values: NDArray) -> NDArray | list[dict[str, Any]]:
+        """What the data file gets for values (F, *shape): themselves, or pictures as LeRobot embeds them."""
+        if self.kind not in ("image", "depth"):
+            return values
+        suffix, options = ("tiff", {"compression": "raw"})
+        if self.kind == "image":
+            suffix, options = ("png", {"compress_level": PNG_COMPRESSION})
+        encoded = []
+        for number, picture in enumerate(values):
+            buffer = io.BytesIO()
+            PIL.Image.fromarray(picture.squeeze(-1) if self.kind == "depth" else picture).save(
+                buffer, format=suffix, **options
+            )
+            encoded.append({"bytes": buffer.getvalue(), "path": f"frame-{number:06d}.{suffix}"})
+        return encoded
+
+    def decode(self, stored: NDArray | Sequence[Mapping[str, Any]]) -> NDArray:
+        """The inverse of `encode`, but for videos."""
+        if not self.is_picture:
+            return np.asarray(stored)
+        pictures = [np.asarray(PIL.Image.open(io.BytesIO(item["bytes"]))) for item in stored]
+        return np.stack(pictures).reshape(len(pictures), *self.shape)
+
+    def statistics(self, values: NDArray) -> dict[str, NDArray]:
+        """LeRobot's statistics of an episode's values (F, *shape), computed as its own writer does.
+
+        Clouds are reduced over all points here, which LeRobot's writer does not do for an episode of one frame.
+        """
+        if not self.is_picture:
+            if values.ndim <= 2:
+                values = values.reshape(-1) if self.shape == (1,) else values
+                return get_feature_stats(values, axis=0, keepdims=values.ndim == 1)
+            stats = get_feature_stats(values.reshape(-1, values.shape[-1]), axis=0, keepdims=False)
+            return stats | {"count": np.array([len(values)])}
+        sampled = [np.moveaxis(values[row], -1, 0) for row in sample_indices(len(values))]
+        pictures = np.stack([auto_downsample_height_width(picture) for picture in sampled])
+        scale = 1.0 if self.kind == "depth" else 255.0
+        stats = get_feature_stats(pictures, axis=(0, 2, 3), keepdims=True)
+        return {name: value if name == "count" else np.squeeze(value / scale, axis=0) for name, value in stats.items()}
+
+    def check(self, rows: NDArray, first_row: int, store_name: str) -> None:
+        """Refuse rows of the source (F, ...) that cannot be stored faithfully.
+
+        Args:
+            rows: Consecutive rows of the array.
+            first_row: The number of the first of them.
+            store_name: What the user knows the store by.
+
+        Raises:
+            InputError: Naming the array, the row and the entry.
+        """
+        rows = rows[..., slice(*self.channels)] if self.channels != (None, None) else rows
+        label = f"{store_name}: data/{self.array}"
+        bad = bad_frames(rows)
+        if bad is not None:
+            row = int(np.argmax(bad))
+            place = np.argwhere(~np.isfinite(rows[row])).tolist()[0]
+            raise InputError(
+                f"{label}[{', '.join(map(str, [first_row + row, *place]))}] is {rows[row][tuple(place)]}, in "
+                f"{int(bad.sum())} of the rows {first_row} to {first_row + len(rows) - 1}. Repair the store, or leave "
+                f"the array out with --skip {self.array}."
+            )
+        if self.colors is None or rows.dtype == np.uint8:
+            return
+        limit = 1 if self.unit_colors else 255
+        colors = rows[..., slice(*self.colors)] if self.kind == "values" else rows
+        wrong = (colors < 0) | (colors > limit)
+        if wrong.any():
+            place = np.argwhere(wrong)[0]
+            raise InputError(
+                f"{label}: row {first_row + int(place[0])} has a colour of {colors[tuple(place)]}, outside of 0 to "
+                f"{limit}. Declare what the colours are with --color-range 0-255, 0-1 or none."
+            )
+        if self.kind == "values":
+            return
+        wrong = np.abs(colors * (255 / limit) - np.rint(colors * (255 / limit))) > COLOR_TOLERANCE
+        if wrong.any():
+            row = first_row + int(np.argwhere(wrong)[0][0])
+            raise InputError(
+                f"{label}: row {row} is no picture of 8 bits per colour, so a PNG or video would lose something. "
+                f"Keep the numbers with --map {self.array}=NAME, where NAME does not begin with observation.image, "
+                "or declare another --color-range."
+            )
+
+
+def resample(cloud: NDArray, count: int) -> NDArray:
+    """Thin a cloud out to `count` points by farthest point sampling.
+
+    Args:
+        cloud: (N, C), x, y, z first. Rows that are all zero are padding, as DP3's generators write it.
+        count: Rows of the result.
+
+    Returns:
+        (count, C) in farthest-point order, padded with zero rows where the cloud has too few points.
+    """
+    points = cloud[cloud.any(axis=1)]
+    order = farthest_point_sampling(points[:, :3].astype(np.float32), min(count, len(points)))
+    thinned = np.zeros((count, cloud.shape[1]), cloud.dtype)
+    thinned[: len(order)] = points[order]
+    return thinned

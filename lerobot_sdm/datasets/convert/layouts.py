@@ -1,0 +1,125 @@
+"""What is known about published demonstration stores but not written in them: rates, frames, cameras, crops."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lerobot_sdm.errors import InputError, unknown_name
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A family of stores that were written by the same script.
+
+    Attributes:
+        arrays: Arrays that a store of this family has -> their shape without the rows.
+        fps: Frames per second; None where every recording has its own.
+        frame: The coordinates of the cloud.
+        camera: What looked.
+        crop: The box that the cloud was cut to, in its frame, in metres.
+        mapping: `NAME=COLUMN` or `NAME[a:b]=COLUMN`, where the family means something else than the names say.
+        notes: What a user must know besides.
+        guessed: Whether its arrays are unlike any other store's, so that they give it away.
+    """
+
+    arrays: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    fps: int | None = None
+    frame: str | None = None
+    camera: str | None = None
+    crop: str | None = None
+    mapping: tuple[str, ...] = ()
+    notes: str | None = None
+    guessed: bool = True
+
+
+OTHER = "other"
+_ADROIT_NOTES = (
+    "The pictures are upside down relative to depth and cloud, as the original script wrote them. "
+    "Each row is two simulator steps of 10 ms."
+)
+_DEXART_STATE = "The last number of the state is the time step divided by the horizon."
+_DEXART_CAMERA = "instance_1, 84 x 84 pixels, fovy 69.4, moved a little at every reset"
+
+
+def _adroit(actions: int, frame: str, camera: str, floor: float) -> Layout:
+    return Layout(
+        arrays={"state": (24,), "action": (actions,), "point_cloud": (512, 6)},
+        fps=50,
+        frame=frame,
+        camera=f"{camera}, 84 x 84 pixels, fovy 45",
+        crop=f"[[-10, -10, {floor}], [10, 10, 10]]",
+        notes=_ADROIT_NOTES,
+    )
+
+
+def _adroit_top(height: float) -> str:
+    return f"legacy DP3: world = Rz(3.14) (p - (0, 0, 1)) + (0, 0, {height})"
+
+
+# Frames, cameras and crops: the generators of the DP3 repository, with the transforms that they really apply.
+LAYOUTS: dict[str, Layout] = {
+    "metaworld": Layout(
+        arrays={"state": (9,), "full_state": (39,), "action": (4,)},
+        fps=80,
+        frame=(
+            "legacy DP3: centred on the camera, gravity-aligned, turned by about -129.5 degrees about z; "
+            "the env's frame=legacy"
+        ),
+        camera="corner2 at (0.6, 0.295, 0.8), 128 x 128 pixels, fovy 60",
+        crop="[[-0.5, -1.5, -0.795], [1, -0.4, 100]]",
+        notes="Actions are what the scripted expert asked for, not clipped to [-1, 1].",
+    ),
+    "adroit-hammer": _adroit(26, _adroit_top(1.1), "top", -0.099),
+    "adroit-door": _adroit(28, _adroit_top(1.5), "top", -0.499),
+    "adroit-pen": _adroit(24, "legacy DP3: world = p + (0, -0.8, 0.8)", "vil_camera", -0.79),
+    "dexart": Layout(
+        arrays={"imagin_robot": (96, 7), "action": (22,)},
+        fps=25,
+        frame="base of the robot",
+        camera=_DEXART_CAMERA,
+        crop=(
+            "xmin, xmax, ymin, ymax, zmin, zmax: faucet 0.1, 2, -1, 1, 0.0047767, 0.4; bucket 0.1, 2, -2, 2, -0.29, "
+            "0.4; laptop 0.1, 1, -1, 2, 0.0047767, 0.6; toilet 0.1, 2, -2, 2, -0.3, 0.8"
+        ),
+        notes=_DEXART_STATE,
+    ),
+    "realdex": Layout(
+        arrays={"point_cloud": (1024, 6)},
+        frame="the L515 camera's, turned by a fixed rotation; the translation of the original script had no effect",
+        camera="Intel RealSense L515; pictures and depth scaled to 84 x 84 pixels",
+        crop="[[0.65, 0.45, -0.7], [1.1, 0.66, 0]]",
+        guessed=False,
+    ),
+    "pusht": Layout(
+        arrays={"state": (5,), "keypoint": (9, 2), "action": (2,)},
+        fps=10,
+        # Only the pusher's position is known to a robot; the block's pose stays in the dataset, beside it.
+        mapping=("state[:2]=observation.state", "state=full_state"),
+        notes=(
+            "observation.state is the pusher's position (x, y) in pixels of a 512 x 512 table; full_state adds the "
+            "block's position and angle (radians)."
+        ),
+    ),
+    OTHER: Layout(),
+}
+
+
+def find_layout(name: str | None, shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """The layout that a store follows.
+
+    Args:
+        name: What the user says, None for a guess from the arrays.
+        shapes: Array -> shape without the rows.
+
+    Raises:
+        InputError: The name is not known, or the store does not fit it.
+    """
+    if name is None:
+        guessable = (key for key, layout in LAYOUTS.items() if layout.guessed)
+        return next(key for key in guessable if LAYOUTS[key].arrays.items() <= shapes.items())
+    if name not in LAYOUTS:
+        raise unknown_name("--layout", name, LAYOUTS)
+    for array, expected in LAYOUTS[name].arrays.items():
+        if shapes.get(array) != expected:
+            has = f"has shape {shapes[array]}" if array in shapes else "is missing"
+            raise InputError(f"--layout={name}: expects data/{array} with shape {expected}, which {has}.")
+    return name

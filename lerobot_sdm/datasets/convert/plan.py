@@ -1,0 +1,96 @@
+"""What a conversion will do, decided before anything is written."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from lerobot.configs.video import infer_depth_unit
+from lerobot.utils.constants import DEFAULT_FEATURES
+from numpy.typing import NDArray
+
+from lerobot_sdm.datasets.convert.columns import Column
+from lerobot_sdm.datasets.convert.store import Store
+
+# Of values in a block as they lie in memory: small enough to hold one per process, large enough for few files.
+BLOCK_BYTES = 64 * 10**6
+PICTURE_NAMES = ["height", "width", "channels"]
+
+
+class Block(NamedTuple):
+    """Neighbouring episodes that one process turns into one data file.
+
+    Attributes:
+        index: Number of the block and of its file.
+        first_episode: Its first episode.
+        stop_episode: The episode after its last one.
+    """
+
+    index: int
+    first_episode: int
+    stop_episode: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides what a converted dataset contains. It can be sent to other processes.
+
+    Attributes:
+        store: The source.
+        columns: The dataset's columns, LeRobot's own not included.
+        ends: (E,) the row after the last one of each episode.
+        fps: Frames per second.
+        task: The task, in words.
+        facts: What the provenance says besides: layout, frame of the cloud and the like.
+        block_bytes: Size at which a block is closed.
+    """
+
+    store: Store
+    columns: tuple[Column, ...]
+    ends: NDArray[np.int64]
+    fps: int
+    task: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    block_bytes: int = BLOCK_BYTES
+
+    @property
+    def frames(self) -> int:
+        """Frames of the dataset."""
+        return int(self.ends[-1])
+
+    def span(self, episode: int) -> tuple[int, int]:
+        """First row of an episode and the row after its last one."""
+        return (int(self.ends[episode - 1]) if episode else 0), int(self.ends[episode])
+
+    def span_of(self, block: Block) -> tuple[int, int]:
+        """First row of a block and the row after its last one."""
+        return self.span(block.first_episode)[0], self.span(block.stop_episode - 1)[1]
+
+    def blocks(self) -> list[Block]:
+        """The episodes in blocks of about equal size; the same whatever the number of processes."""
+        frame_bytes = sum(int(np.prod(column.shape)) * column.dtype.itemsize for column in self.columns)
+        blocks, first = [], 0
+        for episode in range(len(self.ends)):
+            start = self.span(first)[0]
+            if (self.ends[episode] - start) * frame_bytes >= self.block_bytes or episode == len(self.ends) - 1:
+                blocks.append(Block(len(blocks), first, episode + 1))
+                first = episode + 1
+        return blocks
+
+    def features(self) -> dict[str, dict[str, Any]]:
+        """LeRobot's description of the columns, with the cloud's frame and units beside its shape."""
+        return {column.key: self._feature(column) for column in self.columns}
+
+    def all_features(self) -> dict[str, dict[str, Any]]:
+        """The columns and LeRobot's own."""
+        return self.features() | DEFAULT_FEATURES
+
+    def _feature(self, column: Column) -> dict[str, Any]:
+        feature = {"dtype": column.dtype.name, "shape": column.shape, "names": None}
+        if column.is_picture:
+            feature |= {"dtype": "video" if column.kind == "video" else "image", "names": PICTURE_NAMES}
+        if column.kind == "depth":
+            feature["info"] = {"is_depth_map": True, "depth_unit": infer_depth_unit(column.dtype)}
+        if column.key in self.facts.get("clouds", {}):
+            feature["info"] = dict(self.facts["clouds"][column.key])
+        return feature

@@ -1,0 +1,245 @@
+"""Converting a store: plan, check, write in blocks, put together, read back, rename."""
+
+import contextlib
+import dataclasses
+import errno
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+from lerobot.utils.utils import SuppressProgressBars
+from tqdm import tqdm
+
+from lerobot_sdm.datasets.convert.assemble import assemble, provenance
+from lerobot_sdm.datasets.convert.blocks import check_block, write_block
+from lerobot_sdm.datasets.convert.layouts import LAYOUTS, find_layout
+from lerobot_sdm.datasets.convert.mapping import Choices, Entry, columns_of, guess, parse
+from lerobot_sdm.datasets.convert.plan import Block, Plan
+from lerobot_sdm.datasets.convert.store import Store, checked_ends, open_store
+from lerobot_sdm.datasets.convert.verify import verify, verify_block
+from lerobot_sdm.datasets.processes import Workers
+from lerobot_sdm.envs.configuration import OBS_POINT_CLOUD
+from lerobot_sdm.errors import InputError
+
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+PEEKED_ROWS = 64
+
+
+@dataclass(frozen=True)
+class ConvertConfig:
+    """What to convert, and how. Every field is an option of `lerobot-sdm convert`.
+
+    Attributes:
+        source: Folder or zip file with `data/*` and `meta/episode_ends`.
+        repo_id: Name of the dataset, `local/<store>` unless given.
+        root: Folder of the dataset, which must not exist yet; `data/<name>` unless given.
+        layout: What kind of store it is, guessed from its arrays unless given.
+        fps: Frames per second; known for some layouts.
+        task: The task in words, from the store's name unless given.
+        mapping: `NAME=COLUMN` or `NAME[a:b]=COLUMN`, replacing the guess for that array.
+        skip: Arrays to leave out.
+        choices: How pictures, depth and clouds are stored.
+        frame: The coordinates of the cloud, in words; known for some layouts.
+        unit: Unit of the cloud's coordinates.
+        camera: What looked, in words; known for some layouts.
+        crop: The box the cloud was cut to, in words; known for some layouts.
+        fill_missing_chunks: Take absent chunks for chunks of the fill value.
+        workers: Processes. The dataset does not depend on it.
+    """
+
+    source: Path
+    repo_id: str | None = None
+    root: Path | None = None
+    layout: str | None = None
+    fps: int | None = None
+    task: str | None = None
+    mapping: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
+    choices: Choices = field(default_factory=Choices)
+    frame: str | None = None
+    unit: str = "m"
+    camera: str | None = None
+    crop: str | None = None
+    fill_missing_chunks: bool = False
+    workers: int = 1
+
+    def checked(self) -> "ConvertConfig":
+        """This configuration with its names filled in.
+
+        Raises:
+            InputError: A value that cannot work; nothing has been written then.
+        """
+        for name in ("workers", "fps"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"--{name}={value}: give 1 or more.")
+        stem = self.source.name.removesuffix(".zip").removesuffix(".zarr")
+        repo_id = self.repo_id or f"local/{stem}"
+        if not 1 <= len([part for part in repo_id.split("/") if part]) <= 2 or repo_id.count("/") > 1:
+            raise InputError(f"--repo-id={repo_id}: expected NAME or USER/NAME.")
+        root = self.root or Path("data") / repo_id.rpartition("/")[2]
+        if root.exists():
+            raise InputError(f"--root={root}: exists already. Choose another folder, or remove it first.")
+        return dataclasses.replace(self, repo_id=repo_id, root=root)
+
+
+def make_plan(config: ConvertConfig) -> Plan:
+    """Decide what the dataset will contain; reads the store's metadata and a few rows, and writes nothing.
+
+    Args:
+        config: What to convert; only what concerns the dataset's content matters here.
+
+    Raises:
+        InputError: The store or the mapping cannot work.
+    """
+    store = open_store(config.source, config.skip)
+    for name in config.skip:
+        if name in store.arrays:
+            raise InputError(f"--skip {name}: cannot be left out.")
+    layout_name = find_layout(config.layout, {name: info.shape[1:] for name, info in store.arrays.items()})
+    layout = LAYOUTS[layout_name]
+    entries = _entries(config, store, layout.mapping)
+    fps = config.fps or layout.fps
+    if fps is None:
+        raise InputError(
+            "--fps: is missing. The store does not say how many frames there are in a second, and LeRobot needs it."
+        )
+    unit_colors = {entry.array: _has_unit_colors(store, entry.array, config.choices) for entry in entries}
+    columns = columns_of(entries, store.arrays, config.choices, unit_colors)
+    ends = checked_ends(store, list(dict.fromkeys(column.array for column in columns)))
+    facts: dict[str, Any] = {"layout": layout_name, "notes": layout.notes}
+    for column in columns:
+        if column.key == OBS_POINT_CLOUD:
+            described = {
+                "frame": config.frame or layout.frame or "not stated",
+                "unit": config.unit,
+                "colors": "0 to 255" if column.colors else None,
+                "camera": config.camera or layout.camera or "not stated",
+                "crop": config.crop or layout.crop or "not stated",
+                "points": column.shape[0],
+                "points_in_the_store": store.arrays[column.array].shape[1],
+            }
+            facts["clouds"] = {column.key: {key: value for key, value in described.items() if value is not None}}
+    return Plan(store, tuple(columns), ends, fps, config.task or _task(store.name, layout_name), facts)
+
+
+def convert(config: ConvertConfig, plan: Plan | None = None) -> Path:
+    """Convert a store into a LeRobotDataset.
+
+    The store is read twice: once to be sure that all of it can be stored, before anything is written, and once to
+    write it. Finished blocks are kept beside the dataset until it is complete: the same call, repeated after an
+    interruption, goes on with them. The dataset appears under its root whole or not at all.
+
+    Args:
+        config: What to convert.
+        plan: What `make_plan` has made of it, to save making it again.
+
+    Returns:
+        The folder of the dataset.
+
+    Raises:
+        InputError: The store or an option cannot work, or the disk is full.
+        RuntimeError: The dataset, read back, is not what was converted.
+    """
+    config = config.checked()
+    plan = plan or make_plan(config)
+    files = plan.store.files()
+    plan.store.check_chunks(dict.fromkeys(column.array for column in plan.columns), files, config.fill_missing_chunks)
+    with tqdm(total=sum(files.values()), desc="hashing", unit="B", unit_scale=True) as bar:
+        source = {"sha256": plan.store.digest(files, bar.update), "bytes": sum(files.values())}
+    plan = dataclasses.replace(plan, facts=plan.facts | {"source": source})
+
+    blocks = plan.blocks()
+    folder = config.root.parent / f".{config.root.name}.converting-{_fingerprint(plan, config)}"
+    with Workers(min(config.workers, len(blocks)), plan) as workers, SuppressProgressBars():
+        if not folder.exists():
+            _run(workers, check_block, plan, blocks, "checking")
+        with _only_one(folder), _disk_full_is_an_input_error(config.root):
+            _run(workers, write_block, plan, blocks, "writing", folder)
+            unfinished = folder / "dataset"
+            if unfinished.exists():
+                shutil.rmtree(unfinished)
+            assemble(plan, folder, unfinished, config.repo_id)
+            extents = _run(workers, verify_block, plan, blocks, "reading back", unfinished)
+            verify(plan, unfinished, config.repo_id, extents)
+            if config.root.exists():
+                raise InputError(f"--root={config.root}: was created meanwhile. Move it, and repeat the command.")
+            unfinished.rename(config.root)
+            shutil.rmtree(folder)
+    return config.root
+
+
+def _entries(config: ConvertConfig, store: Store, layout_mapping: Iterable[str]) -> list[Entry]:
+    """The mapping: what the user gave, else what the layout says, else the guess; array by array."""
+    entries = parse(config.mapping, store.arrays)
+    for further in (parse(layout_mapping, store.arrays), guess(store.arrays)):
+        given = {entry.array for entry in entries}
+        taken = {entry.key for entry in entries}
+        entries += [entry for entry in further if entry.array not in given and entry.key not in taken]
+    if left := set(store.arrays) - {entry.array for entry in entries}:
+        raise InputError(
+            f"data/{', data/'.join(sorted(left))} would become a column that is taken. Give it a column of its own "
+            "with --map, or leave it out with --skip."
+        )
+    order = list(store.arrays)
+    return sorted(entries, key=lambda entry: order.index(entry.array))
+
+
+def _has_unit_colors(store: Store, name: str, choices: Choices) -> bool:
+    """Whether the colours of an array lie in [0, 1]: as declared, else as its first rows look."""
+    info = store.arrays[name]
+    if choices.color_range is not None or info.dtype.kind != "f" or info.shape[-1] not in (3, 6) or not info.shape[0]:
+        return choices.color_range == "0-1"
+    rows = store.reader(name).read(0, min(PEEKED_ROWS, info.shape[0]))
+    return bool(np.max(rows[..., -3:], initial=0) <= 1)
+
+
+def _task(name: str, layout: str) -> str:
+    """The task as DP3's file names say it: `metaworld_drawer-open_expert` is `drawer-open`."""
+    return name.removeprefix(f"{layout.partition('-')[0]}_").removesuffix("_expert")
+
+
+def _run(workers: Workers, task: Callable, plan: Plan, blocks: list[Block], title: str, *arguments: Any) -> list[Any]:
+    results = []
+    with tqdm(total=plan.frames, desc=title, unit="frame") as bar:
+        for block, result in zip(blocks, workers.map(task, blocks, *arguments), strict=True):
+            results.append(result)
+            start, stop = plan.span_of(block)
+            bar.update(stop - start)
+    return results
+
+
+@contextlib.contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    """Keep a second conversion to the same place out; the lock of a killed one is void."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(folder / "lock", timeout=0):
+            yield
+    except filelock.Timeout as error:
+        raise InputError(f"{folder.name}: another process is converting to this place. Wait for it.") from error
+
+
+@contextlib.contextmanager
+def _disk_full_is_an_input_error(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        raise InputError(
+            f"--root={root}: the disk is full ({error.strerror}). What is finished is kept beside it: free some space, "
+            "and repeat the command to go on."
+        ) from error
+
+
+def _fingerprint(plan: Plan, config: ConvertConfig) -> str:
+    """Of everything that decides what the blocks contain, so that no other conversion's are taken for them."""
+    text = json.dumps([provenance(plan), plan.block_bytes, config.root.name], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,250 @@
+"""Opening a demonstration store that may be damaged or hostile: zarr v2 or v3, a folder or a zip file."""
+
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.storage import LocalStore, ZipStore
+
+from lerobot_sdm.datasets.convert.safety import check_chunks, is_safe_array, list_files, opened
+from lerobot_sdm.errors import InputError
+
+EPISODE_ENDS = "meta/episode_ends"
+METADATA_NAMES = {".zarray": 2, "zarr.json": 3}
+# Blosc cannot make larger ones; a store that declares more asks for memory that it has no data for.
+MAX_CHUNK_BYTES = 2**31
+MAX_METADATA_BYTES = 2**20
+HASHED_AT_ONCE = 2**22
+
+
+@dataclass(frozen=True)
+class ArrayInfo:
+    """What an array of the store says about itself.
+
+    Attributes:
+        shape: (T, ...).
+        dtype: In the byte order of this machine.
+        chunk_rows: Rows that are stored together.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    chunk_rows: int
+
+
+@dataclass(frozen=True)
+class Store:
+    """A store whose metadata has been read and found harmless. Small, so that it can be sent to other processes.
+
+    Attributes:
+        path: Folder or zip file.
+        prefix: Where the store begins inside a zip file; empty, or ending in a slash.
+        zarr_format: 2 or 3.
+        arrays: The arrays under `data/`, by their names below it.
+    """
+
+    path: Path
+    prefix: str
+    zarr_format: int
+    arrays: dict[str, ArrayInfo] = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """The store's own name, without its folder and ending."""
+        return PurePosixPath(self.prefix or self.path.name).name.removesuffix(".zip").removesuffix(".zarr")
+
+    @property
+    def kind(self) -> str:
+        """What it is, for people."""
+        return f"zarr v{self.zarr_format} in a {'zip file' if self.path.is_file() else 'folder'}"
+
+    def open(self, key: str) -> zarr.Array:
+        """The array at `key`, such as `data/action`."""
+        container = ZipStore(self.path, mode="r") if self.path.is_file() else LocalStore(self.path, read_only=True)
+        return zarr.open_array(container, path=self.prefix + key, mode="r", zarr_format=self.zarr_format)
+
+    def reader(self, name: str) -> "RowReader":
+        """Reads rows of `data/<name>`."""
+        return RowReader(self.path.name, f"data/{name}", self.open(f"data/{name}"), self.arrays[name])
+
+    def episode_ends(self) -> NDArray[np.int64]:
+        """(E,) the row after the last one of each episode, as stored; `checked_ends` says whether it makes sense.
+
+        Raises:
+            InputError: It cannot be read, or holds no whole numbers.
+        """
+        array = self.open(EPISODE_ENDS)
+        if array.ndim != 1 or array.dtype.kind not in "iu":
+            raise InputError(
+                f"{self.path.name}: {EPISODE_ENDS} has shape {array.shape} and type {array.dtype}; it must be a list "
+                "of whole numbers, the row after the last one of each episode."
+            )
+        info = ArrayInfo(array.shape, array.dtype.newbyteorder("="), array.chunks[0])
+        return RowReader(self.path.name, EPISODE_ENDS, array, info).read(0, array.shape[0]).astype(np.int64)
+
+    def check_chunks(self, names: Iterable[str], files: Mapping[str, int], fill_missing: bool) -> None:
+        """Refuse absent and truncated chunks in the arrays `names`; see `safety.check_chunks`."""
+        with opened(self.path) as open_file:
+            for key in (EPISODE_ENDS, *(f"data/{name}" for name in names)):
+                array = self.open(key)
+                check_chunks(
+                    self.path.name, key, array, files, lambda chunk: open_file(self.prefix + chunk), fill_missing
+                )
+
+    def files(self) -> dict[str, int]:
+        """Size in bytes of every file of the store, by its key, in order."""
+        return dict(sorted(list_files(self.path, self.prefix).items()))
+
+    def digest(self, files: Iterable[str], advance: Callable[[int], Any]) -> str:
+        """SHA-256 over the names and contents of `files`: the same for a folder and for a zip file of it.
+
+        Args:
+            files: The store's files.
+            advance: Called with the number of bytes read since the last call.
+        """
+        whole = hashlib.sha256()
+        with opened(self.path) as open_file:
+            for key in files:
+                one = hashlib.sha256()
+                with open_file(self.prefix + key) as file:
+                    while piece := file.read(HASHED_AT_ONCE):
+                        one.update(piece)
+                        advance(len(piece))
+                whole.update(f"{key}\0{one.hexdigest()}\n".encode())
+        return whole.hexdigest()
+
+
+class RowReader:
+    """Reads spans of rows of one array; while the spans move forward, every chunk is decoded once."""
+
+    def __init__(self, store_name: str, key: str, array: zarr.Array, info: ArrayInfo):
+        self._label = f"{store_name}: {key}"
+        self._array = array
+        self._info = info
+        self._first = 0
+        self._rows = np.empty((0, *info.shape[1:]), info.dtype)
+
+    def read(self, start: int, stop: int) -> NDArray:
+        """Rows (stop - start, ...) in native byte order; a view, not to be written to.
+
+        Raises:
+            InputError: A chunk is truncated or corrupt, named by its rows.
+        """
+        step = self._info.chunk_rows
+        first = start // step * step
+        kept = self._rows[max(first - self._first, 0) :] if first >= self._first else self._rows[:0]
+        chunks = [kept] if len(kept) else []
+        for row in range(first + len(kept), stop, step):
+            chunks.append(self._decode(row, min(row + step, self._info.shape[0])))
+        self._rows = np.concatenate(chunks) if len(chunks) > 1 else chunks[0]
+        self._first = first
+        return self._rows[start - first : stop - first]
+
+    def _decode(self, start: int, stop: int) -> NDArray:
+        try:
+            rows = np.asarray(self._array[start:stop])
+        # Each codec has its own kind of exception for bytes that it cannot decode.
+        except Exception as error:
+            raise InputError(
+                f"{self._label}: rows {start} to {stop - 1} cannot be read ({type(error).__name__}: {error}). "
+                "Their chunk is truncated or corrupt: copy the store again."
+            ) from error
+        return np.ascontiguousarray(rows, dtype=self._info.dtype)
+
+
+def open_store(path: Path, skip: Collection[str] = ()) -> Store:
+    """Open a store and read its metadata; no data is read, and nothing in it is executed.
+
+    Args:
+        path: A folder, or a zip file with the store anywhere inside.
+        skip: Arrays under `data/` that are not looked at.
+
+    Raises:
+        InputError: It is no store, a zip member leads out of its folder, or an array cannot be handled safely.
+    """
+    files = list_files(path, "")
+    found = {
+        key.removesuffix(f"{EPISODE_ENDS}/{name}"): zarr_format
+        for key in files
+        for name, zarr_format in METADATA_NAMES.items()
+        if f"/{key}".endswith(f"/{EPISODE_ENDS}/{name}")
+    }
+    if not path.is_file():
+        found = {prefix: zarr_format for prefix, zarr_format in found.items() if not prefix}
+    if len(found) != 1:
+        raise InputError(
+            f"{path}: is no demonstration store: it has {len(found) or 'no'} {EPISODE_ENDS}. Expected a zarr folder "
+            "or zip file with data/* and meta/episode_ends."
+        )
+    ((prefix, zarr_format),) = found.items()
+    metadata_name = {number: name for name, number in METADATA_NAMES.items()}[zarr_format]
+    keys = [key.removeprefix(prefix) for key in files if key.startswith(prefix) and key.endswith(f"/{metadata_name}")]
+    skipped = {f"data/{name}/{metadata_name}" for name in skip}
+    keys = [key for key in keys if key.startswith(("data/", f"{EPISODE_ENDS}/")) and key not in skipped]
+    with opened(path) as open_file:
+        raw = {key: open_file(prefix + key).read(MAX_METADATA_BYTES) for key in sorted(keys)}
+    arrays = [PurePosixPath(key).parent.as_posix() for key in raw if is_safe_array(f"{path.name}: {key}", raw[key])]
+    store = Store(path, prefix, zarr_format, {})
+    for key in arrays:
+        if key != EPISODE_ENDS:
+            store.arrays[key.removeprefix("data/")] = _describe(store, key)
+    if not store.arrays:
+        raise InputError(f"{path}: has no arrays under data/.")
+    return store
+
+
+def checked_ends(store: Store, names: list[str]) -> NDArray[np.int64]:
+    """The episodes' ends, (E,), if the arrays `names` agree with them.
+
+    Raises:
+        InputError: Arrays differ in length, or the ends do not cut them into episodes of at least one row.
+    """
+    ends, label = store.episode_ends(), f"{store.path.name}: {EPISODE_ENDS}"
+    lengths = {name: store.arrays[name].shape[0] for name in names}
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"data/{name} has {length}" for name, length in lengths.items())
+        raise InputError(
+            f"{store.path.name}: arrays differ in their number of rows ({listed}). "
+            "Leave out what does not belong to the episodes with --skip NAME."
+        )
+    if len(ends) == 0:
+        raise InputError(f"{label} is empty: the store has no episodes.")
+    lengths_of_episodes = np.diff(ends, prepend=0)
+    if (lengths_of_episodes <= 0).any():
+        episode = int(np.argmax(lengths_of_episodes <= 0))
+        before = int(ends[episode - 1]) if episode else 0
+        wrong = "is empty" if ends[episode] == before else "ends before it begins"
+        raise InputError(
+            f"{label}[{episode}]={int(ends[episode])} follows {before}: episode {episode} {wrong}. The ends must "
+            "increase: each is the row after the last one of its episode."
+        )
+    rows = next(iter(lengths.values()))
+    if ends[-1] != rows:
+        wrong = "lie beyond the data" if ends[-1] > rows else "would leave rows without an episode"
+        raise InputError(
+            f"{label}[-1]={int(ends[-1])}, but the arrays have {rows} rows: the ends {wrong}. The store is "
+            "incomplete, or was written to while it was copied."
+        )
+    return ends
+
+
+def _describe(store: Store, key: str) -> ArrayInfo:
+    try:
+        array = store.open(key)
+    except Exception as error:
+        raise InputError(f"{store.path.name}: {key} cannot be opened ({type(error).__name__}: {error}).") from error
+    if array.ndim < 1:
+        raise InputError(f"{store.path.name}: {key} is a single value; an array has one row for each time step.")
+    outer = array.shards or array.chunks
+    size = int(np.prod(outer, dtype=object)) * array.dtype.itemsize
+    if size > MAX_CHUNK_BYTES:
+        raise InputError(
+            f"{store.path.name}: {key} declares chunks of {size} bytes, more than {MAX_CHUNK_BYTES}. "
+            "Write the store again with fewer rows in a chunk."
+        )
+    return ArrayInfo(array.shape, array.dtype.newbyteorder("="), max(outer[0], 1))

@@ -1,0 +1,165 @@
+"""Reading a converted dataset back and comparing it with its source."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
+from lerobot.datasets.lerobot_dataset import LeRobotDataset
+from lerobot.datasets.video_utils import decode_video_frames
+from numpy.typing import NDArray
+
+from lerobot_sdm.datasets.cached import to_numpy
+from lerobot_sdm.datasets.convert.columns import Column
+from lerobot_sdm.datasets.convert.plan import Block, Plan
+from lerobot_sdm.datasets.write import VIDEO_BACKEND
+
+# Lossy, but the same picture: mean difference of a frame, in units of the whole range.
+VIDEO_TOLERANCE = 0.1
+MEAN_TOLERANCE = 1e-4  # relative to the largest value; LeRobot adds up in float32
+
+
+class Extent(NamedTuple):
+    """What the values of a column in one block add up to, per entry of the last axis, in float64."""
+
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    total: NDArray[np.float64]
+    count: int
+
+
+def verify_block(plan: Plan, block: Block, root: Path) -> dict[str, Extent]:
+    """Read all of a block's data file; compare first, last and a random frame of each episode bit for bit.
+
+    Args:
+        plan: What was converted.
+        block: Which episodes.
+        root: Folder of the dataset.
+
+    Returns:
+        The extent of every column of numbers, over all frames.
+
+    Raises:
+        RuntimeError: Something is missing or different.
+    """
+    meta = LeRobotDatasetMetadata("local/converted", root)
+    file = pq.ParquetFile(root / meta.get_data_file_path(block.first_episode))
+    if file.num_row_groups != block.stop_episode - block.first_episode:
+        raise RuntimeError(f"{root}: file {block.index} came back with {file.num_row_groups} episodes.")
+    rng = np.random.default_rng(block.index)
+    readers = {column.array: plan.store.reader(column.array) for column in plan.columns}
+    extents: dict[str, list[Extent]] = {column.key: [] for column in plan.columns if not column.is_picture}
+    for group, episode in enumerate(range(block.first_episode, block.stop_episode)):
+        start, stop = plan.span(episode)
+        table = file.read_row_group(group)
+        same = table.num_rows == stop - start
+        same = same and np.array_equal(table.column("index").to_numpy(), np.arange(start, stop))
+        same = same and np.array_equal(table.column("episode_index").to_numpy(), np.full(stop - start, episode))
+        if not same:
+            raise RuntimeError(f"{root}: episode {episode} came back with other frames.")
+        picked = sorted({0, int(rng.integers(stop - start)), stop - start - 1})
+        for column in plan.columns:
+            rows = readers[column.array].read(start, stop)
+            expected = column.values(rows[picked])
+            if column.kind == "video":
+                _check_video(meta, column, episode, picked, expected)
+                continue
+            stored = table.column(column.key)
+            if column.is_picture:
+                found = column.decode([stored[row].as_py() for row in picked])
+            else:
+                values = _numbers(stored, column)
+                extents[column.key].append(_extent(values))
+                found = values[picked]
+            if found.dtype != expected.dtype or found.tobytes() != expected.tobytes():
+                raise RuntimeError(f"{root}: '{column.key}' of episode {episode} came back different.")
+    return {key: _sum(parts) for key, parts in extents.items()}
+
+
+def verify(plan: Plan, root: Path, repo_id: str, extents: Iterable[Mapping[str, Extent]]) -> None:
+    """Open the dataset as LeRobot does, and compare counts, episodes, statistics and some frames.
+
+    Args:
+        plan: What was converted.
+        root: Folder of the dataset.
+        repo_id: Its name.
+        extents: What `verify_block` returned for all blocks.
+
+    Raises:
+        RuntimeError: Something is missing or different.
+    """
+    meta = LeRobotDatasetMetadata(repo_id, root)
+    if (meta.total_episodes, meta.total_frames) != (len(plan.ends), plan.frames):
+        raise RuntimeError(f"{root}: {meta.total_episodes} episodes, {meta.total_frames} frames came back.")
+    if list(meta.episodes["dataset_to_index"]) != plan.ends.tolist():
+        raise RuntimeError(f"{root}: episodes came back with other ends.")
+    extents = list(extents)
+    for key in extents[0]:
+        _check_stats(root, key, meta.stats[key], _sum([part[key] for part in extents]))
+
+    episodes = sorted({0, len(plan.ends) // 2, len(plan.ends) - 1})
+    dataset = LeRobotDataset(repo_id, root=root, episodes=episodes, video_backend=VIDEO_BACKEND)
+    position = 0
+    for episode in episodes:
+        start, stop = plan.span(episode)
+        item = dataset[position]
+        for column in plan.columns:
+            expected = _as_lerobot_reads(column, column.values(plan.store.reader(column.array).read(start, start + 1)))
+            if column.kind != "video" and not torch.equal(item[column.key].reshape(expected.shape), expected):
+                raise RuntimeError(f"{root}: LeRobot reads another '{column.key}' at the start of episode {episode}.")
+        position += stop - start
+    if len(dataset) != position:
+        raise RuntimeError(f"{root}: LeRobot reads {len(dataset)} frames of {position}.")
+
+
+def _numbers(stored: pa.ChunkedArray, column: Column) -> NDArray:
+    # LeRobot stores features of shape (1,) as scalars.
+    shape = () if column.shape == (1,) else column.shape
+    return to_numpy(stored, shape).reshape(len(stored), *column.shape)
+
+
+def _extent(values: NDArray) -> Extent:
+    flat = values.reshape(-1, values.shape[-1]).astype(np.float64)
+    return Extent(flat.min(axis=0), flat.max(axis=0), flat.sum(axis=0), len(flat))
+
+
+def _sum(parts: list[Extent]) -> Extent:
+    low, high, total, count = zip(*parts, strict=True)
+    return Extent(np.min(low, axis=0), np.max(high, axis=0), np.sum(total, axis=0), sum(count))
+
+
+def _check_stats(root: Path, key: str, stats: Mapping[str, NDArray], extent: Extent) -> None:
+    scale = np.maximum(np.abs(extent.low), np.abs(extent.high))
+    mean_error = np.abs(stats["mean"] - extent.total / extent.count)
+    same = np.array_equal(stats["min"], extent.low) and np.array_equal(stats["max"], extent.high)
+    if not same or (mean_error > MEAN_TOLERANCE * scale).any():
+        said = json.dumps({name: np.asarray(stats[name]).tolist() for name in ("min", "max", "mean")})
+        raise RuntimeError(f"{root}: the statistics of '{key}' ({said}) are not those of its values.")
+
+
+def _check_video(
+    meta: LeRobotDatasetMetadata, column: Column, episode: int, rows: list[int], expected: NDArray
+) -> None:
+    begin = meta.episodes[episode][f"videos/{column.key}/from_timestamp"]
+    path = meta.root / meta.get_video_file_path(episode, column.key)
+    times = [begin + row / meta.fps for row in rows]
+    frames = decode_video_frames(path, times, tolerance_s=1e-4, backend=VIDEO_BACKEND)
+    pictures = torch.from_numpy(expected).permute(0, 3, 1, 2).float() / 255
+    worst = float((frames - pictures).abs().mean(dim=(1, 2, 3)).max())
+    if worst > VIDEO_TOLERANCE:
+        raise RuntimeError(f"{path}: a frame of episode {episode} came back as another picture ({worst:.2f} off).")
+
+
+def _as_lerobot_reads(column: Column, values: NDArray) -> torch.Tensor:
+    """What LeRobot's reader makes of the stored values (1, *shape): its default float, channels first, depth in mm."""
+    if column.is_picture:
+        pictures = torch.from_numpy(values.astype(np.float32)).movedim(-1, 1)[0]
+        if column.kind == "depth":
+            return pictures * 1000 if column.dtype == np.float32 else pictures
+        return pictures / 255
+    return torch.tensor(values[0].tolist())

@@ -1,0 +1,74 @@
+"""Doing the same thing to many pieces of work, in this process or in several."""
+
+import functools
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+from lerobot_sdm.errors import InputError
+
+_shared: Any = None
+
+
+def die_with_parent() -> None:
+    """Take this worker process down with its parent; it would wait for work for ever."""
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def _prepare(shared: Any) -> None:
+    global _shared
+    _shared = shared
+    die_with_parent()
+
+
+def _call(task: Callable, arguments: tuple[Any, ...], piece: Any) -> Any:
+    return task(_shared, piece, *arguments)
+
+
+class Workers:
+    """Runs tasks on pieces of work; one worker is this process itself.
+
+    Args:
+        count: How many processes.
+        shared: The first argument of every task, sent to each process once.
+    """
+
+    def __init__(self, count: int, shared: Any):
+        self._shared = shared
+        self._pool: ProcessPoolExecutor | None = None
+        if count > 1:
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(count, context, _prepare, (shared,))
+
+    def map(self, task: Callable, pieces: Iterable[Any], *arguments: Any) -> Iterator[Any]:
+        """The results of `task(shared, piece, *arguments)`, in the order of the pieces.
+
+        Raises:
+            InputError: A process was killed, which is what happens where memory runs out.
+        """
+        if self._pool is None:
+            yield from (task(self._shared, piece, *arguments) for piece in pieces)
+            return
+        try:
+            yield from self._pool.map(functools.partial(_call, task, arguments), pieces)
+        except BrokenProcessPool as error:
+            raise InputError(
+                "a worker process was killed, for want of memory perhaps. What is finished is kept: repeat the "
+                "command, with fewer --workers."
+            ) from error
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)

@@ -26,7 +26,9 @@ assert lerobot_sdm.__file__.startswith({site!r}), lerobot_sdm.__file__
 from lerobot.configs.policies import PreTrainedConfig
 from lerobot.envs.configs import EnvConfig
 from lerobot.policies.factory import get_policy_class
+from lerobot.processor import ProcessorStepRegistry
 import gymnasium
+print("step", "depth_to_point_cloud" in ProcessorStepRegistry.list())
 print("policies", sorted(set(PreTrainedConfig.get_known_choices()) & {{"dp3", "sdm"}}))
 print("classes", [get_policy_class(name).__module__ for name in ("dp3", "sdm")])
 print("env", "metaworld_pc" in EnvConfig.get_known_choices())
@@ -68,7 +70,8 @@ def test_lerobot_discovers_the_unpacked_wheel(wheel, tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
     lines = run(DISCOVER.format(site=str(tmp_path / "site"), root=str(ROOT))).splitlines()
-    assert lines[-4:] == [
+    assert lines[-5:] == [
+        "step True",
         "policies ['dp3', 'sdm']",
         "classes ['lerobot_sdm.policies.dp3.modeling_dp3', 'lerobot_sdm.policies.sdm.modeling_sdm']",
         "env True",

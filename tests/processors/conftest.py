@@ -23,7 +23,7 @@ def episodes() -> list[list[dict[str, np.ndarray]]]:
                 {
                     "observation.state": observation["agent_pos"],
                     DEPTH_KEY: observation["depth"],
-                    COLOUR_KEY: world.render(),
+                    COLOUR_KEY: observation["pixels"],
                     "action": action,
                 }
             )

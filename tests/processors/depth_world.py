@@ -55,6 +55,7 @@ class DepthWorld(gym.Env):
             {
                 "agent_pos": gym.spaces.Box(-1, 1, (2,), np.float32),
                 "depth": gym.spaces.Box(0, 65535, (SIZE, SIZE, 1), np.uint16),
+                "pixels": gym.spaces.Box(0, 255, (SIZE, SIZE, 3), np.uint8),
             }
         )
         self.action_space = gym.spaces.Box(-1, 1, (2,), np.float32)
@@ -76,9 +77,10 @@ class DepthWorld(gym.Env):
         return self.camera.take(self.data, "front", SIZE, colour=True)
 
     def observe(self) -> dict[str, np.ndarray]:
-        depth = self.look().depth
-        millimetres = np.where(depth < 60, np.rint(depth * 1000), 0).astype(np.uint16)[..., None]
-        return {"agent_pos": self.data.mocap_pos[0, :2].astype(np.float32), "depth": millimetres}
+        picture = self.look()
+        millimetres = np.where(picture.depth < 60, np.rint(picture.depth * 1000), 0).astype(np.uint16)[..., None]
+        position = self.data.mocap_pos[0, :2].astype(np.float32)
+        return {"agent_pos": position, "depth": millimetres, "pixels": picture.colour.copy()}
 
     def render(self):
         return self.look().colour
@@ -129,10 +131,16 @@ class DepthWorldEnvConfig(EnvConfig):
             "action": PolicyFeature(FeatureType.ACTION, (2,)),
             "agent_pos": PolicyFeature(FeatureType.STATE, (2,)),
             "depth": PolicyFeature(FeatureType.VISUAL, (SIZE, SIZE, 1)),
+            "pixels": PolicyFeature(FeatureType.VISUAL, (SIZE, SIZE, 3)),
         }
     )
     features_map: dict[str, str] = field(
-        default_factory=lambda: {"action": "action", "agent_pos": "observation.state", "depth": "observation.depth"}
+        default_factory=lambda: {
+            "action": "action",
+            "agent_pos": "observation.state",
+            "depth": "observation.depth",
+            "pixels": "observation.image",
+        }
     )
 
     @property
@@ -191,8 +199,8 @@ class DepthWorldRobot(Robot):
     def get_observation(self) -> dict:
         observation = self.world.observe()
         x, y = observation["agent_pos"]
-        picture = self.world.look().colour
-        return {"x.pos": float(x), "y.pos": float(y), "front": picture, "front_depth": observation["depth"]}
+        cameras = {"front": observation["pixels"], "front_depth": observation["depth"]}
+        return {"x.pos": float(x), "y.pos": float(y), **cameras}
 
     def send_action(self, action: dict) -> dict:
         if self.config.log is not None:

@@ -4,7 +4,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from lerobot_sdm.clouds.geometry import inside_box, pixel_rays, sample_or_pad, transform
+from lerobot_sdm.clouds.geometry import deproject, pixel_rays, sample_or_pad
 from lerobot_sdm.envs.depth_camera import DepthCamera
 from lerobot_sdm.envs.frames import Frame
 from lerobot_sdm.envs.options import CloudOptions
@@ -17,7 +17,7 @@ class CloudSensor:
         self._camera = camera
         self._options = options
         self._frame = frame
-        self._low, self._high = options.crop or frame.crop
+        self._crop = options.crop or frame.crop
         self._camera_id = model.camera(options.camera).id
         size, fovy = options.camera_size, float(model.cam_fovy[self._camera_id])
         self._rays = pixel_rays(size, size, fovy, frame.pixel_offset)
@@ -45,12 +45,9 @@ class CloudSensor:
         translation = self._frame.rotation @ data.cam_xpos[self._camera_id] + self._frame.translation
 
         depth = picture.depth.reshape(-1)
-        hit = np.isfinite(depth)
-        points = transform(depth[hit, None] * self._rays[hit], rotation, translation)
-        inside = inside_box(points, self._low, self._high)
-        points = points[inside]
+        points, pixels = deproject(depth, np.isfinite(depth), self._rays, rotation, translation, self._crop)
         if options.use_color:
-            colours = picture.colour.reshape(-1, 3)[hit][inside].astype(np.float32)
+            colours = picture.colour.reshape(-1, 3)[pixels].astype(np.float32)
             points = np.hstack([points, colours])
         cloud = sample_or_pad(points, options.num_points)
         return cloud, upright(picture.colour, camera_rotation) if image else None

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from depth_world import BALL_RADIUS, COLOUR_KEY, DEPTH_KEY, DepthWorld, distance_to_surfaces
 
+from lerobot_sdm.envs.depth_camera import GLDepthCamera, RayDepthCamera, graphics_failure
+from lerobot_sdm.envs.metaworld import CORNER2_POSITION, CORNER2_ROTATION, MetaWorldPointCloudEnv, legacy_frame
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.processors.depth_config import depth_config
 from lerobot_sdm.processors.depth_to_cloud import DepthToCloud
@@ -90,6 +92,41 @@ def test_every_point_is_where_a_ray_from_the_camera_ends(world):
         errors.append(abs(distance - 1) * np.linalg.norm(point - origin))
     # At its outline the drawn ball, a polyhedron, is narrower than the true one that rays meet.
     assert np.mean(np.array(errors) < 1e-3) > 0.98
+
+
+def test_it_makes_the_clouds_of_the_simulated_environments(monkeypatch):
+    """The picture behind a MetaWorld observation, deprojected with what is known of its camera, in the frame and with
+    the half-pixel shift of the DP3 demonstrations: the same points, up to rounding."""
+    pictures = []
+    take = GLDepthCamera.take if graphics_failure() is None else RayDepthCamera.take
+
+    def remember(self, *args, **kwargs):
+        pictures.append(take(self, *args, **kwargs))
+        return pictures[-1]
+
+    monkeypatch.setattr(GLDepthCamera if graphics_failure() is None else RayDepthCamera, "take", remember)
+    env = MetaWorldPointCloudEnv("drawer-open", num_points=256, use_color=True, camera_size=64)
+    observation, _ = env.reset(seed=0)
+    env.close()
+
+    frame = legacy_frame()
+    pose = np.eye(4)
+    pose[:3, :3] = frame.rotation @ CORNER2_ROTATION
+    pose[:3, 3] = frame.rotation @ CORNER2_POSITION + frame.translation
+    focal = 64 / 2 / np.tan(np.deg2rad(60) / 2)
+    camera = {
+        "depth_key": DEPTH_KEY,
+        "width": 64,
+        "height": 64,
+        "intrinsics": [focal, focal, 32, 32],
+        "extrinsics": pose.tolist(),
+        "convention": "opengl",
+        "depth_scale": 1.0,
+        "color_key": COLOUR_KEY,
+    }
+    images = {DEPTH_KEY: pictures[-1].depth, COLOUR_KEY: pictures[-1].colour}
+    cloud = make_cloud(camera, images, crop=frame.crop, num_points=256)
+    np.testing.assert_allclose(cloud, observation["point_cloud"], atol=1e-5)
 
 
 def test_points_carry_the_colour_of_what_they_lie_on(world):

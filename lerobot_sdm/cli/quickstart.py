@@ -79,7 +79,7 @@ def quickstart(
 
 def _check_episodes(config: PipelineConfig) -> None:
     """Find out now, not when recording begins, that there is no such expert or that its ways do not add up."""
-    name = config.record.get("expert") or default_expert(config.task)
+    name = config.record.get("expert") or default_expert(config.env_type, config.task)
     variants = expert_class(name).variants
     for key in ("episodes", "held_out_episodes"):
         if getattr(config, key) % variants:

@@ -11,6 +11,7 @@ from lerobot.envs.configs import EnvConfig
 
 from lerobot_sdm.datasets.record import RecordConfig
 from lerobot_sdm.datasets.record import record as record_dataset
+from lerobot_sdm.envs.configuration import PointCloudEnvConfig
 from lerobot_sdm.errors import InputError
 
 USAGE = "Usage: lerobot-sdm record --env.type=metaworld_pc --env.task=drawer-open --episodes=10 [--option=value ...]"
@@ -49,10 +50,16 @@ def parse(arguments: Sequence[str]) -> RecordConfig:
 
 def help_text() -> str:
     """All options with their meaning, from the configuration classes themselves."""
-    env_config = EnvConfig.get_choice_class("metaworld_pc")
-    documented = [inspect.getdoc(described) for described in (RecordConfig, env_config)]
-    options, fields = (text.partition("Raises:")[0].strip() for text in documented)
-    return f"{USAGE}\n\n{options}\n\nFields of env, each an option --env.<field>:\n\n{fields}"
+    choices = EnvConfig.get_known_choices().items()
+    recordable = {name: choice for name, choice in choices if issubclass(choice, PointCloudEnvConfig)}
+    parts = [USAGE, _documentation(RecordConfig)]
+    for name, choice in recordable.items():
+        parts += [f"Fields of env for --env.type={name}, each an option --env.<field>:", _documentation(choice)]
+    return "\n\n".join(parts)
+
+
+def _documentation(described: type) -> str:
+    return inspect.getdoc(described).partition("Raises:")[0].strip()
 
 
 def _with_underscores(argument: str) -> str:

@@ -99,6 +99,7 @@ class Door(SeenFromAbove):
     description = "Undo the latch and swing the door open"
     scene = "adroit_door.xml"
     action_size = 28
+    full_observation_size = 39
     agent_pos = slice(4, -2)
     camera_height = 1.5
     crops: ClassVar = {"legacy": above(0.001, 0.5), "world": above(0.001, 0.0)}
@@ -152,6 +153,7 @@ class Hammer(SeenFromAbove):
     description = "Pick up the hammer and drive the nail into the board"
     scene = "adroit_hammer.xml"
     action_size = 26
+    full_observation_size = 46
     agent_pos = slice(2, -7)
     camera_height = 1.1
     crops: ClassVar = {"legacy": above(0.001, 0.1), "world": above(0.001, 0.0)}
@@ -171,13 +173,11 @@ class Hammer(SeenFromAbove):
         return {"board_pos": model.body("nail_board").pos}
 
     def full_observation(self, model: "mujoco.MjModel", data: "mujoco.MjData") -> NDArray[np.float64]:
-        from gymnasium_robotics.utils.rotations import quat2euler
-
         hammer = data.body("Object")
         nail, palm = data.site("S_target").xpos, data.site("S_grasp").xpos
         impact = np.clip(data.sensor("S_nail").data, -1.0, 1.0)
         speed = np.clip(data.qvel[-6:], -1.0, 1.0)
-        return np.concatenate([data.qpos[:-6], speed, palm, hammer.xpos, quat2euler(hammer.xquat), nail, impact])
+        return np.concatenate([data.qpos[:-6], speed, palm, hammer.xpos, angles_of(hammer.xquat), nail, impact])
 
     def start_of(self, model: "mujoco.MjModel", data: "mujoco.MjData", observation: NDArray[np.float64]) -> State:
         moved = observation[42:45] - data.site("S_target").xpos
@@ -212,6 +212,7 @@ class Pen(SeenFromBehind):
     description = "Turn the pen in the hand until it points as the pen beside it"
     scene = "adroit_pen.xml"
     action_size = 24
+    full_observation_size = 45
     agent_pos = slice(0, -6)
     cameras = (*AdroitTask.cameras, "view_1", "view_2", "view_3", "view_4", "view_5")
     camera = "vil_camera"
@@ -235,12 +236,10 @@ class Pen(SeenFromBehind):
         return spec
 
     def place(self, model: "mujoco.MjModel", rng: np.random.Generator) -> None:
-        from gymnasium_robotics.utils.rotations import euler2quat
-
         angles = np.zeros(3)
         angles[0] = rng.uniform(low=-1, high=1)
         angles[1] = rng.uniform(low=-1, high=1)
-        model.body("target").quat[:] = euler2quat(angles)
+        model.body("target").quat[:] = quaternion_of(angles)
 
     def placement(self, model: "mujoco.MjModel") -> dict[str, NDArray[np.float64]]:
         return {"desired_orien": model.body("target").quat}
@@ -252,11 +251,9 @@ class Pen(SeenFromBehind):
         return np.concatenate([data.qpos[:-6], pen, data.qvel[-6:], points, wanted, pen - palm, points - wanted])
 
     def start_of(self, model: "mujoco.MjModel", data: "mujoco.MjData", observation: NDArray[np.float64]) -> State:
-        from gymnasium_robotics.utils.rotations import euler2quat
-
         x, y, z = observation[36:39]
         # The direction is R_x(a) R_y(b) (0, 0, 1) = (sin b, -sin a cos b, cos a cos b).
-        quaternion = euler2quat(np.array([np.arctan2(-y, z), np.arcsin(np.clip(x, -1, 1)), 0.0]))
+        quaternion = quaternion_of(np.array([np.arctan2(-y, z), np.arcsin(np.clip(x, -1, 1)), 0.0]))
         qpos = np.concatenate([observation[:24], data.qpos[-6:]])
         return {"qpos": qpos, "qvel": np.zeros(model.nv), "desired_orien": quaternion}
 
@@ -295,6 +292,7 @@ class Relocate(SeenFromBehind):
     description = "Pick up the ball and hold it at the target"
     scene = "adroit_relocate.xml"
     action_size = 30
+    full_observation_size = 39
     agent_pos = slice(6, -6)
     camera = "fixed"
     camera_position = (0.0, -0.7, 0.7)
@@ -343,6 +341,20 @@ class Relocate(SeenFromBehind):
             "carry": distance(measured["ball"], measured["target"]),
             "speed": (measured["qvel"] ** 2).sum(axis=-1),
         }
+
+
+def angles_of(quaternion: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(3,) angles about x, y and z, in that order about axes that turn along, of a quaternion (w, x, y, z)."""
+    from scipy.spatial.transform import Rotation
+
+    return Rotation.from_quat(quaternion, scalar_first=True).as_euler("XYZ")
+
+
+def quaternion_of(angles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(4,) quaternion (w, x, y, z) of such angles."""
+    from scipy.spatial.transform import Rotation
+
+    return Rotation.from_euler("XYZ", angles).as_quat(scalar_first=True)
 
 
 def direction(tip: NDArray[np.float64], end: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -52,6 +52,10 @@ class PointCloudEnvConfig(EnvConfig):
     def task_groups(self) -> dict[str, list[str]]:
         """The tasks that `task` names, grouped by the names they were asked by."""
 
+    def dataset_name(self, task: str) -> str:
+        """What demonstrations of a task are called unless told otherwise."""
+        return task
+
     def task_names(self) -> list[str]:
         """The tasks that `task` names, each once, in the order given."""
         return list(dict.fromkeys(task for tasks in self.task_groups().values() for task in tasks))

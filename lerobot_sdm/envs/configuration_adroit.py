@@ -82,6 +82,10 @@ class AdroitPointCloudEnvConfig(PointCloudEnvConfig):
             require_positive("episode_length", self.episode_length)
         self._describe(task.agent_pos_size, task.action_size)
 
+    def dataset_name(self, task: str) -> str:
+        """MetaWorld has a hammer, too."""
+        return f"adroit-{task}"
+
     def task_groups(self) -> dict[str, list[str]]:
         return {self.task: [self.task]}
 

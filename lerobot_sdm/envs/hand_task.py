@@ -58,6 +58,7 @@ class HandTask(ABC):
         name: What `--env.task` calls it.
         description: What to do, in a sentence.
         action_size: Actuators.
+        full_observation_size: What experts see.
         agent_pos: Which entries of qpos a policy sees.
         cameras: Names of the scene's cameras.
         camera: The one that looks unless told otherwise.
@@ -72,6 +73,7 @@ class HandTask(ABC):
     name: ClassVar[str]
     description: ClassVar[str]
     action_size: ClassVar[int]
+    full_observation_size: ClassVar[int]
     agent_pos: ClassVar[slice]
     agent_pos_size: ClassVar[int] = 24
     cameras: ClassVar[tuple[str, ...]]

@@ -34,7 +34,7 @@ def expert_successes(
     # Experts read the simulator's state and no cloud: the smallest one saves nearly all of the time.
     blind = replace(env_config, camera_size=1, num_points=1, render_size=1)
     env = gym.make(blind.gym_id, disable_env_checker=True, **blind.gym_kwargs)
-    driver = make_expert(expert or default_expert(blind.task), blind.task, **options)
+    driver = make_expert(expert or default_expert(blind.type, blind.task), blind.task, **options)
     try:
         return [_succeeds(env, driver, seed, number % driver.variants) for number, seed in enumerate(progress(seeds))]
     finally:
@@ -42,7 +42,7 @@ def expert_successes(
 
 
 def _succeeds(env: gym.Env, expert: Expert, seed: int, variant: int) -> bool:
-    _, info = env.reset(seed=seed)
+    _, info = env.reset(seed=seed, options=expert.start_options(seed))
     expert.reset(env, seed, variant)
     succeeded, over = bool(info["is_success"]), False
     while not over:

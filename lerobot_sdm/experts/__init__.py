@@ -2,6 +2,7 @@
 
 from lerobot_sdm.experts.base import (
     Expert,
+    check_expert,
     default_expert,
     expert_class,
     expert_names,
@@ -9,7 +10,16 @@ from lerobot_sdm.experts.base import (
     register_expert,
 )
 
-register_expert("scripted", "lerobot_sdm.experts.scripted:ScriptedExpert")
-register_expert("detour", "lerobot_sdm.experts.detour:DetourExpert", default_for=("detour",))
+register_expert("scripted", "lerobot_sdm.experts.scripted:ScriptedExpert", default_for=("metaworld_pc",))
+register_expert("detour", "lerobot_sdm.experts.detour:DetourExpert", default_for=("metaworld_pc/detour",))
+register_expert("dapg", "lerobot_sdm.experts.dapg:DAPGExpert", default_for=("adroit",))
 
-__all__ = ["Expert", "default_expert", "expert_class", "expert_names", "make_expert", "register_expert"]
+__all__ = [
+    "Expert",
+    "check_expert",
+    "default_expert",
+    "expert_class",
+    "expert_names",
+    "make_expert",
+    "register_expert",
+]

@@ -2,6 +2,7 @@
 
 import importlib
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -26,10 +27,17 @@ class Expert(ABC):
         name: The name under which the expert is registered.
         variants: How many ways of doing the task it knows, such as passing an obstacle on either side. The
             recorder then starts consecutive episodes from the same state, one for each variant.
+        env_types: The environment types that it can drive; None for any.
+        reads: What kind of file or folder it reads, for messages; None if it reads none. Its path is given to the
+            class as `path`.
+        needs_path: Whether it cannot do without.
     """
 
     name: ClassVar[str]
     variants: ClassVar[int] = 1
+    env_types: ClassVar[tuple[str, ...] | None] = None
+    reads: ClassVar[str | None] = None
+    needs_path: ClassVar[bool] = False
 
     def __init__(self, task: str, action_noise: float = 0.0, clip: bool = True):
         if action_noise < 0:
@@ -39,6 +47,10 @@ class Expert(ABC):
         self.clip = clip
         self.variant = 0
         self._rng = np.random.default_rng(0)
+
+    def start_options(self, seed: int) -> dict[str, Any] | None:
+        """What `env.reset` is given as options for the episode with this seed; None for nothing."""
+        return None
 
     def reset(self, env: gym.Env, seed: int, variant: int = 0) -> None:
         """Prepare for an episode; called after `env.reset`.
@@ -80,7 +92,7 @@ def register_expert(name: str, target: str, default_for: tuple[str, ...] = ()) -
     Args:
         name: What `--expert` calls it.
         target: Where it is, as "module:Class".
-        default_for: Short names of the tasks that use it unless told otherwise.
+        default_for: What uses it unless told otherwise: environment types, or single tasks as "type/task".
     """
     _EXPERTS[name] = target
     _DEFAULTS.update(dict.fromkeys(default_for, name))
@@ -91,9 +103,46 @@ def expert_names() -> list[str]:
     return sorted(_EXPERTS)
 
 
-def default_expert(task: str) -> str:
-    """The name of the expert that a task uses unless told otherwise."""
-    return _DEFAULTS.get(task, "scripted")
+def default_expert(env_type: str, task: str) -> str:
+    """The name of the expert that a task uses unless told otherwise.
+
+    Raises:
+        InputError: No expert is known for that environment type.
+    """
+    found = _DEFAULTS.get(f"{env_type}/{task}") or _DEFAULTS.get(env_type)
+    if found is None:
+        raise InputError(f"--env.type={env_type}: no expert is known for it. Give one: --expert=module:Class.")
+    return found
+
+
+def check_expert(name: str, env_type: str, path: Path | None) -> None:
+    """Refuse an expert that cannot drive this environment, or lacks its file.
+
+    Args:
+        name: Registered name, or "module:Class".
+        env_type: Type of the environment.
+        path: What `--expert_path` says.
+
+    Raises:
+        InputError: As said.
+    """
+    expert = expert_class(name)
+    if expert.env_types is not None and env_type not in expert.env_types:
+        raise InputError(
+            f"--expert={name}: drives {' and '.join(expert.env_types)}, not {env_type}. "
+            f"For {env_type} there are: {', '.join(_names_for(env_type))}."
+        )
+    if path is not None and expert.reads is None:
+        raise InputError(f"--expert_path={path}: expert '{name}' reads no file. Leave it out.")
+    if path is None and expert.needs_path:
+        raise InputError(f"--expert_path: is missing. Expert '{name}' needs {expert.reads}.")
+    if path is not None and not path.exists():
+        raise InputError(f"--expert_path={path}: is not there. Give {expert.reads}.")
+
+
+def _names_for(env_type: str) -> list[str]:
+    classes = {name: expert_class(name) for name in expert_names()}
+    return [name for name, found in classes.items() if found.env_types is None or env_type in found.env_types]
 
 
 def expert_class(name: str) -> type[Expert]:

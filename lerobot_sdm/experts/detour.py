@@ -26,6 +26,7 @@ class DetourExpert(Expert):
     """
 
     name: ClassVar[str] = "detour"
+    env_types: ClassVar[tuple[str, ...]] = ("metaworld_pc",)
     variants: ClassVar[int] = 2
 
     def reset(self, env: gym.Env, seed: int, variant: int = 0) -> None:

@@ -19,6 +19,7 @@ class ScriptedExpert(Expert):
     """
 
     name: ClassVar[str] = "scripted"
+    env_types: ClassVar[tuple[str, ...]] = ("metaworld_pc",)
 
     def __init__(self, task: str, action_noise: float = 0.0, clip: bool = True):
         super().__init__(task, action_noise, clip)

@@ -28,7 +28,7 @@ def actions_of(expert, env, seed: int, steps: int = 12, variant: int = 0) -> np.
 
 @pytest.mark.parametrize("task", all_tasks())
 def test_every_task_has_an_expert(task):
-    expert = make_expert(default_expert(task), task)
+    expert = make_expert(default_expert("metaworld_pc", task), task)
     assert expert.task == task
     assert expert.variants >= 1
     assert expert.provenance()["name"] in expert_names()
@@ -66,7 +66,7 @@ def test_noise_follows_the_seed_and_has_the_given_size(drawer):
 @pytest.mark.parametrize("task", ["drawer-open", *EXTRA_TASKS])
 def test_the_default_expert_solves_its_task_in_every_variant(task):
     env = MetaWorldPointCloudEnv(task, num_points=16)
-    expert = make_expert(default_expert(task), task)
+    expert = make_expert(default_expert("metaworld_pc", task), task)
     driven = []
     for variant in range(expert.variants):
         env.reset(seed=0)

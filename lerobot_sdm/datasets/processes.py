@@ -34,19 +34,28 @@ def _call(task: Callable, arguments: tuple[Any, ...], piece: Any) -> Any:
     return task(_shared, piece, *arguments)
 
 
+def _context(preload: str) -> multiprocessing.context.BaseContext:
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([preload])
+    return context
+
+
 class Workers:
     """Runs tasks on pieces of work; one worker is this process itself.
 
     Args:
         count: How many processes.
         shared: The first argument of every task, sent to each process once.
+        preload: Module to import once and for all processes, where the system can do that.
     """
 
-    def __init__(self, count: int, shared: Any):
+    def __init__(self, count: int, shared: Any, preload: str):
         self._shared = shared
         self._pool: ProcessPoolExecutor | None = None
         if count > 1:
-            context = multiprocessing.get_context("spawn")
+            context = _context(preload)
             self._pool = ProcessPoolExecutor(count, context, _prepare, (shared,))
 
     def map(self, task: Callable, pieces: Iterable[Any], *arguments: Any) -> Iterator[Any]:

@@ -157,7 +157,7 @@ def convert(config: ConvertConfig, plan: Plan | None = None) -> Path:
 
     blocks = plan.blocks()
     folder = config.root.parent / f".{config.root.name}.converting-{_fingerprint(plan, config)}"
-    with Workers(min(config.workers, len(blocks)), plan) as workers, SuppressProgressBars():
+    with Workers(min(config.workers, len(blocks)), plan, verify_block.__module__) as workers, SuppressProgressBars():
         if not folder.exists():
             _run(workers, check_block, plan, blocks, "checking")
         with _only_one(folder), _disk_full_is_an_input_error(config.root):

@@ -37,6 +37,7 @@ VERBS: dict[str, Verb] = {
     ),
     "convert": Verb("lerobot_sdm.cli.convert:convert", "Turn a zarr demonstration store into a LeRobot dataset."),
     "distance": Verb("lerobot_sdm.cli.distance:distance", "How far a policy's actions are from its teacher's."),
+    "view": Verb("lerobot_sdm.cli.view:view", "Look at an episode: cloud over time, images, state, actions."),
 }
 
 

@@ -1,0 +1,95 @@
+"""`lerobot-sdm view`: look at one episode of a dataset or of a demonstration store."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from lerobot_sdm.errors import InputError
+
+FOLDER = Path("outputs/view")
+
+
+def view(
+    source: Annotated[str, typer.Argument(help="Folder of a dataset, zarr store (folder or zip), or name on the Hub.")],
+    episode: Annotated[int, typer.Option(help="Which episode.")] = 0,
+    rrd: Annotated[Path | None, typer.Option(help="Write a Rerun recording to this file.")] = None,
+    png: Annotated[Path | None, typer.Option(help="Write a contact sheet to this file.")] = None,
+    serve: Annotated[bool, typer.Option("--serve", help="Serve it to a browser, also on another machine.")] = False,
+    cameras: Annotated[
+        Path | None, typer.Option(help="Make a cloud of depth images, with the cameras and crop of this file.")
+    ] = None,
+    moments: Annotated[int, typer.Option(help="Columns of the contact sheet.")] = 6,
+    fps: Annotated[float | None, typer.Option(help="Frames per second of a store that does not say so.")] = None,
+    port: Annotated[int, typer.Option(help="Port of --serve for Rerun viewers.")] = 9876,
+    web_port: Annotated[int, typer.Option(help="Port of --serve for browsers.")] = 9090,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+) -> None:
+    """Show an episode: its cloud over time, images, robot state and actions.
+
+    Opens Rerun's viewer. Where there is no screen, writes an .rrd file and a PNG sheet into outputs/view instead.
+
+    lerobot-sdm view data/drawer-open --episode=3
+    """
+    if moments < 1:
+        raise InputError(f"--moments={moments}: give 1 or more.")
+    if fps is not None and fps <= 0:
+        raise InputError(f"--fps={fps}: give frames per second above 0.")
+    show = not (rrd or png or serve) and has_screen()
+    if not (rrd or png or serve or show):
+        name = Path(source.rstrip("/")).name.removesuffix(".zip").removesuffix(".zarr")
+        rrd, png = (FOLDER / f"{name}_episode_{episode}.{kind}" for kind in ("rrd", "png"))
+        # These two were not asked for by name, so they may be renewed.
+        overwrite = True
+    for option, file, suffix in (("--rrd", rrd, ".rrd"), ("--png", png, ".png")):
+        if file is not None and file.suffix != suffix:
+            raise InputError(f"{option}={file}: give a file that ends in {suffix}.")
+        if file is not None and file.exists() and not overwrite:
+            raise InputError(f"{option}={file}: exists already. Give another name, or --overwrite.")
+
+    # Torch, LeRobot's datasets and Rerun take seconds to import; a mistyped option should not.
+    from lerobot_sdm.processors.depth_config import read_depth_config
+    from lerobot_sdm.viewing.palette import Scene
+    from lerobot_sdm.viewing.sources import open_episode
+
+    opened = open_episode(source, episode, read_depth_config(cameras) if cameras else None, fps)
+    first = opened.clouds[:1]
+    scene = Scene.of([opened.read(index)[key] for key in first for index in opened.moments(moments)])
+    console = Console()
+    if png is not None:
+        from lerobot_sdm.viewing.contact_sheet import contact_sheet
+
+        contact_sheet(opened, scene, png, moments)
+        console.print(png, soft_wrap=True)
+    if rrd is not None or show or serve:
+        from lerobot_sdm.viewing import rerun_log
+
+        if rrd is not None:
+            rerun_log.save(opened, scene, rrd)
+            console.print(f"{rrd}  (look at it with: rerun {rrd})", soft_wrap=True, highlight=False)
+        if show:
+            rerun_log.show(opened, scene)
+        if serve:
+            address = rerun_log.serve(opened, scene, port, web_port)
+            console.print(
+                f"Browser: http://localhost:{web_port}/?url={address}   Viewer: rerun {address}", soft_wrap=True
+            )
+            _wait(console)
+
+
+def has_screen() -> bool:
+    """Whether a window can be opened here."""
+    return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _wait(console: Console) -> None:
+    import threading
+
+    console.print("Ctrl-C ends it.")
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        console.print("Ended.")

@@ -1,0 +1,188 @@
+"""An episode on one sheet: a few moments side by side, and actions and state over time."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from numpy.typing import NDArray
+
+from lerobot_sdm.viewing.episode import Episode, Frame, Signal, without_padding
+from lerobot_sdm.viewing.palette import SECOND_CLOUD, Scene, depth_range, line_colours
+
+INK, FAINT, PAPER = "#222222", "#6b7280", "#f4f5f7"
+COLUMN = 2.6  # inches
+CURVES = 1.6  # inches
+# More lines than this cannot be told apart.
+MANY_LINES = 12
+SHOWN_SIGNALS = 2
+DPI = 110
+
+
+def contact_sheet(episode: Episode, scene: Scene, path: Path, moments: int = 6) -> None:
+    """Write the sheet as a PNG, which appears whole or not at all.
+
+    Args:
+        episode: What to show.
+        scene: Where its points are.
+        path: File to write.
+        moments: Columns of the sheet.
+    """
+    chosen = episode.moments(moments)
+    frames = [episode.read(index) for index in chosen]
+    signals = list(episode.signals.items())[:SHOWN_SIGNALS]
+    rows = _rows(episode, scene, frames)
+    heights = [COLUMN * aspect for _, aspect in rows]
+    bands = [sum(heights)] * bool(rows) + [CURVES] * len(signals)
+
+    size = COLUMN * max(len(chosen), 4) + 0.5, sum(bands) + 0.9
+    figure = Figure(figsize=size, layout="constrained", dpi=DPI)
+    figure.suptitle(_title(episode, scene, frames[0]), x=0.01, ha="left", fontsize=11, color=INK)
+    parts = list(np.atleast_1d(figure.subfigures(len(bands), 1, height_ratios=bands)))
+    if rows:
+        _draw_moments(parts.pop(0), episode, rows, chosen, frames, heights)
+    for part, (key, curve) in zip(parts, signals, strict=True):
+        _draw_signal(part, key, curve, episode, chosen)
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    figure.savefig(unfinished, format="png")
+    unfinished.replace(path)
+
+
+def _rows(episode: Episode, scene: Scene, frames: Sequence[Frame]) -> list[tuple[tuple, float]]:
+    """(what to draw, with what, label) and height over width of each row."""
+    rows = []
+    for key in episode.images:
+        rows.append(((_draw_image, key, key), _aspect(frames[0][key])))
+    for key in episode.depths:
+        limits = depth_range([frame[key] for frame in frames])
+        label = f"{key}\n{limits[0]:.2f} to {limits[1]:.2f} m"
+        rows.append(((_draw_depth, (key, limits), label), _aspect(frames[0][key])))
+    if episode.clouds:
+        points = scene.inside(np.concatenate([frame[key][:, :3] for frame in frames for key in episode.clouds]))
+        for view, label in ((_in_space, episode.clouds[0]), (_from_above, "from above")):
+            places, _ = view(scene, points if len(points) else scene.corners())
+            margin = 0.03 * scene.size
+            low, high = places.min(axis=0) - margin, places.max(axis=0) + margin
+            width, height = high - low
+            details = (episode, scene, view, (low, high))
+            rows.append(((_draw_cloud, details, label), float(np.clip(height / width, 0.4, 1.2))))
+    return rows
+
+
+def _aspect(image: NDArray) -> float:
+    return image.shape[0] / image.shape[1]
+
+
+def _title(episode: Episode, scene: Scene, frame: Frame) -> str:
+    parts = [f"{episode.length} frames at {episode.fps:g} per second"]
+    for key in episode.clouds:
+        cloud = frame[key]
+        padding = len(cloud) - len(without_padding(cloud))
+        colour = ", coloured" if cloud.shape[1] == 6 else ""
+        parts.append(f"{key}: {len(cloud)} points{colour}" + (f", {padding} of them padding" if padding else ""))
+    if episode.clouds:
+        extent = (
+            f"{name} {low:.2f} to {high:.2f}" for name, low, high in zip("xyz", scene.low, scene.high, strict=True)
+        )
+        parts.append(f"{', '.join(extent)} m")
+    task = f": {episode.task}" if episode.task else ""
+    return f"{episode.title}{task}\n{';  '.join(parts)}"
+
+
+def _draw_moments(part: SubFigure, episode: Episode, rows, chosen, frames, heights) -> None:
+    grid = part.add_gridspec(len(rows), len(chosen), height_ratios=heights, hspace=0.02, wspace=0.02)
+    for column, (index, frame) in enumerate(zip(chosen, frames, strict=True)):
+        for row, ((draw, details, label), _) in enumerate(rows):
+            axes = part.add_subplot(grid[row, column])
+            axes.set(xticks=[], yticks=[])
+            for spine in axes.spines.values():
+                spine.set_color("#d1d5db")
+            draw(axes, details, frame)
+            if column == 0:
+                axes.set_ylabel(label, fontsize=8, color=FAINT)
+            if row == 0:
+                axes.set_title(f"{index / episode.fps:.2f} s  (frame {index})", fontsize=9, color=INK)
+
+
+def _draw_image(axes: Axes, key: str, frame: Frame) -> None:
+    axes.imshow(frame[key])
+
+
+def _draw_depth(axes: Axes, details: tuple, frame: Frame) -> None:
+    key, (near, far) = details
+    axes.set_facecolor("black")
+    axes.imshow(np.ma.masked_equal(frame[key], 0), cmap="turbo", vmin=near, vmax=far)
+
+
+def _draw_cloud(axes: Axes, details: tuple, frame: Frame) -> None:
+    episode, scene, view, (low, high) = details
+    points = without_padding(frame[episode.clouds[0]])
+    colours = scene.colours(points)
+    xyz = points[:, :3]
+    for key in episode.clouds[1:]:
+        further = without_padding(frame[key])[:, :3]
+        xyz = np.concatenate([xyz, further])
+        colours = np.concatenate([colours, np.broadcast_to(SECOND_CLOUD, further.shape)])
+    places, nearness = view(scene, xyz.astype(np.float64))
+    order = np.argsort(nearness)
+    axes.set_facecolor(PAPER)
+    axes.scatter(*places[order].T, c=colours[order] / 255, s=_dot_size(len(xyz)), linewidths=0)
+    if episode.crop is not None and view is _from_above:
+        (left, front, _), (right, back, _) = episode.crop
+        axes.plot([left, right, right, left, left], [front, front, back, back, front], color=FAINT, linewidth=0.8)
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
+    if view is _from_above:
+        _scale_bar(axes, low, high)
+
+
+def _in_space(scene: Scene, points: NDArray) -> tuple[NDArray, NDArray]:
+    return scene.project(points)
+
+
+def _from_above(scene: Scene, points: NDArray) -> tuple[NDArray, NDArray]:
+    return points[:, :2], points[:, 2]
+
+
+def _scale_bar(axes: Axes, low: NDArray, high: NDArray) -> None:
+    """A bar of a round length, about a quarter of the width."""
+    quarter = (high[0] - low[0]) / 4
+    magnitude = 10 ** np.floor(np.log10(quarter))
+    length = magnitude * max(step for step in (1, 2, 5) if step * magnitude <= quarter)
+    x, y = low + 0.05 * (high - low)
+    axes.plot([x, x + length], [y, y], color=INK, linewidth=2, solid_capstyle="butt")
+    text = f"{length * 100:g} cm" if length < 1 else f"{length:g} m"
+    axes.annotate(text, (x, y), xytext=(0, 3), textcoords="offset points", fontsize=7, color=INK)
+
+
+def _draw_signal(part: SubFigure, key: str, curve: Signal, episode: Episode, chosen: list[int]) -> None:
+    """Curves, or where there are too many to tell apart, stripes of brightness."""
+    axes = part.add_subplot()
+    seconds = episode.seconds()
+    step = 1 / episode.fps
+    if len(curve.names) <= MANY_LINES:
+        for name, values, colour in zip(curve.names, curve.values.T, line_colours(len(curve.names)), strict=True):
+            axes.plot(seconds, values, linewidth=1.3, color=colour / 255, label=name)
+        place = {"loc": "lower left", "bbox_to_anchor": (0, 1.0), "ncols": len(curve.names)}
+        axes.legend(**place, fontsize=7, frameon=False, handlelength=1.2, borderaxespad=0.1)
+        axes.set_ylabel(key, fontsize=8, color=FAINT)
+        axes.grid(alpha=0.25)
+    else:
+        low, high = curve.values.min(axis=0), curve.values.max(axis=0)
+        scaled = (curve.values - low) / np.where(high > low, high - low, 1)
+        extent = (-step / 2, seconds[-1] + step / 2, len(curve.names) - 0.5, -0.5)
+        axes.imshow(scaled.T, aspect="auto", cmap="magma", extent=extent, interpolation="nearest")
+        axes.set_ylabel(f"{key}\neach from its lowest\nto its highest", fontsize=7, color=FAINT)
+    for index in chosen:
+        axes.axvline(seconds[index], color=FAINT, linewidth=0.8, linestyle=":")
+    axes.set_xlim(-step / 2, seconds[-1] + step / 2)
+    axes.set_xlabel("seconds", fontsize=8, color=FAINT)
+    axes.tick_params(labelsize=7)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _dot_size(points: int) -> float:
+    """Area in square points at which a cloud of so many points looks like a surface."""
+    return float(np.clip(8000 / max(points, 1), 1.5, 16))

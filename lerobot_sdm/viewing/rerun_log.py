@@ -1,0 +1,156 @@
+"""An episode in Rerun: cloud over time beside images, actions and state."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import rerun as rr
+import rerun.blueprint as rrb
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from lerobot_sdm.viewing.episode import Corners, Episode, Signal, without_padding
+from lerobot_sdm.viewing.palette import SECOND_CLOUD, Scene, depth_range, line_colours
+
+APPLICATION = "lerobot_sdm view"
+DARK = (16, 18, 24)
+# Share of the scene's diagonal: dots of this radius touch on a cloud of 512 points, without hiding each other.
+RADIUS = 0.0045
+MANY_LINES = 7
+
+
+def blueprint(episode: Episode, scene: Scene) -> rrb.Blueprint:
+    """The layout: the cloud at the left, images and curves at the right.
+
+    Args:
+        episode: What there is to see.
+        scene: Where its points are.
+    """
+    pictures = [rrb.Spatial2DView(origin=key, name=key) for key in (*episode.images, *episode.depths)]
+    curves = [
+        rrb.TimeSeriesView(
+            origin=key,
+            name=key,
+            # More names than this would cover the curves.
+            plot_legend=rrb.PlotLegend(corner=rrb.Corner2D.RightTop, visible=len(curve.names) <= MANY_LINES),
+        )
+        for key, curve in episode.signals.items()
+    ]
+    main, further = curves[:2], curves[2:]
+    right = [rrb.Horizontal(*pictures[:2], *([rrb.Tabs(*pictures[2:])] if pictures[2:] else []))] if pictures else []
+    right += main
+    right += [rrb.Tabs(*further, rrb.TextDocumentView(origin="about", name="about"), active_tab=0)]
+    column = rrb.Vertical(*right, row_shares=[3] * bool(pictures) + [2] * len(main) + [2])
+    if not episode.clouds:
+        return rrb.Blueprint(column, _time_panel(), collapse_panels=True)
+    space = rrb.Spatial3DView(
+        origin="scene",
+        name=f"point cloud: {episode.title}",
+        background=rrb.Background(color=DARK),
+        line_grid=rrb.LineGrid3D(visible=False),
+        eye_controls=rrb.EyeControls3D(
+            position=scene.centre + scene.eye() * scene.size * 0.95, look_target=scene.centre, eye_up=(0, 0, 1)
+        ),
+    )
+    return rrb.Blueprint(rrb.Horizontal(space, column, column_shares=[3, 2]), _time_panel(), collapse_panels=True)
+
+
+def log(episode: Episode, scene: Scene, recording: rr.RecordingStream) -> None:
+    """Send a whole episode to a recording, frame by frame.
+
+    Args:
+        episode: What there is to see.
+        scene: Where its points are.
+        recording: Where to send it.
+    """
+    recording.log("scene", rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
+    recording.log("about", rr.TextDocument(_about(episode), media_type=rr.MediaType.MARKDOWN), static=True)
+    if episode.crop is not None:
+        recording.log("scene/crop", _box(episode.crop), static=True)
+    for key, curve in episode.signals.items():
+        _send_curves(recording, key, curve, episode.seconds())
+    sample = [episode.read(index) for index in episode.moments(5)] if episode.depths else []
+    ranges = {key: depth_range([frame[key] for frame in sample]) for key in episode.depths}
+    for index in tqdm(range(episode.length), desc="Writing", unit="frame"):
+        recording.set_time("frame_index", sequence=index)
+        recording.set_time("timestamp", duration=index / episode.fps)
+        frame = episode.read(index)
+        for number, key in enumerate(episode.clouds):
+            recording.log(f"scene/{key}", _points(frame[key], scene, first=number == 0))
+        for key in episode.images:
+            recording.log(key, rr.Image(frame[key]).compress(jpeg_quality=90))
+        for key in episode.depths:
+            colours = {"colormap": rr.components.Colormap.Turbo, "depth_range": ranges[key]}
+            recording.log(key, rr.DepthImage(frame[key], meter=1.0, **colours))
+
+
+def save(episode: Episode, scene: Scene, path: Path) -> None:
+    """Write an episode to an `.rrd` file, which appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    recording = rr.RecordingStream(APPLICATION, recording_id=episode.title)
+    recording.save(unfinished, default_blueprint=blueprint(episode, scene))
+    log(episode, scene, recording)
+    recording.flush()
+    recording.disconnect()
+    unfinished.replace(path)
+
+
+def show(episode: Episode, scene: Scene) -> None:
+    """Open Rerun's viewer on this machine's screen."""
+    recording = rr.RecordingStream(APPLICATION, recording_id=episode.title)
+    recording.spawn(default_blueprint=blueprint(episode, scene))
+    log(episode, scene, recording)
+    recording.flush()
+
+
+def serve(episode: Episode, scene: Scene, port: int, web_port: int) -> str:
+    """Serve an episode to browsers and viewers on other machines, until this process ends.
+
+    Args:
+        episode: What there is to see.
+        scene: Where its points are.
+        port: Of the data.
+        web_port: Of the page.
+
+    Returns:
+        The address that a viewer connects to.
+    """
+    recording = rr.RecordingStream(APPLICATION, recording_id=episode.title)
+    address = recording.serve_grpc(grpc_port=port, default_blueprint=blueprint(episode, scene))
+    rr.serve_web_viewer(web_port=web_port, open_browser=False, connect_to=address)
+    log(episode, scene, recording)
+    recording.flush()
+    return address
+
+
+def _points(cloud: NDArray, scene: Scene, first: bool) -> rr.Points3D:
+    points = without_padding(cloud)
+    colours = scene.colours(points) if first else np.broadcast_to(SECOND_CLOUD, (len(points), 3))
+    return rr.Points3D(points[:, :3], colors=colours, radii=RADIUS * scene.size)
+
+
+def _box(crop: Corners) -> rr.Boxes3D:
+    low, high = np.array(crop)
+    return rr.Boxes3D(mins=[low], sizes=[high - low], colors=[(120, 130, 150)])
+
+
+def _send_curves(recording: rr.RecordingStream, key: str, curve: Signal, seconds: NDArray[np.float64]) -> None:
+    recording.log(key, rr.SeriesLines(names=list(curve.names), colors=line_colours(len(curve.names))), static=True)
+    indexes: Iterable[rr.TimeColumn] = [
+        rr.TimeColumn("frame_index", sequence=np.arange(len(seconds))),
+        rr.TimeColumn("timestamp", duration=seconds),
+    ]
+    recording.send_columns(key, indexes, rr.Scalars.columns(scalars=curve.values))
+
+
+def _time_panel() -> rrb.TimePanel:
+    return rrb.TimePanel(state="collapsed", timeline="timestamp", loop_mode="all", play_state="playing")
+
+
+def _about(episode: Episode) -> str:
+    facts = {"task": episode.task, **episode.facts}
+    seconds = episode.length / episode.fps
+    facts["length"] = f"{episode.length} frames at {episode.fps:g} per second, {seconds:.1f} s"
+    lines = [f"- **{label}**: {text}" for label, text in facts.items() if text]
+    return "\n".join([f"# {episode.title}", "", *lines])

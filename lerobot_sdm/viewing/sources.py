@@ -1,0 +1,171 @@
+"""Opening one episode: of a LeRobot dataset in a folder or on the Hub, or of a zarr store."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from lerobot.datasets.lerobot_dataset import LeRobotDataset
+from lerobot.utils.constants import DEFAULT_FEATURES
+from numpy.typing import NDArray
+
+from lerobot_sdm.datasets.convert.layouts import LAYOUTS, find_layout
+from lerobot_sdm.datasets.convert.mapping import Choices, columns_of, guess
+from lerobot_sdm.datasets.convert.store import checked_ends, open_store
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.processors import POINT_CLOUD
+from lerobot_sdm.processors.depth_config import DepthToCloudConfig
+from lerobot_sdm.processors.depth_step import DepthToPointCloudStep
+from lerobot_sdm.viewing.episode import Episode, Signal, ordered, signal
+
+LONGEST_SIGNAL = 256
+UNKNOWN_FPS = 10
+
+
+def open_episode(source: str, number: int, cameras: DepthToCloudConfig | None, fps: float | None) -> Episode:
+    """Open an episode for looking at it.
+
+    Args:
+        source: Folder of a dataset, a zarr store (folder or zip file), or a dataset's name on the Hub.
+        number: Which episode.
+        cameras: Depth cameras whose images become a cloud, where the dataset has none.
+        fps: Frames per second of a store, where it does not say so itself.
+
+    Raises:
+        InputError: There is no such source or episode, or it cannot be read.
+    """
+    path = Path(source)
+    if (path / "meta/info.json").is_file():
+        # LeRobot wants a name even for a folder.
+        return _dataset_episode(path.resolve().name, path, number, cameras)
+    if path.exists():
+        if cameras is not None:
+            raise InputError(f"--cameras: {source} is a zarr store. Convert it first; cameras belong to datasets.")
+        return _store_episode(path, number, fps)
+    if source.count("/") == 1 and not source.startswith((".", "/")):
+        return _dataset_episode(source, None, number, cameras)
+    raise InputError(f"{source}: there is no such folder or file, and it is no dataset's name such as lerobot/pusht.")
+
+
+def _check_number(number: int, episodes: int, source: str) -> None:
+    if not 0 <= number < episodes:
+        raise InputError(f"--episode={number}: {source} has the episodes 0 to {episodes - 1}.")
+
+
+def _dataset_episode(name: str, root: Path | None, number: int, cameras: DepthToCloudConfig | None) -> Episode:
+    try:
+        total = LeRobotDataset(name, root=root, episodes=[0], video_backend="pyav").meta.total_episodes
+        _check_number(number, total, root or name)
+        dataset = LeRobotDataset(name, root=root, episodes=[number], video_backend="pyav")
+    except InputError:
+        raise
+    # What can be wrong with a folder or a connection ends in a dozen kinds of exception.
+    except Exception as error:
+        raise InputError(
+            f"{root or name}: is no dataset that LeRobot can read ({type(error).__name__}: {error})."
+        ) from error
+    features = dataset.features
+    depths = tuple(dataset.meta.depth_keys)
+    images = tuple(key for key in dataset.meta.camera_keys if key not in depths)
+    shapes = {key: tuple(feature["shape"]) for key, feature in features.items()}
+    clouds = tuple(key for key in features if _is_cloud(key, shapes[key]))
+    plain = [
+        key
+        for key, feature in features.items()
+        if key not in (*clouds, *images, *depths, *DEFAULT_FEATURES)
+        and feature["dtype"] != "string"
+        and np.prod(shapes[key]) <= LONGEST_SIGNAL
+    ]
+    columns = dataset.hf_dataset.select_columns(plain).with_format("numpy")[:] if plain else {}
+    signals = {key: signal(np.stack(list(columns[key])), features[key].get("names"), _short(key)) for key in plain}
+
+    step = None
+    if cameras is not None:
+        if POINT_CLOUD in features:
+            raise InputError(f"--cameras: {root or name} has '{POINT_CLOUD}' already. Leave the option out.")
+        cameras.check_shapes(shapes)
+        step = DepthToPointCloudStep.from_config(cameras)
+        clouds = (POINT_CLOUD, *clouds)
+    metres = 0.001 if dataset.depth_output_unit == "mm" else 1.0
+
+    def read(index: int) -> dict[str, NDArray]:
+        item = dataset[index]
+        frame = {key: item[key].numpy() for key in clouds if key in item}
+        if step is not None:
+            frame[POINT_CLOUD] = step.observation(item)[POINT_CLOUD].numpy()
+        frame |= {key: (item[key] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy() for key in images}
+        return frame | {key: _depth(item[key].numpy().squeeze(0) * metres) for key in depths}
+
+    return Episode(
+        title=f"{name}, episode {number} of {total}",
+        fps=dataset.fps,
+        length=len(dataset),
+        task=str(dataset[0]["task"]),
+        facts={"robot": dataset.meta.robot_type} if dataset.meta.robot_type else {},
+        clouds=clouds,
+        images=images,
+        depths=depths,
+        signals=ordered(signals),
+        read=read,
+        crop=cameras.crop if cameras is not None else None,
+    )
+
+
+def _store_episode(path: Path, number: int, fps: float | None) -> Episode:
+    store = open_store(path)
+    ends = checked_ends(store, list(store.arrays))
+    _check_number(number, len(ends), str(path))
+    start, stop = (int(ends[number - 1]) if number else 0), int(ends[number])
+    layout = find_layout(None, {name: info.shape[1:] for name, info in store.arrays.items()})
+    first_rows = {name: store.reader(name).read(start, start + 1) for name in store.arrays}
+    unit = {name: bool(rows.dtype.kind == "f" and rows.max() <= 1) for name, rows in first_rows.items()}
+    columns = {column.key: column for column in columns_of(guess(store.arrays), store.arrays, Choices(), unit)}
+
+    readers = {key: store.reader(column.array) for key, column in columns.items()}
+    images = tuple(key for key, column in columns.items() if column.kind == "image")
+    depths = tuple(key for key, column in columns.items() if column.kind == "depth")
+    clouds = tuple(key for key, column in columns.items() if _is_cloud(key, column.shape))
+    seen = (*images, *depths, *clouds)
+
+    def read(index: int) -> dict[str, NDArray]:
+        row = start + index
+        frame = {key: columns[key].values(readers[key].read(row, row + 1))[0] for key in seen}
+        return frame | {key: _depth(frame[key][..., 0]) for key in depths}
+
+    signals: dict[str, Signal] = {}
+    for key, column in columns.items():
+        if key not in seen and np.prod(column.shape) <= LONGEST_SIGNAL:
+            signals[key] = signal(column.values(readers[key].read(start, stop)), label=_short(key))
+    return Episode(
+        title=f"{store.name}, episode {number} of {len(ends)}",
+        fps=fps or LAYOUTS[layout].fps or UNKNOWN_FPS,
+        length=stop - start,
+        task="",
+        facts=_store_facts(store.kind, layout),
+        clouds=clouds,
+        images=images,
+        depths=depths,
+        signals=ordered(signals),
+        read=read,
+    )
+
+
+def _store_facts(kind: str, layout: str) -> Mapping[str, str]:
+    facts = {"store": kind}
+    if LAYOUTS[layout].frame:
+        facts |= {"layout": layout, "frame": LAYOUTS[layout].frame}
+    return facts
+
+
+def _is_cloud(key: str, shape: tuple[int, ...]) -> bool:
+    """Points (N, 3 or more), and called so."""
+    named = any(word in key for word in ("point_cloud", "pointcloud", "imagin_robot", "pcd"))
+    return named and len(shape) == 2 and shape[1] >= 3
+
+
+def _short(key: str) -> str:
+    return key.rpartition(".")[2]
+
+
+def _depth(metres: NDArray) -> NDArray[np.float32]:
+    return np.where(np.isfinite(metres), metres, 0).astype(np.float32)

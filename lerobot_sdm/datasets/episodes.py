@@ -113,7 +113,7 @@ def drive(env: gym.Env, expert: Expert, attempt: Attempt, rules: Rules, columns:
         rules: Whether to keep it, and where to cut it.
         columns: Observation key of the environment -> column of the dataset.
     """
-    observation, _ = env.reset(seed=attempt.seed, options=expert.start_options(attempt.seed))
+    observation = expert.start(env, attempt.seed)
     expert.reset(env, attempt.seed, attempt.variant)
     rows: list[dict[str, np.ndarray]] = []
     first_success: int | None = None
@@ -131,10 +131,10 @@ def drive(env: gym.Env, expert: Expert, attempt: Attempt, rules: Rules, columns:
         rows.append(row)
         if success and first_success is None:
             first_success = step
-        if terminated or truncated or rules.may_stop(first_success, success_steps, step):
+        if terminated or truncated or expert.exhausted or rules.may_stop(first_success, success_steps, step):
             break
     succeeded = np.array([row["next.success"][0] for row in rows])
-    kept = rules.accept(succeeded, success_steps)
+    kept = expert.refusal is None and rules.accept(succeeded, success_steps)
     frames = {}
     if kept:
         rows = rows[: rules.end(succeeded)]

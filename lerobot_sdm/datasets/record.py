@@ -152,8 +152,9 @@ def record(config: RecordConfig) -> Path:
     folder = config.root.parent / f".{config.root.name}.recording-{_fingerprint(config)}"
     driver = Driver(setting, folder)
     with contextlib.closing(driver.env):
-        # Whatever is wrong with the scene or with graphics shows here, before anything is written.
-        driver.env.reset(seed=config.seed)
+        # Whatever is wrong with the scene, with graphics or with what the expert reads shows here, before anything
+        # is written.
+        driver.expert.start(driver.env, config.seed)
         folder.mkdir(parents=True, exist_ok=True)
         if finished := len(list(folder.glob("attempt-*.npz"))):
             logger.warning("Going on with %d attempts of an earlier run of this recording.", finished)

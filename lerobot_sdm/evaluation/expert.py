@@ -42,11 +42,11 @@ def expert_successes(
 
 
 def _succeeds(env: gym.Env, expert: Expert, seed: int, variant: int) -> bool:
-    _, info = env.reset(seed=seed, options=expert.start_options(seed))
+    expert.start(env, seed)
     expert.reset(env, seed, variant)
-    succeeded, over = bool(info["is_success"]), False
+    succeeded = over = False
     while not over:
         _, _, terminated, truncated, info = env.step(expert.act(env))
         succeeded |= bool(info["is_success"])
-        over = terminated or truncated
+        over = terminated or truncated or expert.exhausted
     return succeeded

@@ -31,6 +31,8 @@ class Expert(ABC):
         reads: What kind of file or folder it reads, for messages; None if it reads none. Its path is given to the
             class as `path`.
         needs_path: Whether it cannot do without.
+        exhausted: Whether it has no action for the present state, which ends the episode.
+        refusal: Why the present episode must not become a demonstration, whatever it achieves; None if it may.
     """
 
     name: ClassVar[str]
@@ -46,21 +48,31 @@ class Expert(ABC):
         self.action_noise = action_noise
         self.clip = clip
         self.variant = 0
+        self.exhausted = False
+        self.refusal: str | None = None
         self._rng = np.random.default_rng(0)
 
-    def start_options(self, seed: int) -> dict[str, Any] | None:
-        """What `env.reset` is given as options for the episode with this seed; None for nothing."""
-        return None
+    def start(self, env: gym.Env, seed: int) -> dict[str, np.ndarray]:
+        """Put the environment at the start of an episode; returns the first observation.
+
+        Args:
+            env: The environment.
+            seed: The episode's own seed; equal seeds give equal episodes.
+
+        Raises:
+            InputError: The expert cannot drive this episode.
+        """
+        return env.reset(seed=seed)[0]
 
     def reset(self, env: gym.Env, seed: int, variant: int = 0) -> None:
-        """Prepare for an episode; called after `env.reset`.
+        """Prepare for an episode; called after `start`.
 
         Args:
             env: The environment, already reset.
             seed: The episode's own seed; equal seeds give equal episodes.
             variant: Which of the `variants` ways to take.
         """
-        self.variant = variant
+        self.variant, self.exhausted, self.refusal = variant, False, None
         self._rng = np.random.default_rng(seed)
 
     def act(self, env: gym.Env) -> np.ndarray:

@@ -27,7 +27,14 @@ def test_variants_share_their_start():
     ],
 )
 def test_which_episodes_are_kept(keep, success, accepted):
-    assert Rules(keep).accept(np.array([step == "1" for step in success])) is accepted
+    assert Rules(keep).accept(np.array([step == "1" for step in success]), success.count("1")) is accepted
+
+
+def test_simulator_steps_are_counted_where_an_action_spans_several():
+    # DP3's Adroit scripts ask for ten simulator steps at the goal; here two pass in each control step.
+    success = np.array([step == "1" for step in "00011111"])
+    assert Rules(min_success_steps=10).accept(success, success_steps=10)
+    assert not Rules(min_success_steps=10).accept(success, success_steps=9)
 
 
 @pytest.mark.parametrize(("stop_after", "frames"), [(None, 9), (1, 5), (2, 6), (50, 9)])

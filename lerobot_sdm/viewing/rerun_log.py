@@ -76,7 +76,7 @@ def log(episode: Episode, scene: Scene, recording: rr.RecordingStream) -> None:
         recording.set_time("timestamp", duration=index / episode.fps)
         frame = episode.read(index)
         for number, key in enumerate(episode.clouds):
-            recording.log(f"scene/{key}", _points(frame[key], scene, first=number == 0))
+            recording.log(f"scene/{key}", points_of(frame[key], scene, first=number == 0))
         for key in episode.images:
             recording.log(key, rr.Image(frame[key]).compress(jpeg_quality=90))
         for key in episode.depths:
@@ -124,7 +124,8 @@ def serve(episode: Episode, scene: Scene, port: int, web_port: int) -> str:
     return address
 
 
-def _points(cloud: NDArray, scene: Scene, first: bool) -> rr.Points3D:
+def points_of(cloud: NDArray, scene: Scene, first: bool) -> rr.Points3D:
+    """A cloud (N, C) as Rerun draws it, padding left out; a second cloud is drawn in one colour."""
     points = without_padding(cloud)
     colours = scene.colours(points) if first else np.broadcast_to(SECOND_CLOUD, (len(points), 3))
     return rr.Points3D(points[:, :3], colors=colours, radii=RADIUS * scene.size)

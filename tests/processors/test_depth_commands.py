@@ -1,18 +1,25 @@
 """One policy under LeRobot's own commands: trained on depth images, evaluated and rolled out with a depth camera."""
 
 import json
+import runpy
 import sys
+from pathlib import Path
 
 import depth_world
 import numpy as np
 import pytest
+import torch
+import yaml
 from depth_datasets import REPO_ID
 from depth_world import COLOUR_KEY, CROP, DEPTH_KEY
 from lerobot.configs.policies import PreTrainedConfig
+from lerobot.processor import PolicyProcessorPipeline
 from lerobot_commands import SMALL_DP3, lerobot_train
 from safetensors.torch import load_file
 
+from lerobot_sdm.errors import InputError
 from lerobot_sdm.processors.depth_config import read_depth_config
+from lerobot_sdm.processors.depth_step import DepthToPointCloudStep
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +76,44 @@ def test_evaluation_with_a_depth_camera(tmp_path, monkeypatch, checkpoint, camer
     monkeypatch.setattr(sys, "argv", ["lerobot-eval", *arguments])
     main()
     assert json.loads((tmp_path / "eval/eval_info.json").read_text())["overall"]["n_episodes"] == 2
+
+
+def test_a_new_calibration_is_attached_to_a_checkpoint(tmp_path, checkpoint, cameras_file):
+    """Only the camera changes: weights, statistics and the other steps stay."""
+    fields = yaml.safe_load(cameras_file.read_text())
+    fields["cameras"][0]["extrinsics"][2][3] += 0.25
+    moved = tmp_path / "moved.yaml"
+    moved.write_text(yaml.safe_dump(fields))
+    attach = runpy.run_path(str(Path(__file__).parents[2] / "examples" / "attach_depth_camera.py"))["main"]
+    attach([f"--policy={checkpoint}", f"--cameras={moved}", f"--output={tmp_path / 'copy'}"])
+
+    before, after = (
+        PolicyProcessorPipeline.from_pretrained(folder, config_filename="policy_preprocessor.json")
+        for folder in (checkpoint, tmp_path / "copy")
+    )
+    assert [type(step) for step in after.steps] == [type(step) for step in before.steps]
+    step = next(step for step in after.steps if isinstance(step, DepthToPointCloudStep))
+    assert step.config == read_depth_config(moved) == PreTrainedConfig.from_pretrained(tmp_path / "copy").depth_to_cloud
+    state, expected = after.steps[-1].state_dict(), before.steps[-1].state_dict()
+    assert state.keys() == expected.keys()
+    assert all(torch.equal(state[key], expected[key]) for key in expected)
+    assert len(list((tmp_path / "copy").glob("policy_preprocessor*"))) == 2
+    weights = "model.safetensors"
+    assert (tmp_path / "copy" / weights).read_bytes() == (checkpoint / weights).read_bytes()
+
+    with pytest.raises(SystemExit):  # nothing is overwritten
+        attach([f"--policy={checkpoint}", f"--cameras={moved}", f"--output={tmp_path / 'copy'}"])
+    with pytest.raises(SystemExit):
+        attach([f"--policy={tmp_path}", f"--cameras={moved}", f"--output={tmp_path / 'other'}"])
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_wrong_camera_is_refused_before_training(tmp_path, monkeypatch, depth_dataset, cameras_file):
+    file = tmp_path / "cameras.yaml"
+    file.write_text(cameras_file.read_text().replace("width: 64", "width: 640"))
+    options = (*SMALL_DP3, "--policy.type=dp3", f"--policy.depth_to_cloud={file}", f"--dataset.repo_id={REPO_ID}")
+    with pytest.raises(InputError, match="640 columns"):
+        lerobot_train(monkeypatch, depth_dataset, tmp_path / "run", *options, steps=1)
 
 
 def test_rollout_on_a_robot_with_a_depth_camera(tmp_path, monkeypatch, checkpoint):

@@ -9,10 +9,14 @@ import pytest
 from depth_datasets import EPISODES, FRAMES, REPO_ID, write_depth_dataset
 from depth_world import COLOUR_KEY, DEPTH_KEY, distance_to_surfaces
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
+from PIL import Image
+from typer.testing import CliRunner
 
+from lerobot_sdm.cli.main import app
 from lerobot_sdm.datasets.cached import CachedLeRobotDataset
 from lerobot_sdm.processors.depth_config import depth_config, read_depth_config
 from lerobot_sdm.processors.depth_to_cloud import DepthToCloud
+from lerobot_sdm.viewing.sources import open_episode
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "depth_to_clouds.py"
 
@@ -85,3 +89,16 @@ def test_nothing_is_written_where_nothing_can_work(tmp_path, script, depth_datas
     assert DEPTH_KEY in complaints
     assert not list(tmp_path.glob("*clouds*"))
     assert not list((tmp_path / "taken").iterdir())
+
+
+def test_the_cloud_can_be_looked_at_before_anything_is_converted(tmp_path, depth_dataset, cameras_file):
+    """`lerobot-sdm view --cameras`: how a crop is found."""
+    file = tmp_path / "sheet.png"
+    done = CliRunner().invoke(app, ["view", str(depth_dataset), f"--cameras={cameras_file}", f"--png={file}"])
+    assert done.exit_code == 0, done.output
+    picture = np.asarray(Image.open(file).convert("RGB")).astype(int)
+    red = (picture[..., 0] > 150) & (picture[..., 1:].max(axis=-1) < 60)
+    assert red.sum() > 500  # the ball, in its image and in the cloud
+    episode = open_episode(str(depth_dataset), 0, read_depth_config(cameras_file), None)
+    assert episode.clouds == ("observation.point_cloud",)
+    assert episode.crop == read_depth_config(cameras_file).crop

@@ -146,6 +146,7 @@ def test_network_is_the_teachers(build, teacher):
         ({"num_inference_steps": 2}, "one step"),
         ({"weighting": "heavy"}, "weighting=heavy"),
         ({"fake_updates_per_generator_update": 0}, "fake_updates_per_generator_update=0"),
+        ({"regression_delta": 0.0}, "regression_delta=0.0"),
         ({"pair_reuse": 0}, "pair_reuse=0"),
         ({"pair_buffer_size": 0}, "pair_buffer_size=0"),
         ({"timestep_range": (0.9, 0.1)}, "timestep_range"),

@@ -55,6 +55,8 @@ class SDMConfig(DP3Config):
         warmup_steps: First steps in which the generator only regresses onto the teacher's own samples from the
             same start noise ("ODE pairs").
         regression_weight: Weight of that regression afterwards; 0 leaves it out, as released.
+        regression_delta: The regression's loss is quadratic in a sample's error (root mean square over its entries,
+            normalised action units) up to about here and linear beyond; see `pseudo_huber_loss`. None: quadratic.
         pair_reuse: How often each of the teacher's samples is learned from, on average. The teacher's ten evaluations
             are most of an iteration's cost; with 8 it samples in every eighth iteration only.
         pair_buffer_size: With `pair_reuse` above 1: how many samples are kept to draw from.
@@ -81,6 +83,7 @@ class SDMConfig(DP3Config):
 
     warmup_steps: int = 1000
     regression_weight: float = 1.0
+    regression_delta: float | None = 0.03
     pair_reuse: int = 1
     pair_buffer_size: int = 16384
     fake_updates_per_generator_update: int = 5
@@ -97,7 +100,7 @@ class SDMConfig(DP3Config):
     fake_score_warmup_steps: int = 50
     final_lr_ratio: float = 0.05
 
-    optimizer_betas: tuple[float, float] = (0.0, 0.99)
+    optimizer_betas: tuple[float, float] = (0.9, 0.99)
     ema_max_decay: float = 0.995
 
     def __post_init__(self) -> None:
@@ -135,6 +138,10 @@ class SDMConfig(DP3Config):
         if self.fake_updates_per_generator_update < 1:
             raise InputError(
                 f"--policy.fake_updates_per_generator_update={self.fake_updates_per_generator_update}: at least 1."
+            )
+        if self.regression_delta is not None and self.regression_delta <= 0:
+            raise InputError(
+                f"--policy.regression_delta={self.regression_delta}: must be above 0, or null for the squared error."
             )
         for name in ("pair_reuse", "pair_buffer_size"):
             if getattr(self, name) < 1:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lerobot_sdm.diffusion.distribution_matching import distribution_matching_gradient, surrogate_loss
+from lerobot_sdm.diffusion.regression import regression_loss
 from lerobot_sdm.diffusion.samplers import clip_sample
 from lerobot_sdm.diffusion.schedules import add_noise, ddim_timesteps
 from lerobot_sdm.errors import InputError
@@ -138,7 +139,7 @@ class SDMPolicy(ChunkPolicy):
 
         parts: dict[str, Tensor] = {}
         if regress:
-            parts["regression_loss"] = F.mse_loss(actions, target)
+            parts["regression_loss"] = regression_loss(actions, target, config.regression_delta)
         if generator_turn and not warm:
             parts["matching_loss"] = self._matching_loss(actions, cond, random)
         if not warm:

@@ -1,0 +1,27 @@
+"""Regression of a one-step generator onto its teacher's samples from the same start noise."""
+
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def regression_loss(prediction: Tensor, target: Tensor, delta: float | None) -> Tensor:
+    """Squared error, or the pseudo-Huber loss of each sample as a whole.
+
+    With the error e = sqrt(mean|prediction - target|^2) of one sample, the loss is
+    2 delta (sqrt(e^2 + delta^2) - delta): e^2 for e far below delta, 2 delta e far above (Song & Dhariwal 2023,
+    "Improved Techniques for Training Consistency Models", eq. 7, scaled so that small errors weigh as in the squared
+    error). Where start noise that lies close together leads the teacher to two different ways, the squared error is
+    least half-way between them, which is no way at all; a linear one is least on one of them.
+
+    Args:
+        prediction: Generator samples (B, T, A).
+        target: Teacher samples (B, T, A).
+        delta: Error in normalised action units at which the loss turns linear; None for the squared error.
+
+    Returns:
+        Scalar.
+    """
+    if delta is None:
+        return F.mse_loss(prediction, target)
+    squared = (prediction - target).square().flatten(1).mean(1)
+    return (2 * delta * ((squared + delta**2).sqrt() - delta)).mean()

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import torch
+from lerobot.configs.video import DEPTH_METER_UNIT
+from lerobot.datasets.depth_utils import MM_PER_METRE
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from torch.utils.data import default_collate
 from torch.utils.data._utils.collate import default_collate_fn_map
@@ -83,8 +85,8 @@ default_collate_fn_map[Row] = _collate_rows
 class CachedLeRobotDataset(LeRobotDataset):
     """LeRobotDataset with its columns in memory; takes the same arguments.
 
-    Where caching cannot or must not be done (videos, depth images, language columns, image transforms, not
-    enough memory), it behaves exactly like its base class and logs one line saying why.
+    Where caching cannot or must not be done (videos, language columns, image transforms, not enough
+    memory), it behaves exactly like its base class and logs one line saying why.
 
     Raises:
         InputError: An observation or action holds NaN or infinity.
@@ -187,12 +189,11 @@ class CachedLeRobotDataset(LeRobotDataset):
         meta = self.meta
         if meta.video_keys:
             raise CannotCache(f"{', '.join(meta.video_keys)} is video")
-        if meta.depth_keys:
-            raise CannotCache(f"{', '.join(meta.depth_keys)} is a depth image")
         if meta.has_language_columns:
             raise CannotCache("it has language columns")
         needed = len(self) * sum(
-            int(np.prod(feature["shape"])) * _itemsize(feature["dtype"]) for feature in meta.features.values()
+            int(np.prod(feature["shape"])) * (4 if key in meta.depth_keys else _itemsize(feature["dtype"]))
+            for key, feature in meta.features.items()
         )
         budget = cache_budget()
         if needed > budget:
@@ -210,6 +211,8 @@ class CachedLeRobotDataset(LeRobotDataset):
                 raise CannotCache(f"'{key}' has missing values")
             if feature["dtype"] == "string":
                 strings[key] = table.column(key).to_pylist()
+            elif key in meta.depth_keys:
+                columns[key] = Column(self._decode_depth(key), torch.float32)
             elif feature["dtype"] == "image":
                 columns[key] = Column(self._decode_images(key), torch.get_default_dtype(), is_image=True)
             else:
@@ -234,6 +237,20 @@ class CachedLeRobotDataset(LeRobotDataset):
                 raise CannotCache(f"'{key}' holds images that are not plain RGB of one size")
             images[row] = np.asarray(item[key]).transpose(2, 0, 1)
         return torch.from_numpy(images)
+
+    def _decode_depth(self, key: str) -> torch.Tensor:
+        """Decode a column of depth images: (F, 1, H, W) float32 in the unit that the reader was asked for."""
+        pictures = self.hf_dataset.select_columns([key]).with_format(None)
+        width, height = pictures[0][key].size
+        depth = torch.empty((len(self), 1, height, width))
+        for row, item in enumerate(pictures):
+            if item[key].size != (width, height):
+                raise CannotCache(f"'{key}' holds depth images of several sizes")
+            depth[row, 0] = torch.from_numpy(np.array(item[key], dtype=np.float32))
+        unit = (self.meta.features[key].get("info") or {}).get("depth_unit")
+        if unit is None or unit == self.depth_output_unit:
+            return depth
+        return depth.mul_(MM_PER_METRE) if unit == DEPTH_METER_UNIT else depth.div_(MM_PER_METRE)
 
     def _episode_bounds(self) -> tuple[torch.Tensor, torch.Tensor]:
         """First and last row of the episode that each row belongs to, (F,) each."""

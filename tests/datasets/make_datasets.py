@@ -38,6 +38,8 @@ def write_dataset(
 def _random(rng: np.random.Generator, dtype: str, shape: tuple[int, ...]) -> np.ndarray | str:
     if dtype == "string":
         return f"text {rng.integers(100)}"
+    if dtype == "image" and shape[-1] == 1:
+        return rng.uniform(0.1, 5, shape).astype(np.float32)
     if dtype in ("image", "video"):
         return rng.integers(0, 256, shape, dtype=np.uint8)
     if dtype == "bool":

@@ -23,6 +23,7 @@ COLUMNS = {
     "observation.half": {"dtype": "float16", "shape": (8, 3)},
     "observation.volume": {"dtype": "float64", "shape": (2, 3, 4)},
     "observation.image": {"dtype": "image", "shape": (12, 10, 3)},
+    "observation.depth": {"dtype": "image", "shape": (12, 10, 1), "info": {"is_depth_map": True}},
     "action": {"dtype": "float32", "shape": (4,)},
     "next.reward": {"dtype": "float64", "shape": (1,)},
     "next.success": {"dtype": "bool", "shape": (1,)},

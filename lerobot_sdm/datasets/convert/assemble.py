@@ -31,23 +31,21 @@ def assemble(plan: Plan, folder: Path, root: Path, repo_id: str) -> None:
     meta = LeRobotDatasetMetadata.create(repo_id, plan.fps, plan.features(), root=root, use_videos=bool(videos))
     meta.save_episode_tasks([plan.task])
     for block in plan.blocks():
-        chunk, file = divmod(block.index, meta.chunks_size)
-        place = {"chunk_index": chunk, "file_index": file}
+        place = plan.place_of(block)
         source = block_folder(folder, block)
         _link(source / DATA, root / meta.data_path.format(**place))
         for key in videos:
             _link(video_path(source, key), root / meta.video_path.format(video_key=key, **place))
             if block.index == 0:
                 meta.update_video_info(key, video_encoder=rgb_encoder_defaults())
-        first_row = plan.span_of(block)[0]
         for episode, stats in enumerate(episode_stats(folder, block), start=block.first_episode):
             start, stop = plan.span(episode)
-            entry = {"data/chunk_index": chunk, "data/file_index": file}
+            entry = {f"data/{name}": value for name, value in place.items()}
             entry |= {"dataset_from_index": start, "dataset_to_index": stop}
             for key in videos:
                 entry |= {f"videos/{key}/{name}": value for name, value in place.items()}
-                entry[f"videos/{key}/from_timestamp"] = (start - first_row) / plan.fps
-                entry[f"videos/{key}/to_timestamp"] = (stop - first_row) / plan.fps
+                begin, end = plan.video_span(block, episode)
+                entry |= {f"videos/{key}/from_timestamp": begin, f"videos/{key}/to_timestamp": end}
             meta.save_episode(episode, stop - start, [plan.task], stats, entry)
     meta.finalize()
     told = provenance(plan)

@@ -8,13 +8,13 @@ from typing import Any
 
 import datasets
 import numpy as np
+import PIL.Image
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets.arrow_writer import OptimizedTypedSequence
 from lerobot.configs.video import rgb_encoder_defaults
 from lerobot.datasets.compute_stats import get_feature_stats
 from lerobot.datasets.feature_utils import get_hf_features_from_features
-from lerobot.datasets.image_writer import write_image
 from lerobot.datasets.video_utils import encode_video_frames
 from numpy.typing import NDArray
 
@@ -138,7 +138,7 @@ def _add_video_frames(plan: Plan, folder: Path, values: dict[str, NDArray], offs
             frames = folder / column.key
             frames.mkdir(exist_ok=True)
             for number, picture in enumerate(values[column.key], start=offset):
-                write_image(picture, frames / f"frame-{number:06d}.png")
+                PIL.Image.fromarray(picture).save(frames / f"frame-{number:06d}.png", compress_level=1)
 
 
 def _encode_videos(plan: Plan, folder: Path) -> None:

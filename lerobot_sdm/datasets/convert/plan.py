@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from lerobot.configs.video import infer_depth_unit
+from lerobot.datasets.utils import DEFAULT_CHUNK_SIZE
 from lerobot.utils.constants import DEFAULT_FEATURES
 from numpy.typing import NDArray
 
@@ -65,6 +66,17 @@ class Plan:
     def span_of(self, block: Block) -> tuple[int, int]:
         """First row of a block and the row after its last one."""
         return self.span(block.first_episode)[0], self.span(block.stop_episode - 1)[1]
+
+    def place_of(self, block: Block) -> dict[str, int]:
+        """Where LeRobot's layout of files has the data file and videos of a block."""
+        chunk, file = divmod(block.index, DEFAULT_CHUNK_SIZE)
+        return {"chunk_index": chunk, "file_index": file}
+
+    def video_span(self, block: Block, episode: int) -> tuple[float, float]:
+        """Seconds at which an episode begins and ends in the videos of its block."""
+        first = self.span_of(block)[0]
+        start, stop = self.span(episode)
+        return (start - first) / self.fps, (stop - first) / self.fps
 
     def blocks(self) -> list[Block]:
         """The episodes in blocks of about equal size; the same whatever the number of processes."""

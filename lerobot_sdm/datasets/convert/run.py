@@ -230,12 +230,15 @@ def _only_one(folder: Path) -> Iterator[None]:
 def _disk_full_is_an_input_error(root: Path) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
-        if error.errno not in DISK_FULL:
+    except Exception as error:
+        cause: BaseException | None = error  # libraries wrap it in exceptions of their own
+        while cause is not None and getattr(cause, "errno", None) not in DISK_FULL:
+            cause = cause.__cause__ or cause.__context__
+        if cause is None:
             raise
         raise InputError(
-            f"--root={root}: the disk is full ({error.strerror}). What is finished is kept beside it: free some space, "
-            "and repeat the command to go on."
+            f"--root={root}: the disk is full ({cause}). What is finished is kept beside it: free some space, and "
+            "repeat the command to go on."
         ) from error
 
 

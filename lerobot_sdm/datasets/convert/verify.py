@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import torch
 from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
+from lerobot.datasets.utils import DEFAULT_DATA_PATH, DEFAULT_VIDEO_PATH
 from lerobot.datasets.video_utils import decode_video_frames
 from numpy.typing import NDArray
 
@@ -47,8 +48,8 @@ def verify_block(plan: Plan, block: Block, root: Path) -> dict[str, Extent]:
     Raises:
         RuntimeError: Something is missing or different.
     """
-    meta = LeRobotDatasetMetadata("local/converted", root)
-    file = pq.ParquetFile(root / meta.get_data_file_path(block.first_episode))
+    place = plan.place_of(block)
+    file = pq.ParquetFile(root / DEFAULT_DATA_PATH.format(**place))
     if file.num_row_groups != block.stop_episode - block.first_episode:
         raise RuntimeError(f"{root}: file {block.index} came back with {file.num_row_groups} episodes.")
     rng = np.random.default_rng(block.index)
@@ -67,7 +68,9 @@ def verify_block(plan: Plan, block: Block, root: Path) -> dict[str, Extent]:
             rows = readers[column.array].read(start, stop)
             expected = column.values(rows[picked])
             if column.kind == "video":
-                _check_video(meta, column, episode, picked, expected)
+                path = root / DEFAULT_VIDEO_PATH.format(video_key=column.key, **place)
+                begin, _ = plan.video_span(block, episode)
+                _check_video(path, [begin + row / plan.fps for row in picked], expected)
                 continue
             stored = table.column(column.key)
             if column.is_picture:
@@ -98,6 +101,11 @@ def verify(plan: Plan, root: Path, repo_id: str, extents: Iterable[Mapping[str, 
         raise RuntimeError(f"{root}: {meta.total_episodes} episodes, {meta.total_frames} frames came back.")
     if list(meta.episodes["dataset_to_index"]) != plan.ends.tolist():
         raise RuntimeError(f"{root}: episodes came back with other ends.")
+    for block in plan.blocks():
+        path = DEFAULT_DATA_PATH.format(**plan.place_of(block))
+        found = {str(meta.get_data_file_path(episode)) for episode in range(block.first_episode, block.stop_episode)}
+        if found != {path}:
+            raise RuntimeError(f"{root}: the episodes of {path} are looked for in {', '.join(sorted(found))}.")
     extents = list(extents)
     for key in extents[0]:
         _check_stats(root, key, meta.stats[key], _sum([part[key] for part in extents]))
@@ -142,17 +150,12 @@ def _check_stats(root: Path, key: str, stats: Mapping[str, NDArray], extent: Ext
         raise RuntimeError(f"{root}: the statistics of '{key}' ({said}) are not those of its values.")
 
 
-def _check_video(
-    meta: LeRobotDatasetMetadata, column: Column, episode: int, rows: list[int], expected: NDArray
-) -> None:
-    begin = meta.episodes[episode][f"videos/{column.key}/from_timestamp"]
-    path = meta.root / meta.get_video_file_path(episode, column.key)
-    times = [begin + row / meta.fps for row in rows]
+def _check_video(path: Path, times: list[float], expected: NDArray) -> None:
     frames = decode_video_frames(path, times, tolerance_s=1e-4, backend=VIDEO_BACKEND)
     pictures = torch.from_numpy(expected).permute(0, 3, 1, 2).float() / 255
     worst = float((frames - pictures).abs().mean(dim=(1, 2, 3)).max())
     if worst > VIDEO_TOLERANCE:
-        raise RuntimeError(f"{path}: a frame of episode {episode} came back as another picture ({worst:.2f} off).")
+        raise RuntimeError(f"{path}: a frame between {times[0]} and {times[-1]} s came back {worst:.2f} off.")
 
 
 def _as_lerobot_reads(column: Column, values: NDArray) -> torch.Tensor:

@@ -1,7 +1,7 @@
 """Adroit's dexterous tasks seen through point clouds, as in the DP3 benchmark unless told otherwise."""
 
 from collections import deque
-from typing import Any, ClassVar
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -45,7 +45,6 @@ class AdroitPointCloudEnv(PointCloudEnv):
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 50}  # noqa: RUF012 - Gymnasium's convention
-    human_camera: ClassVar[str] = "vil_camera"
 
     def __init__(
         self,
@@ -68,6 +67,7 @@ class AdroitPointCloudEnv(PointCloudEnv):
     ):
         self.hand_task = hand_task(task)
         self.task = task
+        self.human_camera = self.hand_task.human_camera
         require_known("success_rule", success_rule, SUCCESS_RULES)
         require_positive("action_repeat", action_repeat)
         camera = camera or self.hand_task.camera
@@ -125,6 +125,8 @@ class AdroitPointCloudEnv(PointCloudEnv):
             placed[:] = state[name]
         self._mj_data.qpos[:] = state["qpos"]
         self._mj_data.qvel[:] = state["qvel"]
+        # The solver starts from the last step's solution, which would let the past show in the last bits.
+        self._mj_data.qacc_warmstart[:] = 0
         self._frame_cache = None
         mujoco.mj_forward(self._model, self._mj_data)
 

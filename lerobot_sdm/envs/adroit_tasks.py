@@ -1,95 +1,27 @@
-"""The four Adroit tasks: the scenes of Gymnasium-Robotics, seen and judged as in the DP3 benchmark or as in others.
+"""The four Adroit tasks, seen and judged as in the DP3 benchmark or as in others.
 
-Differences between the two: DP3's camera `top`, which Gymnasium-Robotics lacks, is added; its pen camera is moved
-closer; rewards have the sign of their reach term right.
+Rewards are the published dense ones: the installed Gymnasium-Robotics has the sign of their reach terms wrong.
 """
 
-import importlib.util
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lerobot_sdm.envs.frames import Frame, world_frame
+from lerobot_sdm.envs.adroit_scenes import (
+    AdroitTask,
+    SeenAtAnAngle,
+    SeenFromAbove,
+    above,
+    angles_of,
+    direction,
+    quaternion_of,
+)
 from lerobot_sdm.envs.hand_task import HandTask, Measured, State, distance
-from lerobot_sdm.envs.options import Corner
 from lerobot_sdm.errors import unknown_name
 
 if TYPE_CHECKING:
     import mujoco
-
-TOP_ANGLE = 3.14
-"""By how much DP3 turns its camera `top` about z, radians."""
-
-FAR = 10.0
-CONTROLLER_GAINS = {("A_WRJ1", "A_WRJ0"): 10.0, ("A_FFJ3", "A_THJ0"): 1.0}
-"""First and last actuator of wrist and fingers, and the gains that all Adroit environments give them."""
-
-
-def above(height: float, origin_height: float) -> tuple[Corner, Corner]:
-    """A box that leaves out all below a height, given that of the frame's origin; wide open elsewhere."""
-    return (-FAR, -FAR, height - origin_height), (FAR, FAR, FAR)
-
-
-class AdroitTask(HandTask):
-    """A task of the 24-joint hand on its arm."""
-
-    scene: ClassVar[str]
-    cameras = ("fixed", "vil_camera")
-
-    def spec(self) -> "mujoco.MjSpec":
-        import mujoco
-
-        # Importing the package would register all of its environments.
-        package = Path(importlib.util.find_spec("gymnasium_robotics").origin).parent
-        return mujoco.MjSpec.from_file(str(package / "envs/assets/adroit_hand" / self.scene))
-
-    def make_model(self) -> "mujoco.MjModel":
-        model = super().make_model()
-        for (first, last), gain in CONTROLLER_GAINS.items():
-            joints = slice(model.actuator(first).id, model.actuator(last).id + 1)
-            model.actuator_gainprm[joints, :3] = [gain, 0, 0]
-            model.actuator_biasprm[joints, :3] = [0, -gain, 0]
-        return model
-
-
-class SeenFromAbove(AdroitTask):
-    """A task that DP3 looks at from straight above.
-
-    Its frame is that of the camera but for a metre along z: DP3 turns the cloud by the pose of another camera
-    and then by that pose's inverse, and leaves out the camera's position.
-    """
-
-    cameras = (*AdroitTask.cameras, "top")
-    camera = "top"
-    camera_height: ClassVar[float]
-
-    def spec(self) -> "mujoco.MjSpec":
-        spec = super().spec()
-        half = TOP_ANGLE / 2
-        spec.worldbody.add_camera(name="top", pos=[0, 0, self.camera_height], quat=[np.cos(half), 0, 0, np.sin(half)])
-        return spec
-
-    def frame(self, name: str) -> Frame:
-        from lerobot_sdm.clouds.geometry import rotation_z
-
-        if name == "world":
-            return world_frame(self.crops[name])
-        turn = rotation_z(TOP_ANGLE).T
-        shift = np.array([0, 0, 1 - self.camera_height])
-        return Frame(rotation=turn, translation=shift, crop=self.crops[name], pixel_offset=0.0)
-
-
-class SeenFromBehind(AdroitTask):
-    """A task that is looked at over the forearm. Its legacy frame is the world's, with the camera at the origin."""
-
-    camera_position: ClassVar[tuple[float, float, float]]
-
-    def frame(self, name: str) -> Frame:
-        if name == "world":
-            return world_frame(self.crops[name])
-        return Frame(np.eye(3), -np.array(self.camera_position), self.crops[name], pixel_offset=0.0)
 
 
 class Door(SeenFromAbove):
@@ -205,7 +137,7 @@ class Hammer(SeenFromAbove):
         }
 
 
-class Pen(SeenFromBehind):
+class Pen(SeenAtAnAngle):
     """Turn the pen in the hand until it points as the one beside it."""
 
     name = "pen"
@@ -233,6 +165,9 @@ class Pen(SeenFromBehind):
     def spec(self) -> "mujoco.MjSpec":
         spec = super().spec()
         spec.camera("vil_camera").pos = self.camera_position
+        # Here they are translucent, and a translucent thing has a depth in some pictures and none in others.
+        for name in ("pen", "target"):
+            spec.geom(name).rgba[3] = 1.0
         return spec
 
     def place(self, model: "mujoco.MjModel", rng: np.random.Generator) -> None:
@@ -285,8 +220,11 @@ class Pen(SeenFromBehind):
         return (points * direction(measured["target_top"], measured["target_bottom"])).sum(axis=-1)
 
 
-class Relocate(SeenFromBehind):
-    """Carry the ball to a point in the air. Not a DP3 task; its view and frame follow the pen's."""
+class Relocate(SeenAtAnAngle):
+    """Carry the ball to a point in the air.
+
+    Not a DP3 task. It is seen from the far side of the table: from any other side the hand hides ball and target.
+    """
 
     name = "relocate"
     description = "Pick up the ball and hold it at the target"
@@ -294,11 +232,22 @@ class Relocate(SeenFromBehind):
     action_size = 30
     full_observation_size = 39
     agent_pos = slice(6, -6)
-    camera = "fixed"
-    camera_position = (0.0, -0.7, 0.7)
-    crops: ClassVar = {"legacy": above(0.001, 0.7), "world": above(0.001, 0.0)}
+    cameras = (*AdroitTask.cameras, "front")
+    camera = human_camera = "front"
+    camera_position = (0.0, 0.75, 0.65)
+    camera_tilt: ClassVar[float] = 1.0
+    """How far from straight down the camera looks up, radians."""
+
+    crops: ClassVar = {"legacy": above(0.01, 0.65), "world": above(0.01, 0.0)}
     watched: ClassVar = {"palm": ("site", "S_grasp"), "ball": ("body", "Object"), "target": ("site", "target")}
     cost_weights: ClassVar = {"reach": 1.0, "lift": 5.0, "carry": 2.0, "speed": 1e-4}
+
+    def spec(self) -> "mujoco.MjSpec":
+        spec = super().spec()
+        # Half a turn about z after the tilt about x.
+        quaternion = [0, 0, np.sin(self.camera_tilt / 2), np.cos(self.camera_tilt / 2)]
+        spec.worldbody.add_camera(name="front", pos=self.camera_position, quat=quaternion)
+        return spec
 
     def place(self, model: "mujoco.MjModel", rng: np.random.Generator) -> None:
         ball, target = model.body("Object").pos, model.site("target").pos
@@ -341,26 +290,6 @@ class Relocate(SeenFromBehind):
             "carry": distance(measured["ball"], measured["target"]),
             "speed": (measured["qvel"] ** 2).sum(axis=-1),
         }
-
-
-def angles_of(quaternion: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(3,) angles about x, y and z, in that order about axes that turn along, of a quaternion (w, x, y, z)."""
-    from scipy.spatial.transform import Rotation
-
-    return Rotation.from_quat(quaternion, scalar_first=True).as_euler("XYZ")
-
-
-def quaternion_of(angles: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(4,) quaternion (w, x, y, z) of such angles."""
-    from scipy.spatial.transform import Rotation
-
-    return Rotation.from_euler("XYZ", angles).as_quat(scalar_first=True)
-
-
-def direction(tip: NDArray[np.float64], end: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Unit vectors (..., 3) from one end of a stick to its tip."""
-    along = tip - end
-    return along / np.linalg.norm(along, axis=-1, keepdims=True)
 
 
 HAND_TASKS: dict[str, type[HandTask]] = {task.name: task for task in (Hammer, Door, Pen, Relocate)}

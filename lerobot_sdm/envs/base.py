@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium as gym
 import mujoco
@@ -66,7 +66,7 @@ class PointCloudEnv(gym.Env, ABC):
         InputError: For a value that cannot work, before anything is built.
     """
 
-    human_camera: ClassVar[str]
+    human_camera: str
     """For people watching, who want to see small objects and no arm in the way."""
 
     def __init__(

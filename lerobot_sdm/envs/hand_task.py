@@ -62,6 +62,7 @@ class HandTask(ABC):
         agent_pos: Which entries of qpos a policy sees.
         cameras: Names of the scene's cameras.
         camera: The one that looks unless told otherwise.
+        human_camera: The one for people.
         crops: Frame name -> default box in it.
         episode_substeps: Length of an episode in simulator steps of 10 ms.
         demonstration_substeps: Length of a recorded demonstration.
@@ -78,6 +79,7 @@ class HandTask(ABC):
     agent_pos_size: ClassVar[int] = 24
     cameras: ClassVar[tuple[str, ...]]
     camera: ClassVar[str]
+    human_camera: ClassVar[str]
     crops: ClassVar[dict[str, tuple[Corner, Corner]]]
     episode_substeps: ClassVar[int] = 200
     demonstration_substeps: ClassVar[int] = 200

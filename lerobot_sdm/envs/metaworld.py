@@ -8,7 +8,7 @@ import functools
 import importlib
 import importlib.resources
 import json
-from typing import Any, ClassVar
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -71,7 +71,7 @@ class MetaWorldPointCloudEnv(PointCloudEnv):
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 80}  # noqa: RUF012 - Gymnasium's convention
-    human_camera: ClassVar[str] = "corner2"
+    human_camera = "corner2"
 
     def __init__(
         self,

@@ -165,7 +165,7 @@ def test_a_dropped_pen_ends_the_episode_where_it_does(make, rule, ends):
     env = make("pen", **SMALL, success_rule=rule)
     env.reset(seed=0)
     state = env.env_state
-    state["qpos"][-4] = -0.2  # 20 cm below the palm
+    state["qpos"][-6] = 0.2  # the pen's own x points down: 20 cm below the palm
     env.set_env_state(state)
     _, _, terminated, truncated, info = env.step(np.zeros(24))
     assert (terminated, truncated) == (ends, False)

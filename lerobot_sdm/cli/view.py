@@ -57,7 +57,7 @@ def view(
 
     opened = open_episode(source, episode, read_depth_config(cameras) if cameras else None, fps)
     first = opened.clouds[:1]
-    scene = Scene.of([opened.read(index)[key] for key in first for index in opened.moments(moments)])
+    scene = Scene.of([opened.read(index)[key] for key in first for index in opened.moments(moments)], opened.viewpoint)
     console = Console()
     if png is not None:
         from lerobot_sdm.viewing.contact_sheet import contact_sheet

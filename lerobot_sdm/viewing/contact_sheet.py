@@ -84,10 +84,7 @@ def _title(episode: Episode, scene: Scene, frame: Frame) -> str:
         colour = ", coloured" if cloud.shape[1] == 6 else ""
         parts.append(f"{key}: {len(cloud)} points{colour}" + (f", {padding} of them padding" if padding else ""))
     if episode.clouds:
-        extent = (
-            f"{name} {low:.2f} to {high:.2f}" for name, low, high in zip("xyz", scene.low, scene.high, strict=True)
-        )
-        parts.append(f"{', '.join(extent)} m")
+        parts.append(scene.extent())
     task = f": {episode.task}" if episode.task else ""
     return f"{episode.title}{task}\n{';  '.join(parts)}"
 

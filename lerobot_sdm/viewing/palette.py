@@ -25,14 +25,16 @@ class Scene:
         low: (3,) metres; all but a few points lie above.
         high: (3,) metres; all but a few points lie below.
         unit_colors: Colours are 0 to 1, not 0 to 255.
+        viewpoint: (3,) where the camera was, metres; None if unknown.
     """
 
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     unit_colors: bool
+    viewpoint: NDArray[np.float64] | None = None
 
     @classmethod
-    def of(cls, clouds: Sequence[NDArray]) -> "Scene":
+    def of(cls, clouds: Sequence[NDArray], viewpoint: NDArray[np.float64] | None = None) -> "Scene":
         """The scene that clouds (N, C) of an episode show; outliers are left out, padding too."""
         points = np.concatenate([without_padding(cloud) for cloud in clouds]) if clouds else np.zeros((0, 3))
         points = points[np.isfinite(points).all(axis=1)]
@@ -44,7 +46,7 @@ class Scene:
         slack = NEAR * (high - low)
         low, high = np.maximum(xyz.min(axis=0), low - slack), np.minimum(xyz.max(axis=0), high + slack)
         unit_colors = points.shape[1] == 6 and float(points[:, 3:].max()) <= 1.0
-        return cls(low, high, unit_colors)
+        return cls(low, high, unit_colors, viewpoint)
 
     @property
     def centre(self) -> NDArray[np.float64]:
@@ -57,11 +59,17 @@ class Scene:
         return float(max(np.linalg.norm(self.high - self.low), 1e-3))
 
     def eye(self) -> NDArray[np.float64]:
-        """(3,) unit vector from the scene towards the viewer, slightly above.
+        """(3,) unit vector from the scene towards the viewer.
 
-        Clouds in a camera's or a robot's frame are looked at from where its origin is, which is where the camera was
-        or the robot stands; clouds around their origin from a corner.
+        Towards the camera if it is known and does not hang straight above. Otherwise clouds in a camera's or a
+        robot's frame are looked at from the side of its origin, where the camera was or the robot stands; clouds
+        around their origin from a corner.
         """
+        if self.viewpoint is not None:
+            direction = (self.viewpoint - self.centre) / max(np.linalg.norm(self.viewpoint - self.centre), 1e-9)
+            # Straight from above, right and left would not be defined.
+            if 0 <= direction[2] < 0.98:
+                return direction
         away = -self.centre * [1, 1, 0]
         outside = np.any((self.low[:2] > 0) | (self.high[:2] < 0))
         towards = away / np.linalg.norm(away) if outside else np.array([-0.6, -0.8, 0.0])
@@ -85,6 +93,11 @@ class Scene:
         right /= np.linalg.norm(right)
         relative = points - self.centre
         return relative @ np.stack([right, np.cross(towards, right)], axis=1), relative @ towards
+
+    def extent(self) -> str:
+        """The corners in words, as a crop would be chosen by."""
+        bounds = zip("xyz", self.low, self.high, strict=True)
+        return ", ".join(f"{name} {low:.2f} to {high:.2f}" for name, low, high in bounds) + " m"
 
     def inside(self, points: NDArray) -> NDArray[np.float64]:
         """(m, 3): those of the points (n, 3) that belong to the scene, padding left out."""

@@ -64,7 +64,7 @@ def log(episode: Episode, scene: Scene, recording: rr.RecordingStream) -> None:
         recording: Where to send it.
     """
     recording.log("scene", rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
-    recording.log("about", rr.TextDocument(_about(episode), media_type=rr.MediaType.MARKDOWN), static=True)
+    recording.log("about", rr.TextDocument(_about(episode, scene), media_type=rr.MediaType.MARKDOWN), static=True)
     if episode.crop is not None:
         recording.log("scene/crop", _box(episode.crop), static=True)
     for key, curve in episode.signals.items():
@@ -133,7 +133,8 @@ def points_of(cloud: NDArray, scene: Scene, first: bool) -> rr.Points3D:
 
 def _box(crop: Corners) -> rr.Boxes3D:
     low, high = np.array(crop)
-    return rr.Boxes3D(mins=[low], sizes=[high - low], colors=[(120, 130, 150)])
+    wires = rr.components.FillMode.MajorWireframe
+    return rr.Boxes3D(mins=[low], sizes=[high - low], colors=[(120, 130, 150)], fill_mode=wires)
 
 
 def _send_curves(recording: rr.RecordingStream, key: str, curve: Signal, seconds: NDArray[np.float64]) -> None:
@@ -149,9 +150,11 @@ def _time_panel() -> rrb.TimePanel:
     return rrb.TimePanel(state="collapsed", timeline="timestamp", loop_mode="all", play_state="playing")
 
 
-def _about(episode: Episode) -> str:
+def _about(episode: Episode, scene: Scene) -> str:
     facts = {"task": episode.task, **episode.facts}
     seconds = episode.length / episode.fps
     facts["length"] = f"{episode.length} frames at {episode.fps:g} per second, {seconds:.1f} s"
+    if episode.clouds:
+        facts["points lie in"] = scene.extent()
     lines = [f"- **{label}**: {text}" for label, text in facts.items() if text]
     return "\n".join([f"# {episode.title}", "", *lines])

@@ -108,6 +108,7 @@ def _dataset_episode(name: str, root: Path | None, number: int, cameras: DepthTo
         signals=ordered(signals),
         read=read,
         crop=cameras.crop if cameras is not None else None,
+        viewpoint=cameras.cameras[0].pose[:3, 3] if cameras is not None else None,
     )
 
 

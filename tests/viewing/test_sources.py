@@ -75,6 +75,15 @@ def test_a_scene_leaves_padding_and_stray_points_out():
     assert scene.eye()[2] > 0
 
 
+def test_a_known_camera_is_where_the_viewer_stands():
+    cloud = values(0, 0)["cloud"]
+    unknown = Scene.of([cloud])
+    camera = unknown.centre + np.array([0, 3.0, 4.0])
+    np.testing.assert_allclose(Scene.of([cloud], camera).eye(), [0, 0.6, 0.8])
+    overhead = unknown.centre + np.array([0, 0, 1.0])
+    np.testing.assert_allclose(Scene.of([cloud], overhead).eye(), unknown.eye())
+
+
 def test_colours_of_0_to_1_are_recognised_and_heights_stand_in_for_none():
     cloud = values(0, 0)["cloud"]
     unit = cloud * np.float32([1, 1, 1, 1 / 255, 1 / 255, 1 / 255])

@@ -50,17 +50,18 @@ class PerGroupAdamWConfig(OptimizerConfig):
     grad_clip_norm: float = 0.0
 
     def build(self, params: Any) -> PerGroupAdamW:
-        """Args: params: a list of parameter groups, which may hold `lr`, `betas`, `max_norm`, `warmup_steps`."""
+        """Args: params: a list of parameter groups, which may hold `lr`, `betas`, `max_norm`, `warmup_steps`,
+        `final_lr_ratio`."""
         return PerGroupAdamW(params, lr=self.lr, betas=self.betas, eps=self.eps, weight_decay=self.weight_decay)
 
 
 @dataclass
 class PerGroupCosineConfig(LRSchedulerConfig):
-    """Linear warm-up and cosine decay, with the warm-up of each parameter group's `warmup_steps`.
+    """Linear warm-up and cosine decay, with each parameter group's own `warmup_steps` and `final_lr_ratio`.
 
     Args:
         num_warmup_steps: Warm-up of groups that bring none of their own.
-        final_lr_ratio: Share of the learning rate that is left at the end.
+        final_lr_ratio: Share of the learning rate that is left at the end, of groups that bring none of their own.
     """
 
     num_warmup_steps: int | None = 0
@@ -70,10 +71,11 @@ class PerGroupCosineConfig(LRSchedulerConfig):
         """One multiplier per parameter group; see `cosine_factor`."""
         default = self.num_warmup_steps or 0
 
-        def factor_of(warmup: int):
-            return lambda step: cosine_factor(step, warmup, num_training_steps, self.final_lr_ratio)
+        def factor_of(group: dict[str, Any]):
+            warmup, final = group.get("warmup_steps", default), group.get("final_lr_ratio", self.final_lr_ratio)
+            return lambda step: cosine_factor(step, warmup, num_training_steps, final)
 
-        return LambdaLR(optimizer, [factor_of(g.get("warmup_steps", default)) for g in optimizer.param_groups])
+        return LambdaLR(optimizer, [factor_of(group) for group in optimizer.param_groups])
 
 
 def cosine_factor(step: int, warmup: int, total: int, final: float = 0.0) -> float:

@@ -32,10 +32,10 @@ SMALL = PipelineConfig(
         options=OPTIONS,
     ),
     student=Training(
-        steps=1000,
+        steps=2000,
         batch_size=64,
-        save_freq=250,
-        policy={"warmup_steps": 700, "generator_lr": 2e-4, "fake_updates_per_generator_update": 2},
+        save_freq=500,
+        policy={"warmup_steps": 1500, "generator_lr": 5e-4, "pair_reuse": 8},
         options=OPTIONS,
     ),
 )
@@ -51,14 +51,14 @@ SIMPLE = replace(
         policy={"down_dims": [128, 256, 384], "blocks_per_level": 1},
         options=OPTIONS,
     ),
-    student=Training(steps=10_000, batch_size=128, save_freq=2000, options=OPTIONS),
+    student=Training(steps=10_000, batch_size=128, save_freq=2000, policy={"pair_reuse": 8}, options=OPTIONS),
 )
 
 # DP3 as published, for a GPU.
 PAPER = replace(
     SIMPLE,
     teacher=Training(steps=60_000, batch_size=128, save_freq=5000, options=OPTIONS),
-    student=Training(steps=20_000, batch_size=128, save_freq=5000, options=OPTIONS),
+    student=Training(steps=20_000, batch_size=128, save_freq=5000, policy={"pair_reuse": 8}, options=OPTIONS),
 )
 
 SIZES = {"small": SMALL, "simple": SIMPLE, "paper": PAPER}
@@ -79,8 +79,8 @@ def for_detour(config: PipelineConfig) -> PipelineConfig:
         # Two ways differ in everything, where one way needs only small corrections: more and larger steps.
         student=replace(
             config.student,
-            steps=3200,
-            policy=config.student.policy | {"warmup_steps": 1400, "generator_lr": 5e-4},
+            steps=4000,
+            policy=config.student.policy | {"warmup_steps": 3000, "generator_lr": 1e-3},
         ),
     )
 

@@ -130,6 +130,10 @@ def test_each_network_is_clipped_and_scheduled_on_its_own(build):
     scheduler.step()
     assert fake["lr"] == pytest.approx(student.config.fake_score_lr / 4)
     assert generator["lr"] == pytest.approx(student.config.generator_lr / student.config.generator_warmup_steps)
+    for _ in range(99):
+        scheduler.step()
+    assert generator["lr"] == pytest.approx(student.config.generator_lr * 0.05)
+    assert fake["lr"] == pytest.approx(student.config.fake_score_lr)  # the critic keeps its rate
 
 
 def test_network_is_the_teachers(build, teacher):

@@ -71,7 +71,9 @@ class SDMConfig(DP3Config):
         fake_score_grad_clip_norm: The same for the fake-score network.
         generator_warmup_steps: Learning-rate warm-up of the generator.
         fake_score_warmup_steps: The same for the fake-score network.
-        final_lr_ratio: Share of both learning rates that is left at the end of the cosine schedule.
+        generator_final_lr_ratio: Share of the generator's learning rate that is left at the end of its cosine schedule.
+        fake_score_final_lr_ratio: The same for the fake score; 1 keeps it constant. A critic that slows down with the
+            generator no longer follows it, and matching against a stale score shifts the shares of the modes.
     """
 
     teacher_path: str | None = None
@@ -98,7 +100,8 @@ class SDMConfig(DP3Config):
     fake_score_grad_clip_norm: float = 1.0
     generator_warmup_steps: int = 50
     fake_score_warmup_steps: int = 50
-    final_lr_ratio: float = 0.05
+    generator_final_lr_ratio: float = 0.05
+    fake_score_final_lr_ratio: float = 1.0
 
     optimizer_betas: tuple[float, float] = (0.9, 0.99)
     ema_max_decay: float = 0.995
@@ -164,4 +167,4 @@ class SDMConfig(DP3Config):
         )
 
     def get_scheduler_preset(self) -> LRSchedulerConfig | None:
-        return PerGroupCosineConfig(final_lr_ratio=self.final_lr_ratio)
+        return PerGroupCosineConfig()

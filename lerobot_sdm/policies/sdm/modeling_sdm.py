@@ -230,11 +230,13 @@ class SDMPolicy(ChunkPolicy):
                 "lr": config.generator_lr,
                 "max_norm": config.generator_grad_clip_norm,
                 "warmup_steps": config.generator_warmup_steps,
+                "final_lr_ratio": config.generator_final_lr_ratio,
             },
             {
                 "params": list(self.fake_score.parameters()),
                 "lr": config.fake_score_lr,
                 "max_norm": config.fake_score_grad_clip_norm,
                 "warmup_steps": config.fake_score_warmup_steps,
+                "final_lr_ratio": config.fake_score_final_lr_ratio,
             },
         ]

@@ -182,4 +182,4 @@ def _draw_signal(part: SubFigure, key: str, curve: Signal, episode: Episode, cho
 
 def _dot_size(points: int) -> float:
     """Area in square points at which a cloud of so many points looks like a surface."""
-    return float(np.clip(8000 / max(points, 1), 1.5, 16))
+    return float(np.clip(12000 / max(points, 1), 1.5, 16))

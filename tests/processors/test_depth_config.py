@@ -1,6 +1,7 @@
 """What can be wrong with the description of a depth camera, and what its messages say."""
 
 import json
+from pathlib import Path
 
 import draccus
 import numpy as np
@@ -104,3 +105,10 @@ def test_the_crop_gives_the_statistics_of_clouds():
     np.testing.assert_array_equal(statistics["max"], [1, 1, 2, 255, 255, 255])
     with pytest.raises(InputError, match="crop"):
         depth_config({"cameras": [CAMERA]}).statistics()
+
+
+def test_the_file_in_the_documentation_works():
+    page = (Path(__file__).parents[2] / "docs" / "depth_cameras.md").read_text()
+    config = depth_config(yaml.safe_load(page.partition("```yaml\n")[2].partition("```")[0]))
+    assert config.num_points == 1024
+    assert config.cameras[0].depth_key == "observation.images.front_depth"

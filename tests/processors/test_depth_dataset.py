@@ -2,12 +2,13 @@
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from depth_datasets import EPISODES, FRAMES, REPO_ID, write_depth_dataset
-from depth_world import COLOUR_KEY, DEPTH_KEY, distance_to_surfaces
+from depth_world import COLOUR_KEY, DEPTH_KEY, SIZE, distance_to_surfaces
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from PIL import Image
 from typer.testing import CliRunner
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 from lerobot_sdm.cli.main import app
 from lerobot_sdm.datasets.cached import CachedLeRobotDataset
 from lerobot_sdm.processors.depth_config import depth_config, read_depth_config
+from lerobot_sdm.processors.depth_step import DepthToPointCloudStep
 from lerobot_sdm.processors.depth_to_cloud import DepthToCloud
 from lerobot_sdm.viewing.sources import open_episode
 
@@ -74,6 +76,19 @@ def test_images_can_be_kept_and_work_can_be_shared(tmp_path, script, episodes, c
         np.testing.assert_array_equal((item[COLOUR_KEY] * 255).round().byte().permute(1, 2, 0), frame[COLOUR_KEY])
         expected = exact({DEPTH_KEY: frame[DEPTH_KEY][..., 0], COLOUR_KEY: frame[COLOUR_KEY]})
         np.testing.assert_array_equal(item["observation.point_cloud"], expected)
+
+
+@pytest.mark.parametrize("video", [True, False])
+def test_holes_in_a_recorded_depth_image_stay_holes(tmp_path, episodes, cameras_file, video):
+    """A depth video cannot hold 0: it comes back as the encoder's smallest depth, which `near` leaves out."""
+    frames = [dict(frame) for frame in episodes[0]]
+    for frame in frames:
+        frame[DEPTH_KEY] = frame[DEPTH_KEY].copy()
+        frame[DEPTH_KEY][:16, :16] = 0
+    dataset = LeRobotDataset(REPO_ID, root=write_depth_dataset(tmp_path / "depth", [frames], video))
+    everything = replace(read_depth_config(cameras_file), crop=None, num_points=SIZE * SIZE)
+    cloud = DepthToPointCloudStep.from_config(everything).observation(dataset[2])["observation.point_cloud"]
+    assert int((cloud != 0).any(dim=1).sum()) == SIZE * SIZE - 16 * 16
 
 
 def test_nothing_is_written_where_nothing_can_work(tmp_path, script, depth_dataset, cameras_file, capsys):

@@ -129,6 +129,7 @@ def _facts(file: Path, checkpoint: OriginalCheckpoint, weights: str) -> dict[str
         "source_file": file.name,
         "source_sha256": digest.hexdigest(),
         **checkpoint.progress,
+        "imagined_robot": sees_imagined_robot(checkpoint),
         "imported_with": f"lerobot_policy_sdm {lerobot_sdm.__version__}",
     }
 

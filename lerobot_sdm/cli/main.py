@@ -36,6 +36,10 @@ VERBS: dict[str, Verb] = {
         "Make a LeRobot policy of an original DP3, SDM or ManiCM checkpoint.",
     ),
     "convert": Verb("lerobot_sdm.cli.convert:convert", "Turn a zarr demonstration store into a LeRobot dataset."),
+    "publish": Verb(
+        "lerobot_sdm.cli.publish:publish",
+        "Upload a policy or a dataset with its card to the Hugging Face Hub.",
+    ),
     "distance": Verb("lerobot_sdm.cli.distance:distance", "How far a policy's actions are from its teacher's."),
     "view": Verb("lerobot_sdm.cli.view:view", "Look at an episode: cloud over time, images, state, actions."),
 }

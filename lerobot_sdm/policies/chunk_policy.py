@@ -15,6 +15,8 @@ from lerobot.utils.constants import ACTION, OBS_STATE
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from lerobot_sdm.cards.privacy import make_public
+from lerobot_sdm.cards.training_card import PublicTrainConfig, training_card
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.dp3.configuration_dp3 import POINT_CLOUD
 
@@ -46,7 +48,7 @@ class ChunkPolicy(PreTrainedPolicy):
         self.train_step = 0
         # LeRobot seeds torch with --seed before it builds the policy.
         self.noise_seed = torch.initial_seed() % 2**63
-        self._publishing = False
+        self._publishing: str | None = None  # The Hub repo, while uploading to it.
         self.model: nn.Module
         self.average: nn.Module | None = None
         self.reset()
@@ -164,7 +166,12 @@ class ChunkPolicy(PreTrainedPolicy):
             )
         self.config._save_pretrained(save_directory)
         save_file(_contiguous(self.inference_model.state_dict()), save_directory / "model.safetensors")
-        if self.built_for_training and not self._publishing:
+        if self._publishing:
+            make_public(save_directory)
+            training_card(self.config, self.inference_model, repo_id=self._publishing).save(
+                save_directory / "README.md"
+            )
+        elif self.built_for_training:
             state = {
                 f"{name}.{key}": value
                 for name, module in self.training_modules().items()
@@ -201,13 +208,25 @@ class ChunkPolicy(PreTrainedPolicy):
             own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
             _load_strictly(module, own, str(path))
 
-    def push_model_to_hub(self, *args, **kwargs):
-        """Upload the inference checkpoint alone, with LeRobot's own card and train config."""
-        self._publishing = True
+    def push_to_hub(self, repo_id: str, **kwargs) -> str:
+        """Upload the inference checkpoint alone, with a card and without the paths of this machine."""
+        self._publishing = repo_id
         try:
-            return super().push_model_to_hub(*args, **kwargs)
+            return super().push_to_hub(repo_id, **kwargs)
         finally:
-            self._publishing = False
+            self._publishing = None
+
+    def push_model_to_hub(self, cfg, *args, **kwargs):
+        """The same at the end of a training (`--policy.push_to_hub=true`), with its public train config."""
+        self._publishing = self.config.repo_id
+        try:
+            return super().push_model_to_hub(PublicTrainConfig(cfg), *args, **kwargs)
+        finally:
+            self._publishing = None
+
+    def generate_model_card(self, dataset_repo_id, model_type, license, tags, cfg=None, dataset_meta=None):
+        """This package's card in the place of LeRobot's."""
+        return training_card(self.config, self.inference_model, cfg, dataset_meta)
 
 
 def _contiguous(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -29,7 +29,7 @@ data = st.recursive(
 
 
 @given(value=data, protocol=st.integers(3, pickle.HIGHEST_PROTOCOL))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_plain_data_come_out_as_pickle_would_give_them(value, protocol):
     # Sets need a call of `builtins.set` below protocol 4.
     allowed = {("builtins", "set"): set}

@@ -1,0 +1,291 @@
+"""Model cards: what a policy is, where it comes from, what was measured, how to run it, what it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from lerobot_sdm.cards.methods import method
+from lerobot_sdm.cards.privacy import hub_name
+
+DEFAULT_LICENSE = "apache-2.0"
+"""LeRobot's default for policies."""
+
+TEACHES = ("dp3",)
+"""Policy types that students can be distilled from."""
+
+KINDS = {"dp3": "DP3", "simple_dp3": "Simple DP3", "sdm": "SDM", "manicm": "ManiCM"}
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """What a student was distilled from.
+
+    Args:
+        repo_id: On the Hub; None if it is not published.
+        revision: Commit on the Hub.
+        sha256: Of its weights.
+    """
+
+    repo_id: str | None
+    revision: str | None
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Measured success on one task.
+
+    Args:
+        suite: Environment type or task group, such as `metaworld_pc`.
+        task: Name of the task.
+        successes: Successful episodes.
+        episodes: All episodes.
+        low: Lower limit of the 95% interval of the success rate.
+        high: Upper limit.
+        protocol: How it was measured, one sentence.
+        table: Markdown table with further rows (teacher, read-outs), if there is one.
+        notes: Markdown list below the table.
+    """
+
+    suite: str
+    task: str
+    successes: int
+    episodes: int
+    low: float
+    high: float
+    protocol: str
+    table: str | None = None
+    notes: str | None = None
+
+
+@dataclass
+class CardFacts:
+    """Everything a model card is made of; what is None is left out or said to be unknown.
+
+    Args:
+        repo_id: Where the policy is published.
+        policy: Its configuration, content of `config.json`.
+        license: Identifier of a licence.
+        parameters: Number of parameters.
+        weights_sha256: Hash of `model.safetensors`.
+        train: Public training configuration.
+        dataset: `repo_id`, `episodes`, `frames`, `fps`, `tasks` of the training data, as far as known.
+        imported: Content of `import.json`, for a policy imported from an original checkpoint.
+        teacher: For a student.
+        evaluations: Measurements.
+        versions: Package -> version.
+        tags: Further tags.
+    """
+
+    repo_id: str
+    policy: Mapping[str, Any]
+    license: str = DEFAULT_LICENSE
+    parameters: int | None = None
+    weights_sha256: str | None = None
+    train: Mapping[str, Any] | None = None
+    dataset: Mapping[str, Any] | None = None
+    imported: Mapping[str, Any] | None = None
+    teacher: Teacher | None = None
+    evaluations: Sequence[Evaluation] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+    tags: Sequence[str] = ()
+
+
+def model_card(facts: CardFacts) -> ModelCard:
+    """Write a model card.
+
+    Args:
+        facts: What it says.
+
+    Returns:
+        A card with metadata; `str` gives the file's content.
+    """
+    sections = (
+        _introduction(facts),
+        _section("Interface", _interface(facts)),
+        _section("Teacher", _teacher(facts)),
+        _section("Origin", _origin(facts)),
+        _section("Training", _training(facts)),
+        _section("Results", _results(facts)),
+        _section("Commands", _commands(facts)),
+        _section("Intended use", _intended_use()),
+        _section("Licence", f"`{facts.license}`."),
+    )
+    body = "\n\n".join(section for section in sections if section)
+    return ModelCard(f"---\n{_metadata(facts).to_yaml()}\n---\n\n{body}\n")
+
+
+def _metadata(facts: CardFacts) -> ModelCardData:
+    kind = facts.policy["type"]
+    suites = [evaluation.suite for evaluation in facts.evaluations]
+    dataset = _public_dataset(facts)
+    teacher = facts.teacher.repo_id if facts.teacher else None
+    results = [
+        EvalResult(
+            task_type="robotics",
+            dataset_type=evaluation.suite,
+            dataset_name=f"{evaluation.suite}, {evaluation.task}",
+            dataset_config=evaluation.task,  # Results of one configuration are put together.
+            metric_type="success_rate",
+            metric_value=round(evaluation.successes / evaluation.episodes, 4),
+            metric_name=f"Success rate, {evaluation.episodes} episodes, 95% interval "
+            f"{evaluation.low:.3f} to {evaluation.high:.3f}",
+        )
+        for evaluation in facts.evaluations
+    ]
+    return ModelCardData(
+        license=facts.license,
+        library_name="lerobot",
+        pipeline_tag="robotics",
+        tags=sorted({"robotics", "lerobot", "point-cloud", kind, *suites, *facts.tags}),
+        model_name=facts.repo_id.split("/")[-1],
+        datasets=[dataset] if dataset else None,
+        base_model=teacher,
+        base_model_relation="finetune" if teacher else None,
+        eval_results=results or None,
+    )
+
+
+def _section(title: str, text: str | None) -> str | None:
+    return f"## {title}\n\n{text}" if text else None
+
+
+def _introduction(facts: CardFacts) -> str:
+    about, policy = method(facts.policy["type"]), facts.policy
+    steps = policy.get("num_inference_steps")
+    lines = [
+        f"- **Policy type:** `{policy['type']}` of [LeRobot](https://github.com/huggingface/lerobot), with the plugin "
+        "`lerobot_policy_sdm`.",
+    ]
+    if steps is not None:
+        lines.append(f"- **Network evaluations (NFE) per action chunk:** {steps}.")
+    if facts.parameters is not None:
+        lines.append(f"- **Parameters:** {facts.parameters:,}.")
+    if facts.weights_sha256 is not None:
+        lines.append(f"- **SHA-256 of `model.safetensors`:** `{facts.weights_sha256}`.")
+    if about.papers:
+        lines.append(f"- **Papers:** {'; '.join(f'[{title}]({address})' for title, address in about.papers)}.")
+    listed = "\n".join(lines)
+    return f"# {facts.repo_id.split('/')[-1]}\n\n**{about.title}.** {about.description}\n\n{listed}"
+
+
+def _interface(facts: CardFacts) -> str:
+    policy = facts.policy
+    rows = [
+        f"| {kind} | `{name}` | {tuple(feature['shape'])} |"
+        for kind, features in (("in", policy.get("input_features")), ("out", policy.get("output_features")))
+        for name, feature in (features or {}).items()
+    ]
+    text = "\n".join(["| | feature | shape |", "| --- | --- | --- |", *rows])
+    if "horizon" in policy:
+        text += (
+            f"\n\nSees {policy['n_obs_steps']} frames, predicts {policy['horizon']} actions, executes "
+            f"{policy['n_action_steps']} of them before it looks again. Any number of points will do; "
+            f"{'xyz and rgb are' if policy.get('use_color') else 'only xyz is'} used."
+        )
+    if facts.imported and facts.imported.get("imagined_robot"):
+        text += " It also needs `observation.imagin_robot`, points on the robot's hand computed from its joints."
+    return text
+
+
+def _teacher(facts: CardFacts) -> str | None:
+    teacher = facts.teacher
+    if teacher is None:
+        return None
+    if teacher.repo_id is None:
+        name = "Not published"
+    else:
+        at = f"@{teacher.revision}" if teacher.revision else ""
+        name = f"[{teacher.repo_id}{at}](https://huggingface.co/{teacher.repo_id})"
+    digest = f"; SHA-256 of its weights `{teacher.sha256}`" if teacher.sha256 else ""
+    return f"{name}{digest}. The weights here are the student's alone."
+
+
+def _origin(facts: CardFacts) -> str | None:
+    origin = facts.imported
+    if origin is None:
+        return None
+    progress = ", ".join(f"{name} {origin[name]}" for name in ("epoch", "global_step") if name in origin)
+    return (
+        f"Imported by `lerobot-sdm import-checkpoint` from the {origin['weights']} weights of an original "
+        f"{KINDS.get(origin['kind'], origin['kind'])} checkpoint for `{origin['task']}`"
+        f"{f' ({progress})' if progress else ''}, SHA-256 `{origin['source_sha256']}`."
+    )
+
+
+def _training(facts: CardFacts) -> str | None:
+    lines = []
+    if facts.dataset:
+        data, name = facts.dataset, _public_dataset(facts)
+        size = ", ".join(f"{data[key]:,} {key}" for key in ("episodes", "frames") if data.get(key) is not None)
+        rate = f" at {data['fps']:g} Hz" if data.get("fps") else ""
+        shown = f"[{name}](https://huggingface.co/datasets/{name})" if name else "not published"
+        lines.append(f"- Data: {shown}{f'; {size}{rate}' if size else ''}.")
+        if data.get("tasks"):
+            lines.append(f"- Tasks: {', '.join(map(str, data['tasks']))}.")
+    if facts.train:
+        settings = {key: facts.train.get(key) for key in ("steps", "batch_size", "seed")}
+        listed = ", ".join(f"{key} {value}" for key, value in settings.items() if value is not None)
+        lines.append(f"- {listed[:1].upper()}{listed[1:]}. All settings: `train_config.json`.")
+    if facts.versions:
+        lines.append(f"- Versions: {', '.join(f'{name} {version}' for name, version in facts.versions.items())}.")
+    return "\n".join(lines) or None
+
+
+def _results(facts: CardFacts) -> str:
+    if not facts.evaluations:
+        return (
+            "Not evaluated yet. `lerobot-sdm publish` adds the results of `lerobot-eval` or `lerobot-sdm quickstart` "
+            "(`--results`)."
+        )
+    rows = [
+        f"| `{e.suite}` | {e.task} | {e.successes}/{e.episodes} | {100 * e.low:.0f} to {100 * e.high:.0f}% |"
+        for e in facts.evaluations
+    ]
+    parts = ["\n".join(["| suite | task | success | 95% interval |", "| --- | --- | ---: | ---: |", *rows])]
+    protocols = dict.fromkeys(evaluation.protocol for evaluation in facts.evaluations)
+    parts.append("**Protocol.** " + " ".join(protocols))
+    for evaluation in facts.evaluations:
+        if evaluation.table:
+            parts.append(f"**{evaluation.task}, with teacher and read-outs on the same seeds**\n\n{evaluation.table}")
+        if evaluation.notes:
+            parts.append(evaluation.notes)
+    return "\n\n".join(part.strip() for part in parts)
+
+
+def _commands(facts: CardFacts) -> str:
+    suite, task = "<environment>", "<task>"
+    if facts.evaluations:
+        suite, task = facts.evaluations[0].suite, facts.evaluations[0].task
+    if facts.policy["type"] in TEACHES:
+        purpose, teacher = "Distil it into a one-step student", facts.repo_id
+    else:
+        purpose, teacher = "Distil another one", (facts.teacher and facts.teacher.repo_id) or "<teacher>"
+    return (
+        "```bash\n"
+        "# Install the plugin lerobot_policy_sdm beside LeRobot, then:\n"
+        f"lerobot-eval --policy.path={facts.repo_id} \\\n"
+        f"  --env.type={suite} --env.task={task} --eval.n_episodes=50 --seed=100000\n"
+        f"\n# {purpose}:\n"
+        f"lerobot-train --policy.type=sdm --policy.teacher_path={teacher} \\\n"
+        f"  --policy.repo_id=<name>/<repo> --dataset.repo_id={_public_dataset(facts) or '<name>/<dataset>'}\n```"
+    )
+
+
+def _intended_use() -> str:
+    return (
+        "Research on imitation learning and distillation, in simulation and on robots like the one in its training "
+        "data: the same observations in the same frame and units, the same actions, the same control rate. Success "
+        "outside these conditions is unknown. It has no notion of obstacles, people or limits: on a robot, keep force "
+        "and workspace limits outside of it, and a hand on the emergency stop."
+    )
+
+
+def _public_dataset(facts: CardFacts) -> str | None:
+    """Repo id of the training data, unless it only exists on one machine."""
+    name = (facts.dataset or {}).get("repo_id")
+    return None if name is None or name.startswith("local/") else hub_name(name)

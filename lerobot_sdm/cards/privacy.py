@@ -1,0 +1,95 @@
+"""Keep what belongs to one machine out of what is published: folders, accounts, tokens."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+CONFIG_FILE, TRAIN_CONFIG_FILE = "config.json", "train_config.json"
+
+MACHINE_FIELDS = ("output_dir", "job_name", "wandb", "job", "checkpoint_path", "resume")
+"""Top-level fields of LeRobot's training configuration that describe where it ran, not what was trained."""
+
+PRIVATE = {
+    # Behind a word, a colon or another slash it is part of an address or a repo id; behind "<", a closing tag.
+    "a folder of this machine": re.compile(r"(?<![\w:/.<])/(?:[\w.+@%-]+/)+[\w.+@%-]*|(?<!\w)~/[\w.-]+"),
+    "a folder of this machine (Windows)": re.compile(r"\b[A-Za-z]:\\+[\w.-]+"),
+    "an access token": re.compile(r"\bhf_[A-Za-z0-9]{20,}"),
+}
+TEXT_FILES = ("*.json", "*.jsonl", "*.md", "*.yaml", "*.txt")
+
+
+def hub_name(path: str | None) -> str | None:
+    """A teacher's path if it can be a Hub repo (`name/repo`, and no folder here), else None."""
+    if path is None or Path(path).exists():
+        return None
+    return path if re.fullmatch(r"[\w-]+/[\w.-]+", path) else None
+
+
+def public_policy_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A policy's configuration without the paths of the machine that trained it.
+
+    The hash of a teacher stays: by it everybody who has the teacher can recognise it.
+
+    Args:
+        config: Content of `config.json`.
+    """
+    public = dict(config)
+    if "teacher_path" in public:
+        public["teacher_path"] = hub_name(public["teacher_path"])
+        if public["teacher_path"] is None:
+            public["teacher_revision"] = None
+    if "pretrained_path" in public:
+        public["pretrained_path"] = hub_name(public["pretrained_path"])
+    return _without_private_text(public)
+
+
+def public_train_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A training configuration with what was trained and without where.
+
+    Args:
+        config: Content of `train_config.json`.
+    """
+    public = {key: value for key, value in config.items() if key not in MACHINE_FIELDS}
+    if isinstance(public.get("dataset"), Mapping):
+        public["dataset"] = {key: value for key, value in public["dataset"].items() if key != "root"}
+    if isinstance(public.get("policy"), Mapping):
+        public["policy"] = public_policy_config(public["policy"])
+    return _without_private_text(public)
+
+
+def make_public(folder: Path) -> None:
+    """Rewrite the configuration files of a policy folder that is about to be uploaded.
+
+    Args:
+        folder: A staging folder; never a checkpoint itself.
+    """
+    for name, public in ((CONFIG_FILE, public_policy_config), (TRAIN_CONFIG_FILE, public_train_config)):
+        path = folder / name
+        if path.exists():
+            path.write_text(json.dumps(public(json.loads(path.read_text())), indent=4) + "\n")
+
+
+def private_passages(folder: Path) -> Iterator[str]:
+    """What should not leave this machine, in the text files of a folder: file, line, and what it looks like."""
+    for pattern in TEXT_FILES:
+        for path in sorted(folder.rglob(pattern)):
+            for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+                for meaning, private in PRIVATE.items():
+                    if found := private.search(line):
+                        shown = found[0] if "token" not in meaning else f"{found[0][:6]}..."
+                        yield f"{path.relative_to(folder)}, line {number}: {shown} looks like {meaning}"
+
+
+def _without_private_text(value: Any) -> Any:
+    """The same value with None in the place of every text that holds something private."""
+    if isinstance(value, Mapping):
+        return {key: _without_private_text(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_private_text(item) for item in value]
+    if isinstance(value, str) and any(private.search(value) for private in PRIVATE.values()):
+        return None
+    return value

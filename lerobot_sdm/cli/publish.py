@@ -1,0 +1,68 @@
+"""`lerobot-sdm publish`: a policy or a dataset, with its card, to the Hub."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lerobot_sdm.errors import InputError
+
+
+def publish(
+    folder: Annotated[
+        Path, typer.Argument(help="A policy (pretrained_model folder, or an imported one) or a LeRobot dataset.")
+    ],
+    repo_id: Annotated[str, typer.Option(help="Owner and name on the Hub, such as me/drawer-open-sdm.")],
+    results: Annotated[
+        list[Path] | None,
+        typer.Option(help="results.json of a quickstart or eval_info.json of lerobot-eval. May be given repeatedly."),
+    ] = None,
+    suite: Annotated[str | None, typer.Option(help="Environment type of an eval_info.json.")] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="A student's teacher on the Hub, NAME/REPO[@REVISION]; its hash is compared.")
+    ] = None,
+    license: Annotated[str | None, typer.Option(help="Unless given, the configuration's, or apache-2.0.")] = None,
+    private: Annotated[bool | None, typer.Option(help="Whether a new repo is private.")] = None,
+    dry_run: Annotated[
+        Path | None, typer.Option(help="Write what would be uploaded to this folder and upload nothing.")
+    ] = None,
+) -> None:
+    """Upload a policy or a dataset with its card. Of a policy, what inference needs and nothing else.
+
+    The card says method, teacher, number of network evaluations, suite, protocol, results with intervals, commands,
+    licence and intended use. Folders of this machine are taken out; if any are left, nothing is uploaded.
+    """
+    # Torch and LeRobot take seconds to import; a mistyped option should not.
+    from lerobot_sdm.hub.publish import DATASET_FILE, find_teacher, preview_policy, publish_dataset, publish_policy
+    from lerobot_sdm.hub.results import read_results
+    from lerobot_sdm.hub.staging import Order, read_policy_config
+
+    if (folder / DATASET_FILE).exists():
+        given = {
+            "--results": results,
+            "--suite": suite,
+            "--teacher": teacher,
+            "--license": license,
+            "--dry-run": dry_run,
+        }
+        for option, value in given.items():
+            if value:
+                raise InputError(f"{option}={value}: {folder} is a dataset, which brings its own card.")
+        typer.echo(f"Published {publish_dataset(folder, repo_id, private)}")
+        return
+    config = read_policy_config(folder)
+    evaluations = [entry for path in results or () for entry in read_results(path, config["type"], suite)]
+    if teacher is not None and "teacher_path" not in config:
+        raise InputError(f"--teacher={teacher}: a policy of type '{config['type']}' has no teacher.")
+    order = Order(
+        folder=folder,
+        repo_id=repo_id,
+        teacher=find_teacher(teacher, config.get("teacher_sha256")) if teacher else None,
+        evaluations=evaluations,
+        license=license,
+    )
+    if dry_run is not None:
+        preview_policy(order, dry_run)
+        typer.echo(f"{dry_run} holds what would be uploaded to {repo_id}.")
+    else:
+        typer.echo(f"Published {publish_policy(order, private)}")

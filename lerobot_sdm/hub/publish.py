@@ -1,0 +1,185 @@
+"""Upload a policy or a dataset to the Hub, and check that it arrived."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import httpx
+from huggingface_hub import HfApi, constants
+from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+from lerobot.datasets.dataset_metadata import CODEBASE_VERSION
+
+from lerobot_sdm.cards.model_card import Teacher
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.hub.staging import Order, check_repo_id, refuse_private, stage_policy
+from lerobot_sdm.teachers import WEIGHTS_FILE
+
+DATASET_FILE = "meta/info.json"
+
+
+def publish_policy(order: Order, private: bool | None = None) -> str:
+    """Upload a policy: the student alone, with its card.
+
+    Args:
+        order: What is published.
+        private: Whether a new repo is private; None: what the account does by default.
+
+    Returns:
+        Address of the commit.
+
+    Raises:
+        InputError: It cannot be published as asked, or the upload failed.
+    """
+    check_repo_id(order.repo_id)
+    with TemporaryDirectory(prefix="publish-") as folder:
+        staging = Path(folder)
+        stage_policy(order, staging)
+        return _upload(staging, order.repo_id, "model", f"Upload {order.repo_id.split('/')[-1]}", private)
+
+
+def preview_policy(order: Order, folder: Path) -> None:
+    """Write what `publish_policy` would upload, for a look before.
+
+    Args:
+        order: What would be published.
+        folder: Must not exist.
+    """
+    check_repo_id(order.repo_id)
+    if folder.exists():
+        raise InputError(f"--dry-run={folder}: exists already. Choose another folder, or remove it first.")
+    with TemporaryDirectory(prefix="publish-") as staging:
+        stage_policy(order, Path(staging))
+        shutil.copytree(staging, folder)
+
+
+def publish_dataset(folder: Path, repo_id: str, private: bool | None = None) -> str:
+    """Upload a LeRobot dataset with the card that lies in it, under the version tag by which LeRobot finds it.
+
+    LeRobot's own upload would put its general card in the place of the one that recording or conversion wrote.
+
+    Args:
+        folder: The dataset.
+        repo_id: Where to.
+        private: As for `publish_policy`.
+
+    Returns:
+        Address of the commit.
+
+    Raises:
+        InputError: It is no dataset, has no card, or something private would be uploaded.
+    """
+    check_repo_id(repo_id)
+    for name in (DATASET_FILE, "README.md"):
+        if not (folder / name).is_file():
+            raise InputError(
+                f"{folder}: holds no {name}; `lerobot-sdm record` and `convert` write datasets with cards."
+            )
+    with TemporaryDirectory(prefix="publish-") as staging:
+        # Texts are rewritten or searched; data of any size stay where they are.
+        texts = Path(staging)
+        shutil.copytree(folder, texts, dirs_exist_ok=True, ignore=_only_texts)
+        card = texts / "README.md"
+        card.write_text(_under_its_public_name(card.read_text(), repo_id))
+        refuse_private(texts)
+        url = _upload(folder, repo_id, "dataset", f"Upload {repo_id.split('/')[-1]}", private, card)
+    api = HfApi()
+    api.create_tag(repo_id, tag=CODEBASE_VERSION, repo_type="dataset", exist_ok=True)
+    return url
+
+
+def find_teacher(given: str, sha256: str | None) -> Teacher:
+    """A student's published teacher, if it is the one.
+
+    Args:
+        given: `name/repo` or `name/repo@revision`.
+        sha256: Hash of the weights that the student was distilled from.
+
+    Returns:
+        The teacher, at a commit.
+
+    Raises:
+        InputError: The repo is not there, or holds other weights.
+    """
+    repo_id, _, revision = given.partition("@")
+    check_repo_id(repo_id)
+    info = _ask_hub(
+        f"--teacher={given}", lambda api: api.model_info(repo_id, revision=revision or None, files_metadata=True)
+    )
+    files = {file.rfilename: file for file in info.siblings or ()}
+    weights = files.get(WEIGHTS_FILE)
+    found = weights.lfs.sha256 if weights is not None and weights.lfs else None
+    if found is None or (sha256 is not None and found != sha256):
+        raise InputError(
+            f"--teacher={given}: its {WEIGHTS_FILE} (SHA-256 {(found or 'missing')[:12]}) is not what this student was "
+            f"distilled from ({(sha256 or 'unknown')[:12]}). Give the repo and revision that hold its teacher."
+        )
+    return Teacher(repo_id, info.sha, found)
+
+
+def _upload(
+    folder: Path, repo_id: str, repo_type: str, message: str, private: bool | None, card: Path | None = None
+) -> str:
+    """One commit with everything in a folder, checked afterwards; `card` takes the place of its README.md."""
+
+    def upload(api: HfApi) -> str:
+        api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True)
+        if card is not None:
+            api.upload_file(path_or_fileobj=card, path_in_repo="README.md", repo_id=repo_id, repo_type=repo_type)
+        commit = api.upload_folder(
+            repo_id=repo_id,
+            repo_type=repo_type,
+            folder_path=folder,
+            commit_message=message,
+            ignore_patterns=["README.md"] if card is not None else None,
+        )
+        _check_arrival(api, folder, repo_id, repo_type, commit.oid)
+        return commit.commit_url
+
+    return _ask_hub(f"--repo-id={repo_id}", upload)
+
+
+def _check_arrival(api: HfApi, folder: Path, repo_id: str, repo_type: str, revision: str) -> None:
+    """Compare sizes, and hashes of large files, with what the Hub says it holds."""
+    info = api.repo_info(repo_id, repo_type=repo_type, revision=revision, files_metadata=True)
+    there = {file.rfilename: file for file in info.siblings or ()}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = path.relative_to(folder).as_posix()
+        if name == "README.md" or name.startswith(".cache/"):
+            continue
+        remote = there.get(name)
+        same = remote is not None and remote.size == path.stat().st_size
+        if same and remote.lfs is not None:
+            with path.open("rb") as file:
+                same = hashlib.file_digest(file, "sha256").hexdigest() == remote.lfs.sha256
+        if not same:
+            raise InputError(f"--repo-id={repo_id}: {name} did not arrive whole. Publish again.")
+
+
+def _ask_hub(option: str, question):
+    """Run something on the Hub; say in one sentence what went wrong."""
+    try:
+        return question(HfApi())
+    except OfflineModeIsEnabled as error:
+        raise InputError(f"{option}: HF_HUB_OFFLINE is set. Unset it to reach {constants.ENDPOINT}.") from error
+    except HfHubHTTPError as error:
+        status = error.response.status_code if error.response is not None else "?"
+        hint = {401: " Log in: `hf auth login`.", 403: " This account may not write there.", 404: " Is the name right?"}
+        raise InputError(f"{option}: {constants.ENDPOINT} answers {status}.{hint.get(status, '')}") from error
+    except (OSError, httpx.TransportError) as error:
+        raise InputError(f"{option}: {constants.ENDPOINT} cannot be reached ({type(error).__name__}).") from error
+
+
+def _under_its_public_name(card: str, repo_id: str) -> str:
+    """A dataset's card with the name it had on this machine replaced."""
+    local = re.search(r"visualize_dataset\?path=([\w./-]+)|--dataset\.repo_id=([\w./-]+)", card)
+    return card.replace(local[1] or local[2], repo_id) if local else card
+
+
+def _only_texts(folder: str, names: list[str]) -> list[str]:
+    """For `copytree`: what to leave out."""
+    texts = (".json", ".jsonl", ".md", ".yaml", ".txt")
+    return [name for name in names if not name.endswith(texts) and not (Path(folder) / name).is_dir()]

@@ -1,0 +1,82 @@
+"""Measurements for a model card, from the files that this package and LeRobot write."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from lerobot_sdm.cards.model_card import Evaluation
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.evaluation.statistics import wilson_interval
+from lerobot_sdm.pipeline.tables import markdown_table, summary
+
+ROWS = {"dp3": "teacher_10", "sdm": "student"}
+"""The row of a quickstart's `results.json` that speaks of a policy of a type."""
+
+
+def read_results(path: Path, policy_type: str, suite: str | None) -> list[Evaluation]:
+    """Read one file of results.
+
+    Args:
+        path: `results.json` of `lerobot-sdm quickstart`, or `eval_info.json` of `lerobot-eval`.
+        policy_type: Type of the policy that is published.
+        suite: Environment type; `eval_info.json` does not say it.
+
+    Raises:
+        InputError: The file is missing, of another kind, or without this policy.
+    """
+    try:
+        content = json.loads(path.read_text())
+    except OSError as error:
+        raise InputError(f"--results={path}: cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise InputError(f"--results={path}: is no JSON file ({error}).") from error
+    if isinstance(content, dict) and "rows" in content:
+        return [_from_quickstart(path, content, policy_type)]
+    if isinstance(content, dict) and "per_task" in content:
+        return _from_lerobot_eval(path, content, suite)
+    raise InputError(
+        f"--results={path}: is neither a results.json of `lerobot-sdm quickstart` nor an eval_info.json of "
+        "`lerobot-eval`."
+    )
+
+
+def _from_quickstart(path: Path, results: dict[str, Any], policy_type: str) -> Evaluation:
+    rows = {row["key"]: row for row in results["rows"]}
+    row = rows.get(ROWS.get(policy_type, policy_type))
+    if row is None:
+        raise InputError(f"--results={path}: has no row for a policy of type '{policy_type}' ({', '.join(rows)}).")
+    first, last = results["evaluation_seeds"]
+    rate = row["success_rate"]
+    return Evaluation(
+        suite=results["settings"]["env_type"],
+        task=results["task"],
+        successes=sum(row["successes"]),
+        episodes=len(row["successes"]),
+        low=rate["low"],
+        high=rate["high"],
+        protocol=f"One episode for each seed from {first} to {last}, the last checkpoint of the training; Wilson "
+        "interval of the success rate.",
+        table=markdown_table(results),
+        notes=summary(results),
+    )
+
+
+def _from_lerobot_eval(path: Path, results: dict[str, Any], suite: str | None) -> list[Evaluation]:
+    if suite is None:
+        raise InputError(f"--results={path}: does not say in which environments. Add --suite, such as metaworld_pc.")
+    evaluations = []
+    for task in results["per_task"]:
+        successes = task["metrics"]["successes"]
+        interval = wilson_interval(sum(successes), len(successes))
+        evaluations.append(
+            Evaluation(
+                suite=suite,
+                task=task["task_group"],
+                successes=sum(successes),
+                episodes=len(successes),
+                low=interval.low,
+                high=interval.high,
+                protocol="`lerobot-eval`; Wilson interval of the success rate.",
+            )
+        )
+    return evaluations

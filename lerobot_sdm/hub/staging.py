@@ -1,0 +1,155 @@
+"""Put together what is uploaded of a policy: what inference needs, its card, and nothing of this machine."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub.utils import HFValidationError, validate_repo_id
+from safetensors import safe_open
+
+from lerobot_sdm.cards.model_card import DEFAULT_LICENSE, CardFacts, Evaluation, Teacher, model_card
+from lerobot_sdm.cards.privacy import CONFIG_FILE, TRAIN_CONFIG_FILE, make_public, private_passages
+from lerobot_sdm.cards.training_card import teacher_of
+from lerobot_sdm.checkpoints.import_policy import IMPORT_FILE
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.teachers import WEIGHTS_FILE, fingerprint
+
+PIPELINES = ("policy_preprocessor.json", "policy_postprocessor.json")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is published and what its card says besides.
+
+    Args:
+        folder: A checkpoint's `pretrained_model` folder, or an imported policy.
+        repo_id: Where to.
+        teacher: Where a student's teacher is published, if it is; checked already.
+        evaluations: Measurements.
+        license: Overrides the licence in the policy's configuration.
+    """
+
+    folder: Path
+    repo_id: str
+    teacher: Teacher | None = None
+    evaluations: Sequence[Evaluation] = ()
+    license: str | None = None
+
+
+def read_policy_config(folder: Path) -> dict[str, Any]:
+    """A policy folder's configuration.
+
+    Raises:
+        InputError: It is no folder with a whole policy.
+    """
+    for name in (CONFIG_FILE, WEIGHTS_FILE, *PIPELINES):
+        if not (folder / name).is_file():
+            inside = sorted(folder.glob(f"**/pretrained_model/{CONFIG_FILE}")) if folder.is_dir() else []
+            hint = f" Did you mean {inside[-1].parent}?" if inside else ""
+            raise InputError(f"{folder}: holds no {name}, so it is no folder with a policy.{hint}")
+    config = json.loads((folder / CONFIG_FILE).read_text())
+    if "type" not in config:
+        raise InputError(f"{folder / CONFIG_FILE}: has no 'type', so it is no policy's configuration.")
+    return config
+
+
+def check_repo_id(repo_id: str) -> None:
+    """Refuse a name that the Hub would refuse.
+
+    Raises:
+        InputError: Says how names look.
+    """
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError as error:
+        raise InputError(f"--repo-id={repo_id}: {error}") from error
+    if repo_id.count("/") != 1 or repo_id.startswith("local/"):
+        raise InputError(f"--repo-id={repo_id}: give the owner and the name on the Hub, such as me/drawer-open-sdm.")
+
+
+def stage_policy(order: Order, target: Path) -> None:
+    """Write the files that will be uploaded.
+
+    Args:
+        order: What is published.
+        target: Empty folder.
+
+    Raises:
+        InputError: Something private would be uploaded.
+    """
+    config = read_policy_config(order.folder)
+    for name in _files(order.folder):
+        shutil.copyfile(order.folder / name, target / name)
+    make_public(target)
+    public = json.loads((target / CONFIG_FILE).read_text())
+    public["repo_id"] = order.repo_id
+    if order.teacher is not None:
+        public |= {"teacher_path": order.teacher.repo_id, "teacher_revision": order.teacher.revision}
+    else:
+        # Nobody has checked that a repo of that name holds the teacher.
+        public |= {key: None for key in ("teacher_path", "teacher_revision") if key in public}
+    (target / CONFIG_FILE).write_text(json.dumps(public, indent=4) + "\n")
+    train = _json(target / TRAIN_CONFIG_FILE)
+    if train is not None:
+        train["policy"] = public
+        (target / TRAIN_CONFIG_FILE).write_text(json.dumps(train, indent=4) + "\n")
+    facts = CardFacts(
+        repo_id=order.repo_id,
+        policy=public,
+        license=order.license or config.get("license") or DEFAULT_LICENSE,
+        parameters=_parameters(target / WEIGHTS_FILE),
+        weights_sha256=fingerprint(str(target)),
+        train=train,
+        dataset=train.get("dataset") if train else None,
+        imported=_json(target / IMPORT_FILE),
+        teacher=order.teacher or teacher_of(public),
+        evaluations=order.evaluations,
+        tags=config.get("tags") or (),
+    )
+    model_card(facts).save(target / "README.md")
+    refuse_private(target)
+
+
+def refuse_private(folder: Path) -> None:
+    """Refuse to publish what belongs to this machine.
+
+    Raises:
+        InputError: Names the first passages.
+    """
+    found = list(private_passages(folder))
+    if found:
+        listed = "; ".join(found[:5])
+        raise InputError(f"not published, since private things would be: {listed}. Remove them and try again.")
+
+
+def _files(folder: Path) -> list[str]:
+    """What inference needs, and where the policy comes from. Training state stays here."""
+    pipelines = [
+        step["state_file"]
+        for name in PIPELINES
+        for step in json.loads((folder / name).read_text())["steps"]
+        if step.get("state_file")
+    ]
+    optional = [name for name in (TRAIN_CONFIG_FILE, IMPORT_FILE) if (folder / name).exists()]
+    return [CONFIG_FILE, WEIGHTS_FILE, *PIPELINES, *pipelines, *optional]
+
+
+def _parameters(weights: Path) -> int:
+    """Number of numbers in a safetensors file."""
+    with safe_open(weights, "numpy") as file:
+        total = 0
+        for name in file.keys():  # noqa: SIM118  (no mapping)
+            size = 1
+            for length in file.get_slice(name).get_shape():
+                size *= length
+            total += size
+        return total
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    return json.loads(path.read_text()) if path.exists() else None

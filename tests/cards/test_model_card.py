@@ -1,0 +1,37 @@
+"""Model cards know every policy type of this package."""
+
+import pytest
+
+import lerobot_sdm  # noqa: F401  (registers the policy types)
+from lerobot_sdm.cards.methods import METHODS
+from lerobot_sdm.cards.model_card import CardFacts, Evaluation, model_card
+from lerobot_sdm.policies import config_classes
+
+
+@pytest.mark.parametrize("name", config_classes())
+def test_every_policy_type_is_introduced(name):
+    assert name in METHODS
+    text = str(model_card(CardFacts("me/x", {"type": name})))
+    assert METHODS[name].title in text
+    assert all(address in text for _, address in METHODS[name].papers)
+
+
+def test_unknown_things_are_left_out():
+    text = str(model_card(CardFacts("me/x", {"type": "other"})))
+    for absent in ("None", "## Teacher", "## Origin", "## Training", "model-index"):
+        assert absent not in text
+
+
+def test_an_imagined_robot_and_colour_are_mentioned():
+    policy = {"type": "dp3", "horizon": 4, "n_obs_steps": 2, "n_action_steps": 3, "use_color": True}
+    origin = {"kind": "dp3", "task": "dexart_laptop", "weights": "ema", "source_sha256": "f", "imagined_robot": True}
+    text = str(model_card(CardFacts("me/x", policy, imported=origin)))
+    assert "xyz and rgb are used" in text
+    assert "observation.imagin_robot" in text
+
+
+def test_the_metadata_hold_one_result_for_each_task():
+    evaluations = [Evaluation("suite", task, 1, 2, 0.1, 0.9, "Protocol.") for task in ("a", "b")]
+    card = model_card(CardFacts("me/x", {"type": "dp3"}, evaluations=evaluations))
+    assert [result.dataset_name for result in card.data.eval_results] == ["suite, a", "suite, b"]
+    assert str(card).count("Protocol.") == 1

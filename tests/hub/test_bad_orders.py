@@ -1,0 +1,83 @@
+"""Publishing: what is wrong is said before anything is uploaded."""
+
+import json
+from pathlib import Path
+
+import pytest
+from checkpoints.original_files import make_original
+from typer.testing import CliRunner
+
+from lerobot_sdm.checkpoints.import_policy import import_checkpoint
+from lerobot_sdm.cli.main import app
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("policy")
+    import_checkpoint(make_original().save(folder / "x.ckpt"), folder / "policy")
+    return folder / "policy"
+
+
+def refused(*args: str | Path) -> str:
+    result = CliRunner().invoke(app, ["publish", *map(str, args)])
+    assert result.exit_code == 2, (result.output, result.exception)
+    return result.output
+
+
+@pytest.mark.parametrize(
+    ("repo_id", "message"),
+    [
+        ("no-owner", "give the owner and the name on the Hub"),
+        ("local/x", "give the owner"),
+        ("me/with space", "--repo-id=me/with space"),
+        ("a/b/c", "--repo-id=a/b/c"),
+    ],
+)
+def test_impossible_names(policy, repo_id, message):
+    assert message in refused(policy, "--repo-id", repo_id)
+
+
+def test_folders_without_a_policy(policy, tmp_path):
+    assert "holds no config.json" in refused(tmp_path, "--repo-id", "me/x")
+    nested = tmp_path / "checkpoints" / "pretrained_model"
+    nested.mkdir(parents=True)
+    (nested / "config.json").write_text("{}")
+    assert f"Did you mean {nested}?" in refused(tmp_path, "--repo-id", "me/x").replace("\n", "")
+
+
+def test_results_that_do_not_fit(policy, tmp_path):
+    file = tmp_path / "r.json"
+    for content, message in (
+        ("no json", "is no JSON file"),
+        ("[1]", "is neither a results.json"),
+        (json.dumps({"per_task": []}), "Add --suite"),
+        (json.dumps({"rows": [{"key": "student"}]}), "has no row for a policy of type 'dp3' (student)"),
+    ):
+        file.write_text(content)
+        assert message in refused(policy, "--repo-id", "me/x", "--results", file)
+    file.unlink()
+    assert "cannot be read" in refused(policy, "--repo-id", "me/x", "--results", file)
+
+
+def test_a_teacher_for_a_policy_that_has_none(policy):
+    assert "a policy of type 'dp3' has no teacher" in refused(policy, "--repo-id", "me/x", "--teacher", "me/t")
+
+
+def test_options_that_a_dataset_does_not_take(tmp_path):
+    (tmp_path / "meta").mkdir()
+    (tmp_path / "meta" / "info.json").write_text("{}")
+    assert "--license" in refused(tmp_path, "--repo-id", "me/x", "--license", "mit")
+    assert "holds no README.md" in refused(tmp_path, "--repo-id", "me/x")
+
+
+def test_offline_is_said(policy, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert "HF_HUB_OFFLINE is set" in refused(policy, "--repo-id", "me/x")
+
+
+def test_dry_run_writes_what_would_be_uploaded(policy, tmp_path):
+    folder = tmp_path / "look"
+    result = CliRunner().invoke(app, ["publish", str(policy), "--repo-id", "me/x", "--dry-run", str(folder)])
+    assert result.exit_code == 0, result.output
+    assert {"README.md", "config.json", "model.safetensors"} <= {path.name for path in folder.iterdir()}
+    assert "exists already" in refused(policy, "--repo-id", "me/x", "--dry-run", folder)

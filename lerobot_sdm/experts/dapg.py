@@ -113,8 +113,8 @@ def load_policy(path: Path) -> MeanPolicy:
         fields = _state(network, "mjrl.utils.fc_network.FCNetwork")
         if fields["nonlinearity"].args[1] != "tanh":
             raise ValueError(f"its nonlinearity is {fields['nonlinearity'].args[1]!r}, not tanh")
-        layers = _modules(fields["_modules"].entries["fc_layers"])
-        parameters = [layer.state["_parameters"].entries for layer in layers]
+        layers = _modules(_entries(fields["_modules"])["fc_layers"])
+        parameters = [_entries(layer.state["_parameters"]) for layer in layers]
         scales = {name: fields[name] for name in ("in_shift", "in_scale", "out_shift", "out_scale")}
         policy = MeanPolicy(
             weights=tuple(entries["weight"] for entries in parameters),
@@ -147,17 +147,19 @@ def _check(policy: MeanPolicy) -> None:
 
 
 def _allowed() -> dict[tuple[str, str], Callable[..., Any]]:
-    """What the public files mention. Only tensors get a meaning; all else is described and left alone."""
+    """What the public files mention, and policies saved by a later PyTorch. Only tensors get a meaning."""
     return inert(
         MLP,
         "mjrl.utils.fc_network.FCNetwork",
         "builtins.getattr",
+        "builtins.set",
         "collections.OrderedDict",
         "numpy.dtype",
         "numpy.ndarray",
         "numpy.core.multiarray._reconstruct",
         "numpy.core.multiarray.scalar",
         "torch._C._VariableFunctions",
+        "torch._C._VariableFunctionsClass",
         "torch.nn.backends.thnn._get_thnn_function_backend",
         "torch.nn.modules.container.ModuleList",
         "torch.nn.modules.linear.Linear",
@@ -205,6 +207,11 @@ def _state(saved: Any, name: str) -> dict[str, Any]:
     return saved.state
 
 
+def _entries(saved: Any) -> dict[str, Any]:
+    """Of a dict, which older PyTorch kept ordered explicitly."""
+    return saved if isinstance(saved, dict) else saved.entries
+
+
 def _modules(saved: Record) -> list[Record]:
-    entries = saved.state["_modules"].entries
+    entries = _entries(saved.state["_modules"])
     return [entries[str(number)] for number in range(len(entries))]

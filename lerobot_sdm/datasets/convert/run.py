@@ -99,9 +99,7 @@ def make_plan(config: ConvertConfig) -> Plan:
         InputError: The store or the mapping cannot work.
     """
     store = open_store(config.source, config.skip)
-    for name in config.skip:
-        if name in store.arrays:
-            raise InputError(f"--skip {name}: cannot be left out.")
+    store.check_chunks(store.arrays, store.files(), config.fill_missing_chunks)
     layout_name = find_layout(config.layout, {name: info.shape[1:] for name, info in store.arrays.items()})
     layout = LAYOUTS[layout_name]
     entries = _entries(config, store, layout.mapping)
@@ -150,7 +148,6 @@ def convert(config: ConvertConfig, plan: Plan | None = None) -> Path:
     config = config.checked()
     plan = plan or make_plan(config)
     files = plan.store.files()
-    plan.store.check_chunks(dict.fromkeys(column.array for column in plan.columns), files, config.fill_missing_chunks)
     with tqdm(total=sum(files.values()), desc="hashing", unit="B", unit_scale=True) as bar:
         source = {"sha256": plan.store.digest(files, bar.update), "bytes": sum(files.values())}
     plan = dataclasses.replace(plan, facts=plan.facts | {"source": source})

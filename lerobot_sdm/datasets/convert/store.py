@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from zarr.storage import LocalStore, ZipStore
 
 from lerobot_sdm.datasets.convert.safety import check_chunks, is_safe_array, list_files, opened
-from lerobot_sdm.errors import InputError
+from lerobot_sdm.errors import InputError, unknown_name
 
 EPISODE_ENDS = "meta/episode_ends"
 METADATA_NAMES = {".zarray": 2, "zarr.json": 3}
@@ -141,7 +141,7 @@ class RowReader:
         chunks = [kept] if len(kept) else []
         for row in range(first + len(kept), stop, step):
             chunks.append(self._decode(row, min(row + step, self._info.shape[0])))
-        self._rows = np.concatenate(chunks) if len(chunks) > 1 else chunks[0]
+        self._rows = chunks[0] if len(chunks) == 1 else np.concatenate(chunks or [kept])
         self._first = first
         return self._rows[start - first : stop - first]
 
@@ -183,16 +183,24 @@ def open_store(path: Path, skip: Collection[str] = ()) -> Store:
         )
     ((prefix, zarr_format),) = found.items()
     metadata_name = {number: name for name, number in METADATA_NAMES.items()}[zarr_format]
-    keys = [key.removeprefix(prefix) for key in files if key.startswith(prefix) and key.endswith(f"/{metadata_name}")]
-    skipped = {f"data/{name}/{metadata_name}" for name in skip}
-    keys = [key for key in keys if key.startswith(("data/", f"{EPISODE_ENDS}/")) and key not in skipped]
+    keys = {
+        key.removeprefix(prefix).removesuffix(f"/{metadata_name}"): key
+        for key in sorted(files)
+        if key.startswith(prefix) and key.endswith(f"/{metadata_name}")
+    }
+    names = [key.removeprefix("data/") for key in keys if key.startswith("data/")]
+    for name in skip:
+        if name not in names:
+            raise unknown_name("--skip", name, names)
+    wanted = [EPISODE_ENDS, *(f"data/{name}" for name in names if name not in skip)]
     with opened(path) as open_file:
-        raw = {key: open_file(prefix + key).read(MAX_METADATA_BYTES) for key in sorted(keys)}
-    arrays = [PurePosixPath(key).parent.as_posix() for key in raw if is_safe_array(f"{path.name}: {key}", raw[key])]
+        raw = {key: open_file(keys[key]).read(MAX_METADATA_BYTES) for key in wanted}
     store = Store(path, prefix, zarr_format, {})
-    for key in arrays:
-        if key != EPISODE_ENDS:
-            store.arrays[key.removeprefix("data/")] = _describe(store, key)
+    for key in wanted:
+        if is_safe_array(f"{path.name}: {key}/{metadata_name}", raw[key]):
+            info = _describe(store, key)
+            if key != EPISODE_ENDS:
+                store.arrays[key.removeprefix("data/")] = info
     if not store.arrays:
         raise InputError(f"{path}: has no arrays under data/.")
     return store

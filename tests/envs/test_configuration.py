@@ -10,6 +10,8 @@ from lerobot.envs.factory import make_env_config
 from lerobot.envs.utils import env_to_policy_features
 
 import lerobot_sdm  # noqa: F401 - registers the environment type
+from lerobot_sdm.envs.adroit import AdroitPointCloudEnv
+from lerobot_sdm.envs.adroit_tasks import HAND_TASKS
 from lerobot_sdm.envs.metaworld import MetaWorldPointCloudEnv
 from lerobot_sdm.errors import InputError
 
@@ -25,10 +27,20 @@ BAD_CLOUD_OPTIONS = {
     "task": ["drawr-open"],
 }
 BAD = [(key, value) for key, values in BAD_CLOUD_OPTIONS.items() for value in values]
+BAD_FOR_ADROIT = [*BAD, ("action_repeat", 0), ("success_rule", "dp4"), ("task", "hammer,door"), ("camera", "corner2")]
+BUILDERS = {
+    "metaworld_pc": (MetaWorldPointCloudEnv, lambda **kw: make_env_config("metaworld_pc", **kw)),
+    "adroit": (AdroitPointCloudEnv, lambda **kw: make_env_config("adroit", **kw)),
+}
+CASES = [
+    (build, key, value)
+    for env_type, bad in (("metaworld_pc", BAD), ("adroit", BAD_FOR_ADROIT))
+    for build in BUILDERS[env_type]
+    for key, value in bad
+]
 
 
-@pytest.mark.parametrize(("key", "value"), BAD)
-@pytest.mark.parametrize("build", [MetaWorldPointCloudEnv, lambda **kw: make_env_config("metaworld_pc", **kw)])
+@pytest.mark.parametrize(("build", "key", "value"), CASES)
 def test_bad_input_is_refused_by_name(build, key, value):
     with pytest.raises(InputError, match=key) as error:
         build(**{key: value})
@@ -36,12 +48,39 @@ def test_bad_input_is_refused_by_name(build, key, value):
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "offered"),
-    [("camera", "corner_2", "corner2"), ("frame", "wrld", "world"), ("task", "drawr-open", "drawer-open")],
+    ("env_type", "key", "value", "offered"),
+    [
+        ("metaworld_pc", "camera", "corner_2", "corner2"),
+        ("metaworld_pc", "frame", "wrld", "world"),
+        ("metaworld_pc", "task", "drawr-open", "drawer-open"),
+        ("adroit", "camera", "vil_camra", "vil_camera"),
+        ("adroit", "success_rule", "dp3_evr", "dp3_ever"),
+        ("adroit", "task", "hamer", "hammer"),
+    ],
 )
-def test_near_names_are_offered(key, value, offered):
+def test_near_names_are_offered(env_type, key, value, offered):
     with pytest.raises(InputError, match=f"Did you mean.*'{offered}'"):
-        make_env_config("metaworld_pc", **{key: value})
+        make_env_config(env_type, **{key: value})
+
+
+def test_a_camera_of_another_task_is_not_there():
+    make_env_config("adroit", task="pen", camera="view_1")
+    with pytest.raises(InputError, match=r"'view_1' is not known.*top"):
+        make_env_config("adroit", task="door", camera="view_1")
+
+
+@pytest.mark.parametrize("task", HAND_TASKS)
+def test_adroits_defaults_are_dp3s(task):
+    config = make_env_config("adroit", task=task)
+    shapes = {name: feature.shape for name, feature in env_to_policy_features(config).items()}
+    actions = {"hammer": 26, "door": 28, "pen": 24, "relocate": 30}[task]
+    assert shapes == {"observation.state": (24,), "observation.point_cloud": (512, 3), "action": (actions,)}
+    assert (config.fps, config.camera_size, config.action_repeat) == (50, 84, 2)
+    # Demonstrations of the pen are longer than its evaluations.
+    assert config.as_recorded(task, pixels=False).episode_length == 100
+    assert make_env_config("adroit", task=task, action_repeat=1).fps == 100
+    with pytest.raises(InputError, match="divisor of 100"):
+        make_env_config("adroit", task=task, action_repeat=3)
 
 
 def test_features_and_their_names():

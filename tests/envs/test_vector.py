@@ -76,14 +76,17 @@ def test_success_reaches_the_batch():
     env.close()
 
 
-def test_processes_give_what_one_process_gives():
+@pytest.mark.parametrize(("env_type", "task"), [("metaworld_pc", "drawer-open"), ("adroit", "door")])
+def test_processes_give_what_one_process_gives(env_type, task):
     results = []
     for use_async in (False, True):
-        env = build(2, use_async, episode_length=2)
+        config = make_env_config(env_type, task=task, **SMALL, episode_length=2)
+        env = config.create_envs(2, use_async)[task][0]
         observations, _ = env.reset(seed=[3, 4])
         clouds = [observations["point_cloud"].copy()]
         for _ in range(3):
-            clouds.append(env.step(STILL)[0]["point_cloud"].copy())
+            still = np.zeros((2, *config.features["action"].shape), dtype=np.float32)
+            clouds.append(env.step(still)[0]["point_cloud"].copy())
         frames = env.call("render")
         results.append((np.stack(clouds), np.stack(frames), env.call("_max_episode_steps")))
         env.close()

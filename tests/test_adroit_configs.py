@@ -1,0 +1,70 @@
+"""The train configs of the Adroit tasks: the same for every task, readable by LeRobot, and trainable."""
+
+import sys
+from pathlib import Path
+
+import draccus
+import pytest
+import yaml
+from lerobot.configs.train import TrainPipelineConfig
+from lerobot_commands import SMALL_DP3
+
+import lerobot_sdm  # noqa: F401 - registers the policies
+from lerobot_sdm.envs.adroit_tasks import HAND_TASKS
+
+FOLDER = Path(__file__).parents[1] / "configs/adroit"
+KINDS = [f"{policy}_h{horizon}" for policy in ("dp3", "sdm") for horizon in (4, 16)]
+
+
+def test_there_is_one_for_each_task_and_kind_and_they_differ_in_names_alone():
+    assert {path.stem for path in FOLDER.iterdir()} == {f"{task}_{kind}" for task in HAND_TASKS for kind in KINDS}
+    for kind in KINDS:
+        texts = {(FOLDER / f"{task}_{kind}.yaml").read_text().replace(task, "TASK") for task in HAND_TASKS}
+        assert len(texts) == 1
+
+
+@pytest.mark.parametrize("horizon", [4, 16])
+def test_lerobot_reads_them(horizon):
+    config = draccus.parse(TrainPipelineConfig, config_path=FOLDER / f"door_dp3_h{horizon}.yaml", args=[])
+    # SDM's configs say horizon 4 and 4 executed actions; with two observation steps three of them exist.
+    assert (config.policy.horizon, config.policy.n_action_steps) == (horizon, {4: 3, 16: 8}[horizon])
+    student = yaml.safe_load((FOLDER / f"door_sdm_h{horizon}.yaml").read_text())
+    assert student["policy"]["teacher_path"].startswith(f"{config.output_dir}/")
+    assert student["dataset"] == yaml.safe_load((FOLDER / f"door_dp3_h{horizon}.yaml").read_text())["dataset"]
+
+
+@pytest.mark.slow
+def test_teacher_and_student_train_on_a_recording(tmp_path, monkeypatch):
+    """Two steps each of narrowed networks, and an episode with the student."""
+    from lerobot_sdm.datasets.record import RecordConfig, record
+    from lerobot_sdm.envs.configuration_adroit import AdroitPointCloudEnvConfig
+
+    monkeypatch.chdir(tmp_path)
+    env = AdroitPointCloudEnvConfig(task="hammer", num_points=32, camera_size=48, episode_length=12)
+    expert = "still_expert:StillExpert"
+    record(RecordConfig(env=env, episodes=2, expert=expert, keep="all"))
+    for kind in ("dp3", "sdm"):
+        name = f"hammer_{kind}_h4"
+        narrow = [flag for flag in SMALL_DP3 if "horizon" not in flag and "action_steps" not in flag]
+        narrow = [*narrow, "--policy.n_points=32"]
+        overrides = ["--steps=2", "--batch_size=4", "--policy.device=cpu", *(narrow if kind == "dp3" else [])]
+        monkeypatch.setattr(sys, "argv", ["lerobot-train", f"--config_path={FOLDER / name}.yaml", *overrides])
+        from lerobot.scripts.lerobot_train import main
+
+        main()
+    evaluate(monkeypatch, "outputs/adroit_hammer_sdm_h4/checkpoints/last/pretrained_model")
+
+
+def evaluate(monkeypatch, policy: str) -> None:
+    """An episode by LeRobot's own command."""
+    import json
+
+    from lerobot.scripts.lerobot_eval import main
+
+    arguments = ["--env.type=adroit", "--env.task=hammer", "--env.num_points=32", "--env.camera_size=48"]
+    arguments += ["--env.episode_length=4", "--eval.n_episodes=2", "--eval.batch_size=2", "--output_dir=evaluated"]
+    arguments += ["--policy.device=cpu", "--seed=0"]
+    monkeypatch.setattr(sys, "argv", ["lerobot-eval", f"--policy.path={policy}", *arguments])
+    main()
+    info = json.loads(Path("evaluated/eval_info.json").read_text())
+    assert info["overall"]["pc_success"] == 0

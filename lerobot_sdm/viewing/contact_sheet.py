@@ -149,9 +149,10 @@ def _scale_bar(axes: Axes, low: NDArray, high: NDArray) -> None:
     magnitude = 10 ** np.floor(np.log10(quarter))
     length = magnitude * max(step for step in (1, 2, 5) if step * magnitude <= quarter)
     x, y = low + 0.05 * (high - low)
-    axes.plot([x, x + length], [y, y], color=INK, linewidth=2, solid_capstyle="butt")
+    axes.plot([x, x + length], [y, y], color=INK, linewidth=2, solid_capstyle="butt", zorder=3)
     text = f"{length * 100:g} cm" if length < 1 else f"{length:g} m"
-    axes.annotate(text, (x, y), xytext=(0, 3), textcoords="offset points", fontsize=7, color=INK)
+    paper = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 1}
+    axes.annotate(text, (x, y), xytext=(1, 5), textcoords="offset points", fontsize=7, color=INK, bbox=paper, zorder=3)
 
 
 def _draw_signal(part: SubFigure, key: str, curve: Signal, episode: Episode, chosen: list[int]) -> None:

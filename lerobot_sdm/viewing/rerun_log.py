@@ -12,10 +12,9 @@ from tqdm import tqdm
 from lerobot_sdm.viewing.episode import Corners, Episode, Signal, without_padding
 from lerobot_sdm.viewing.palette import SECOND_CLOUD, Scene, depth_range, line_colours
 
-APPLICATION = "lerobot_sdm view"
 DARK = (16, 18, 24)
-# Share of the scene's diagonal: dots of this radius touch on a cloud of 512 points, without hiding each other.
-RADIUS = 0.0045
+# Larger images are compressed: a recording stays small, but a viewer shows them a moment late.
+LARGE_IMAGE = 256 * 256  # pixels
 MANY_LINES = 7
 
 
@@ -78,7 +77,9 @@ def log(episode: Episode, scene: Scene, recording: rr.RecordingStream) -> None:
         for number, key in enumerate(episode.clouds):
             recording.log(f"scene/{key}", points_of(frame[key], scene, first=number == 0))
         for key in episode.images:
-            recording.log(key, rr.Image(frame[key]).compress(jpeg_quality=90))
+            image = rr.Image(frame[key])
+            is_large = frame[key][..., 0].size > LARGE_IMAGE
+            recording.log(key, image.compress(jpeg_quality=90) if is_large else image)
         for key in episode.depths:
             colours = {"colormap": rr.components.Colormap.Turbo, "depth_range": ranges[key]}
             recording.log(key, rr.DepthImage(frame[key], meter=1.0, **colours))
@@ -88,20 +89,18 @@ def save(episode: Episode, scene: Scene, path: Path) -> None:
     """Write an episode to an `.rrd` file, which appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.unfinished")
-    recording = rr.RecordingStream(APPLICATION, recording_id=episode.title)
-    recording.save(unfinished, default_blueprint=blueprint(episode, scene))
-    log(episode, scene, recording)
-    recording.flush()
+    recording = _recording(episode)
+    recording.save(unfinished)
+    _send(episode, scene, recording)
     recording.disconnect()
     unfinished.replace(path)
 
 
 def show(episode: Episode, scene: Scene) -> None:
     """Open Rerun's viewer on this machine's screen."""
-    recording = rr.RecordingStream(APPLICATION, recording_id=episode.title)
-    recording.spawn(default_blueprint=blueprint(episode, scene))
-    log(episode, scene, recording)
-    recording.flush()
+    recording = _recording(episode)
+    recording.spawn()
+    _send(episode, scene, recording)
 
 
 def serve(episode: Episode, scene: Scene, port: int, web_port: int) -> str:
@@ -116,19 +115,34 @@ def serve(episode: Episode, scene: Scene, port: int, web_port: int) -> str:
     Returns:
         The address that a viewer connects to.
     """
-    recording = rr.RecordingStream(APPLICATION, recording_id=episode.title)
-    address = recording.serve_grpc(grpc_port=port, default_blueprint=blueprint(episode, scene))
+    recording = _recording(episode)
+    address = recording.serve_grpc(grpc_port=port)
     rr.serve_web_viewer(web_port=web_port, open_browser=False, connect_to=address)
+    _send(episode, scene, recording)
+    return address
+
+
+def _recording(episode: Episode) -> rr.RecordingStream:
+    return rr.RecordingStream(f"lerobot_sdm/{episode.title}", recording_id=episode.title)
+
+
+def _send(episode: Episode, scene: Scene, recording: rr.RecordingStream) -> None:
+    # Made active, because a viewer remembers the layout of an application and would prefer the last one.
+    recording.send_blueprint(blueprint(episode, scene), make_active=True, make_default=True)
     log(episode, scene, recording)
     recording.flush()
-    return address
 
 
 def points_of(cloud: NDArray, scene: Scene, first: bool) -> rr.Points3D:
     """A cloud (N, C) as Rerun draws it, padding left out; a second cloud is drawn in one colour."""
     points = without_padding(cloud)
     colours = scene.colours(points) if first else np.broadcast_to(SECOND_CLOUD, (len(points), 3))
-    return rr.Points3D(points[:, :3], colors=colours, radii=RADIUS * scene.size)
+    return rr.Points3D(points[:, :3], colors=colours, radii=_radius(len(points)) * scene.size)
+
+
+def _radius(points: int) -> float:
+    """Share of the scene's diagonal: dots of so many points almost touch, without hiding each other."""
+    return float(np.clip(0.18 / np.sqrt(max(points, 1)), 0.002, 0.008))
 
 
 def _box(crop: Corners) -> rr.Boxes3D:

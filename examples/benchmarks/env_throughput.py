@@ -1,6 +1,7 @@
 """How many control steps per second the point-cloud environments make.
 
     python examples/benchmarks/env_throughput.py --steps=200 --processes 1 2
+    python examples/benchmarks/env_throughput.py --env-type=adroit --task hammer door pen --camera-size=84
 
 Each process owns one environment and steps it with random actions, which includes physics, depth picture,
 crop and farthest point sampling. Processes start together, and the slowest one counts. Run it on an idle machine.
@@ -19,11 +20,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 WARM_UP_STEPS = 5
 
 
-def step_many(settings: dict, steps: int, barrier) -> tuple[float, float]:
+def step_many(env_type: str, settings: dict, steps: int, barrier) -> tuple[float, float]:
     """Step one environment; returns start and end on the system's clock, in seconds."""
-    from lerobot_sdm.envs.metaworld import MetaWorldPointCloudEnv
+    from lerobot.envs.factory import make_env_config
 
-    env = MetaWorldPointCloudEnv(**settings, terminate_on_success=False, episode_length=steps + WARM_UP_STEPS)
+    import lerobot_sdm  # noqa: F401 - registers the environment types
+
+    config = make_env_config(env_type, **settings, terminate_on_success=False)
+    (vector_env,) = config.create_envs(1)[config.task].values()
+    env = vector_env.envs[0].unwrapped
     env.reset(seed=0)
     env.action_space.seed(0)
     for _ in range(WARM_UP_STEPS):
@@ -31,18 +36,20 @@ def step_many(settings: dict, steps: int, barrier) -> tuple[float, float]:
     barrier.wait()
     start = time.time()
     for _ in range(steps):
-        env.step(env.action_space.sample())
+        *_, terminated, truncated, _ = env.step(env.action_space.sample())
+        if terminated or truncated:
+            env.reset()
     end = time.time()
     env.close()
     return start, end
 
 
-def steps_per_second(settings: dict, steps: int, processes: int) -> float:
+def steps_per_second(env_type: str, settings: dict, steps: int, processes: int) -> float:
     """Steps of all processes together, divided by the time from the first start to the last end."""
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, context.Pool(processes) as pool:
         barrier = manager.Barrier(processes)
-        spans = pool.starmap(step_many, [(settings, steps, barrier)] * processes)
+        spans = pool.starmap(step_many, [(env_type, settings, steps, barrier)] * processes)
     starts, ends = zip(*spans, strict=True)
     return processes * steps / (max(ends) - min(starts))
 
@@ -57,9 +64,10 @@ def processor() -> str:
 
 
 def main() -> None:
-    """Measure every combination of renderer, number of points and number of processes."""
+    """Measure every combination of task, renderer, number of points and number of processes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--task", default="drawer-open")
+    parser.add_argument("--env-type", default="metaworld_pc")
+    parser.add_argument("--task", nargs="+", default=["drawer-open"])
     parser.add_argument("--steps", type=int, default=200, help="per process, after the warm-up")
     parser.add_argument("--renderers", nargs="+", default=["egl", "raycast"])
     parser.add_argument("--num-points", type=int, nargs="+", default=[512, 1024])
@@ -71,17 +79,18 @@ def main() -> None:
 
     print(f"{processor()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}", end="")
     print(f", MuJoCo {mujoco.__version__}, OMP_NUM_THREADS={os.environ['OMP_NUM_THREADS']}")
-    print(f"task {options.task}, camera {options.camera_size} px, {options.steps} steps per process")
-    print("\n| renderer | points | processes | control steps/s |\n|---|---|---|---|")
-    for renderer, points, processes in itertools.product(options.renderers, options.num_points, options.processes):
+    print(f"{options.env_type}, camera {options.camera_size} px, {options.steps} steps per process")
+    print("\n| task | renderer | points | processes | control steps/s |\n|---|---|---|---|---|")
+    combinations = (options.task, options.renderers, options.num_points, options.processes)
+    for task, renderer, points, processes in itertools.product(*combinations):
         settings = {
-            "task": options.task,
+            "task": task,
             "renderer": renderer,
             "num_points": points,
             "camera_size": options.camera_size,
         }
-        rate = steps_per_second(settings, options.steps, processes)
-        print(f"| {renderer} | {points} | {processes} | {rate:.0f} |", flush=True)
+        rate = steps_per_second(options.env_type, settings, options.steps, processes)
+        print(f"| {task} | {renderer} | {points} | {processes} | {rate:.0f} |", flush=True)
 
 
 if __name__ == "__main__":

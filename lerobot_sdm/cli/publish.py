@@ -21,7 +21,9 @@ def publish(
     teacher: Annotated[
         str | None, typer.Option(help="A student's teacher on the Hub, NAME/REPO[@REVISION]; its hash is compared.")
     ] = None,
-    license: Annotated[str | None, typer.Option(help="Unless given, the configuration's, or apache-2.0.")] = None,
+    license: Annotated[
+        str | None, typer.Option(help="Unless given: a policy's own or apache-2.0; a dataset's own.")
+    ] = None,
     private: Annotated[bool | None, typer.Option(help="Whether a new repo is private.")] = None,
     dry_run: Annotated[
         Path | None, typer.Option(help="Write what would be uploaded to this folder and upload nothing.")
@@ -38,17 +40,10 @@ def publish(
     from lerobot_sdm.hub.staging import Order, read_policy_config
 
     if (folder / DATASET_FILE).exists():
-        given = {
-            "--results": results,
-            "--suite": suite,
-            "--teacher": teacher,
-            "--license": license,
-            "--dry-run": dry_run,
-        }
-        for option, value in given.items():
-            if value:
-                raise InputError(f"{option}={value}: {folder} is a dataset, which brings its own card.")
-        typer.echo(f"Published {publish_dataset(folder, repo_id, private)}")
+        given = {"results": results, "suite": suite, "teacher": teacher, "dry-run": dry_run}
+        if unfit := [f"--{option}" for option, value in given.items() if value]:
+            raise InputError(f"{', '.join(unfit)}: {folder} is a dataset, which brings its own card; leave this out.")
+        typer.echo(f"Published {publish_dataset(folder, repo_id, license, private)}")
         return
     config = read_policy_config(folder)
     evaluations = [entry for path in results or () for entry in read_results(path, config["type"], suite)]

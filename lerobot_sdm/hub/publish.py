@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import httpx
-from huggingface_hub import HfApi, constants
+from huggingface_hub import DatasetCard, HfApi, constants
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from lerobot.datasets.dataset_metadata import CODEBASE_VERSION
 
@@ -56,7 +56,7 @@ def preview_policy(order: Order, folder: Path) -> None:
         shutil.copytree(staging, folder)
 
 
-def publish_dataset(folder: Path, repo_id: str, private: bool | None = None) -> str:
+def publish_dataset(folder: Path, repo_id: str, license: str | None = None, private: bool | None = None) -> str:
     """Upload a LeRobot dataset with the card that lies in it, under the version tag by which LeRobot finds it.
 
     LeRobot's own upload would put its general card in the place of the one that recording or conversion wrote.
@@ -64,6 +64,7 @@ def publish_dataset(folder: Path, repo_id: str, private: bool | None = None) -> 
     Args:
         folder: The dataset.
         repo_id: Where to.
+        license: Identifier of a licence for the card; None leaves the card's own.
         private: As for `publish_policy`.
 
     Returns:
@@ -83,7 +84,7 @@ def publish_dataset(folder: Path, repo_id: str, private: bool | None = None) -> 
         texts = Path(staging)
         shutil.copytree(folder, texts, dirs_exist_ok=True, ignore=_only_texts)
         card = texts / "README.md"
-        card.write_text(_under_its_public_name(card.read_text(), repo_id))
+        card.write_text(_published_card(card.read_text(), repo_id, license))
         refuse_private(texts)
         url = _upload(folder, repo_id, "dataset", f"Upload {repo_id.split('/')[-1]}", private, card)
     api = HfApi()
@@ -173,10 +174,17 @@ def _ask_hub(option: str, question):
         raise InputError(f"{option}: {constants.ENDPOINT} cannot be reached ({type(error).__name__}).") from error
 
 
-def _under_its_public_name(card: str, repo_id: str) -> str:
-    """A dataset's card with the name it had on this machine replaced."""
-    local = re.search(r"visualize_dataset\?path=([\w./-]+)|--dataset\.repo_id=([\w./-]+)", card)
-    return card.replace(local[1] or local[2], repo_id) if local else card
+def _published_card(text: str, repo_id: str, license: str | None) -> str:
+    """A dataset's card with its public name in the place of the one it had on this machine, and with a licence."""
+    local = re.search(r"visualize_dataset\?path=([\w./-]+)|--dataset\.repo_id=([\w./-]+)", text)
+    if local:
+        text = text.replace(local[1] or local[2], repo_id)
+    if license is None:
+        return text
+    # LeRobot's template says the licence twice.
+    card = DatasetCard(text.replace("**License:** [More Information Needed]", f"**License:** {license}"))
+    card.data.license = license
+    return str(card)
 
 
 def _only_texts(folder: str, names: list[str]) -> list[str]:

@@ -66,7 +66,7 @@ def test_a_teacher_for_a_policy_that_has_none(policy):
 def test_options_that_a_dataset_does_not_take(tmp_path):
     (tmp_path / "meta").mkdir()
     (tmp_path / "meta" / "info.json").write_text("{}")
-    assert "--license" in refused(tmp_path, "--repo-id", "me/x", "--license", "mit")
+    assert "--suite" in refused(tmp_path, "--repo-id", "me/x", "--suite", "x")
     assert "holds no README.md" in refused(tmp_path, "--repo-id", "me/x")
 
 

@@ -106,7 +106,7 @@ def world(tmp_path_factory):
             "again": {"do": "command", "args": [*publish, *with_results]},
             "imported": {"do": "command", "args": ["publish", str(imported), "--repo-id", "me/imported"]},
             "pushed": {"do": "push", "folder": str(imported), "repo_id": "me/pushed"},
-            "dataset": {"do": "command", "args": ["publish", str(data), "--repo-id", "me/data"]},
+            "dataset": {"do": "command", "args": ["publish", str(data), "--repo-id", "me/data", "--license", "mit"]},
             "wrong teacher": {"do": "command", "args": [*publish, "me/x", "--teacher", "me/imported"]},
             "no teacher": {"do": "command", "args": [*publish, "me/x", "--teacher", "me/nothing"]},
             "no login": {"do": "command", "args": [*publish, "me/x"], "token": "wrong"},
@@ -177,7 +177,9 @@ def test_the_uploaded_dataset_loads(world):
     loaded = world.outcomes["load dataset"]
     assert loaded["frames"] == len(local)
     assert loaded["cloud"] == local[3]["observation.point_cloud"].tolist()
-    assert "path=me/data" in world.card("me/data", "datasets")[1]
+    metadata, text = world.card("me/data", "datasets")
+    assert "path=me/data" in text
+    assert (metadata["license"], "**License:** mit" in text) == ("mit", True)
 
 
 def test_card_of_a_student(world):

@@ -13,6 +13,7 @@ class Layout:
     Attributes:
         arrays: Arrays that a store of this family has -> their shape without the rows.
         fps: Frames per second; None where every recording has its own.
+        task: The task in words, where the store's name does not say it.
         frame: The coordinates of the cloud.
         camera: What looked.
         crop: The box that the cloud was cut to, in its frame, in metres.
@@ -23,6 +24,7 @@ class Layout:
 
     arrays: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     fps: int | None = None
+    task: str | None = None
     frame: str | None = None
     camera: str | None = None
     crop: str | None = None
@@ -92,6 +94,7 @@ LAYOUTS: dict[str, Layout] = {
     "pusht": Layout(
         arrays={"state": (5,), "keypoint": (9, 2), "action": (2,)},
         fps=10,
+        task="Push the T-shaped block onto the target",
         # Only the pusher's position is known to a robot; the block's pose stays in the dataset, beside it.
         mapping=("state[:2]=observation.state", "state=full_state"),
         notes=(

@@ -124,7 +124,7 @@ def make_plan(config: ConvertConfig) -> Plan:
                 "points_in_the_store": store.arrays[column.array].shape[1],
             }
             facts["clouds"] = {column.key: {key: value for key, value in described.items() if value is not None}}
-    return Plan(store, tuple(columns), ends, fps, config.task or _task(store.name, layout_name), facts)
+    return Plan(store, tuple(columns), ends, fps, config.task or layout.task or _task(store.name, layout_name), facts)
 
 
 def convert(config: ConvertConfig, plan: Plan | None = None) -> Path:

@@ -1,0 +1,60 @@
+"""`lerobot-sdm convert` from its command line."""
+
+from pathlib import Path
+
+import pytest
+from make_stores import demonstrations, write_store
+from typer.testing import CliRunner
+
+from lerobot_sdm.cli import main
+
+
+def run(*arguments: str):
+    return CliRunner().invoke(main.app, ["convert", *map(str, arguments)], env={"COLUMNS": "200"})
+
+
+@pytest.fixture
+def demo(tmp_path) -> Path:
+    return write_store(tmp_path / "demo.zarr", *demonstrations())
+
+
+def test_shows_the_guess_and_converts(demo, tmp_path):
+    result = run(demo, "--root", tmp_path / "out", "--fps=20", "--workers=1", "--resample-points=8", "--images=skip")
+    assert result.exit_code == 0, result.output
+    for said in (
+        "observation.point_cloud",
+        "float32 (8, 6), numbers, resampled",
+        "TIFF, lossless",
+        "3 episodes, 12 frames",
+    ):
+        assert said in result.output
+    assert "observation.image" not in result.output
+    assert (tmp_path / "out/meta/info.json").exists()
+
+
+def test_a_dry_run_writes_nothing(demo, tmp_path):
+    given = ("--map", "state[:2]=observation.state", "--map", "full_state=privileged", "--skip=depth")
+    result = run(demo, "--dry-run", "--fps=20", "--task=Pick it up", *given)
+    assert result.exit_code == 0, result.output
+    for said in ("state[:2]", "privileged", "'Pick it up'", "layout other"):
+        assert said in result.output
+    assert "depth" not in result.output
+    assert list(tmp_path.iterdir()) == [demo]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "--fps: is missing"),
+        (("--fps=20", "--map=stat=observation.state"), "Did you mean 'state'"),
+        (("--fps=20", "--images=vido"), "Did you mean 'video'"),
+        (("--fps=20", "--layout=metawrld"), "metaworld"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(demo, tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    result = run(demo, *arguments)
+    assert result.exit_code == 2
+    assert said in result.output
+    assert len(result.output.strip().splitlines()) == 1
+    assert list(tmp_path.iterdir()) == [demo]

@@ -79,8 +79,8 @@ def for_detour(config: PipelineConfig) -> PipelineConfig:
         # Two ways differ in everything, where one way needs only small corrections: more and larger steps.
         student=replace(
             config.student,
-            steps=4000,
-            policy=config.student.policy | {"warmup_steps": 3000, "generator_lr": 1e-3},
+            steps=5500,
+            policy=config.student.policy | {"warmup_steps": 5000, "generator_lr": 1e-3},
         ),
     )
 

@@ -12,7 +12,7 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -55,10 +55,12 @@ def batches_of(dataset: LeRobotDataset, batch_size: int) -> Iterator[int]:
             yield len(batch["index"])
 
 
-def gathers_of(dataset: LeRobotDataset, horizon: int, batch_size: int) -> Iterator[int]:
+def gathers_of(
+    dataset: LeRobotDataset, horizon: int, batch_size: int, keys: Iterable[str] = tuple(SHAPES)
+) -> Iterator[int]:
     """Sizes of batches gathered from plain arrays; windows that leave the dataset repeat its edge."""
-    arrays = {key: np.asarray(dataset.hf_dataset.with_format("numpy")[key][:]) for key in SHAPES}
-    steps = {key: np.arange(-1, horizon - 1 if key == "action" else 1) for key in SHAPES}
+    arrays = {key: np.asarray(dataset.hf_dataset.with_format("numpy")[key][:]) for key in keys}
+    steps = {key: np.arange(-1, horizon - 1 if key == "action" else 1) for key in keys}
     rng = np.random.default_rng(0)
     while True:
         rows = rng.integers(0, len(dataset), batch_size)

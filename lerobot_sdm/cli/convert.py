@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
 
 def convert(
     source: Annotated[Path, typer.Argument(help="zarr v2 or v3, a folder or a zip file.", metavar="SRC.zarr")],
@@ -64,7 +66,7 @@ def convert(
         camera=camera,
         crop=crop,
         fill_missing_chunks=fill_missing_chunks,
-        workers=len(os.sched_getaffinity(0)) if workers is None else workers,
+        workers=CORES if workers is None else workers,
     ).checked()
     plan = make_plan(config)
 

@@ -139,7 +139,7 @@ def columns_of(
         entries: The mapping.
         arrays: The store's arrays.
         choices: How columns are stored.
-        unit_colors: For arrays whose colours are not uint8, whether they seem to lie in [0, 1].
+        unit_colors: For columns with colours that are not uint8, whether these lie in [0, 1].
 
     Raises:
         InputError: An array does not have the shape or type that its column asks for.
@@ -177,7 +177,7 @@ def _column(entry: Entry, info: ArrayInfo, choices: Choices, unit_colors: Mappin
     if len(frame) != dimensions or (dimensions == 2 and meaning and frame[-1] < 3):
         raise InputError(f"--map {label}: has shape {frame} per row; '{entry.key}' must be {meaning}.")
     common = {"array": entry.array, "key": entry.key, "channels": entry.channels}
-    is_unit = unit_colors.get(entry.array, False)
+    is_unit = unit_colors.get(entry.key, False)
 
     # LeRobot takes every column with "image" in its name for pictures.
     if "image" in entry.key:

@@ -5,6 +5,7 @@ import dataclasses
 import errno
 import hashlib
 import json
+import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ from lerobot_sdm.datasets.convert.verify import verify, verify_block
 from lerobot_sdm.datasets.processes import Workers
 from lerobot_sdm.envs.configuration import OBS_POINT_CLOUD
 from lerobot_sdm.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 PEEKED_ROWS = 64
@@ -108,7 +111,7 @@ def make_plan(config: ConvertConfig) -> Plan:
         raise InputError(
             "--fps: is missing. The store does not say how many frames there are in a second, and LeRobot needs it."
         )
-    unit_colors = {entry.array: _has_unit_colors(store, entry.array, config.choices) for entry in entries}
+    unit_colors = {entry.key: _has_unit_colors(store, entry, config.choices) for entry in entries}
     columns = columns_of(entries, store.arrays, config.choices, unit_colors)
     ends = checked_ends(store, list(dict.fromkeys(column.array for column in columns)))
     facts: dict[str, Any] = {"layout": layout_name, "notes": layout.notes}
@@ -155,6 +158,8 @@ def convert(config: ConvertConfig, plan: Plan | None = None) -> Path:
     blocks = plan.blocks()
     folder = config.root.parent / f".{config.root.name}.converting-{_fingerprint(plan, config)}"
     with Workers(min(config.workers, len(blocks)), plan, verify_block.__module__) as workers, SuppressProgressBars():
+        for other in set(config.root.parent.glob(f".{config.root.name}.converting-*")) - {folder}:
+            logger.warning("%s holds an unfinished conversion of something else. Remove it if it is not wanted.", other)
         if not folder.exists():
             _run(workers, check_block, plan, blocks, "checking")
         with _only_one(folder), _disk_full_is_an_input_error(config.root):
@@ -188,13 +193,16 @@ def _entries(config: ConvertConfig, store: Store, layout_mapping: Iterable[str])
     return sorted(entries, key=lambda entry: order.index(entry.array))
 
 
-def _has_unit_colors(store: Store, name: str, choices: Choices) -> bool:
-    """Whether the colours of an array lie in [0, 1]: as declared, else as its first rows look."""
-    info = store.arrays[name]
-    if choices.color_range is not None or info.dtype.kind != "f" or info.shape[-1] not in (3, 6) or not info.shape[0]:
+def _has_unit_colors(store: Store, entry: Entry, choices: Choices) -> bool:
+    """Whether the colours of a column lie in [0, 1]: as declared, else as the array's first rows look."""
+    if choices.color_range is not None:
         return choices.color_range == "0-1"
-    rows = store.reader(name).read(0, min(PEEKED_ROWS, info.shape[0]))
-    return bool(np.max(rows[..., -3:], initial=0) <= 1)
+    info = store.arrays[entry.array]
+    is_cloud = entry.key == OBS_POINT_CLOUD and info.shape[-1] == 6
+    if info.dtype.kind != "f" or not ("image" in entry.key or is_cloud):
+        return False
+    rows = store.reader(entry.array).read(0, min(PEEKED_ROWS, info.shape[0]))
+    return bool(np.max(rows[..., 3:] if is_cloud else rows, initial=0) <= 1)
 
 
 def _task(name: str, layout: str) -> str:

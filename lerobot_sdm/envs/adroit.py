@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from lerobot_sdm.envs.adroit_tasks import hand_task
 from lerobot_sdm.envs.base import Outcome, PointCloudEnv
 from lerobot_sdm.envs.frames import Frame
-from lerobot_sdm.envs.hand_task import SUCCESS_RULES, State, actions_to_controls
+from lerobot_sdm.envs.hand_task import SIMULATOR_RATE, SUCCESS_RULES, State, actions_to_controls
 from lerobot_sdm.envs.options import CloudOptions, require_known, require_positive
 
 PHYSICS_STEPS = 5
-"""Steps of 2 ms in a simulator step of 10 ms, at whose rate the original environments observe and reward."""
+"""Steps of 2 ms in a simulator step."""
 
 
 class AdroitPointCloudEnv(PointCloudEnv):
@@ -71,20 +71,21 @@ class AdroitPointCloudEnv(PointCloudEnv):
         require_known("success_rule", success_rule, SUCCESS_RULES)
         require_positive("action_repeat", action_repeat)
         camera = camera or self.hand_task.camera
+        if episode_length is None:
+            episode_length = self.hand_task.episode_substeps // action_repeat
         super().__init__(
             CloudOptions(num_points, use_color, camera, camera_size, frame, crop, renderer, show_goal),
             cameras=self.hand_task.cameras,
             agent_pos_size=self.hand_task.agent_pos_size,
             action_size=self.hand_task.action_size,
-            episode_length=self.hand_task.episode_substeps // action_repeat
-            if episode_length is None
-            else episode_length,
+            episode_length=episode_length,
             terminate_on_success=terminate_on_success,
             pixels=pixels,
             render_size=render_size,
             render_mode=render_mode,
         )
         self.action_repeat = action_repeat
+        self.metadata = {**self.metadata, "render_fps": round(SIMULATOR_RATE / action_repeat)}
         self._rule = SUCCESS_RULES[success_rule]
         self._recent: deque[bool] = deque(maxlen=self._rule.last_steps)
         self._mj_data: mujoco.MjData | None = None

@@ -7,12 +7,9 @@ from lerobot.configs import PolicyFeature
 
 from lerobot_sdm.envs.adroit_tasks import gym_id, hand_task
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
-from lerobot_sdm.envs.hand_task import SUCCESS_RULES
+from lerobot_sdm.envs.hand_task import SIMULATOR_RATE, SUCCESS_RULES
 from lerobot_sdm.envs.options import require_known, require_positive
 from lerobot_sdm.errors import InputError
-
-SIMULATOR_RATE = 100
-"""Simulator steps per second."""
 
 
 @dataclass

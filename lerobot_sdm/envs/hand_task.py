@@ -17,6 +17,9 @@ from lerobot_sdm.envs.options import Corner
 if TYPE_CHECKING:
     import mujoco
 
+SIMULATOR_RATE = 100
+"""Simulator steps per second: the rate at which the original environments observe and reward."""
+
 Measured = dict[str, NDArray[np.float64]]
 """Name -> values (..., 3) of a watched point, and `qpos` (..., nq), `qvel` (..., nv)."""
 

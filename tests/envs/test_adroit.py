@@ -111,6 +111,7 @@ def test_episodes_are_as_long_as_the_benchmarks(make, task, steps):
     env.step(np.zeros(env.action_space.shape))
     assert env.data.time == pytest.approx(0.02)
     assert env.metadata["render_fps"] == 50
+    assert make(task, **SMALL, action_repeat=1).metadata["render_fps"] == 100
 
 
 def test_time_runs_out(make):

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -74,9 +75,8 @@ def view(
             rerun_log.show(opened, scene)
         if serve:
             address = rerun_log.serve(opened, scene, port, web_port)
-            console.print(
-                f"Browser: http://localhost:{web_port}/?url={address}   Viewer: rerun {address}", soft_wrap=True
-            )
+            console.print(f"Browser: http://localhost:{web_port}/?url={address}", soft_wrap=True, highlight=False)
+            console.print(f"Viewer:  rerun {address}", soft_wrap=True, highlight=False)
             _wait(console)
 
 
@@ -86,8 +86,6 @@ def has_screen() -> bool:
 
 
 def _wait(console: Console) -> None:
-    import threading
-
     console.print("Ctrl-C ends it.")
     try:
         threading.Event().wait()

@@ -18,6 +18,8 @@ from lerobot_commands import SMALL_DP3, lerobot_train
 from safetensors.torch import load_file
 
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.policies.sdm.configuration_sdm import SDMConfig
+from lerobot_sdm.policies.sdm.processor_sdm import make_sdm_pre_post_processors
 from lerobot_sdm.processors.depth_config import read_depth_config
 from lerobot_sdm.processors.depth_step import DepthToPointCloudStep
 
@@ -49,6 +51,13 @@ def test_training_on_depth_images_leaves_a_policy_that_knows_its_camera(checkpoi
     assert (
         names.index("depth_to_point_cloud") < names.index("point_cloud_processor") < names.index("normalizer_processor")
     )
+
+
+def test_a_student_inherits_its_teachers_camera(checkpoint, cameras_file):
+    student = SDMConfig(teacher_path=str(checkpoint))
+    assert student.depth_to_cloud == read_depth_config(cameras_file)
+    preprocessor, _ = make_sdm_pre_post_processors(student)
+    assert any(isinstance(step, DepthToPointCloudStep) for step in preprocessor.steps)
 
 
 def test_the_crop_decides_how_clouds_are_normalised(checkpoint):

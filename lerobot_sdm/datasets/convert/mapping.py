@@ -105,29 +105,40 @@ def parse(entries: Iterable[str], arrays: Mapping[str, ArrayInfo]) -> list[Entry
     return parsed
 
 
-def guess(arrays: Mapping[str, ArrayInfo]) -> list[Entry]:
-    """A column for every array, from its name and shape. What no policy should see keeps its own name."""
-    images = [name for name, info in arrays.items() if _is_image(info.shape[1:]) and _looks_like_image(name, info)]
-    depths = [name for name, info in arrays.items() if "depth" in name.lower() and _is_depth(info.shape[1:])]
-    taken: set[str] = set()
-    entries = []
-    for name, info in arrays.items():
-        base = name.rpartition("/")[2].lower()
+def complete(entries: Sequence[Entry], arrays: Mapping[str, ArrayInfo]) -> list[Entry]:
+    """A mapping with a column for every array, guessed from its name and shape where there is none yet.
+
+    What no policy should see keeps its own name, and so does what would become a column that is taken.
+
+    Args:
+        entries: What is mapped already.
+        arrays: All arrays of the store.
+
+    Returns:
+        The entries in the order of the arrays.
+    """
+    given = {entry.array for entry in entries}
+    taken = {entry.key for entry in entries}
+    left = {name: info for name, info in arrays.items() if name not in given}
+    images = [name for name, info in left.items() if _is_image(info.shape[1:]) and _looks_like_image(name, info)]
+    depths = [name for name, info in left.items() if "depth" in name.lower() and _is_depth(info.shape[1:])]
+    has_named_cloud = any(NAMED.get(name) == OBS_POINT_CLOUD for name in arrays)
+    guessed = []
+    for name, info in left.items():
+        key = NAMED.get(name.rpartition("/")[2].lower())
         if name in images:
             key = OBS_IMAGE if len(images) == 1 else f"{OBS_IMAGES}.{_column_name(name)}"
         elif name in depths:
             key = OBS_DEPTH if len(depths) == 1 else f"{OBS_DEPTH}.{_column_name(name)}"
-        else:
-            key = NAMED.get(base)
-            if key is None and _is_cloud(info) and not any(NAMED.get(other) == OBS_POINT_CLOUD for other in arrays):
-                key = OBS_POINT_CLOUD
-            wanted = DIMENSIONS.get(key)
-            if key in taken or (wanted and max(len(info.shape) - 1, 1) != wanted[0]):
-                key = None
-        key = key or _column_name(name)
+        elif key is None and _is_cloud(info) and not has_named_cloud:
+            key = OBS_POINT_CLOUD
+        axes, _ = DIMENSIONS.get(key, (None, ""))
+        if key is None or key in taken or (axes is not None and max(len(info.shape) - 1, 1) != axes):
+            key = _column_name(name)
         taken.add(key)
-        entries.append(Entry(name, key))
-    return entries
+        guessed.append(Entry(name, key))
+    order = list(arrays)
+    return sorted([*entries, *guessed], key=lambda entry: order.index(entry.array))
 
 
 def columns_of(

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from lerobot_sdm.datasets.convert.assemble import assemble, provenance
 from lerobot_sdm.datasets.convert.blocks import check_block, write_block
 from lerobot_sdm.datasets.convert.layouts import LAYOUTS, find_layout
-from lerobot_sdm.datasets.convert.mapping import Choices, Entry, columns_of, guess, parse
+from lerobot_sdm.datasets.convert.mapping import Choices, Entry, columns_of, complete, parse
 from lerobot_sdm.datasets.convert.plan import Block, Plan
 from lerobot_sdm.datasets.convert.store import Store, checked_ends, open_store
 from lerobot_sdm.datasets.convert.verify import verify, verify_block
@@ -178,19 +178,12 @@ def convert(config: ConvertConfig, plan: Plan | None = None) -> Path:
 
 
 def _entries(config: ConvertConfig, store: Store, layout_mapping: Iterable[str]) -> list[Entry]:
-    """The mapping: what the user gave, else what the layout says, else the guess; array by array."""
+    """The mapping: what the user gave, else what the layout says, else a guess; array by array."""
     entries = parse(config.mapping, store.arrays)
-    for further in (parse(layout_mapping, store.arrays), guess(store.arrays)):
-        given = {entry.array for entry in entries}
-        taken = {entry.key for entry in entries}
-        entries += [entry for entry in further if entry.array not in given and entry.key not in taken]
-    if left := set(store.arrays) - {entry.array for entry in entries}:
-        raise InputError(
-            f"data/{', data/'.join(sorted(left))} would become a column that is taken. Give it a column of its own "
-            "with --map, or leave it out with --skip."
-        )
-    order = list(store.arrays)
-    return sorted(entries, key=lambda entry: order.index(entry.array))
+    given, taken = {entry.array for entry in entries}, {entry.key for entry in entries}
+    known = parse(layout_mapping, store.arrays)
+    entries += [entry for entry in known if entry.array not in given and entry.key not in taken]
+    return complete(entries, store.arrays)
 
 
 def _has_unit_colors(store: Store, entry: Entry, choices: Choices) -> bool:

@@ -22,7 +22,6 @@ SAFE_CODECS |= {"shuffle", "delta", "packbits", "crc32c", "crc32", "adler32", "f
 BLOSC_HEADER = 16
 BLOSC_CONTENT, BLOSC_FRAME = slice(4, 8), slice(12, 16)
 
-
 OpenFile = Callable[[str], IO[bytes]]
 
 
@@ -52,7 +51,7 @@ def is_safe_array(label: str, raw: bytes) -> bool:
 def _is_numeric(dtype: Any) -> bool:
     try:
         return isinstance(dtype, str) and np.dtype(dtype).kind in "biuf" and np.dtype(dtype).itemsize <= 8
-    except TypeError:
+    except (TypeError, ValueError, SyntaxError):
         return False
 
 
@@ -61,6 +60,8 @@ def _codecs(part: Any) -> Iterator[str]:
     if isinstance(part, list):
         for item in part:
             yield from _codecs(item)
+    elif isinstance(part, str):
+        yield part
     elif isinstance(part, dict):
         yield str(part.get("id", part.get("name"))).removeprefix("numcodecs.")
         configuration = part.get("configuration") or {}

@@ -1,5 +1,6 @@
 """Opening a demonstration store that may be damaged or hostile: zarr v2 or v3, a folder or a zip file."""
 
+import dataclasses
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -167,19 +168,23 @@ def open_store(path: Path, skip: Collection[str] = ()) -> Store:
     Raises:
         InputError: It is no store, a zip member leads out of its folder, or an array cannot be handled safely.
     """
-    files = list_files(path, "")
+    is_folder = path.is_dir()
+    # A folder is listed only if it is one: it might be a whole disk.
+    has_ends = any((path / EPISODE_ENDS / name).is_file() for name in METADATA_NAMES)
+    files = list_files(path, "") if has_ends or not is_folder else {}
     found = {
         key.removesuffix(f"{EPISODE_ENDS}/{name}"): zarr_format
         for key in files
         for name, zarr_format in METADATA_NAMES.items()
         if f"/{key}".endswith(f"/{EPISODE_ENDS}/{name}")
     }
-    if not path.is_file():
+    if is_folder:
         found = {prefix: zarr_format for prefix, zarr_format in found.items() if not prefix}
     if len(found) != 1:
+        inside = ", ".join(sorted(folder.name for folder in path.glob("*.zarr"))) if is_folder else ""
         raise InputError(
             f"{path}: is no demonstration store: it has {len(found) or 'no'} {EPISODE_ENDS}. Expected a zarr folder "
-            "or zip file with data/* and meta/episode_ends."
+            f"or zip file with data/* and {EPISODE_ENDS}{f', such as {inside} in it' if inside else ''}."
         )
     ((prefix, zarr_format),) = found.items()
     metadata_name = {number: name for name, number in METADATA_NAMES.items()}[zarr_format]
@@ -196,14 +201,12 @@ def open_store(path: Path, skip: Collection[str] = ()) -> Store:
     with opened(path) as open_file:
         raw = {key: open_file(keys[key]).read(MAX_METADATA_BYTES) for key in wanted}
     store = Store(path, prefix, zarr_format, {})
-    for key in wanted:
-        if is_safe_array(f"{path.name}: {key}/{metadata_name}", raw[key]):
-            info = _describe(store, key)
-            if key != EPISODE_ENDS:
-                store.arrays[key.removeprefix("data/")] = info
-    if not store.arrays:
+    safe = [key for key in wanted if is_safe_array(f"{path.name}: {key}/{metadata_name}", raw[key])]
+    described = {key.removeprefix("data/"): _describe(store, key) for key in safe}
+    described.pop(EPISODE_ENDS, None)
+    if not described:
         raise InputError(f"{path}: has no arrays under data/.")
-    return store
+    return dataclasses.replace(store, arrays=described)
 
 
 def checked_ends(store: Store, names: list[str]) -> NDArray[np.int64]:

@@ -229,6 +229,12 @@ def test_zip_files_with_damaged_members(tmp_path, demo):
     refuse(path, "Bad CRC-32|truncated or corrupt")
 
 
+def test_the_folder_around_a_store_is_none(tmp_path, demo):
+    with pytest.raises(InputError, match=r"is no demonstration store.* such as demo.zarr in it"):
+        convert(ConvertConfig(tmp_path, root=tmp_path / "out", fps=20))
+    assert not (tmp_path / "out").exists()
+
+
 def test_zip_files_with_two_stores(tmp_path, demo):
     path = zip_store(demo, tmp_path / "demo.zip", "one/")
     with zipfile.ZipFile(path, "a") as archive:
@@ -249,7 +255,6 @@ def test_zip_files_with_two_stores(tmp_path, demo):
         ({"mapping": ("state=observation.image", "img=i")}, r"pictures must be \(H, W, 3\)"),
         ({"mapping": ("state=observation.depth", "depth=d")}, "depth must be"),
         ({"mapping": ("state=action", "action=action")}, "several arrays become 'action'"),
-        ({"mapping": ("state=action",)}, "data/action would become a column that is taken"),
         ({"mapping": ("state=index",)}, "LeRobot keeps 'index' for itself"),
         ({"mapping": ("state[9:]=observation.state",)}, "nothing would be left"),
         ({"mapping": ("action=what",)}, "no array becomes 'action'"),

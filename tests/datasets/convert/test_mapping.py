@@ -7,7 +7,7 @@ import pytest
 from make_stores import stored_columns, write_store
 
 from lerobot_sdm.datasets.convert.layouts import LAYOUTS, OTHER, find_layout
-from lerobot_sdm.datasets.convert.mapping import Choices, columns_of, guess, parse
+from lerobot_sdm.datasets.convert.mapping import Choices, columns_of, complete, parse
 from lerobot_sdm.datasets.convert.run import ConvertConfig, convert, make_plan
 from lerobot_sdm.datasets.convert.store import ArrayInfo
 
@@ -147,18 +147,27 @@ def test_the_user_has_the_last_word():
         ("full_state", "observation.environment_state", (3, -1)),
         ("state", "mine", (None, None)),
     ]
-    columns = columns_of([*given, *guess(infos({"action": ((4,), F4)}))], arrays, Choices(), {})
-    assert [(column.key, column.shape) for column in columns] == [
-        ("observation.environment_state", (35,)),
-        ("mine", (9,)),
-        ("action", (4,)),
-    ]
+    columns = columns_of(complete(given, arrays), arrays, Choices(), {})
+    assert {column.key: column.shape for column in columns if not column.is_picture} == {
+        "action": (4,),
+        "observation.environment_state": (35,),
+        "observation.point_cloud": (1024, 6),
+        "mine": (9,),
+    }
+
+
+def test_an_array_whose_column_is_taken_keeps_its_name():
+    arrays = infos(PUBLISHED["metaworld"])
+    entries = complete(parse(["full_state=observation.state"], arrays), arrays)
+    assert dict(entry[:2] for entry in entries) == COMMON | {"full_state": "observation.state", "state": "state"}
+    entries = complete(parse(["state=action"], arrays), arrays)
+    assert dict(entry[:2] for entry in entries)["action"] == "source.action"
 
 
 def test_depth_that_lerobot_has_no_image_for_stays_numbers():
     depth = {"action": ((4,), F4), "state": ((2,), F4), "depth": ((60, 80), F8), "flow": ((60, 80), F4)}
     arrays = infos(depth)
-    columns = {column.array: column for column in columns_of(guess(arrays), arrays, Choices(), {})}
+    columns = {column.array: column for column in columns_of(complete([], arrays), arrays, Choices(), {})}
     assert (columns["depth"].key, columns["depth"].kind, columns["depth"].dtype) == ("observation.depth", "values", F8)
     assert (columns["flow"].key, columns["flow"].kind) == ("flow", "values")
 

@@ -28,6 +28,8 @@ OMEGACONF_NAMES = inert(
 
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 MAX_REFERENCES = 20
+MAX_NUMBER = 1_000_000
+"""No whole number of such a configuration comes near; a network of more channels would not fit into memory."""
 
 MISSING: Any = object()
 
@@ -65,6 +67,8 @@ class HydraConfig:
         kinds = (int, float) if kind is float else (kind,)
         if not isinstance(value, kinds) or (isinstance(value, bool) and kind is not bool):
             raise InputError(f"{self.source}: '{path}' is {_shown(value)} where a {kind.__name__} belongs.")
+        if kind is int and abs(value) > MAX_NUMBER:
+            raise InputError(f"{self.source}: '{path}' is {_shown(value)}, which cannot be meant.")
         return [self._dereference(_content(item), 0) for item in value] if kind is list else value
 
     def _follow(self, path: str, depth: int) -> Any:

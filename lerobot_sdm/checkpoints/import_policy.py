@@ -21,7 +21,7 @@ from lerobot_sdm.checkpoints.original_weights import model_weights, statistics
 from lerobot_sdm.checkpoints.torch_archive import TorchArchive
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy
-from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Policy
+from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Model, DP3Policy
 from lerobot_sdm.policies.dp3.processor_dp3 import PointCloudProcessorStep, make_dp3_pre_post_processors
 from lerobot_sdm.policies.imagined_robot import ImaginedRobotProcessorStep
 from lerobot_sdm.policies.sdm.modeling_sdm import SDMPolicy
@@ -78,9 +78,14 @@ def import_checkpoint(file: Path, output: Path, weights: str | None = None) -> I
         entries = checkpoint.state_dicts[weights]
         config = policy_config(checkpoint, weights)
         imagined = sees_imagined_robot(checkpoint)
-        policy = (SDMPolicy if is_student(checkpoint, weights) else DP3Policy)(config)
+        config.validate_features()
+        # Without memory: a hostile configuration could describe a network of any size.
+        with torch.device("meta"):
+            expected = DP3Model(config).state_dict()
         stats = statistics(archive, entries, config, imagined)
-        policy.model.load_state_dict(model_weights(archive, entries, policy.model.state_dict(), config))
+        tensors = model_weights(archive, entries, expected, config)
+    policy = (SDMPolicy if is_student(checkpoint, weights) else DP3Policy)(config)
+    policy.model.load_state_dict(tensors)
     pipelines = make_dp3_pre_post_processors(config, stats)
     if imagined:
         _add_imagined_robot(pipelines[0])
@@ -115,13 +120,12 @@ def _add_imagined_robot(preprocessor: PolicyProcessorPipeline) -> None:
 
 def _facts(file: Path, checkpoint: OriginalCheckpoint, weights: str) -> dict[str, Any]:
     """Where the policy came from, without the folders of this machine or of the one that trained it."""
-    with (
-        file.open("rb") as stream,
-        tqdm.wrapattr(stream, "read", total=file.stat().st_size, desc="Hashing", leave=False) as watched,
-    ):
-        digest = hashlib.sha256()
-        while block := watched.read(2**20):
+    digest = hashlib.sha256()
+    size = file.stat().st_size
+    with file.open("rb") as stream, tqdm(desc="Hashing", total=size, unit="B", unit_scale=True, leave=False) as bar:
+        while block := stream.read(2**22):
             digest.update(block)
+            bar.update(len(block))
     return {
         "kind": checkpoint.kind,
         "task": checkpoint.config.get("task.name", str, "unknown"),

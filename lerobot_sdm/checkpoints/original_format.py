@@ -111,14 +111,19 @@ def _progress(source: str, pickles: dict) -> dict[str, int]:
     """Epoch and step, each a pickle in the pickle. All of them are read: one that asks for something is refused."""
     numbers = {}
     for name, value in pickles.items():
-        if isinstance(value, Record) and value.name == "_codecs.encode":
-            text, encoding = value.args
-            if not (isinstance(text, str) and encoding == "latin1"):
-                raise InputError(f"{source}: pickles.{name} is no bytes.")
-            value = text.encode("latin1")
-        if not isinstance(value, bytes):
-            raise InputError(f"{source}: pickles.{name} is no bytes.")
-        content = load(value, inert("pathlib.PosixPath", "pathlib.WindowsPath"), source=f"{source}: pickles.{name}")
+        data = _bytes(value)
+        if data is None:
+            raise InputError(f"{source}: pickles.{name} is no pickle; refused.")
+        content = load(data, inert("pathlib.PosixPath", "pathlib.WindowsPath"), source=f"{source}: pickles.{name}")
         if name in ("epoch", "global_step") and isinstance(content, int):
             numbers[name] = content
     return numbers
+
+
+def _bytes(value: Any) -> bytes | None:
+    """Bytes, also in the form that dill gives them in old pickle protocols: a call of `_codecs.encode`."""
+    if isinstance(value, Record) and value.name == "_codecs.encode":
+        match value.args:
+            case (str(text), "latin1") if all(ord(character) < 256 for character in text):
+                return text.encode("latin1")
+    return value if isinstance(value, bytes) else None

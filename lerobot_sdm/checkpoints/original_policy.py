@@ -8,13 +8,15 @@ from diffusers.schedulers.scheduling_lcm import LCMScheduler
 from lerobot.configs.types import FeatureType, PolicyFeature
 from lerobot.utils.constants import ACTION, OBS_STATE
 
-from lerobot_sdm.checkpoints.hydra_config import HydraConfig
+from lerobot_sdm.checkpoints.hydra_config import MAX_NUMBER, HydraConfig
 from lerobot_sdm.checkpoints.original_format import BLOCKS, STUDENTS, OriginalCheckpoint
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.dp3.configuration_dp3 import POINT_CLOUD, DP3Config
 from lerobot_sdm.policies.sdm.configuration_sdm import SDMConfig
 
 IMAGINED_ROBOT = "imagin_robot"
+MAX_LENGTH = 10  # Of a shape, or levels of a U-Net.
+
 FIXED = {
     "policy.condition_type": ("film", "film"),
     "policy.use_down_condition": (True, True),
@@ -126,6 +128,9 @@ def _shape(config: HydraConfig, path: str, dimensions: int) -> tuple[int, ...]:
 
 def _integers(config: HydraConfig, path: str) -> list[int]:
     values: list[Any] = config.get(path, list)
-    if not values or any(not isinstance(value, int) or isinstance(value, bool) or value < 1 for value in values):
-        raise InputError(f"{config.source}: {path} should be a list of whole numbers above 0.")
+    whole = all(isinstance(value, int) and not isinstance(value, bool) for value in values)
+    if not (whole and 1 <= len(values) <= MAX_LENGTH and all(1 <= value <= MAX_NUMBER for value in values)):
+        raise InputError(
+            f"{config.source}: {path} should be a list of 1 to {MAX_LENGTH} whole numbers between 1 and {MAX_NUMBER}."
+        )
     return values

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import torch
 from lerobot.utils.constants import ACTION, OBS_STATE
 from torch import Tensor
+from tqdm import tqdm
 
 from lerobot_sdm.checkpoints.original_policy import IMAGINED_ROBOT
 from lerobot_sdm.checkpoints.torch_archive import TensorEntry, TorchArchive
@@ -42,7 +43,7 @@ def model_weights(
             raise InputError(f"{archive.source}: '{name}' should be empty and has shape {entries[name].shape}.")
     _same_names(archive.source, set(names.values()), present - set(EMPTY_TENSORS))
     tensors = {}
-    for ours, theirs in names.items():
+    for ours, theirs in tqdm(names.items(), desc="Reading weights", leave=False):
         if entries[theirs].shape != tuple(expected[ours].shape):
             raise InputError(
                 f"{archive.source}: '{theirs}' has shape {entries[theirs].shape}, but its configuration asks for "
@@ -109,7 +110,7 @@ def statistics(archive: TorchArchive, entries: dict[str, TensorEntry], config: D
     }
     stats: Stats = {}
     for field, channels in sizes.items():
-        scale, offset = (values.double() for values in affine(field, channels))
+        scale, offset = (numbers.double() for numbers in affine(field, channels))
         if not _is_identity(scale, offset):
             low, high = (-1 - offset) / scale, (1 - offset) / scale
             stats[LEROBOT_NAMES[field]] = {"min": low.float().numpy(), "max": high.float().numpy()}

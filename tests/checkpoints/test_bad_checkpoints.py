@@ -244,7 +244,11 @@ def setting(path: str, value: Any) -> Callable[[Original], Any]:
         ("policy.horizon", "${eval:'2**2'}", r"eval.*would have to be computed"),
         ("policy.horizon", "${policy.horizon}", "would have to be computed"),
         ("policy.horizon", True, "'policy.horizon' is True where a int belongs"),
-        ("policy.down_dims", [], "down_dims should be a list of whole numbers"),
+        ("policy.down_dims", [], "down_dims should be a list of 1 to 10 whole numbers"),
+        ("policy.down_dims", [16] * 11, "down_dims should be a list of 1 to 10 whole numbers"),
+        # Would take a petabyte, if it were built.
+        ("policy.down_dims", [16, 32, 1_000_000], "has shape .*, but its configuration asks for"),
+        ("policy.noise_scheduler.num_train_timesteps", 10**15, "num_train_timesteps' is .*, which cannot be meant"),
         ("policy.down_dims", [16, 32, 65], "multiple of n_groups"),
         ("policy.down_dims", [16, 32, 128], r"has shape \(64,.*\), but its configuration asks for \(128,"),
         ("task.shape_meta.action.shape", [2, 2], "should have 1 dimension"),

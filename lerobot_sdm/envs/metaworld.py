@@ -111,6 +111,13 @@ class MetaWorldPointCloudEnv(PointCloudEnv):
         return described or _lerobot_descriptions().get(f"{self.task}-v3", self.task.replace("-", " "))
 
     @property
+    def simulator(self) -> SawyerXYZEnv:
+        """MetaWorld's own environment. For experts, which must not change it."""
+        if self._sim is None:
+            raise RuntimeError("simulator: reset the environment first.")
+        return self._sim
+
+    @property
     def expert_state(self) -> NDArray[np.float64]:
         """(39,) MetaWorld's full observation including the goal."""
         if self._state is None:

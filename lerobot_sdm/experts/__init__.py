@@ -12,8 +12,9 @@ from lerobot_sdm.experts.base import (
 
 register_expert("scripted", "lerobot_sdm.experts.scripted:ScriptedExpert", default_for=("metaworld_pc",))
 register_expert("detour", "lerobot_sdm.experts.detour:DetourExpert", default_for=("metaworld_pc/detour",))
-register_expert("dapg", "lerobot_sdm.experts.dapg:DAPGExpert", default_for=("adroit",))
+register_expert("dapg", "lerobot_sdm.experts.dapg:DAPGExpert")
 register_expert("minari", "lerobot_sdm.experts.minari:MinariExpert")
+register_expert("mpc", "lerobot_sdm.experts.mpc:MPCExpert", default_for=("adroit",))
 
 __all__ = [
     "Expert",

@@ -66,6 +66,9 @@ class DAPGExpert(Expert):
         task, action_noise, clip: See `Expert`.
         path: The pickle.
 
+    Attributes:
+        policy: What the file holds.
+
     Raises:
         InputError: The file is another task's, or no such policy, or asks for code to be run.
     """
@@ -80,10 +83,10 @@ class DAPGExpert(Expert):
         if path is None:
             raise InputError(f"--expert_path: is missing. Expert '{self.name}' needs {self.reads}.")
         self._path = Path(path)
-        self._policy = load_policy(self._path)
+        self.policy = load_policy(self._path)
         self._digest = hashlib.sha256(self._path.read_bytes()).hexdigest()
         known = hand_task(task)
-        inputs, actions = self._policy.sizes
+        inputs, actions = self.policy.sizes
         if (inputs, actions) != (known.full_observation_size, known.action_size):
             raise InputError(
                 f"--expert_path={path}: maps {inputs} observations to {actions} actions, but {task} has "
@@ -92,7 +95,7 @@ class DAPGExpert(Expert):
 
     def plan(self, env: gym.Env) -> np.ndarray:
         """The policy's mean action for `env.unwrapped.expert_state`, (A,)."""
-        return self._policy(env.unwrapped.expert_state)
+        return self.policy(env.unwrapped.expert_state)
 
     def provenance(self) -> dict[str, Any]:
         return super().provenance() | {"file": self._path.name, "sha256": self._digest}

@@ -1,0 +1,102 @@
+"""Sampling MPC: an expert that needs no file and no training, only a simulator and a cost.
+
+At each step it draws plans, predicts them with the simulator itself, and executes the beginning of the cheapest.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.experts.base import Expert
+from lerobot_sdm.experts.dapg import DAPGExpert
+from lerobot_sdm.experts.mpc_costs import TaskCost, task_cost
+from lerobot_sdm.experts.prediction import HandPrediction, Prediction, prediction_class
+from lerobot_sdm.experts.search import Search, improve, moved_on
+
+
+class MPCExpert(Expert):
+    """Receding-horizon search for cheap plans, see `Search`.
+
+    Args:
+        task, action_noise, clip: See `Expert`.
+        path: For an Adroit task, a policy of `hand_dapg` that guides the search: what it would do is a plan too,
+            and the search is around the cheaper one of this and the last plan moved on.
+        search: How; the task's own settings unless given.
+        threads: How many futures are predicted at a time; all cores unless given. Episodes do not depend on it.
+
+    Raises:
+        InputError: The file is another task's, or no such policy.
+    """
+
+    name: ClassVar[str] = "mpc"
+    env_types: ClassVar[tuple[str, ...]] = ("adroit", "metaworld_pc")
+    reads: ClassVar[str] = "a policy of hand_dapg to be guided by, such as pen-v0.pickle"
+
+    def __init__(
+        self,
+        task: str,
+        action_noise: float = 0.0,
+        clip: bool = True,
+        path: Path | None = None,
+        search: Search | None = None,
+        threads: int | None = None,
+    ):
+        super().__init__(task, action_noise, clip)
+        self._guide = None if path is None else DAPGExpert(task, path=path)
+        self._search = search
+        self._threads = threads
+        self._cost: TaskCost | None = None
+        self._prediction: Prediction | None = None
+        self._plan: NDArray[np.float64] | None = None
+        self._executed = 0
+
+    def start(self, env: gym.Env, seed: int) -> dict[str, NDArray]:
+        family = prediction_class(env.unwrapped).family
+        self._cost = task_cost(family, self.task)
+        if self._guide is not None and family != HandPrediction.family:
+            raise InputError(f"--expert_path: {self.reads} is for Adroit's tasks, not for {self.task}. Leave it out.")
+        return super().start(env, seed)
+
+    def reset(self, env: gym.Env, seed: int, variant: int = 0) -> None:
+        super().reset(env, seed, variant)
+        if self._prediction is None or self._prediction.env is not env.unwrapped:
+            self._prediction = prediction_class(env.unwrapped)(env.unwrapped, self._cost.watched, self._threads)
+        self._prediction.follow()
+        # Not the numbers of the action noise.
+        self._draws = np.random.default_rng([seed, variant, 1])
+        self._plan = np.zeros((self.search.horizon, *env.action_space.shape))
+        self._executed = 0
+
+    @property
+    def search(self) -> Search:
+        """The settings in use."""
+        return self._search or (self._cost.search if self._guide is None else self._cost.guided)
+
+    def plan(self, env: gym.Env) -> NDArray[np.float64]:
+        """The next action of the present plan, (A,), after a search where one is due."""
+        if self._executed % self.search.replan == 0:
+            bases = [moved_on(self._plan, self._executed)]
+            if self._guide is not None:
+                bases.append(self._guided())
+            self._plan = improve(bases, self._price, self.search, self._draws)
+            self._executed = 0
+        action = self._plan[self._executed]
+        self._executed += 1
+        return action
+
+    def provenance(self) -> dict[str, Any]:
+        search = {} if self._cost is None else {"search": dataclasses.asdict(self.search), "cost": self._cost.weights}
+        guide = {} if self._guide is None else {"guide": self._guide.provenance()}
+        return super().provenance() | search | guide
+
+    def _price(self, plans: NDArray[np.float64]) -> NDArray[np.float64]:
+        return self._cost(self._prediction(plans))
+
+    def _guided(self) -> NDArray[np.float64]:
+        """(H, A) what the guiding policy would do from here on."""
+        return self._prediction.follow_policy(self._guide.policy, self.search.horizon)

@@ -31,7 +31,7 @@ def test_an_imagined_robot_and_colour_are_mentioned():
 
 
 def test_the_metadata_hold_one_result_for_each_task():
-    evaluations = [Evaluation("suite", task, 1, 2, 0.1, 0.9, "Protocol.") for task in ("a", "b")]
+    evaluations = [Evaluation("suite", task, 1, 2, 0.1, 0.9, "Fifty seeds.") for task in ("a", "b")]
     card = model_card(CardFacts("me/x", {"type": "dp3"}, evaluations=evaluations))
     assert [result.dataset_name for result in card.data.eval_results] == ["suite, a", "suite, b"]
-    assert str(card).count("Protocol.") == 1
+    assert str(card).count("Fifty seeds.") == 1

@@ -36,7 +36,6 @@ class Door(SeenFromAbove):
     camera_height = 1.5
     crops: ClassVar = {"legacy": above(0.001, 0.5), "world": above(0.001, 0.0)}
     watched: ClassVar = {"palm": ("site", "S_grasp"), "handle": ("site", "S_handle")}
-    cost_weights: ClassVar = {"reach": 1.0, "latch": 1.0, "hinge": 2.0, "speed": 1e-5}
 
     def place(self, model: "mujoco.MjModel", rng: np.random.Generator) -> None:
         frame = model.body("frame")
@@ -68,15 +67,6 @@ class Door(SeenFromAbove):
         hinge = measured["qpos"][..., -2]
         return hinge > 1.4 if relaxed else hinge >= 1.35
 
-    def cost_terms(self, measured: Measured) -> Measured:
-        hinge, latch = measured["qpos"][..., -2], measured["qpos"][..., -1]
-        return {
-            "reach": distance(measured["palm"], measured["handle"]),
-            "latch": np.where(hinge > 0.1, 0.0, 1.8 - latch),
-            "hinge": np.abs(1.57 - hinge),
-            "speed": (measured["qvel"] ** 2).sum(axis=-1),
-        }
-
 
 class Hammer(SeenFromAbove):
     """Drive the nail into the board."""
@@ -96,7 +86,6 @@ class Hammer(SeenFromAbove):
         "nail": ("site", "S_target"),
         "goal": ("site", "nail_goal"),
     }
-    cost_weights: ClassVar = {"reach": 1.0, "lift": 5.0, "strike": 2.0, "nail": 20.0, "speed": 1e-4}
 
     def place(self, model: "mujoco.MjModel", rng: np.random.Generator) -> None:
         model.body("nail_board").pos[2] = rng.uniform(low=0.1, high=0.25)
@@ -126,16 +115,6 @@ class Hammer(SeenFromAbove):
     def at_goal(self, measured: Measured, relaxed: bool) -> NDArray[np.bool_]:
         return distance(measured["nail"], measured["goal"]) < 0.01
 
-    def cost_terms(self, measured: Measured) -> Measured:
-        height = np.minimum(measured["hammer"][..., 2], measured["head"][..., 2])
-        return {
-            "reach": distance(measured["palm"], measured["hammer"]),
-            "lift": np.maximum(0.0, 0.1 - height),
-            "strike": distance(measured["head"], measured["nail"]),
-            "nail": distance(measured["nail"], measured["goal"]),
-            "speed": (measured["qvel"] ** 2).sum(axis=-1),
-        }
-
 
 class Pen(SeenAtAnAngle):
     """Turn the pen in the hand until it points as the one beside it."""
@@ -160,7 +139,6 @@ class Pen(SeenAtAnAngle):
         "target_top": ("site", "target_top"),
         "target_bottom": ("site", "target_bottom"),
     }
-    cost_weights: ClassVar = {"turn": 1.0, "stay": 3.0, "drop": 20.0, "speed": 1e-3}
 
     def spec(self) -> "mujoco.MjSpec":
         spec = super().spec()
@@ -205,14 +183,6 @@ class Pen(SeenAtAnAngle):
     def failed(self, measured: Measured) -> NDArray[np.bool_]:
         return measured["pen"][..., 2] < 0.075
 
-    def cost_terms(self, measured: Measured) -> Measured:
-        return {
-            "turn": 1 - self.alignment(measured),
-            "stay": distance(measured["pen"], measured["palm"]),
-            "drop": self.failed(measured).astype(float),
-            "speed": (measured["qvel"][..., -6:] ** 2).sum(axis=-1),
-        }
-
     @staticmethod
     def alignment(measured: Measured) -> NDArray[np.float64]:
         """Cosine (...) of the angle between the pen and the one that shows how to hold it."""
@@ -240,7 +210,6 @@ class Relocate(SeenAtAnAngle):
 
     crops: ClassVar = {"legacy": above(0.01, 0.65), "world": above(0.01, 0.0)}
     watched: ClassVar = {"palm": ("site", "S_grasp"), "ball": ("body", "Object"), "target": ("site", "target")}
-    cost_weights: ClassVar = {"reach": 1.0, "lift": 5.0, "carry": 2.0, "speed": 1e-4}
 
     def spec(self) -> "mujoco.MjSpec":
         spec = super().spec()
@@ -282,14 +251,6 @@ class Relocate(SeenAtAnAngle):
 
     def goal_position(self, data: "mujoco.MjData") -> NDArray[np.float64]:
         return data.site("target").xpos
-
-    def cost_terms(self, measured: Measured) -> Measured:
-        return {
-            "reach": distance(measured["palm"], measured["ball"]),
-            "lift": np.maximum(0.0, 0.1 - measured["ball"][..., 2]),
-            "carry": distance(measured["ball"], measured["target"]),
-            "speed": (measured["qvel"] ** 2).sum(axis=-1),
-        }
 
 
 HAND_TASKS: dict[str, type[HandTask]] = {task.name: task for task in (Hammer, Door, Pen, Relocate)}

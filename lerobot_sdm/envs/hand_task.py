@@ -1,6 +1,6 @@
 """What a task of a dexterous hand consists of. A new hand, or a new task, is one class in one file.
 
-Everything that judges a state (reward, goal, costs) is written on measurements with any leading dimensions, so that
+Everything that judges a state (reward, goal) is written on measurements with any leading dimensions, so that
 the environment, which has one state, and a planner, which has thousands of predicted ones, use the same lines.
 """
 
@@ -71,7 +71,6 @@ class HandTask(ABC):
         demonstration_substeps: Length of a recorded demonstration.
         dapg_steps: For how many simulator steps the goal must hold by the DAPG rule, and one more.
         watched: Name of a measured point -> kind (`site` or `body`) and name of what is there.
-        cost_weights: Weight of each term of `cost_terms`.
     """
 
     name: ClassVar[str]
@@ -88,7 +87,6 @@ class HandTask(ABC):
     demonstration_substeps: ClassVar[int] = 200
     dapg_steps: ClassVar[int] = 25
     watched: ClassVar[dict[str, tuple[str, str]]]
-    cost_weights: ClassVar[dict[str, float]]
 
     @abstractmethod
     def spec(self) -> "mujoco.MjSpec":
@@ -128,10 +126,6 @@ class HandTask(ABC):
     def at_goal(self, measured: Measured, relaxed: bool) -> NDArray[np.bool_]:
         """Whether the goal holds, (...); `relaxed` as DP3 has it."""
 
-    @abstractmethod
-    def cost_terms(self, measured: Measured) -> Measured:
-        """Named costs (...) for planners, zero where all is as it should be; weighed by `cost_weights`."""
-
     def failed(self, measured: Measured) -> NDArray[np.bool_]:
         """Whether an episode can no longer succeed, (...)."""
         return np.zeros(measured["qpos"].shape[:-1], dtype=bool)
@@ -139,11 +133,6 @@ class HandTask(ABC):
     def goal_position(self, data: "mujoco.MjData") -> NDArray[np.float64] | None:
         """(3,) the goal, where it is a point in the air that no camera sees; else None."""
         return None
-
-    def cost(self, measured: Measured) -> NDArray[np.float64]:
-        """The weighed sum of `cost_terms`, (...)."""
-        terms = self.cost_terms(measured)
-        return sum(weight * terms[name] for name, weight in self.cost_weights.items())
 
     def make_model(self) -> "mujoco.MjModel":
         """Compile the scene, with one position sensor for each watched point behind its own sensors.

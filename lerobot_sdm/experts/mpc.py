@@ -57,9 +57,11 @@ class MPCExpert(Expert):
 
     def start(self, env: gym.Env, seed: int) -> dict[str, NDArray]:
         family = prediction_class(env.unwrapped).family
-        self._cost = task_cost(family, self.task)
         if self._guide is not None and family != HandPrediction.family:
-            raise InputError(f"--expert_path: {self.reads} is for Adroit's tasks, not for {self.task}. Leave it out.")
+            raise InputError(
+                f"--expert_path: a policy of hand_dapg is for Adroit's tasks, not for {family}'s. Leave it out."
+            )
+        self._cost = task_cost(family, self.task)
         return super().start(env, seed)
 
     def reset(self, env: gym.Env, seed: int, variant: int = 0) -> None:

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from lerobot_sdm.envs.adroit_scenes import direction
+from lerobot_sdm.envs.adroit_tasks import Door, Hammer, Pen, Relocate
+from lerobot_sdm.envs.hand_task import distance
 from lerobot_sdm.errors import unknown_name
 from lerobot_sdm.experts.search import Search
 
@@ -56,13 +59,17 @@ def door(measured: Measured) -> Terms:
 
 
 def hammer(measured: Measured) -> Terms:
-    """Palm at the hammer; hammer off the table; its head at the nail; nail in the board."""
-    height = np.minimum(measured["hammer"][..., 2], measured["head"][..., 2])
+    """Hand around the handle; hammer off the table; its head at the nail; nail in the board, not by the bare hand."""
+    handle, nail = measured["hammer"], measured["nail"]
+    height = np.minimum(handle[..., 2], measured["head"][..., 2])
+    fingers = [distance(measured[tip], handle) for tip in FINGERTIPS]
     return {
-        "reach": distance(measured["palm"], measured["hammer"]),
+        "reach": distance(measured["palm"], handle),
+        "grasp": sum(fingers) / len(fingers),
         "lift": np.maximum(0.0, 0.1 - height),
-        "strike": distance(measured["head"], measured["nail"]),
-        "nail": distance(measured["nail"], measured["goal"]),
+        "strike": distance(measured["head"], nail),
+        "nail": distance(nail, measured["goal"]),
+        "bare": np.maximum(0.0, 0.15 - distance(measured["palm"], nail)),
         "speed": (measured["qvel"] ** 2).sum(axis=-1),
     }
 
@@ -73,7 +80,7 @@ def pen(measured: Measured) -> Terms:
     wanted = direction(measured["target_top"], measured["target_bottom"])
     speeds = measured["qvel"][..., -6:]
     return {
-        "turn": 1.0 - (direction(measured["top"], measured["bottom"]) * wanted).sum(axis=-1),
+        "turn": distance(direction(measured["top"], measured["bottom"]), wanted),
         "stay": away,
         "leave": np.maximum(0.0, away - 0.03),
         "fall": (measured["pen"][..., 2] < 0.12).astype(float),
@@ -93,60 +100,48 @@ def relocate(measured: Measured) -> Terms:
 
 
 def drawer_open(measured: Measured) -> Terms:
-    """MetaWorld: hand at the handle, from above; drawer open."""
-    handle, hand = measured["handle"], measured["hand"]
-    sideways = np.linalg.norm((hand - handle)[..., :2], axis=-1)
-    # The hand comes down to the handle once it is above it.
-    lane = np.minimum(1.0, sideways / 0.05)
+    """MetaWorld: hand at the handle, coming down to it from above; drawer open."""
+    handle, hand = measured["drawer"] + DRAWER_HANDLE, measured["hand"]
+    sideways = np.minimum(1.0, np.linalg.norm((hand - handle)[..., :2], axis=-1) / 0.05)
     return {
         "reach": distance(hand, handle),
-        "hover": lane * np.maximum(0.0, handle[..., 2] + 0.1 - hand[..., 2]),
-        "open": np.linalg.norm(handle - measured["goal"], axis=-1),
+        "hover": sideways * np.maximum(0.0, handle[..., 2] + 0.1 - hand[..., 2]),
+        "open": distance(handle, measured["goal"]),
     }
 
 
-PALM = {"palm": ("site", "S_grasp")}
+DRAWER_HANDLE = np.array([0.0, -0.16, 0.0])
+"""From MetaWorld's drawer to its handle, metres."""
+
+FINGERTIPS = {f"{finger} finger": ("site", f"S_{finger}tip") for finger in ("ff", "mf", "rf", "lf", "th")}
 
 TASK_COSTS: dict[str, TaskCost] = {
     "adroit/door": TaskCost(
         terms=door,
         weights={"reach": 1.0, "latch": 1.0, "hinge": 2.0, "speed": 1e-5},
-        watched=PALM | {"handle": ("site", "S_handle")},
+        watched=Door.watched,
     ),
     "adroit/hammer": TaskCost(
         terms=hammer,
-        weights={"reach": 1.0, "lift": 5.0, "strike": 2.0, "nail": 20.0, "speed": 1e-4},
-        watched=PALM
-        | {
-            "hammer": ("body", "Object"),
-            "head": ("site", "tool"),
-            "nail": ("site", "S_target"),
-            "goal": ("site", "nail_goal"),
-        },
+        weights={"reach": 1.0, "lift": 5.0, "strike": 2.0, "nail": 20.0, "speed": 1e-4, "grasp": 1.0, "bare": 20.0},
+        watched=Hammer.watched | FINGERTIPS,
     ),
     "adroit/pen": TaskCost(
         terms=pen,
         weights={"turn": 1.0, "stay": 1.0, "leave": 20.0, "fall": 20.0, "fly": 0.3, "spin": 1e-3},
-        watched={
-            "pen": ("body", "Object"),
-            "palm": ("site", "eps_ball"),
-            "top": ("site", "object_top"),
-            "bottom": ("site", "object_bottom"),
-            "target_top": ("site", "target_top"),
-            "target_bottom": ("site", "target_bottom"),
-        },
+        watched=Pen.watched,
         search=Search(horizon=12, noise=0.3, replan=1),
         guided=Search(horizon=12, noise=0.2, replan=1, samples=32),
     ),
     "adroit/relocate": TaskCost(
         terms=relocate,
         weights={"reach": 1.0, "lift": 5.0, "carry": 2.0, "speed": 1e-4},
-        watched=PALM | {"ball": ("body", "Object"), "target": ("site", "target")},
+        watched=Relocate.watched,
     ),
     "metaworld/drawer-open": TaskCost(
         terms=drawer_open,
         weights={"reach": 1.0, "hover": 1.0, "open": 3.0},
-        watched={"hand": ("body", "hand"), "handle": ("geom", "objGeom"), "goal": ("site", "goal")},
+        watched={"hand": ("body", "hand"), "drawer": ("body", "drawer_link"), "goal": ("site", "goal")},
         search=Search(samples=24, horizon=10, knots=3, noise=0.6, replan=4),
     ),
 }
@@ -163,14 +158,3 @@ def task_cost(family: str, task: str) -> TaskCost:
     if task not in known:
         raise unknown_name("--expert=mpc, task", task, known)
     return TASK_COSTS[f"{family}/{task}"]
-
-
-def distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Euclidean distance (...) of points (..., 3)."""
-    return np.linalg.norm(a - b, axis=-1)
-
-
-def direction(tip: NDArray[np.float64], end: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Unit vectors (..., 3) from one end of a stick to its tip."""
-    along = tip - end
-    return along / np.linalg.norm(along, axis=-1, keepdims=True)

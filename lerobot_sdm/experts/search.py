@@ -4,8 +4,8 @@ A plan is improved by adding deviations to it, each a line through a few random 
 ones are. The next search starts from the same plan, moved on in time, so that the work of earlier ones is not lost.
 
 Sources: Rubinstein (1999), Methodology and Computing in Applied Probability 1, 127-190 (CEM); Williams et al. (2017),
-"Information theoretic MPC for model-based reinforcement learning", equation 4 (MPPI); Howell et al. (2022), "Predictive
-sampling" (plans as lines through knots).
+"Information theoretic MPC for model-based reinforcement learning" (MPPI); Howell et al. (2022), "Predictive sampling:
+real-time behaviour synthesis with MuJoCo" (lines through knots, the present plan among the candidates).
 """
 
 from collections.abc import Callable, Sequence

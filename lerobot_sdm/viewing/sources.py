@@ -10,8 +10,8 @@ from lerobot.utils.constants import DEFAULT_FEATURES
 from numpy.typing import NDArray
 
 from lerobot_sdm.datasets.convert.layouts import LAYOUTS, find_layout
-from lerobot_sdm.datasets.convert.mapping import Choices, columns_of, guess
-from lerobot_sdm.datasets.convert.store import checked_ends, open_store
+from lerobot_sdm.datasets.convert.run import ConvertConfig, make_plan
+from lerobot_sdm.datasets.convert.store import open_store
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.processors import POINT_CLOUD
 from lerobot_sdm.processors.depth_config import DepthToCloudConfig
@@ -114,13 +114,14 @@ def _dataset_episode(name: str, root: Path | None, number: int, cameras: DepthTo
 
 def _store_episode(path: Path, number: int, fps: float | None) -> Episode:
     store = open_store(path)
-    ends = checked_ends(store, list(store.arrays))
+    layout = find_layout(None, {name: info.shape[1:] for name, info in store.arrays.items()})
+    fps = fps or LAYOUTS[layout].fps or UNKNOWN_FPS
+    # What conversion would make of the store, so that one sees what one will get.
+    plan = make_plan(ConvertConfig(source=path, fps=fps))
+    ends = plan.ends
     _check_number(number, len(ends), str(path))
     start, stop = (int(ends[number - 1]) if number else 0), int(ends[number])
-    layout = find_layout(None, {name: info.shape[1:] for name, info in store.arrays.items()})
-    first_rows = {name: store.reader(name).read(start, start + 1) for name in store.arrays}
-    unit = {name: bool(rows.dtype.kind == "f" and rows.max() <= 1) for name, rows in first_rows.items()}
-    columns = {column.key: column for column in columns_of(guess(store.arrays), store.arrays, Choices(), unit)}
+    columns = {column.key: column for column in plan.columns}
 
     readers = {key: store.reader(column.array) for key, column in columns.items()}
     images = tuple(key for key, column in columns.items() if column.kind == "image")
@@ -139,7 +140,7 @@ def _store_episode(path: Path, number: int, fps: float | None) -> Episode:
             signals[key] = signal(column.values(readers[key].read(start, stop)), label=_short(key))
     return Episode(
         title=f"{store.name}, episode {number} of {len(ends)}",
-        fps=fps or LAYOUTS[layout].fps or UNKNOWN_FPS,
+        fps=fps,
         length=stop - start,
         task="",
         facts=_store_facts(store.kind, layout),

@@ -168,8 +168,12 @@ def convert(config: ConvertConfig, plan: Plan | None = None) -> Path:
             if unfinished.exists():
                 shutil.rmtree(unfinished)
             assemble(plan, folder, unfinished, config.repo_id)
-            extents = _run(workers, verify_block, plan, blocks, "reading back", unfinished)
-            verify(plan, unfinished, config.repo_id, extents)
+            try:
+                extents = _run(workers, verify_block, plan, blocks, "reading back", unfinished)
+                verify(plan, unfinished, config.repo_id, extents)
+            except RuntimeError:
+                shutil.rmtree(folder)  # what is finished but wrong must not be taken again
+                raise
             if config.root.exists():
                 raise InputError(f"--root={config.root}: was created meanwhile. Move it, and repeat the command.")
             unfinished.rename(config.root)

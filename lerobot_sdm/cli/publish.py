@@ -37,7 +37,7 @@ def publish(
     # Torch and LeRobot take seconds to import; a mistyped option should not.
     from lerobot_sdm.hub.publish import DATASET_FILE, find_teacher, preview_policy, publish_dataset, publish_policy
     from lerobot_sdm.hub.results import read_results
-    from lerobot_sdm.hub.staging import Order, read_policy_config
+    from lerobot_sdm.hub.staging import Order, read_policy_config, trained_steps
 
     if (folder / DATASET_FILE).exists():
         given = {"results": results, "suite": suite, "teacher": teacher, "dry-run": dry_run}
@@ -46,7 +46,8 @@ def publish(
         typer.echo(f"Published {publish_dataset(folder, repo_id, license, private)}")
         return
     config = read_policy_config(folder)
-    evaluations = [entry for path in results or () for entry in read_results(path, config["type"], suite)]
+    steps = trained_steps(folder)
+    evaluations = [entry for path in results or () for entry in read_results(path, config["type"], suite, steps)]
     if teacher is not None and "teacher_path" not in config:
         raise InputError(f"--teacher={teacher}: a policy of type '{config['type']}' has no teacher.")
     order = Order(

@@ -11,18 +11,21 @@ from lerobot_sdm.pipeline.tables import markdown_table, summary
 
 ROWS = {"dp3": "teacher_10", "sdm": "student"}
 """The row of a quickstart's `results.json` that speaks of a policy of a type."""
+RUNS = {"dp3": "teacher", "sdm": "student"}
+"""The training of a quickstart that makes a policy of a type."""
 
 
-def read_results(path: Path, policy_type: str, suite: str | None) -> list[Evaluation]:
+def read_results(path: Path, policy_type: str, suite: str | None, steps: int | None = None) -> list[Evaluation]:
     """Read one file of results.
 
     Args:
         path: `results.json` of `lerobot-sdm quickstart`, or `eval_info.json` of `lerobot-eval`.
         policy_type: Type of the policy that is published.
         suite: Environment type; `eval_info.json` does not say it.
+        steps: How long it was trained, if that is known.
 
     Raises:
-        InputError: The file is missing, of another kind, or without this policy.
+        InputError: The file is missing, of another kind, without this policy, or of another training.
     """
     try:
         content = json.loads(path.read_text())
@@ -31,7 +34,7 @@ def read_results(path: Path, policy_type: str, suite: str | None) -> list[Evalua
     except ValueError as error:
         raise InputError(f"--results={path}: is no JSON file ({error}).") from error
     if isinstance(content, dict) and "rows" in content:
-        return [_from_quickstart(path, content, policy_type)]
+        return [_from_quickstart(path, content, policy_type, steps)]
     if isinstance(content, dict) and "per_task" in content:
         return _from_lerobot_eval(path, content, suite)
     raise InputError(
@@ -40,11 +43,17 @@ def read_results(path: Path, policy_type: str, suite: str | None) -> list[Evalua
     )
 
 
-def _from_quickstart(path: Path, results: dict[str, Any], policy_type: str) -> Evaluation:
+def _from_quickstart(path: Path, results: dict[str, Any], policy_type: str, steps: int | None) -> Evaluation:
     rows = {row["key"]: row for row in results["rows"]}
     row = rows.get(ROWS.get(policy_type, policy_type))
     if row is None:
         raise InputError(f"--results={path}: has no row for a policy of type '{policy_type}' ({', '.join(rows)}).")
+    measured = results["settings"].get(RUNS.get(policy_type, policy_type), {}).get("steps")
+    if None not in (steps, measured) and steps != measured:
+        raise InputError(
+            f"--results={path}: measures a policy that was trained for {measured} steps, this one was for {steps}. "
+            "Give the results of this run."
+        )
     first, last = results["evaluation_seeds"]
     rate = row["success_rate"]
     return Evaluation(

@@ -58,6 +58,11 @@ def read_policy_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def trained_steps(folder: Path) -> int | None:
+    """How many steps a policy was trained for, as its `train_config.json` says."""
+    return (_json(folder / TRAIN_CONFIG_FILE) or {}).get("steps")
+
+
 def check_repo_id(repo_id: str) -> None:
     """Refuse a name that the Hub would refuse.
 

@@ -76,6 +76,13 @@ def world(tmp_path_factory):
         student = folder / "student" / "checkpoints" / "last" / "pretrained_model"
         imported = folder / "imported"
         import_checkpoint(make_original().save(folder / "x.ckpt"), imported)
+        measured = json.loads(RESULTS.read_text())
+        measured["settings"]["student"]["steps"] = 2
+        student_row = next(row for row in measured["rows"] if row["key"] == "student")
+        student_row["successes"] = [True] * 50
+        student_row["success_rate"] = {"estimate": 1.0, "low": 0.92865, "high": 1.0}
+        results = folder / "results.json"
+        results.write_text(json.dumps(measured))
         eval_info = folder / "eval_info.json"
         eval_info.write_text(
             json.dumps({"per_task": [{"task_group": "reach", "metrics": {"successes": [True] * 9 + [False]}}]})
@@ -92,7 +99,7 @@ def world(tmp_path_factory):
             *COMMON,
         ]
         publish = ["publish", str(student), "--repo-id"]
-        with_results = ["me/student", "--teacher", "me/teacher", "--results", str(RESULTS), "--license", "mit"]
+        with_results = ["me/student", "--teacher", "me/teacher", "--results", str(results), "--license", "mit"]
         steps = {
             "teacher": {
                 "do": "command",
@@ -109,6 +116,7 @@ def world(tmp_path_factory):
             "dataset": {"do": "command", "args": ["publish", str(data), "--repo-id", "me/data", "--license", "mit"]},
             "wrong teacher": {"do": "command", "args": [*publish, "me/x", "--teacher", "me/imported"]},
             "no teacher": {"do": "command", "args": [*publish, "me/x", "--teacher", "me/nothing"]},
+            "other results": {"do": "command", "args": [*publish, "me/x", "--results", str(RESULTS)]},
             "no login": {"do": "command", "args": [*publish, "me/x"], "token": "wrong"},
             **{f"load {name}": {"do": "load_policy", "repo_id": f"me/{name}"} for name in ("teacher", "student")},
             "load training": {"do": "load_policy", "repo_id": "me/uploaded-by-training"},
@@ -193,7 +201,7 @@ def test_card_of_a_student(world):
         teacher_sha,
         "`metaworld_pc` | drawer-open | 50/50 | 93 to 100%",
         "each seed from 100000 to 100049",
-        "untrained generator: teacher, 1 step at t = 70",  # a row of the quickstart's table
+        "| teacher, 10 steps |",  # a row of the quickstart's table
         "lerobot-eval --policy.path=me/student",
         "--env.type=metaworld_pc --env.task=drawer-open",
         "## Intended use",
@@ -249,11 +257,12 @@ def test_publishing_again_changes_nothing(world):
     ("name", "message"),
     [
         ("wrong teacher", "--teacher=me/imported: its model.safetensors"),
+        ("other results", "steps, this one was for 2. Give the results of this run."),
         ("no teacher", "answers 404. Is the name right?"),
         ("no login", "answers 401. Log in: `hf auth login`."),
     ],
 )
-def test_what_the_hub_refuses_is_said_in_one_sentence(world, name, message):
+def test_what_cannot_be_published_is_said_in_one_sentence(world, name, message):
     assert world.outcomes[name]["code"] == 2
     assert message in world.outcomes[name]["output"].replace("\n", " ")
     assert ("models", "me/x") not in world.hub.repos

@@ -144,10 +144,11 @@ def test_a_policy_guides_the_search(tmp_path):
     write_policy(tmp_path / "pen.pickle", (45, 8, 24))
     env = AdroitPointCloudEnv("pen", **BLIND)
     alone = driven(make_expert("dapg", "pen", path=tmp_path / "pen.pickle"), env, seed=1, steps=4)
-    # Without noise, what the policy would do is what the search finds.
+    # Without noise, what the policy would do is what the search finds: now, or foreseen one step ago. What was foreseen
+    # drifts a little, because the solver's warm start is no part of the state.
     silent = replace(QUICK, noise=0.0, least_noise=0.0, replan=1)
     guided = make_expert("mpc", "pen", path=tmp_path / "pen.pickle", search=silent, threads=1)
-    np.testing.assert_allclose(driven(guided, env, seed=1, steps=4), alone, atol=1e-6)
+    np.testing.assert_allclose(driven(guided, env, seed=1, steps=4), alone, atol=5e-3)
     assert guided.provenance()["guide"]["file"] == "pen.pickle"
     # What the policy would do is foreseen for the whole horizon.
     env.reset(seed=1)

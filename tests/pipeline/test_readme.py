@@ -39,9 +39,9 @@ def test_set_up_commands():
 def test_verbs_exist():
     from lerobot_sdm.cli.main import available_verbs
 
-    named = set(re.findall(r"^(?:uv run )?lerobot-sdm (\w+)", README, flags=re.MULTILINE))
+    named = set(re.findall(r"^(?:uv run )?lerobot-sdm ([\w-]+)", README, flags=re.MULTILINE))
     assert named <= set(available_verbs())
-    assert {"quickstart", "record", "distance"} <= set(re.findall(r"lerobot-sdm (\w+)", README))
+    assert {"quickstart", "record", "distance"} <= set(re.findall(r"lerobot-sdm ([\w-]+)", README))
 
 
 def test_links_lead_somewhere():

@@ -14,6 +14,7 @@ from lerobot_sdm.clouds.fps import farthest_point_sampling
 from lerobot_sdm.datasets.checks import bad_frames
 from lerobot_sdm.errors import InputError
 
+LARGEST_INTEGER = np.iinfo(np.int64).max
 # How far a colour may be from a whole number of 0 to 255, after the rounding of scaling to [0, 1] and back.
 COLOR_TOLERANCE = 1e-3
 # Half the time of the usual 6, for files that are 2% larger.
@@ -140,6 +141,12 @@ class Column:
                 f"{label}[{', '.join(map(str, [first_row + row, *place]))}] is {rows[row][tuple(place)]}, in "
                 f"{int(bad.sum())} of the rows {first_row} to {first_row + len(rows) - 1}. Repair the store, or leave "
                 f"the array out with --skip {self.array}."
+            )
+        if rows.dtype == np.uint64 and rows.max() > LARGEST_INTEGER:
+            row = first_row + int(np.argwhere(rows > LARGEST_INTEGER)[0][0])
+            raise InputError(
+                f"{label}: row {row} holds a number above {LARGEST_INTEGER}, which LeRobot cannot read. "
+                f"Leave the array out with --skip {self.array}."
             )
         if self.colors is None or rows.dtype == np.uint8:
             return

@@ -31,13 +31,8 @@ NAMED = {
     "pcd": OBS_POINT_CLOUD,
     "imagin_robot": OBS_IMAGIN_ROBOT,
 }
-DIMENSIONS = {
-    ACTION: (1, "a vector"),
-    OBS_STATE: (1, "a vector"),
-    "observation.environment_state": (1, "a vector"),
-    OBS_POINT_CLOUD: (2, "(points, 3 or more)"),
-    OBS_IMAGIN_ROBOT: (2, "(points, 3 or more)"),
-}
+VECTORS = (ACTION, OBS_STATE, "observation.environment_state")
+CLOUDS = (OBS_POINT_CLOUD, OBS_IMAGIN_ROBOT)
 # Arrays of fewer points than this with 3 or 6 columns are more likely keypoints or poses than clouds.
 SMALLEST_CLOUD = 64
 LARGEST_RANK = 5  # what LeRobot stores
@@ -132,8 +127,7 @@ def complete(entries: Sequence[Entry], arrays: Mapping[str, ArrayInfo]) -> list[
             key = OBS_DEPTH if len(depths) == 1 else f"{OBS_DEPTH}.{_column_name(name)}"
         elif key is None and _is_cloud(info) and not has_named_cloud:
             key = OBS_POINT_CLOUD
-        axes, _ = DIMENSIONS.get(key, (None, ""))
-        if key is None or key in taken or (axes is not None and max(len(info.shape) - 1, 1) != axes):
+        if key is None or key in taken or _misfit(key, info.shape[1:] or (1,)):
             key = _column_name(name)
         taken.add(key)
         guessed.append(Entry(name, key))
@@ -184,9 +178,8 @@ def _column(entry: Entry, info: ArrayInfo, choices: Choices, unit_colors: Mappin
         raise InputError(f"--map {label}: has {len(frame)} axes per row, and LeRobot stores {LARGEST_RANK}. Skip it.")
     if entry.key in DEFAULT_FEATURES:
         raise InputError(f"--map {label}: LeRobot keeps '{entry.key}' for itself. Choose another column.")
-    dimensions, meaning = DIMENSIONS.get(entry.key, (len(frame), ""))
-    if len(frame) != dimensions or (dimensions == 2 and meaning and frame[-1] < 3):
-        raise InputError(f"--map {label}: has shape {frame} per row; '{entry.key}' must be {meaning}.")
+    if wanted := _misfit(entry.key, frame):
+        raise InputError(f"--map {label}: has shape {frame} per row; '{entry.key}' must be {wanted}.")
     common = {"array": entry.array, "key": entry.key, "channels": entry.channels}
     is_unit = unit_colors.get(entry.key, False)
 
@@ -231,6 +224,15 @@ def _column(entry: Entry, info: ArrayInfo, choices: Choices, unit_colors: Mappin
         unit_colors=has_colors and is_unit,
         points=choices.points if is_cloud else None,
     )
+
+
+def _misfit(key: str, frame: tuple[int, ...]) -> str | None:
+    """The shape that a column must have, if that of one row is another."""
+    if key in VECTORS and len(frame) != 1:
+        return "a vector"
+    if key in CLOUDS and (len(frame) != 2 or frame[1] < 3):
+        return "(points, 3 or more)"
+    return None
 
 
 def _column_name(name: str) -> str:

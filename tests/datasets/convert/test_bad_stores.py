@@ -76,6 +76,13 @@ def test_values_that_no_policy_can_learn_from(tmp_path, arrays, name, place, val
     refuse(write_store(tmp_path / "demo.zarr", arrays, [4, 5, 12]), match)
 
 
+def test_numbers_that_lerobot_cannot_read(tmp_path, arrays):
+    arrays["clock"] = np.arange(12, dtype=np.uint64) + np.uint64(2**63 - 8)
+    refuse(
+        write_store(tmp_path / "demo.zarr", arrays, [12]), "data/clock: row 8 holds a number above 9223372036854775807"
+    )
+
+
 def test_pictures_that_are_not_of_8_bits(tmp_path, arrays):
     arrays["img"] = arrays["img"].astype(np.float32)
     arrays["img"][9, 0, 0, 0] += 0.25 if arrays["img"][9, 0, 0, 0] < 255 else -0.25

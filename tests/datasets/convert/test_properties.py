@@ -15,7 +15,7 @@ from lerobot_sdm.datasets.convert.mapping import Choices
 from lerobot_sdm.datasets.convert.run import ConvertConfig, convert
 from lerobot_sdm.errors import InputError
 
-QUICK = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 DTYPES = ("float16", "float32", "float64", ">f4", "bool", "int8", ">i2", "int64", "uint8", "uint16", "uint32", "uint64")
 COMPRESSORS = {
     2: ("auto", None),

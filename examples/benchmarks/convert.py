@@ -133,7 +133,14 @@ def main() -> None:
         report("plain loop of add_frame", frames, folder / "plain", *measure(plain))
         for workers in sorted({1, options.workers}):
             root = folder / f"converted-{workers}"
-            command = ["lerobot-sdm", "convert", source, "--fps=10", f"--root={root}", f"--workers={workers}"]
+            command = [
+                Path(sys.executable).with_name("lerobot-sdm"),
+                "convert",
+                source,
+                "--fps=10",
+                f"--root={root}",
+                f"--workers={workers}",
+            ]
             report(f"convert, {workers} workers", frames, root, *measure([str(part) for part in command]))
         loading(folder / "converted-1", 128, 16, options.seconds)
 

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from lerobot_sdm.envs.tasks import resolve_tasks
-from lerobot_sdm.errors import InputError
-from lerobot_sdm.experts import default_expert, expert_class
+from lerobot_sdm.envs.configuration import PointCloudEnvConfig
+from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.experts import check_expert, default_expert, expert_class
 from lerobot_sdm.pipeline.commands import CommandFailedError
 from lerobot_sdm.pipeline.config import PipelineConfig
 from lerobot_sdm.pipeline.plan import Layout
@@ -21,6 +21,9 @@ from lerobot_sdm.pipeline.tables import terminal_table
 
 def quickstart(
     task: Annotated[str, typer.Option(help="A task, as `--env.task` of the other commands.")] = SMALL.task,
+    env_type: Annotated[str, typer.Option(help="Environments, as `--env.type`; adroit has other tasks.")] = (
+        SMALL.env_type
+    ),
     output: Annotated[Path, typer.Option(help="Folder for everything; an interrupted run goes on there.")] = Path(
         "outputs/quickstart"
     ),
@@ -30,6 +33,7 @@ def quickstart(
     teacher_steps: Annotated[int | None, typer.Option(help="Training steps of the teacher.")] = None,
     student_steps: Annotated[int | None, typer.Option(help="Training steps of the student.")] = None,
     expert: Annotated[str | None, typer.Option(help="Who demonstrates; the task's own expert if absent.")] = None,
+    expert_path: Annotated[Path | None, typer.Option(help="The file that the expert reads, if it reads one.")] = None,
     train_seed: Annotated[int | None, typer.Option(help="Seed of both trainings.")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads of each command.")] = None,
     device: Annotated[str, typer.Option(help="Torch device of trainings and policies.")] = "cpu",
@@ -47,14 +51,13 @@ def quickstart(
         "threads": threads,
         "device": device,
     }
-    tasks = resolve_tasks(task)
-    if len(tasks) != 1:
-        raise InputError(f"--task={task} stands for {len(tasks)} tasks. Give a single one.")
-    config = preset(size, tasks[0])
+    config = preset(size, _single_task(env_type, task), env_type)
     config = replace(config, **{name: value for name, value in given.items() if value is not None})
     if expert is not None:
         config = replace(config, record=config.record | {"expert": expert})
-    _check_episodes(config)
+    if expert_path is not None:
+        config = replace(config, record=config.record | {"expert_path": str(expert_path)})
+    _check_expert(config)
     if teacher_steps is not None:
         config = replace(config, teacher=replace(config.teacher, steps=teacher_steps))
     if student_steps is not None:
@@ -77,9 +80,29 @@ def quickstart(
         console.print(output / name)
 
 
-def _check_episodes(config: PipelineConfig) -> None:
-    """Find out now, not when recording begins, that there is no such expert or that its ways do not add up."""
+def _single_task(env_type: str, task: str) -> str:
+    """The short name of the one task that is meant.
+
+    Raises:
+        InputError: No such environments or task, or several tasks.
+    """
+    from lerobot.envs.configs import EnvConfig
+
+    choices = EnvConfig.get_known_choices()
+    drivable = [name for name, choice in choices.items() if issubclass(choice, PointCloudEnvConfig)]
+    if env_type not in drivable:
+        raise unknown_name("--env-type", env_type, drivable)
+    tasks = choices[env_type](task=task).task_names()
+    if len(tasks) != 1:
+        raise InputError(f"--task={task} stands for {len(tasks)} tasks. Give a single one.")
+    return tasks[0]
+
+
+def _check_expert(config: PipelineConfig) -> None:
+    """Find out now, not when recording begins, that no such expert can drive or that its ways do not add up."""
     name = config.record.get("expert") or default_expert(config.env_type, config.task)
+    path = config.record.get("expert_path")
+    check_expert(name, config.env_type, None if path is None else Path(path))
     variants = expert_class(name).variants
     for key in ("episodes", "held_out_episodes"):
         if getattr(config, key) % variants:

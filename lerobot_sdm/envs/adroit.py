@@ -151,7 +151,8 @@ class AdroitPointCloudEnv(PointCloudEnv):
     def _data(self) -> mujoco.MjData:
         return self._mj_data
 
-    def _frame(self) -> Frame:
+    @property
+    def frame(self) -> Frame:
         return self.hand_task.frame(self.cloud_options.frame)
 
     def _restart(self, seed: int | None, options: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import mujoco
@@ -69,6 +69,9 @@ class PointCloudEnv(gym.Env, ABC):
     human_camera: str
     """For people watching, who want to see small objects and no arm in the way."""
 
+    hand_in_agent_pos: ClassVar[slice | None] = None
+    """Where in `agent_pos` the hand's position in the world is, metres; None if it is not observed."""
+
     def __init__(
         self,
         options: CloudOptions,
@@ -132,9 +135,10 @@ class PointCloudEnv(gym.Env, ABC):
     def _data(self) -> mujoco.MjData:
         """The simulator's state."""
 
+    @property
     @abstractmethod
-    def _frame(self) -> Frame:
-        """The frame that the options name."""
+    def frame(self) -> Frame:
+        """The frame of the clouds, as the options name it."""
 
     @abstractmethod
     def _restart(self, seed: int | None, options: dict[str, Any]) -> None:
@@ -215,7 +219,7 @@ class PointCloudEnv(gym.Env, ABC):
         if self._model is None:
             model, options = self._load(), self.cloud_options
             self._camera = open_camera(model, options.renderer, max(options.camera_size, self._render_size))
-            self._sensor = CloudSensor(model, self._camera, options, self._frame())
+            self._sensor = CloudSensor(model, self._camera, options, self.frame)
             self._model = model
 
     def _observation(self) -> dict[str, NDArray]:

@@ -72,6 +72,7 @@ class MetaWorldPointCloudEnv(PointCloudEnv):
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 80}  # noqa: RUF012 - Gymnasium's convention
     human_camera = "corner2"
+    hand_in_agent_pos = slice(0, 3)
 
     def __init__(
         self,
@@ -135,7 +136,8 @@ class MetaWorldPointCloudEnv(PointCloudEnv):
     def _data(self) -> mujoco.MjData:
         return self._sim.data
 
-    def _frame(self) -> Frame:
+    @property
+    def frame(self) -> Frame:
         return FRAME_BUILDERS[self.cloud_options.frame]()
 
     def _restart(self, seed: int | None, options: dict[str, Any]) -> None:

@@ -45,6 +45,8 @@ class PipelineConfig:
         eval_episodes: Episodes for each row of the table, over the same seeds.
         eval_batch_size: Environments that LeRobot steps together.
         eval_async: Whether they run in processes of their own.
+        other_rules: Further ways of counting successes, each evaluated on the same seeds: name -> `--env.*` options
+            that differ, such as {"ever": {"success_rule": "dp3_ever"}}.
         observations: Held-out observations on which action samples are compared.
         samples: Action samples for each observation and policy.
         latency_repeats: Timed action chunks for each policy.
@@ -67,6 +69,7 @@ class PipelineConfig:
     eval_episodes: int = 50
     eval_batch_size: int = 10
     eval_async: bool = False
+    other_rules: dict[str, Flags] = field(default_factory=dict)
     observations: int = 64
     samples: int = 64
     latency_repeats: int = 30
@@ -90,6 +93,11 @@ class PipelineConfig:
                 f"demo_seed={self.demo_seed}, held_out_seed={self.held_out_seed}, eval_seed={self.eval_seed}: keep "
                 "them at least 10000 apart, or policies are evaluated on starts that they were trained on."
             )
+
+    @property
+    def name(self) -> str:
+        """What the run is about, in tables and file names; MetaWorld and Adroit both have a hammer."""
+        return self.task if self.env_type == "metaworld_pc" else f"{self.env_type}-{self.task}"
 
     def settings(self) -> dict[str, Any]:
         """All values as JSON-compatible ones."""

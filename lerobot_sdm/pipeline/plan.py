@@ -62,8 +62,8 @@ class Layout:
     def checkpoint(self, run: str) -> Path:
         return self.training(run) / "checkpoints" / "last" / "pretrained_model"
 
-    def evaluation(self, key: str) -> Path:
-        return self.root / "evaluation" / key
+    def evaluation(self, key: str, rule: str | None = None) -> Path:
+        return self.root / "evaluation" / (key if rule is None else f"{key}_{rule}")
 
     @property
     def expert(self) -> Path:
@@ -84,7 +84,7 @@ class Layout:
 
 def dataset_name(config: PipelineConfig, held_out: bool = False) -> str:
     """Name of a run's dataset; it only ever exists in the run's folder."""
-    return f"local/{config.task}" + ("-held-out" if held_out else "")
+    return f"local/{config.name}" + ("-held-out" if held_out else "")
 
 
 def record_command(config: PipelineConfig, layout: Layout, held_out: bool = False) -> tuple[str, ...]:
@@ -141,19 +141,19 @@ def continue_training_command(layout: Layout, run: str) -> tuple[str, ...] | Non
     )
 
 
-def evaluate_command(config: PipelineConfig, layout: Layout, row: Row) -> tuple[str, ...]:
-    """Command that measures the success of one row; all rows get the same seeds."""
+def evaluate_command(config: PipelineConfig, layout: Layout, row: Row, rule: str | None = None) -> tuple[str, ...]:
+    """Command that measures the success of one row; all rows and rules get the same seeds."""
     return (
         "lerobot-eval",
         f"--policy.path={layout.checkpoint(row.run)}",
         *flags(row.overrides, "policy."),
         f"--policy.device={config.device}",
-        *_environment_flags(config),
+        *_environment_flags(config, rule),
         f"--eval.n_episodes={config.eval_episodes}",
         f"--eval.batch_size={config.eval_batch_size}",
         f"--eval.use_async_envs={'true' if config.eval_async else 'false'}",
         f"--seed={config.eval_seed}",
-        f"--output_dir={layout.evaluation(row.key)}",
+        f"--output_dir={layout.evaluation(row.key, rule)}",
     )
 
 
@@ -180,5 +180,6 @@ def contender_text(layout: Layout, row: Row) -> str:
     return ",".join([str(layout.checkpoint(row.run)), f"label={row.key}", *settings])
 
 
-def _environment_flags(config: PipelineConfig) -> list[str]:
-    return [f"--env.type={config.env_type}", f"--env.task={config.task}", *flags(config.env, "env.")]
+def _environment_flags(config: PipelineConfig, rule: str | None = None) -> list[str]:
+    options = config.env | ({} if rule is None else config.other_rules[rule])
+    return [f"--env.type={config.env_type}", f"--env.task={config.task}", *flags(options, "env.")]

@@ -85,11 +85,26 @@ def for_detour(config: PipelineConfig) -> PipelineConfig:
     )
 
 
-TASKS = {"detour": for_detour}
-"""Tasks that need other settings than the preset's: name -> change."""
+def for_adroit(config: PipelineConfig) -> PipelineConfig:
+    """What a hand of 24 joints needs: DP3's demonstrations at full length, and networks wider than an arm's."""
+    wide = {"down_dims": [64, 128, 256]} if config.teacher.policy.get("down_dims") == [32, 64, 128] else {}
+    return replace(
+        config,
+        env={"num_points": min(512, 2 * config.env.get("num_points", 512))},
+        record={"workers": 2},
+        other_rules={"ever": {"success_rule": "dp3_ever"}},
+        teacher=replace(config.teacher, policy=config.teacher.policy | wide),
+    )
 
 
-def preset(size: str, task: str) -> PipelineConfig:
+FAMILIES = {"adroit": for_adroit}
+"""Environment types that need other settings than the preset's: type -> change."""
+
+TASKS = {"metaworld_pc/detour": for_detour}
+"""Tasks that do: type and name -> change."""
+
+
+def preset(size: str, task: str, env_type: str = SMALL.env_type) -> PipelineConfig:
     """Settings for a task at a size.
 
     Raises:
@@ -97,5 +112,8 @@ def preset(size: str, task: str) -> PipelineConfig:
     """
     if size not in SIZES:
         raise unknown_name("--size", size, SIZES)
-    config = replace(SIZES[size], task=task)
-    return TASKS[task](config) if task in TASKS else config
+    config = replace(SIZES[size], task=task, env_type=env_type)
+    for change in (FAMILIES.get(env_type), TASKS.get(f"{env_type}/{task}")):
+        if change is not None:
+            config = change(config)
+    return config

@@ -1,13 +1,14 @@
 """The last stages of a run: the measurements that need no process of their own, and the report."""
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from lerobot_sdm.pipeline.config import PipelineConfig
+from lerobot_sdm.pipeline.config import Flags, PipelineConfig
 from lerobot_sdm.pipeline.files import read_json, write_json, write_text
 from lerobot_sdm.pipeline.plan import ROWS, Layout, dataset_name
 
@@ -21,16 +22,17 @@ def measure_expert(config: PipelineConfig, layout: Layout, console: Console) -> 
     from lerobot_sdm.evaluation.expert import expert_successes
 
     seeds = range(config.eval_seed, config.eval_seed + config.eval_episodes)
-    environment = EnvConfig.get_choice_class(config.env_type)(task=config.task, **config.env)
     options = {"action_noise": config.record["action_noise"]} if "action_noise" in config.record else {}
-    successes = expert_successes(
-        environment,
-        seeds,
-        config.record.get("expert"),
-        lambda items: track(items, "   driving", console=console),
-        **options,
-    )
-    write_json(layout.expert, {"seeds": list(seeds), "successes": successes})
+    if "expert_path" in config.record:
+        options["path"] = Path(config.record["expert_path"])
+
+    def successes(rule: Flags) -> list[bool]:
+        environment = EnvConfig.get_choice_class(config.env_type)(task=config.task, **config.env | rule)
+        progress = partial(track, description="   driving", console=console)
+        return expert_successes(environment, seeds, config.record.get("expert"), progress, **options)
+
+    by_rule = {name: successes(rule) for name, rule in config.other_rules.items()}
+    write_json(layout.expert, {"seeds": list(seeds), "successes": successes({}), "other_rules": by_rule})
 
 
 def measure_latencies(config: PipelineConfig, layout: Layout) -> None:
@@ -73,26 +75,31 @@ def write_report(config: PipelineConfig, layout: Layout) -> None:
 
 
 def draw_demonstrations(config: PipelineConfig, layout: Layout, path: Path) -> None:
-    """Draw the first cloud of the held-out demonstrations with the paths of several hands."""
+    """Draw the first cloud of the held-out demonstrations, with paths of the hand where its position is observed."""
+    import gymnasium as gym
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
+    from lerobot.envs.configs import EnvConfig
 
     from lerobot_sdm.datasets.write import VIDEO_BACKEND
-    from lerobot_sdm.envs.metaworld import FRAME_BUILDERS
     from lerobot_sdm.pipeline.pictures import cloud_picture
 
     name = dataset_name(config, held_out=True)
     dataset = LeRobotDataset(name, root=layout.held_out, video_backend=VIDEO_BACKEND)
     columns = dataset.hf_dataset.select_columns(["observation.state", "episode_index"]).with_format("numpy")[:]
-    hands, episodes = columns["observation.state"][:, :3], columns["episode_index"]
+    states, episodes = columns["observation.state"], columns["episode_index"]
     cloud = dataset[0]["observation.point_cloud"].numpy()
     cloud = cloud[np.any(cloud[:, :3] != 0, axis=1)]  # Zero rows are padding.
-    frame = FRAME_BUILDERS[config.env.get("frame", "legacy")]()
+    environment = EnvConfig.get_choice_class(config.env_type)(task=config.task, **config.env)
+    env = gym.make(environment.gym_id, disable_env_checker=True, **environment.gym_kwargs).unwrapped
+    frame, hand = env.frame, env.hand_in_agent_pos
     # Both in world coordinates, where up is up: points go back through the frame that policies see.
     cloud[:, :3] = (cloud[:, :3] - frame.translation) @ frame.rotation
     cloud_picture(
         cloud=cloud,
-        trajectories=[hands[episodes == number] for number in np.unique(episodes)[:TRAJECTORIES]],
-        title=f"{config.task}: what the policies see, and paths of the expert's hand",
+        trajectories=[]
+        if hand is None
+        else [states[episodes == number][:, hand] for number in np.unique(episodes)[:TRAJECTORIES]],
+        title=f"{config.name}: what the policies see" + ("" if hand is None else ", and paths of the expert's hand"),
         path=path,
     )
 

@@ -32,11 +32,8 @@ def collect_results(config: PipelineConfig, layout: Layout) -> dict[str, Any]:
     Raises:
         InputError: If rows were evaluated on different numbers of episodes.
     """
-    successes = {"expert": read_json(layout.expert)["successes"]}
-    successes |= {row.key: evaluated_successes(layout.evaluation(row.key)) for row in ROWS}
-    counts = {key: len(values) for key, values in successes.items()}
-    if set(counts.values()) != {config.eval_episodes}:
-        raise InputError(f"{layout.root}: rows do not have {config.eval_episodes} episodes each: {counts}.")
+    successes = all_successes(config, layout)
+    by_rule = {rule: all_successes(config, layout, rule) for rule in config.other_rules}
 
     distances = read_json(layout.distances)
     energies = {row["label"]: np.array(row["per_observation"]["energy"]) for row in distances["rows"]}
@@ -53,6 +50,14 @@ def collect_results(config: PipelineConfig, layout: Layout) -> dict[str, Any]:
             "successes": outcomes,
             "success_rate": asdict(wilson_interval(sum(outcomes), len(outcomes))),
             "difference_to_teacher": asdict(paired_difference(outcomes, reference)),
+            "other_rules": {
+                rule: {
+                    "successes": others[key],
+                    "success_rate": asdict(wilson_interval(sum(others[key]), len(others[key]))),
+                    "difference_to_teacher": asdict(paired_difference(others[key], others[ROWS[0].key])),
+                }
+                for rule, others in by_rule.items()
+            },
             "latency": latency.get(key),
             "distance_to_teacher": {
                 name: measured[key][name] for name in ("energy", "spread", "map_rms") if key in measured
@@ -61,7 +66,7 @@ def collect_results(config: PipelineConfig, layout: Layout) -> dict[str, Any]:
         for key, outcomes in successes.items()
     ]
     return {
-        "task": config.task,
+        "task": config.name,
         "settings": config.settings(),
         "evaluation_seeds": [config.eval_seed, config.eval_seed + config.eval_episodes - 1],
         "rows": rows,
@@ -72,6 +77,21 @@ def collect_results(config: PipelineConfig, layout: Layout) -> dict[str, Any]:
         | {name: importlib.metadata.version(name) for name in PACKAGES},
         "machine": machine(),
     }
+
+
+def all_successes(config: PipelineConfig, layout: Layout, rule: str | None = None) -> dict[str, list[bool]]:
+    """Outcome of each episode for the expert and each row of the table, by a rule of success.
+
+    Raises:
+        InputError: If rows were evaluated on different numbers of episodes.
+    """
+    expert = read_json(layout.expert)
+    successes = {"expert": expert["successes"] if rule is None else expert["other_rules"][rule]}
+    successes |= {row.key: evaluated_successes(layout.evaluation(row.key, rule)) for row in ROWS}
+    counts = {key: len(values) for key, values in successes.items()}
+    if set(counts.values()) != {config.eval_episodes}:
+        raise InputError(f"{layout.root}: rows do not have {config.eval_episodes} episodes each: {counts}.")
+    return successes
 
 
 def evaluated_successes(folder: Path) -> list[bool]:

@@ -62,16 +62,22 @@ def all_stages(config: PipelineConfig, layout: Layout, console: Console) -> list
             "Measure the expert on the evaluation's seeds",
             layout.expert,
             function=partial(report.measure_expert, config, layout, console),
-            settings={"env": config.env, "record": config.record, "seed": config.eval_seed},
+            settings={
+                "env": config.env,
+                "rules": config.other_rules,
+                "record": config.record,
+                "seed": config.eval_seed,
+            },
         ),
         *(
             Stage(
-                f"evaluate_{row.key}",
-                f"Evaluate: {row.label}",
-                layout.evaluation(row.key),
-                plan.evaluate_command(config, layout, row),
+                f"evaluate_{row.key}" + (f"_{rule}" if rule else ""),
+                f"Evaluate: {row.label}" + (f" ({rule})" if rule else ""),
+                layout.evaluation(row.key, rule),
+                plan.evaluate_command(config, layout, row, rule),
             )
             for row in ROWS
+            for rule in (None, *config.other_rules)
         ),
         Stage(
             "distances",

@@ -20,20 +20,27 @@ SHORT_HEADER = ("policy", "success", "95%", "vs teacher", "ms", "NFE", "energy",
 
 
 def table_rows(results: dict[str, Any]) -> list[tuple[str, ...]]:
-    """Cells of the table, one tuple for each row of `results.json`, in the order of `HEADER`."""
+    """Cells of the table, one tuple for each row of `results.json`, in the order of `header`."""
     return [_cells(row) for row in results["rows"]]
+
+
+def header(results: dict[str, Any], names: tuple[str, ...] = HEADER) -> tuple[str, ...]:
+    """Names of the columns; further rules of success stand behind the differences to the teacher."""
+    rules = results["rows"][0].get("other_rules", {})
+    return (*names[:4], *(f"success, {rule}" for rule in rules), *names[4:])
 
 
 def markdown_table(results: dict[str, Any]) -> str:
     """The table in Markdown."""
-    lines = [HEADER, ("---",) + ("---:",) * (len(HEADER) - 1), *table_rows(results)]
+    names = header(results)
+    lines = [names, ("---",) + ("---:",) * (len(names) - 1), *table_rows(results)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 
 
 def terminal_table(results: dict[str, Any]) -> Table:
     """The table for a terminal: narrower, without the intervals of the distances."""
     table = Table(title=f"{results['task']}, {len(results['rows'][0]['successes'])} episodes for each row")
-    for index, name in enumerate(SHORT_HEADER):
+    for index, name in enumerate(header(results, SHORT_HEADER)):
         table.add_column(name, justify="left" if index == 0 else "right")
     for cells in table_rows(results):
         *others, energy, spread = cells
@@ -76,11 +83,17 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         f"{sum(row['successes'])}/{len(row['successes'])}",
         f"{100 * rate['low']:.0f} to {100 * rate['high']:.0f}%",
         "" if is_reference else _points(difference),
+        *(_count_and_interval(rule) for rule in row.get("other_rules", {}).values()),
         f"{latency['median_ms']:.1f} ({latency['p95_ms']:.1f})" if latency else "",
         f"{latency['network_evaluations']:g}" if latency else "",
         _measure(distance.get("energy")),
         _measure(distance.get("spread")),
     )
+
+
+def _count_and_interval(rule: dict[str, Any]) -> str:
+    rate = rule["success_rate"]
+    return f"{sum(rule['successes'])}/{len(rule['successes'])} ({100 * rate['low']:.0f} to {100 * rate['high']:.0f}%)"
 
 
 def _points(difference: dict[str, float]) -> str:

@@ -94,6 +94,10 @@ def test_whole_road(tmp_path):
         (["--episodes=0"], "episodes=0"),
         (["--expert=nobody"], "nobody"),
         (["--task=detour", "--episodes=5"], "multiple of 2"),
+        (["--env-type=adroi"], "adroit"),
+        (["--env-type=adroit"], "door"),
+        (["--env-type=adroit", "--task=door", "--expert=dapg"], "--expert_path: is missing"),
+        (["--env-type=adroit", "--task=door", "--expert=dapg", "--expert-path=gone.pickle"], "gone.pickle"),
     ],
 )
 def test_bad_input_writes_nothing(tmp_path, arguments, complaint):

@@ -76,6 +76,18 @@ def test_rows_share_seeds_and_environment():
     assert len({command[-1] for command in commands}) == len(ROWS)
 
 
+def test_rules_differ_in_the_environment_alone():
+    config = preset("small", "door", "adroit")
+    (row,) = [row for row in ROWS if row.key == "student"]
+    plain, ever = (plan.evaluate_command(config, LAYOUT, row, rule) for rule in (None, "ever"))
+    assert set(ever) - set(plain) == {
+        "--env.success_rule=dp3_ever",
+        f"--output_dir={LAYOUT.evaluation('student', 'ever')}",
+    }
+    assert "--env.type=adroit" in plain
+    assert plan.dataset_name(config) == "local/adroit-door"  # MetaWorld has doors and hammers, too
+
+
 def test_rows_cover_the_free_baselines():
     overrides = {row.key: (row.run, row.overrides.get("num_inference_steps")) for row in ROWS}
     assert overrides == {

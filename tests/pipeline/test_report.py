@@ -111,6 +111,30 @@ def test_table(layout):
     assert "student (SDM), 1 step" in console.file.getvalue()
 
 
+def test_further_rules_of_success_have_columns(layout):
+    config = replace(CONFIG, env_type="adroit", other_rules={"ever": {"success_rule": "dp3_ever"}})
+    expert = {"successes": [True] * 4, "other_rules": {"ever": [True, True, True, False]}}
+    write_json(layout.expert, expert)
+    for key in SUCCESSES:
+        outcomes = [key == "student"] * 4
+        write_json(
+            layout.evaluation(key, "ever") / "eval_info.json", {"per_task": [{"metrics": {"successes": outcomes}}]}
+        )
+    results = collect_results(config, layout)
+    assert results["task"] == "adroit-reach-wall"
+    student = results["rows"][-1]["other_rules"]["ever"]
+    assert student["successes"] == [True] * 4
+    assert student["difference_to_teacher"]["estimate"] == 1.0
+    names, _, expert_row, *_, student_row = markdown_table(results).splitlines()
+    assert "| success, ever |" in names
+    assert "| 3/4 (30 to 95%) |" in expert_row  # Wilson: (3 + 1.92 +- 1.96 sqrt(0.75 + 0.96)) / (4 + 3.84)
+    assert "| 4/4 (51 to 100%) |" in student_row
+    assert len({line.count("|") for line in markdown_table(results).splitlines()}) == 1
+    console = Console(width=160, file=io.StringIO())
+    console.print(terminal_table(results))
+    assert "success, ever" in console.file.getvalue()
+
+
 def test_pictures(layout, tmp_path):
     results = collect_results(CONFIG, layout)
     success_plot(results, tmp_path / "success.png")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lerobot_sdm.datasets.write import VIDEO_BACKEND
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.policies.dp3.configuration_dp3 import POINT_CLOUD, POINT_CLOUD_KEYS
+from lerobot_sdm.processors import POINT_CLOUD, POINT_CLOUD_KEYS
 
 
 def held_out_observations(

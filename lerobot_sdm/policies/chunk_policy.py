@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,6 @@ from torch import Tensor, nn
 from lerobot_sdm.cards.privacy import make_public
 from lerobot_sdm.cards.training_card import PublicTrainConfig, training_card
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.policies.dp3.configuration_dp3 import POINT_CLOUD
 
 
 class ChunkPolicy(PreTrainedPolicy):
@@ -102,11 +103,8 @@ class ChunkPolicy(PreTrainedPolicy):
 
     def reset(self) -> None:
         """Forget past observations and planned actions; LeRobot calls this at the start of an episode."""
-        self._queues = {
-            OBS_STATE: deque(maxlen=self.config.n_obs_steps),
-            POINT_CLOUD: deque(maxlen=self.config.n_obs_steps),
-            ACTION: deque(maxlen=self.config.n_action_steps),
-        }
+        self._queues = {key: deque(maxlen=self.config.n_obs_steps) for key in self.config.input_features}
+        self._queues[ACTION] = deque(maxlen=self.config.n_action_steps)
 
     @torch.no_grad()
     def predict_action_chunk(self, batch: dict[str, Tensor], noise: Tensor | None = None) -> Tensor:
@@ -121,7 +119,7 @@ class ChunkPolicy(PreTrainedPolicy):
             Normalised actions (B, n_action_steps, A).
         """
         if self._queues[OBS_STATE]:
-            batch = {key: torch.stack(list(self._queues[key]), dim=1) for key in (OBS_STATE, POINT_CLOUD)}
+            batch = {key: torch.stack(list(self._queues[key]), dim=1) for key in self.config.input_features}
         actions = self.sample_actions(batch, noise)
         first = self.config.n_obs_steps - 1
         return actions[:, first : first + self.config.n_action_steps]
@@ -152,10 +150,23 @@ class ChunkPolicy(PreTrainedPolicy):
         The global generator would not do: on resume LeRobot restores it before the data loader draws from it, so
         a resumed run would see other noise than an uninterrupted one.
         """
+        return torch.Generator(device=device).manual_seed(self._step_seed())
+
+    @contextmanager
+    def repeatable_global_noise(self, device: torch.device) -> Iterator[None]:
+        """Around what can only draw from torch's global generator, such as dropout and random crops: there, too, a
+        training step's numbers are a function of seed, step and rank alone. The global generator is left as it was."""
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(self._step_seed(stream=1))
+            yield
+
+    def _step_seed(self, stream: int | None = None) -> int:
+        """Seed of this step and process; each stream has numbers that are independent of the others'."""
         distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
         rank = torch.distributed.get_rank() if distributed else 0
-        seed = np.random.SeedSequence([self.noise_seed, self.train_step, rank]).generate_state(1, np.uint64)[0]
-        return torch.Generator(device=device).manual_seed(int(seed >> np.uint64(1)))
+        key = () if stream is None else (stream,)
+        sequence = np.random.SeedSequence([self.noise_seed, self.train_step, rank], spawn_key=key)
+        return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
 
     # ---- checkpoints -----------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from lerobot.configs.types import PipelineFeatureType, PolicyFeature
 from lerobot.processor import ObservationProcessorStep, ProcessorStepRegistry
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.policies.dp3.configuration_dp3 import POINT_CLOUD
+from lerobot_sdm.processors import POINT_CLOUD
 
 IMAGINED_ROBOT = "observation.imagin_robot"
 

@@ -8,17 +8,17 @@ from typing import Any
 import torch
 from lerobot.utils.constants import ACTION, OBS_STATE
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from lerobot_sdm.diffusion.samplers import ddim_sample
-from lerobot_sdm.diffusion.schedules import add_noise, alphas_cumprod, ddim_timesteps
+from lerobot_sdm.diffusion.schedules import alphas_cumprod, ddim_timesteps
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.nets.ema import update_average, warmup_decay
 from lerobot_sdm.nets.observation_encoder import ObservationEncoder
 from lerobot_sdm.nets.temporal_unet import TemporalUnet
+from lerobot_sdm.policies.backbone import Backbone
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy
-from lerobot_sdm.policies.dp3.configuration_dp3 import POINT_CLOUD, DP3Config
+from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
 from lerobot_sdm.policies.normalization import Stats, prepare_stats
+from lerobot_sdm.processors import POINT_CLOUD
 
 
 class DP3Policy(ChunkPolicy):
@@ -44,14 +44,7 @@ class DP3Policy(ChunkPolicy):
             self.average = deepcopy(self.model, {id(config): config}).requires_grad_(False)
 
     def actions_from_noise(self, model: DP3Model, noise: Tensor, cond: Tensor) -> Tensor:
-        config = self.config
-        timesteps = ddim_timesteps(
-            config.num_train_timesteps,
-            config.num_inference_steps,
-            config.timestep_spacing,
-            config.inference_start_timestep,
-        )
-        return model.sample(noise, cond, timesteps)
+        return model.sample(noise, cond)
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         """Mean squared error of the predicted clean actions at random noise levels (x_0-prediction).
@@ -68,9 +61,7 @@ class DP3Policy(ChunkPolicy):
         t = torch.randint(
             self.config.num_train_timesteps, (actions.shape[0],), generator=generator, device=actions.device
         )
-        cond = self.model.encode(batch)
-        predicted = self.model.unet(add_noise(actions, noise, self.model.alphas_cumprod[t]), t, global_cond=cond)
-        error = F.mse_loss(predicted, actions, reduction="none")
+        error = self.model.denoising_loss(actions, noise, t, self.model.encode(batch))
         if self.config.do_mask_loss_for_padding and "action_is_pad" in batch:
             real = (~batch["action_is_pad"]).unsqueeze(-1).expand_as(error)
             error = error[real]
@@ -87,7 +78,7 @@ class DP3Policy(ChunkPolicy):
         return self.model.parameters()
 
 
-class DP3Model(nn.Module):
+class DP3Model(Backbone):
     """Observation encoder and denoising U-Net; predicts clean actions x_0.
 
     Args:
@@ -104,14 +95,13 @@ class DP3Model(nn.Module):
             cloud_out_dim=config.encoder_out_dim,
             state_dims=config.state_mlp_dims,
         )
-        self.unet = TemporalUnet(config, global_cond_dim=self.obs_encoder.out_dim * config.n_obs_steps)
+        self.cond_dim = self.obs_encoder.out_dim * config.n_obs_steps
+        self.unet = TemporalUnet(config, global_cond_dim=self.cond_dim)
+        self.prediction_type = "sample"
+        self.clip_range = config.clip_sample_range
+        self.action_shape = (config.horizon, config.action_feature.shape[0])
         schedule = alphas_cumprod(config.num_train_timesteps, config.beta_schedule)
         self.register_buffer("alphas_cumprod", schedule, persistent=False)
-
-    @property
-    def action_shape(self) -> tuple[int, int]:
-        """(horizon, A)."""
-        return self.config.horizon, self.config.action_feature.shape[0]
 
     def encode(self, batch: dict[str, Tensor]) -> Tensor:
         """Condition vector of preprocessed observations.
@@ -138,21 +128,11 @@ class DP3Model(nn.Module):
         features = self.obs_encoder(cloud.flatten(0, 1), state.flatten(0, 1))
         return features.unflatten(0, state.shape[:2]).flatten(1)
 
-    def sample(self, noise: Tensor, cond: Tensor, timesteps: list[int]) -> Tensor:
-        """Deterministic DDIM under a fixed condition.
-
-        Args:
-            noise: (B, horizon, A).
-            cond: (B, n_obs_steps * F).
-            timesteps: Strictly decreasing; a single one is the one-step read-out.
-
-        Returns:
-            Normalised actions (B, horizon, A).
-        """
-        return ddim_sample(
-            lambda x, t: self.unet(x, t, global_cond=cond),
-            noise,
-            timesteps,
-            self.alphas_cumprod,
-            self.config.clip_sample_range,
+    def sampler_timesteps(self, steps: int | None = None) -> list[int]:
+        config = self.config
+        return ddim_timesteps(
+            config.num_train_timesteps,
+            steps or config.num_inference_steps,
+            config.timestep_spacing,
+            config.inference_start_timestep,
         )

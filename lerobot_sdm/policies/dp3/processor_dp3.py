@@ -13,8 +13,9 @@ from lerobot.processor import (
 from lerobot.processor.factory import make_default_policy_processor_steps, make_policy_processor_pipelines
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.policies.dp3.configuration_dp3 import POINT_CLOUD, POINT_CLOUD_KEYS, DP3Config
+from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
 from lerobot_sdm.policies.normalization import Stats, prepare_stats
+from lerobot_sdm.processors import POINT_CLOUD, POINT_CLOUD_KEYS
 from lerobot_sdm.processors.depth_step import DepthToPointCloudStep
 
 

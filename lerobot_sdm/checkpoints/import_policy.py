@@ -77,16 +77,18 @@ def import_checkpoint(file: Path, output: Path, weights: str | None = None) -> I
         weights = _chosen_weights(checkpoint, weights)
         entries = checkpoint.state_dicts[weights]
         config = policy_config(checkpoint, weights)
+        student = is_student(checkpoint, weights)
         imagined = sees_imagined_robot(checkpoint)
         config.validate_features()
+        network = config.network_config if student else config
         # Without memory: a hostile configuration could describe a network of any size.
         with torch.device("meta"):
-            expected = DP3Model(config).state_dict()
-        stats = statistics(archive, entries, config, imagined)
-        tensors = model_weights(archive, entries, expected, config)
-    policy = (SDMPolicy if is_student(checkpoint, weights) else DP3Policy)(config)
+            expected = DP3Model(network).state_dict()
+        stats = statistics(archive, entries, network, imagined)
+        tensors = model_weights(archive, entries, expected, network)
+    policy = (SDMPolicy if student else DP3Policy)(config)
     policy.model.load_state_dict(tensors)
-    pipelines = make_dp3_pre_post_processors(config, stats)
+    pipelines = make_dp3_pre_post_processors(network, stats)
     if imagined:
         _add_imagined_robot(pipelines[0])
     facts = _facts(file, checkpoint, weights)

@@ -14,6 +14,7 @@ from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
 from lerobot_sdm.policies.sdm.configuration_sdm import SDMConfig
 from lerobot_sdm.processors import POINT_CLOUD
+from lerobot_sdm.teachers import describe
 
 IMAGINED_ROBOT = "imagin_robot"
 MAX_LENGTH = 10  # Of a shape, or levels of a U-Net.
@@ -42,7 +43,7 @@ FIXED_STUDENT = {
 }
 
 
-def policy_config(checkpoint: OriginalCheckpoint, weights: str) -> DP3Config:
+def policy_config(checkpoint: OriginalCheckpoint, weights: str) -> DP3Config | SDMConfig:
     """The configuration that makes our policy compute what the original does.
 
     Args:
@@ -82,14 +83,16 @@ def policy_config(checkpoint: OriginalCheckpoint, weights: str) -> DP3Config:
         "beta_schedule": config.get("policy.noise_scheduler.beta_schedule", str),
         "clip_sample_range": float(limit) if clip else None,
     }
-    if student:
-        return SDMConfig(**common, generator_timestep=_one_step_timestep(config))
-    return DP3Config(
+    teacher = DP3Config(
         **common,
         num_inference_steps=config.get("policy.num_inference_steps", int),
         timestep_spacing="leading",
         use_ema=config.get("training.use_ema", bool, True),
     )
+    if not student:
+        return teacher
+    features = {name: common[name] for name in ("input_features", "output_features")}
+    return SDMConfig(**features, network=describe(teacher), generator_timestep=_one_step_timestep(config))
 
 
 def is_student(checkpoint: OriginalCheckpoint, weights: str) -> bool:

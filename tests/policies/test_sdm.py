@@ -88,7 +88,7 @@ def test_generator_losses_never_reach_fake_score_teacher_or_encoder(build):
     assert all(p.grad is not None for p in student.model.unet.parameters())
     silent = [
         *student.fake_score.parameters(),
-        *student._teacher[0].parameters(),
+        *student.teacher.network.parameters(),
         *student.model.obs_encoder.parameters(),
     ]
     assert all(p.grad is None for p in silent)
@@ -96,24 +96,24 @@ def test_generator_losses_never_reach_fake_score_teacher_or_encoder(build):
 
 def test_without_regression_the_teacher_is_never_sampled(build, monkeypatch):
     student = build(warmup_steps=0, regression_weight=0.0)
-    monkeypatch.setattr(student._teacher[0], "sample", None)
+    monkeypatch.setattr(student, "teacher_samples", None)
     _, parts = student.forward(batch())
     assert parts.keys() == {"fake_score_loss", "matching_loss"}
 
 
 def test_with_reuse_the_teacher_samples_every_so_many_iterations_and_pairs_stay_pairs(build, monkeypatch):
     student = build(warmup_steps=100, pair_reuse=3, pair_buffer_size=10)
-    teacher, sample, calls = student._teacher[0], student._teacher[0].sample, []
-    monkeypatch.setattr(teacher, "sample", lambda *args: calls.append(student.train_step) or sample(*args))
+    sample, calls = student.teacher_samples, []
+    monkeypatch.setattr(student, "teacher_samples", lambda *args: calls.append(student.train_step) or sample(*args))
     optimizer = student.config.get_optimizer_preset().build(student.get_optim_params())
     for _ in range(7):
         step(student, optimizer)
     assert calls == [0, 3, 6]
-    (pairs,) = student._pairs
+    pairs = student._pairs
     assert int(pairs.added) == 12  # three batches of four, the oldest two of them overwritten
     cond, noise, target = pairs.draw(16, torch.Generator().manual_seed(0))
     assert len({row.sum().item() for row in noise}) > 4
-    torch.testing.assert_close(target, sample(noise, cond, student._teacher_timesteps))
+    torch.testing.assert_close(target, sample(noise, cond))
 
 
 def test_each_network_is_clipped_and_scheduled_on_its_own(build):
@@ -139,14 +139,17 @@ def test_each_network_is_clipped_and_scheduled_on_its_own(build):
 def test_network_is_the_teachers(build, teacher):
     config = build().config
     reference = DP3Policy.from_pretrained(teacher).config
-    assert (config.horizon, config.down_dims, config.n_action_steps) == (8, reference.down_dims, 4)
+    assert (config.horizon, config.n_obs_steps, config.n_action_steps) == (8, 2, 4)
+    assert config.network_config.down_dims == reference.down_dims
 
 
 @pytest.mark.parametrize(
     ("wrong", "offender"),
     [
         ({"horizon": 4}, "horizon=4.*has 8"),
-        ({"down_dims": (64, 128)}, "down_dims"),
+        ({"n_obs_steps": 3}, "n_obs_steps=3.*has 2"),
+        ({"n_action_steps": 8}, r"n_action_steps=8.*1 \.\.\. 7"),
+        ({"teacher_inference_steps": 101}, "teacher_inference_steps=101"),
         ({"num_inference_steps": 2}, "one step"),
         ({"weighting": "heavy"}, "weighting=heavy"),
         ({"fake_updates_per_generator_update": 0}, "fake_updates_per_generator_update=0"),

@@ -6,19 +6,17 @@ from copy import deepcopy
 from typing import Any
 
 import torch
-from lerobot.utils.constants import ACTION, OBS_STATE
-from torch import Tensor, nn
+from lerobot.utils.constants import ACTION
+from torch import Tensor
 
 from lerobot_sdm.diffusion.schedules import alphas_cumprod, ddim_timesteps
-from lerobot_sdm.errors import InputError
 from lerobot_sdm.nets.ema import update_average, warmup_decay
-from lerobot_sdm.nets.observation_encoder import ObservationEncoder
 from lerobot_sdm.nets.temporal_unet import TemporalUnet
 from lerobot_sdm.policies.backbone import Backbone
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy
 from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
 from lerobot_sdm.policies.normalization import Stats, prepare_stats
-from lerobot_sdm.processors import POINT_CLOUD
+from lerobot_sdm.policies.observations import encode_observations, observation_encoder
 
 
 class DP3Policy(ChunkPolicy):
@@ -88,13 +86,7 @@ class DP3Model(Backbone):
     def __init__(self, config: DP3Config):
         super().__init__()
         self.config = config
-        self.obs_encoder = ObservationEncoder(
-            state_dim=config.input_features[OBS_STATE].shape[0],
-            cloud_channels=config.cloud_channels,
-            cloud_hidden_dims=config.encoder_hidden_dims,
-            cloud_out_dim=config.encoder_out_dim,
-            state_dims=config.state_mlp_dims,
-        )
+        self.obs_encoder = observation_encoder(config)
         self.cond_dim = self.obs_encoder.out_dim * config.n_obs_steps
         self.unet = TemporalUnet(config, global_cond_dim=self.cond_dim)
         self.prediction_type = "sample"
@@ -111,22 +103,8 @@ class DP3Model(Backbone):
 
         Returns:
             (B, n_obs_steps * F), oldest frame first.
-
-        Raises:
-            InputError: Another number of frames than the policy was built for, or too few channels.
         """
-        config = self.config
-        state, cloud = batch[OBS_STATE], batch[POINT_CLOUD]
-        if state.shape[1] != config.n_obs_steps or cloud.ndim != 4:
-            raise InputError(
-                f"observations: state {tuple(state.shape)} and cloud {tuple(cloud.shape)} are not "
-                f"(B, {config.n_obs_steps}, ...) as n_obs_steps={config.n_obs_steps} asks for."
-            )
-        if cloud.shape[-1] < config.cloud_channels:
-            raise InputError(f"'{POINT_CLOUD}': {cloud.shape[-1]} channels, {config.cloud_channels} are needed.")
-        cloud = cloud[:, :, : config.n_points, : config.cloud_channels]
-        features = self.obs_encoder(cloud.flatten(0, 1), state.flatten(0, 1))
-        return features.unflatten(0, state.shape[:2]).flatten(1)
+        return encode_observations(self.obs_encoder, self.config, batch)
 
     def sampler_timesteps(self, steps: int | None = None) -> list[int]:
         config = self.config

@@ -1,57 +1,27 @@
 """Configuration of Score and Distribution Matching (SDM): a one-step student of a diffusion teacher."""
 
-from dataclasses import dataclass, fields
-
-from lerobot.optim.optimizers import OptimizerConfig
-from lerobot.optim.schedulers import LRSchedulerConfig
+from dataclasses import dataclass
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.optim import PerGroupAdamWConfig, PerGroupCosineConfig
-from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
-
-COPIED_FROM_TEACHER = (
-    "n_obs_steps",
-    "horizon",
-    "normalization_mapping",
-    "use_color",
-    "n_points",
-    "depth_to_cloud",
-    "encoder_hidden_dims",
-    "encoder_out_dim",
-    "state_mlp_dims",
-    "down_dims",
-    "blocks_per_level",
-    "kernel_size",
-    "n_groups",
-    "diffusion_step_embed_dim",
-    "use_film_scale_modulation",
-    "num_train_timesteps",
-    "beta_schedule",
-    "clip_sample_range",
-)
-"""Fields that decide what the networks are. The student starts as a copy of its teacher, so they are not free."""
-
+from lerobot_sdm.policies.distilled_config import DistilledConfig
 
 GENERATOR_TIMESTEP = 70
-"""Default `generator_timestep`, of T = 100: signal power 0.19."""
+"""Default `generator_timestep` of T = 100, scaled to other T: signal power 0.19."""
 
 
 @dataclass
-class SDMConfig(DP3Config):
+class SDMConfig(DistilledConfig):
     """Score and Distribution Matching (Jia et al. 2024): distils a diffusion policy into one network evaluation.
 
-    Generator, fake score and teacher are the same network and start from the same weights. Everything that
-    describes the network is read from the teacher; contradicting it is an error. The defaults are the corrected
-    algorithm; `docs/deviations.md` lists each released behaviour with the field that brings it back.
+    Generator, fake score and teacher are the same network and start from the same weights. The defaults are the
+    corrected algorithm; `docs/deviations.md` lists each released behaviour with the field that brings it back. What is
+    not listed here is in `DistilledConfig`.
 
     Args:
-        teacher_path: Folder or Hub repo of the teacher; needed for training, not for evaluation.
-        teacher_revision: Hub revision of the teacher.
-        teacher_sha256: Hash of the teacher's weights. Filled in by training; a resumed run refuses another teacher.
         num_inference_steps: Always 1.
         generator_timestep: Timestep the generator is conditioned at, in training and in use. At T - 1 the teacher
             has learned to ignore its input, so that a generator which starts there has to learn from nothing what
-            the start noise decides; some levels lower it already picks one of several ways to act.
+            the start noise decides; some levels lower it already picks one of several ways to act. None: 70% of T.
         warmup_steps: First steps in which the generator only regresses onto the teacher's own samples from the
             same start noise ("ODE pairs").
         regression_weight: Weight of that regression afterwards; 0 leaves it out, as released.
@@ -76,12 +46,8 @@ class SDMConfig(DP3Config):
             generator no longer follows it, and matching against a stale score shifts the shares of the modes.
     """
 
-    teacher_path: str | None = None
-    teacher_revision: str | None = None
-    teacher_sha256: str | None = None
-
     num_inference_steps: int = 1
-    generator_timestep: int = GENERATOR_TIMESTEP
+    generator_timestep: int | None = None
 
     warmup_steps: int = 1000
     regression_weight: float = 1.0
@@ -103,35 +69,7 @@ class SDMConfig(DP3Config):
     generator_final_lr_ratio: float = 0.05
     fake_score_final_lr_ratio: float = 1.0
 
-    optimizer_betas: tuple[float, float] = (0.9, 0.99)
-    ema_max_decay: float = 0.995
-
-    def __post_init__(self) -> None:
-        # A saved student carries the hash and the copied fields: it stands alone, and its teacher may be gone.
-        if self.teacher_path is not None and self.teacher_sha256 is None:
-            self._copy_from_teacher()
-        super().__post_init__()
-        self._check_distillation()
-
-    def _copy_from_teacher(self) -> None:
-        """Take the network from the teacher. LeRobot cuts the data set into windows before it builds the policy, so
-        this cannot wait."""
-        from lerobot_sdm.teachers import read_teacher_config
-
-        teacher = read_teacher_config(self.teacher_path, self.teacher_revision)
-        defaults = {f.name: f.default for f in fields(DP3Config)}
-        for name in COPIED_FROM_TEACHER:
-            mine, theirs = getattr(self, name), getattr(teacher, name)
-            if name != "normalization_mapping" and mine != defaults[name] and mine != theirs:
-                raise InputError(
-                    f"--policy.{name}={mine}: the teacher at {self.teacher_path} has {theirs}, and the student starts "
-                    "as its copy. Leave the option out."
-                )
-            setattr(self, name, theirs)
-        if self.n_action_steps == defaults["n_action_steps"]:
-            self.n_action_steps = teacher.n_action_steps
-
-    def _check_distillation(self) -> None:
+    def check_settings(self) -> None:
         from lerobot_sdm.diffusion.distribution_matching import WEIGHTINGS
 
         if self.num_inference_steps != 1:
@@ -152,19 +90,13 @@ class SDMConfig(DP3Config):
         low, high = self.timestep_range
         if not 0 <= low < high <= 1:
             raise InputError(f"--policy.timestep_range={list(self.timestep_range)}: must be 0 <= low < high <= 1.")
-        if not 0 <= self.generator_timestep < self.num_train_timesteps:
+        if self.network is not None:
+            self._check_timestep(self.network_config.num_train_timesteps)
+
+    def _check_timestep(self, num_train_timesteps: int) -> None:
+        if self.generator_timestep is None:
+            self.generator_timestep = round(GENERATOR_TIMESTEP / 100 * num_train_timesteps)
+        if not 0 <= self.generator_timestep < num_train_timesteps:
             raise InputError(
-                f"--policy.generator_timestep={self.generator_timestep}: must lie in 0 ... "
-                f"{self.num_train_timesteps - 1}."
+                f"--policy.generator_timestep={self.generator_timestep}: must lie in 0 ... {num_train_timesteps - 1}."
             )
-
-    def get_optimizer_preset(self) -> OptimizerConfig:
-        return PerGroupAdamWConfig(
-            lr=self.generator_lr,
-            betas=self.optimizer_betas,
-            eps=self.optimizer_eps,
-            weight_decay=self.optimizer_weight_decay,
-        )
-
-    def get_scheduler_preset(self) -> LRSchedulerConfig | None:
-        return PerGroupCosineConfig()

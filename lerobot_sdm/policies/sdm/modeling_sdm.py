@@ -13,104 +13,50 @@ from typing import Any
 import torch
 from lerobot.utils.constants import OBS_STATE
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from lerobot_sdm.diffusion.distribution_matching import distribution_matching_gradient, surrogate_loss
 from lerobot_sdm.diffusion.regression import regression_loss
 from lerobot_sdm.diffusion.samplers import clip_sample
 from lerobot_sdm.diffusion.schedules import add_noise, ddim_timesteps
-from lerobot_sdm.errors import InputError
-from lerobot_sdm.nets.ema import update_average, warmup_decay
 from lerobot_sdm.nets.pair_buffer import PairBuffer
-from lerobot_sdm.policies.chunk_policy import ChunkPolicy
-from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Model
-from lerobot_sdm.policies.normalization import Stats, prepare_stats
+from lerobot_sdm.policies.backbone import Backbone
+from lerobot_sdm.policies.distilled_policy import DistilledPolicy
 from lerobot_sdm.policies.sdm.configuration_sdm import SDMConfig
-from lerobot_sdm.teachers import check_same_features, fingerprint, load_teacher
 
 
-class SDMPolicy(ChunkPolicy):
-    """One-step student of a diffusion policy.
-
-    Args:
-        config: Policy configuration, with input and output features set.
-        dataset_stats: Statistics of the training data, fitted in place; see `prepare_stats`.
-        dataset_meta: Metadata of the training data. LeRobot passes it only to a policy that will be trained; only
-            then are the teacher and the fake score loaded.
-    """
+class SDMPolicy(DistilledPolicy):
+    """One-step student of a diffusion policy; for the arguments see `DistilledPolicy`."""
 
     config_class = SDMConfig
     name = "sdm"
 
-    def __init__(self, config: SDMConfig, dataset_stats: Stats | None = None, dataset_meta: Any = None, **_: Any):
-        config.validate_features()
-        super().__init__(config, training=dataset_meta is not None)
-        if dataset_stats is not None:
-            prepare_stats(dataset_stats, config.cloud_channels, config.depth_to_cloud)
-        self.model = DP3Model(config)
-        # In tuples the teacher and its samples are no submodules: never part of a checkpoint's weights, never averaged,
-        # never synchronised between processes.
-        self._teacher: tuple[nn.Module, ...] = ()
-        self._pairs: tuple[PairBuffer, ...] = ()
-        if self.built_for_training:
-            self._start_from_teacher()
-
-    def _start_from_teacher(self) -> None:
-        """Load the teacher and make generator, average and fake score copies of it."""
+    def add_training_modules(self) -> None:
         config = self.config
-        if config.teacher_path is None:
-            raise InputError("--policy.teacher_path: training an sdm policy needs the folder or Hub repo of a teacher.")
-        found = fingerprint(config.teacher_path, config.teacher_revision)
-        if config.teacher_sha256 not in (None, found):
-            raise InputError(
-                f"--policy.teacher_path={config.teacher_path}: this run began with another teacher (SHA-256 "
-                f"{config.teacher_sha256[:12]}..., now {found[:12]}...). Put that one back, or start a new run."
-            )
-        config.teacher_sha256 = found
-        teacher = load_teacher(config.teacher_path, config.device, config.teacher_revision)
-        check_same_features(
-            config.teacher_path,
-            {**teacher.config.input_features, **teacher.config.output_features},
-            {**config.input_features, **config.output_features},
-        )
-        self._teacher = (teacher.model,)
-        self._teacher_timesteps = ddim_timesteps(
-            config.num_train_timesteps,
-            teacher.config.num_inference_steps,
-            teacher.config.timestep_spacing,
-            teacher.config.inference_start_timestep,
-        )
-        self.model.load_state_dict(teacher.model.state_dict())
-        self.model.obs_encoder.requires_grad_(False)
-        self.fake_score = deepcopy(self.model.unet, {id(config): config})
+        self.fake_score = deepcopy(self.model.unet)
         if config.pair_reuse > 1:
-            cond_dim = config.n_obs_steps * self.model.obs_encoder.out_dim
-            self._pairs = (PairBuffer(config.pair_buffer_size, cond_dim, self.model.action_shape),)
-        if config.use_ema:
-            self.average = deepcopy(self.model, {id(config): config}).requires_grad_(False)
+            buffer = PairBuffer(config.pair_buffer_size, self.model.cond_dim, self.model.action_shape)
+            self._unsynchronised = (buffer,)
+
+    @property
+    def _pairs(self) -> PairBuffer | None:
+        return next(iter(self._unsynchronised), None)
 
     def training_modules(self) -> dict[str, nn.Module]:
         modules = super().training_modules()
         if self.built_for_training:
             modules["fake_score"] = self.fake_score
-        if self._pairs:
-            modules["pairs"] = self._pairs[0]
+        if self._pairs is not None:
+            modules["pairs"] = self._pairs
         return modules
-
-    def _apply(self, fn: Any, recurse: bool = True) -> SDMPolicy:
-        for module in (*self._teacher, *self._pairs):
-            module._apply(fn, recurse)
-        return super()._apply(fn, recurse)
 
     # ---- acting ----------------------------------------------------------------------------------------
 
-    def actions_from_noise(self, model: DP3Model, noise: Tensor, cond: Tensor) -> Tensor:
-        return clip_sample(self._generate(model, noise, cond), self.config.clip_sample_range)
+    def actions_from_noise(self, model: Backbone, noise: Tensor, cond: Tensor) -> Tensor:
+        return clip_sample(self._generate(model, noise, cond), model.clip_range)
 
-    def _generate(self, model: DP3Model, noise: Tensor, cond: Tensor) -> Tensor:
+    def _generate(self, model: Backbone, noise: Tensor, cond: Tensor) -> Tensor:
         """G(z): noise (B, horizon, A), cond (B, F) -> actions (B, horizon, A), not clipped."""
-        t = torch.full(noise.shape[:1], self.config.generator_timestep, device=noise.device)
-        return model.unet(noise, t, global_cond=cond)
+        return model.denoise(noise, model.full_timesteps(noise, self.config.generator_timestep), cond).x0
 
     # ---- training --------------------------------------------------------------------------------------
 
@@ -158,52 +104,49 @@ class SDMPolicy(ChunkPolicy):
         With `pair_reuse` of r the teacher samples in every r-th iteration, and all of them draw from what it has
         sampled lately.
         """
-        if self._pairs and self.train_step % self.config.pair_reuse:
-            return self._pairs[0].draw(len(batch[OBS_STATE]), random)
-        cond = self.model.encode(batch)
+        pairs = self._pairs
+        if pairs is not None and self.train_step % self.config.pair_reuse:
+            return pairs.draw(len(batch[OBS_STATE]), random)
+        cond = self.encode_for_training(batch)
         noise = torch.randn((len(cond), *self.model.action_shape), generator=random, device=cond.device)
-        target = None
-        if regress or self._pairs:
-            (teacher,) = self._teacher
-            target = teacher.sample(noise, cond, self._teacher_timesteps)
-        if self._pairs:
-            self._pairs[0].add(cond, noise, target)
-            return self._pairs[0].draw(len(cond), random)
+        target = self.teacher_samples(noise, cond) if regress or pairs is not None else None
+        if pairs is not None:
+            pairs.add(cond, noise, target)
+            return pairs.draw(len(cond), random)
         return cond, noise, target
 
     def _fake_score_loss(self, actions: Tensor, cond: Tensor, random: torch.Generator) -> Tensor:
-        """x_0-regression of the fake score on the generator's actions, which must not receive its gradient."""
-        x_t, t, _ = self._diffuse(actions, random)
-        return F.mse_loss(self.fake_score(x_t, t, global_cond=cond), actions)
+        """Denoising of the generator's actions, which must not receive its gradient."""
+        t, noise = self._noise_levels(actions, random)
+        return self.model.denoising_loss(actions, noise, t, cond, self.fake_score).mean()
 
     def _matching_loss(self, actions: Tensor, cond: Tensor, random: torch.Generator) -> Tensor:
         """Surrogate whose gradient moves the generator's distribution towards the teacher's."""
-        (teacher,) = self._teacher
         with torch.no_grad():
-            x_t, t, alpha_bar = self._diffuse(actions, random)
+            t, noise = self._noise_levels(actions, random)
+            alpha_bar = self.model.alphas_cumprod[t]
+            x_t = add_noise(actions, noise, alpha_bar)
             gradient = distribution_matching_gradient(
                 x=actions,
                 x_t=x_t,
-                mu_real=teacher.unet(x_t, t, global_cond=cond),
-                mu_fake=self.fake_score(x_t, t, global_cond=cond),
+                mu_real=self.teacher.denoise(x_t, t, cond).x0,
+                mu_fake=self.model.denoise(x_t, t, cond, self.fake_score).x0,
                 alpha_bar=alpha_bar,
                 weighting=self.config.weighting,
                 floor=self.config.normalizer_floor,
             )
         return surrogate_loss(actions, gradient)
 
-    def _diffuse(self, actions: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Noise actions to random levels: (x_t (B, T, A), t (B,), alpha_bar_t (B,))."""
-        config, device = self.config, actions.device
-        low, high = (round(share * (config.num_train_timesteps - 1)) for share in config.timestep_range)
+    def _noise_levels(self, actions: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Random timesteps (B,) and noise (B, T, A) for matching at them."""
+        config, device, levels = self.config, actions.device, self.model.num_train_timesteps
+        low, high = (round(share * (levels - 1)) for share in config.timestep_range)
         if config.timestep_levels is None:
             t = torch.randint(low, high + 1, actions.shape[:1], generator=random, device=device)
         else:
-            levels = torch.tensor(ddim_timesteps(config.num_train_timesteps, config.timestep_levels), device=device)
-            t = levels[torch.randint(len(levels), actions.shape[:1], generator=random, device=device)]
-        noise = torch.randn(actions.shape, generator=random, device=device, dtype=actions.dtype)
-        alpha_bar = self.model.alphas_cumprod[t]
-        return add_noise(actions, noise, alpha_bar), t, alpha_bar
+            chosen = torch.tensor(ddim_timesteps(levels, config.timestep_levels), device=device)
+            t = chosen[torch.randint(len(chosen), actions.shape[:1], generator=random, device=device)]
+        return t, torch.randn(actions.shape, generator=random, device=device, dtype=actions.dtype)
 
     def _is_generator_turn(self, step: int) -> bool:
         warmup, ratio = self.config.warmup_steps, self.config.fake_updates_per_generator_update
@@ -211,14 +154,9 @@ class SDMPolicy(ChunkPolicy):
 
     def update(self) -> None:
         """LeRobot calls this behind each optimizer step."""
-        if self.average is not None and self._is_generator_turn(self.train_step):
+        if self._is_generator_turn(self.train_step):
             warmup, ratio = self.config.warmup_steps, self.config.fake_updates_per_generator_update
-            turns = min(self.train_step, warmup) + max(0, self.train_step - warmup) // ratio
-            update_average(
-                self.average,
-                self.model,
-                warmup_decay(turns, self.config.ema_power, self.config.ema_max_decay),
-            )
+            self.update_student_average(min(self.train_step, warmup) + max(0, self.train_step - warmup) // ratio)
         self.train_step += 1
 
     def get_optim_params(self) -> list[dict[str, Any]]:

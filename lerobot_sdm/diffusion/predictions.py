@@ -1,0 +1,51 @@
+"""What a denoising network predicts, and how the clean sample and the noise are read from it.
+
+From x_t = sqrt(alpha_bar) x_0 + sqrt(1 - alpha_bar) eps (Ho et al. 2020, eq. 4) either of x_0 and eps gives the other.
+"""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from lerobot_sdm.errors import InputError
+
+PREDICTION_TYPES = ("sample", "epsilon")
+
+
+class Denoised(NamedTuple):
+    """A denoiser's estimates, whichever of the two the network gives.
+
+    Attributes:
+        x0: Clean sample (B, T, A).
+        eps: Noise (B, T, A).
+    """
+
+    x0: Tensor
+    eps: Tensor
+
+
+def read_out(output: Tensor, x_t: Tensor, alpha_bar: Tensor, prediction_type: str) -> Denoised:
+    """Both estimates from the one that the network gives.
+
+    An error e of a predicted eps is an error of sqrt((1 - alpha_bar) / alpha_bar) e of x_0: 1 at half the signal
+    power, 2 at `sdm`'s generator timestep, and 2,000 at the last of the squared cosine's hundred levels, where x_0
+    cannot be read from a prediction of eps.
+
+    Args:
+        output: Of the network (B, T, A).
+        x_t: Its input (B, T, A).
+        alpha_bar: Signal power of each sample's noise level (B,).
+        prediction_type: One of `PREDICTION_TYPES`.
+    """
+    alpha_bar = alpha_bar.view(-1, *[1] * (x_t.ndim - 1))
+    signal, noise = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+    if prediction_type == "sample":
+        return Denoised(output, (x_t - signal * output) / noise)
+    if prediction_type == "epsilon":
+        return Denoised((x_t - noise * output) / signal, output)
+    raise InputError(f"prediction_type: '{prediction_type}' is not one of {', '.join(PREDICTION_TYPES)}.")
+
+
+def training_target(x0: Tensor, eps: Tensor, prediction_type: str) -> Tensor:
+    """What a network of this type regresses on: x_0 or eps, each (B, T, A)."""
+    return {"sample": x0, "epsilon": eps}[prediction_type]

@@ -1,0 +1,109 @@
+"""What all distilled policies share: the frozen teacher beside the module tree, and how training starts from it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.nets.ema import update_average, warmup_decay
+from lerobot_sdm.policies.backbone import Backbone
+from lerobot_sdm.policies.chunk_policy import ChunkPolicy
+from lerobot_sdm.policies.distilled_config import DistilledConfig
+from lerobot_sdm.policies.normalization import Stats
+from lerobot_sdm.teachers import Teacher, adapter_for, load_teacher
+
+
+class DistilledPolicy(ChunkPolicy):
+    """A student whose network starts as a copy of its teacher's, with the encoder frozen.
+
+    Subclasses define `add_training_modules`, and what `ChunkPolicy` asks for.
+
+    Args:
+        config: Policy configuration, with input and output features set.
+        dataset_stats: Statistics of the training data, fitted in place as the teacher's type does.
+        dataset_meta: Metadata of the training data. LeRobot passes it only to a policy that will be trained; only
+            then are the teacher and further networks loaded.
+    """
+
+    # LeRobot demands both of every subclass, an abstract one too.
+    config_class = DistilledConfig
+    name = "distilled_policy"
+    model: Backbone
+
+    def __init__(self, config: DistilledConfig, dataset_stats: Stats | None = None, dataset_meta: Any = None, **_: Any):
+        config.validate_features()
+        super().__init__(config, training=dataset_meta is not None)
+        network = config.network_config
+        adapter = adapter_for(network.type)
+        if dataset_stats is not None:
+            adapter.prepare_stats(network, dataset_stats)
+        self.model = adapter.network(network)
+        # In tuples they are no submodules: never part of a checkpoint's weights, never averaged, never synchronised
+        # between processes.
+        self._teacher: tuple[Teacher, ...] = ()
+        self._unsynchronised: tuple[nn.Module, ...] = ()
+        if self.built_for_training:
+            self._start_from_teacher()
+
+    @abstractmethod
+    def add_training_modules(self) -> None:
+        """Make the further networks of a training; `model` has its start weights, `teacher` is there."""
+
+    @property
+    def teacher(self) -> Teacher:
+        """The frozen teacher; only in training."""
+        return self._teacher[0]
+
+    def _start_from_teacher(self) -> None:
+        """Load the teacher and make the student, and its average, copies of it."""
+        config = self.config
+        if config.teacher_path is None:
+            raise InputError(
+                f"--policy.teacher_path: training a policy of type {config.type} needs the folder or Hub repo of a "
+                "teacher."
+            )
+        teacher = load_teacher(config.teacher_path, config.device, config.teacher_revision)
+        if config.teacher_sha256 not in (None, teacher.sha256):
+            raise InputError(
+                f"--policy.teacher_path={config.teacher_path}: this run began with another teacher "
+                f"(SHA-256 {config.teacher_sha256[:12]}..., now {teacher.sha256[:12]}...). Put that one back, or start "
+                "a new run."
+            )
+        config.teacher_sha256 = teacher.sha256
+        self._teacher = (teacher,)
+        self.model.load_state_dict(teacher.network.state_dict())
+        self.model.freeze_encoder()
+        self.add_training_modules()
+        if config.use_ema:
+            self.average = deepcopy(self.model).requires_grad_(False)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> DistilledPolicy:
+        for module in (*(teacher.network for teacher in self._teacher), *self._unsynchronised):
+            module._apply(fn, recurse)
+        return super()._apply(fn, recurse)
+
+    # ---- training --------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def encode_for_training(self, batch: dict[str, Tensor]) -> Tensor:
+        """Conditions (B, F) of a training batch, for the student and its teacher alike; crops are random and, like all
+        noise, repeatable."""
+        device = next(self.model.parameters()).device
+        with self.repeatable_global_noise(device):
+            return self.model.encode(batch)
+
+    def teacher_samples(self, noise: Tensor, cond: Tensor) -> Tensor:
+        """What the teacher's own sampler makes of start noise (B, T, A) and conditions (B, F): (B, T, A)."""
+        return self.teacher.sample(noise, cond, self.config.teacher_inference_steps)
+
+    def update_student_average(self, turns: int) -> None:
+        """Let the average follow the student, which has been trained `turns` times before."""
+        if self.average is not None:
+            update_average(
+                self.average, self.model, warmup_decay(turns, self.config.ema_power, self.config.ema_max_decay)
+            )

@@ -1,0 +1,32 @@
+"""Pre- and post-processing of distilled policies: the teacher's own, so that both speak of the same actions."""
+
+from typing import Any
+
+from lerobot.policies.factory import make_pre_post_processors
+from lerobot.processor import PolicyAction, PolicyProcessorPipeline
+
+from lerobot_sdm.policies.distilled_config import DistilledConfig
+from lerobot_sdm.policies.normalization import Stats
+
+Processors = tuple[
+    PolicyProcessorPipeline[dict[str, Any], dict[str, Any]],
+    PolicyProcessorPipeline[PolicyAction, PolicyAction],
+]
+
+
+def make_distilled_processors(config: DistilledConfig, dataset_stats: Stats | None = None) -> Processors:
+    """The teacher's saved pipelines on the student's device; without a teacher, new ones of its type.
+
+    Args:
+        config: Policy configuration.
+        dataset_stats: Used only where there is no teacher.
+    """
+    if config.teacher_path is None:
+        return make_pre_post_processors(config.network_config, dataset_stats=dataset_stats)
+    return make_pre_post_processors(
+        config,
+        pretrained_path=config.teacher_path,
+        pretrained_revision=config.teacher_revision,
+        preprocessor_overrides={"device_processor": {"device": config.device}},
+        postprocessor_overrides={},
+    )

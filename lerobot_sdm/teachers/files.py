@@ -1,0 +1,77 @@
+"""Where a teacher lies: its files in a folder or on the Hub, and the hash by which it is known."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
+from lerobot.configs.policies import PreTrainedConfig
+from lerobot.utils.constants import POLICY_POSTPROCESSOR_DEFAULT_NAME, POLICY_PREPROCESSOR_DEFAULT_NAME
+
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.teachers.adapters import ADAPTERS
+
+CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
+PROCESSOR_FILES = tuple(
+    f"{name}.json" for name in (POLICY_PREPROCESSOR_DEFAULT_NAME, POLICY_POSTPROCESSOR_DEFAULT_NAME)
+)
+
+
+def teacher_file(path: str, name: str, revision: str | None = None) -> Path:
+    """Local path of one file of a teacher.
+
+    Args:
+        path: A checkpoint's `pretrained_model` folder, or a Hub repo id.
+        name: File name inside it.
+        revision: Hub revision.
+
+    Raises:
+        InputError: There is no such folder, repo or file.
+    """
+    folder = Path(path)
+    if folder.is_dir():
+        if (folder / name).is_file():
+            return folder / name
+        inside = sorted(folder.glob(f"**/pretrained_model/{name}"))
+        hint = f" Did you mean {inside[-1].parent}?" if inside else ""
+        raise InputError(f"--policy.teacher_path={path}: the folder holds no {name}, so it is no policy.{hint}")
+    try:
+        return Path(hf_hub_download(path, name, revision=revision))
+    except (HFValidationError, HfHubHTTPError, EntryNotFoundError, OSError) as error:
+        raise InputError(
+            f"--policy.teacher_path={path}: neither a folder with a policy nor a repo on the Hub that can be "
+            f"reached ({type(error).__name__})."
+        ) from error
+
+
+def read_teacher_config(path: str, revision: str | None = None) -> PreTrainedConfig:
+    """Configuration of a teacher, without its weights.
+
+    Raises:
+        InputError: Not a policy, of a type that cannot be distilled, or without the processors that the student needs.
+    """
+    file = teacher_file(path, CONFIG_FILE, revision)
+    kind = json.loads(file.read_text()).get("type")
+    if kind not in ADAPTERS:
+        raise InputError(
+            f"--policy.teacher_path={path}: is of type '{kind}'; teachers can be of type {', '.join(ADAPTERS)}."
+        )
+    for name in PROCESSOR_FILES:
+        try:
+            teacher_file(path, name, revision)
+        except InputError as error:
+            raise InputError(
+                f"--policy.teacher_path={path}: holds no {name}, by which the student normalises as its teacher does. "
+                "A checkpoint of LeRobot before 0.4 gets one from `python -m "
+                "lerobot.processor.migrate_policy_normalization --pretrained-path NAME`."
+            ) from error
+    return PreTrainedConfig.from_pretrained(file.parent)
+
+
+def fingerprint(path: str, revision: str | None = None) -> str:
+    """SHA-256 of a teacher's weights, by which a resumed run knows that it has the same teacher."""
+    with teacher_file(path, WEIGHTS_FILE, revision).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,116 @@
+"""The teacher itself: a frozen diffusion policy, loaded for distillation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lerobot.configs.policies import PreTrainedConfig
+from torch import Tensor
+
+from lerobot_sdm.diffusion.predictions import Denoised
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.teachers.adapters import adapter_for
+from lerobot_sdm.teachers.files import WEIGHTS_FILE, fingerprint, read_teacher_config, teacher_file
+
+if TYPE_CHECKING:
+    from lerobot_sdm.policies.backbone import Backbone
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A diffusion policy that is distilled.
+
+    Observations are encoded as its own policy does, `n_obs_steps` frames of each of `config.input_features`, in its
+    own normalised units.
+
+    Args:
+        config: Its configuration: horizon, n_obs_steps, n_action_steps, features and all else.
+        network: Encoder and denoiser, frozen, in evaluation mode.
+        sha256: Hash of its weights.
+    """
+
+    config: PreTrainedConfig
+    network: Backbone
+    sha256: str
+
+    @property
+    def alphas_cumprod(self) -> Tensor:
+        """Signal powers of its noise levels (T_train,)."""
+        return self.network.alphas_cumprod
+
+    @property
+    def num_train_timesteps(self) -> int:
+        return self.network.num_train_timesteps
+
+    def encode(self, batch: dict[str, Tensor]) -> Tensor:
+        """Condition vectors (B, F) of preprocessed observations, each (B, n_obs_steps, ...)."""
+        return self.network.encode(batch)
+
+    def denoise(self, x_t: Tensor, t: Tensor, cond: Tensor) -> Denoised:
+        """Clean actions and noise, whichever of the two it predicts.
+
+        Args:
+            x_t: Noisy actions (B, T, A).
+            t: Timesteps (B,), int64.
+            cond: (B, F).
+        """
+        return self.network.denoise(x_t, t, cond)
+
+    def sample(self, noise: Tensor, cond: Tensor, steps: int | None = None) -> Tensor:
+        """Normalised actions (B, T, A) by deterministic DDIM.
+
+        Args:
+            noise: Start noise (B, T, A).
+            cond: (B, F).
+            steps: Network evaluations; None for as many as its configuration says.
+        """
+        return self.network.sample(noise, cond, self.network.sampler_timesteps(steps))
+
+
+def load_teacher(path: str, device: str, revision: str | None = None) -> Teacher:
+    """Load a teacher with the weights that it acts with, frozen.
+
+    Args:
+        path: A checkpoint's `pretrained_model` folder, or a Hub repo id.
+        device: Torch device.
+        revision: Hub revision.
+
+    Raises:
+        InputError: Not a policy, not of a type in `ADAPTERS`, or its weights do not fit its configuration.
+    """
+    config = read_teacher_config(path, revision)
+    config.device = device
+    adapter = adapter_for(config.type)
+    network = adapter.network(config)
+    try:
+        network.load_state_dict(adapter.weights(teacher_file(path, WEIGHTS_FILE, revision)))
+    except RuntimeError as error:
+        raise InputError(f"--policy.teacher_path={path}: its weights do not fit its configuration: {error}") from error
+    return Teacher(config, network.requires_grad_(False).eval().to(device), fingerprint(path, revision))
+
+
+def check_same_features(teacher: dict[str, Any], student: dict[str, Any]) -> None:
+    """Refuse a data set that the teacher does not fit.
+
+    Args:
+        teacher: The teacher's features, input and output together.
+        student: The student's, as they come from the data set.
+
+    Raises:
+        InputError: Names the first feature that differs.
+    """
+    for key in sorted(teacher.keys() | student.keys()):
+        mine, theirs = student.get(key), teacher.get(key)
+        if mine is None or theirs is None:
+            raise InputError(
+                f"--policy.teacher_path: '{key}' is a feature of "
+                f"{'the teacher, not of this data set' if mine is None else 'this data set, not of the teacher'}."
+            )
+        # The number of points may differ: the encoder takes the maximum over points.
+        cloud = key.endswith("point_cloud")
+        if (mine.shape[1:] if cloud else mine.shape) != (theirs.shape[1:] if cloud else theirs.shape):
+            raise InputError(
+                f"--policy.teacher_path: '{key}' has shape {tuple(theirs.shape)} for the teacher and "
+                f"{tuple(mine.shape)} in this data set."
+            )

@@ -20,6 +20,9 @@ class Method:
 
 DP3_PAPER = ("3D Diffusion Policy (Ze et al. 2024)", "https://arxiv.org/abs/2403.03954")
 SDM_PAPER = ("Score and Distribution Matching Policy (Jia et al. 2024)", "https://arxiv.org/abs/2412.09265")
+EDM_PAPER = ("Elucidating the Design Space of Diffusion-Based Generative Models", "https://arxiv.org/abs/2206.00364")
+CTM_PAPER = ("Consistency Trajectory Models (Kim et al. 2023)", "https://arxiv.org/abs/2310.02279")
+CONSISTENCY_PAPER = ("Consistency Policy (Prasad et al. 2024)", "https://arxiv.org/abs/2405.07503")
 
 METHODS = {
     "dp3": Method(
@@ -33,6 +36,18 @@ METHODS = {
         "Maps start noise to a chunk of actions in a single network evaluation. It was distilled from a diffusion "
         "teacher by matching the teacher's score; the teacher is not needed to run it.",
         (SDM_PAPER, DP3_PAPER),
+    ),
+    "edm": Method(
+        "EDM diffusion policy",
+        "Denoises a chunk of actions in the form of Karras et al., with their preconditioning, noise levels and "
+        "samplers; it sees point clouds, images or keypoints. The teacher of Consistency Policy.",
+        (EDM_PAPER, CONSISTENCY_PAPER),
+    ),
+    "consistency": Method(
+        "Consistency Policy",
+        "Jumps from noise to a chunk of actions in one network evaluation, or in a few: a consistency trajectory model "
+        "of an EDM teacher, which is not needed to run it.",
+        (CONSISTENCY_PAPER, CTM_PAPER, EDM_PAPER),
     ),
 }
 

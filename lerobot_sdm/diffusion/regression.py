@@ -1,10 +1,14 @@
 """Regression of a one-step generator onto its teacher's samples from the same start noise."""
 
 from torch import Tensor
-from torch.nn import functional as F
 
 
 def regression_loss(prediction: Tensor, target: Tensor, delta: float | None) -> Tensor:
+    """Mean of `regression_errors` over the batch: scalar."""
+    return regression_errors(prediction, target, delta).mean()
+
+
+def regression_errors(prediction: Tensor, target: Tensor, delta: float | None) -> Tensor:
     """Squared error, or the pseudo-Huber loss of each sample as a whole.
 
     With the error e = sqrt(mean|prediction - target|^2) of one sample, the loss is
@@ -19,9 +23,9 @@ def regression_loss(prediction: Tensor, target: Tensor, delta: float | None) -> 
         delta: Error in normalised action units at which the loss turns linear; None for the squared error.
 
     Returns:
-        Scalar.
+        (B,).
     """
-    if delta is None:
-        return F.mse_loss(prediction, target)
     squared = (prediction - target).square().flatten(1).mean(1)
-    return (2 * delta * ((squared + delta**2).sqrt() - delta)).mean()
+    if delta is None:
+        return squared
+    return 2 * delta * ((squared + delta**2).sqrt() - delta)

@@ -7,10 +7,12 @@ from lerobot_sdm.registration import register_choice
 
 def config_classes() -> dict[str, type[PreTrainedConfig]]:
     """All policy types of this package: type name -> config class. Tests walk this."""
+    from lerobot_sdm.policies.consistency.configuration_consistency import ConsistencyConfig
     from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
+    from lerobot_sdm.policies.edm.configuration_edm import EdmConfig
     from lerobot_sdm.policies.sdm.configuration_sdm import SDMConfig
 
-    return {"dp3": DP3Config, "sdm": SDMConfig}
+    return {"consistency": ConsistencyConfig, "dp3": DP3Config, "edm": EdmConfig, "sdm": SDMConfig}
 
 
 def register() -> None:

@@ -15,7 +15,7 @@ from lerobot_sdm.policies.backbone import Backbone
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy
 from lerobot_sdm.policies.distilled_config import DistilledConfig
 from lerobot_sdm.policies.normalization import Stats
-from lerobot_sdm.teachers import Teacher, adapter_for, load_teacher
+from lerobot_sdm.teachers import Teacher, adapter_for, check_same_teacher, load_teacher
 
 
 class DistilledPolicy(ChunkPolicy):
@@ -68,12 +68,7 @@ class DistilledPolicy(ChunkPolicy):
                 "teacher."
             )
         teacher = load_teacher(config.teacher_path, config.device, config.teacher_revision)
-        if config.teacher_sha256 not in (None, teacher.sha256):
-            raise InputError(
-                f"--policy.teacher_path={config.teacher_path}: this run began with another teacher "
-                f"(SHA-256 {config.teacher_sha256[:12]}..., now {teacher.sha256[:12]}...). Put that one back, or start "
-                "a new run."
-            )
+        check_same_teacher(config.teacher_path, teacher.sha256, config.teacher_sha256)
         config.teacher_sha256 = teacher.sha256
         self._teacher = (teacher,)
         self.model.load_state_dict(teacher.network.state_dict())

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from lerobot.configs.policies import PreTrainedConfig
 from lerobot.policies.factory import make_pre_post_processors
 from lerobot.processor import PolicyAction, PolicyProcessorPipeline
 
@@ -23,6 +24,12 @@ def make_distilled_processors(config: DistilledConfig, dataset_stats: Stats | No
     """
     if config.teacher_path is None:
         return make_pre_post_processors(config.network_config, dataset_stats=dataset_stats)
+    return teacher_processors(config)
+
+
+def teacher_processors(config: PreTrainedConfig) -> Processors:
+    """The saved pipelines of the teacher at `config.teacher_path`, on the device of the student with this
+    configuration."""
     return make_pre_post_processors(
         config,
         pretrained_path=config.teacher_path,

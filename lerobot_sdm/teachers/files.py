@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 from huggingface_hub import hf_hub_download
@@ -47,17 +48,24 @@ def teacher_file(path: str, name: str, revision: str | None = None) -> Path:
         ) from error
 
 
-def read_teacher_config(path: str, revision: str | None = None) -> PreTrainedConfig:
+def read_teacher_config(
+    path: str, revision: str | None = None, kinds: Collection[str] = tuple(ADAPTERS)
+) -> PreTrainedConfig:
     """Configuration of a teacher, without its weights.
+
+    Args:
+        path: A checkpoint's `pretrained_model` folder, or a Hub repo id.
+        revision: Hub revision.
+        kinds: Policy types that can teach this student.
 
     Raises:
         InputError: Not a policy, of a type that cannot be distilled, or without the processors that the student needs.
     """
     file = teacher_file(path, CONFIG_FILE, revision)
     kind = json.loads(file.read_text()).get("type")
-    if kind not in ADAPTERS:
+    if kind not in kinds:
         raise InputError(
-            f"--policy.teacher_path={path}: is of type '{kind}'; teachers can be of type {', '.join(ADAPTERS)}."
+            f"--policy.teacher_path={path}: is of type '{kind}'; teachers can be of type {', '.join(kinds)}."
         )
     for name in PROCESSOR_FILES:
         try:
@@ -75,3 +83,21 @@ def fingerprint(path: str, revision: str | None = None) -> str:
     """SHA-256 of a teacher's weights, by which a resumed run knows that it has the same teacher."""
     with teacher_file(path, WEIGHTS_FILE, revision).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_same_teacher(path: str, found: str, known: str | None) -> None:
+    """Refuse to go on with another teacher than a run began with.
+
+    Args:
+        path: Where the teacher was looked for.
+        found: `fingerprint` of what is there.
+        known: That of the run's teacher; None for a run that begins.
+
+    Raises:
+        InputError: They differ.
+    """
+    if known not in (None, found):
+        raise InputError(
+            f"--policy.teacher_path={path}: this run began with another teacher (SHA-256 {known[:12]}..., now "
+            f"{found[:12]}...). Put that one back, or start a new run."
+        )

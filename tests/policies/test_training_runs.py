@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from conftest import options
+from conftest import TEACHER_OF, options
 from lerobot.policies.factory import get_policy_class, make_pre_post_processors
 from lerobot_commands import checkpoint_tensors, lerobot_resume, lerobot_train, make_small_dataset
 from safetensors.torch import load_file
@@ -14,6 +14,7 @@ from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies import config_classes
 
 KINDS = sorted(config_classes())
+STUDENTS = sorted(TEACHER_OF)
 REUSE = ("--policy.pair_reuse=4", "--policy.pair_buffer_size=20")
 
 
@@ -30,8 +31,8 @@ def load(kind: str, path):
 
 
 @pytest.mark.parametrize(("kind", "more"), [*((kind, ()) for kind in KINDS), ("sdm", REUSE)])
-def test_resumed_run_equals_uninterrupted_run_bit_for_bit(kind, more, tmp_path, monkeypatch, dataset, teacher):
-    flags = (*options(kind, teacher), *more)
+def test_resumed_run_equals_uninterrupted_run_bit_for_bit(kind, more, tmp_path, monkeypatch, dataset, trained):
+    flags = (*options(kind, trained(TEACHER_OF[kind]) if kind in TEACHER_OF else None), *more)
     whole = lerobot_train(monkeypatch, dataset, tmp_path / "whole", *flags, steps=60, save_freq=30)
     half = tmp_path / "whole" / "checkpoints" / "000030"
     resumed = lerobot_resume(monkeypatch, half, tmp_path / "resumed")
@@ -48,8 +49,8 @@ def test_resumed_run_equals_uninterrupted_run_bit_for_bit(kind, more, tmp_path, 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_checkpoint_holds_what_inference_needs_and_no_more(kind, request):
-    folder = request.getfixturevalue("teacher" if kind == "dp3" else "student")
+def test_checkpoint_holds_what_inference_needs_and_no_more(kind, trained):
+    folder = trained(kind)
     policy = load(kind, folder)
     weights = load_file(folder / "model.safetensors")
     assert weights.keys() == policy.inference_model.state_dict().keys()
@@ -62,8 +63,9 @@ def test_checkpoint_holds_what_inference_needs_and_no_more(kind, request):
         (folder / "elsewhere").rename(folder / "training_state.safetensors")
 
 
-def test_student_works_without_its_teacher(tmp_path, student):
-    alone = tmp_path / "alone"
+@pytest.mark.parametrize("kind", STUDENTS)
+def test_student_works_without_its_teacher(kind, tmp_path, trained):
+    student, alone = trained(kind), tmp_path / "alone"
     shutil.copytree(student, alone)
     config = json.loads((alone / "config.json").read_text())
     config["teacher_path"] = str(tmp_path / "deleted")
@@ -71,34 +73,38 @@ def test_student_works_without_its_teacher(tmp_path, student):
     (alone / "training_state.safetensors").unlink()
 
     noise = torch.randn(3, 8, 4)
-    expected = load("sdm", student).predict_action_chunk(observations(), noise=noise)
-    policy = load("sdm", alone)
+    expected = load(kind, student).predict_action_chunk(observations(), noise=noise)
+    policy = load(kind, alone)
     torch.testing.assert_close(policy.predict_action_chunk(observations(), noise=noise), expected)
     pre, post = make_pre_post_processors(policy.config, pretrained_path=str(alone))
     assert [type(step).__name__ for step in pre.steps].count("PointCloudProcessorStep") == 1
     assert post is not None
 
 
-def test_student_normalises_like_its_teacher(teacher, student):
+@pytest.mark.parametrize("kind", STUDENTS)
+def test_student_normalises_like_its_teacher(kind, trained):
+    teacher, student = trained(TEACHER_OF[kind]), trained(kind)
     for file in teacher.glob("policy_*normalizer_processor.safetensors"):
         mine, theirs = load_file(student / file.name), load_file(file)
         assert mine.keys() == theirs.keys()
         assert all(torch.equal(mine[key], theirs[key]) for key in mine)
 
 
-def test_a_published_student_can_be_trained_further(tmp_path, monkeypatch, dataset, student):
+@pytest.mark.parametrize("kind", STUDENTS)
+def test_a_published_student_can_be_trained_further(kind, tmp_path, monkeypatch, dataset, trained):
     published = tmp_path / "published"
-    shutil.copytree(student, published)
+    shutil.copytree(trained(kind), published)
     (published / "training_state.safetensors").unlink()
     tuned = lerobot_train(monkeypatch, dataset, tmp_path / "tuned", f"--policy.path={published}", steps=3)
     before, after = load_file(published / "model.safetensors"), load_file(tuned / "model.safetensors")
     assert any(not torch.equal(before[key], after[key]) for key in before)
 
 
-def test_resuming_with_another_teacher_is_refused(tmp_path, monkeypatch, dataset, teacher):
+@pytest.mark.parametrize("kind", STUDENTS)
+def test_resuming_with_another_teacher_is_refused(kind, tmp_path, monkeypatch, dataset, trained):
     moved = tmp_path / "teacher"
-    shutil.copytree(teacher, moved)
-    lerobot_train(monkeypatch, dataset, tmp_path / "run", *options("sdm", moved), steps=4, save_freq=2)
+    shutil.copytree(trained(TEACHER_OF[kind]), moved)
+    lerobot_train(monkeypatch, dataset, tmp_path / "run", *options(kind, moved), steps=4, save_freq=2)
     weights = load_file(moved / "model.safetensors")
     from safetensors.torch import save_file
 
@@ -107,10 +113,11 @@ def test_resuming_with_another_teacher_is_refused(tmp_path, monkeypatch, dataset
         lerobot_resume(monkeypatch, tmp_path / "run" / "checkpoints" / "000002", tmp_path / "resumed")
 
 
-def test_data_that_do_not_fit_the_teacher_are_refused_before_anything_is_written(tmp_path, monkeypatch, teacher):
+@pytest.mark.parametrize("kind", STUDENTS)
+def test_data_that_do_not_fit_the_teacher_are_refused_before_anything_is_written(kind, tmp_path, monkeypatch, trained):
     other = make_small_dataset(tmp_path / "other", state_dim=7)
     with pytest.raises(InputError, match=r"observation\.state.*\(9,\).*\(7,\)"):
-        lerobot_train(monkeypatch, other, tmp_path / "run", *options("sdm", teacher))
+        lerobot_train(monkeypatch, other, tmp_path / "run", *options(kind, trained(TEACHER_OF[kind])))
     assert not (tmp_path / "run").exists()
 
 

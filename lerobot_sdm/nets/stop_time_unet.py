@@ -1,0 +1,59 @@
+"""A temporal U-Net that also knows at which noise level to stop; what consistency trajectory models need."""
+
+import torch
+from torch import Tensor
+
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.nets.temporal_unet import TemporalUnet
+
+FILM_WEIGHT = "cond_encoder.1.weight"
+
+
+class StopTimeUnet(TemporalUnet):
+    """`TemporalUnet` with two noise levels. One and the same step encoder embeds both; FiLM sees (time, stop time,
+    condition), in this order (Prasad et al. 2024).
+
+    Args:
+        config: As for `TemporalUnet`.
+        global_cond_dim: Size of the conditioning vector, without the stop time.
+    """
+
+    def __init__(self, config, global_cond_dim: int):
+        super().__init__(config, global_cond_dim + config.diffusion_step_embed_dim)
+
+    def forward(self, x: Tensor, timestep: Tensor, stop: Tensor, global_cond: Tensor) -> Tensor:
+        """Args: x (B, T, A), timestep (B,), stop (B,), global_cond (B, F). Returns: (B, T, A)."""
+        return super().forward(x, timestep, torch.cat([self.diffusion_step_encoder(stop), global_cond], dim=-1))
+
+
+def widen_for_stop_time(teacher: dict[str, Tensor], step_embed_dim: int, global_cond_dim: int) -> dict[str, Tensor]:
+    """Weights of a `TemporalUnet` for a `StopTimeUnet` that gives the same, whatever the stop time.
+
+    Each FiLM layer gets columns of zeros for the stop time, between those of the time and of the condition.
+
+    Args:
+        teacher: State of the `TemporalUnet`.
+        step_embed_dim: Its `diffusion_step_embed_dim`.
+        global_cond_dim: Size of its conditioning vector.
+
+    Returns:
+        State of the `StopTimeUnet`.
+
+    Raises:
+        InputError: A FiLM layer has another number of columns than time and condition together, or there is none.
+    """
+    widened = dict(teacher)
+    layers = [name for name in teacher if name.endswith(FILM_WEIGHT)]
+    for name in layers:
+        weight = teacher[name]
+        if weight.shape[1] != step_embed_dim + global_cond_dim:
+            raise InputError(
+                f"the teacher's U-Net: '{name}' has {weight.shape[1]} columns; a step embedding of {step_embed_dim} "
+                f"(diffusion_step_embed_dim) and a condition of {global_cond_dim} need "
+                f"{step_embed_dim + global_cond_dim}. Its FiLM layers cannot be widened for a stop time."
+            )
+        zeros = weight.new_zeros(len(weight), step_embed_dim)
+        widened[name] = torch.cat([weight[:, :step_embed_dim], zeros, weight[:, step_embed_dim:]], dim=1)
+    if not layers:
+        raise InputError(f"the teacher's U-Net: no layer '...{FILM_WEIGHT}', so there is no FiLM to widen.")
+    return widened

@@ -1,0 +1,152 @@
+"""A diffusion policy in the form of Karras et al. 2022; the teacher of the consistency policy."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import torch
+from lerobot.policies.diffusion.modeling_diffusion import DiffusionConditionalResidualBlock1d
+from lerobot.utils.constants import ACTION
+from torch import Tensor, nn
+
+from lerobot_sdm.diffusion.karras import (
+    NoiseLevels,
+    add_noise,
+    denoise,
+    denoising_loss,
+    log_normal_sigmas,
+    sample,
+    sampler_sigmas,
+)
+from lerobot_sdm.diffusion.samplers import clip_sample
+from lerobot_sdm.nets.dropout import add_dropout
+from lerobot_sdm.nets.ema import update_average, warmup_decay
+from lerobot_sdm.nets.temporal_unet import TemporalUnet
+from lerobot_sdm.policies.chunk_policy import ChunkPolicy
+from lerobot_sdm.policies.edm.configuration_edm import EdmConfig
+from lerobot_sdm.policies.normalization import Stats, prepare_stats
+from lerobot_sdm.policies.observations import encode_observations, observation_encoder
+
+
+class EdmPolicy(ChunkPolicy):
+    """Denoises a chunk of actions, conditioned on point clouds, images or keypoints and on the robot's state.
+
+    Args:
+        config: Policy configuration, with input and output features set.
+        dataset_stats: Statistics of the training data, fitted in place; see `prepare_stats`.
+        dataset_meta: Metadata of the training data. LeRobot passes it only to a policy that will be trained.
+    """
+
+    config_class = EdmConfig
+    name = "edm"
+
+    def __init__(self, config: EdmConfig, dataset_stats: Stats | None = None, dataset_meta: Any = None, **_: Any):
+        config.validate_features()
+        super().__init__(config, training=dataset_meta is not None)
+        if dataset_stats is not None:
+            prepare_stats(dataset_stats, config.cloud_channels, config.depth_to_cloud)
+        self.model = EdmModel(config)
+        if self.built_for_training and config.use_ema:
+            # The memo keeps the config shared: LeRobot hangs the whole dataset's metadata on it.
+            self.average = deepcopy(self.model, {id(config): config}).requires_grad_(False)
+
+    def actions_from_noise(self, model: EdmModel, noise: Tensor, cond: Tensor) -> Tensor:
+        config = self.config
+        sigmas = sampler_sigmas(config.num_inference_steps, model.levels).to(noise.device)
+        actions = sample(
+            lambda x, sigma: clip_sample(model.denoise(x, sigma, cond), config.clip_sample_range),
+            config.initial_std * noise,
+            sigmas,
+            config.sampler,
+        )
+        return clip_sample(actions, config.clip_sample_range)
+
+    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        """Weighted error of the denoised actions at log-normally distributed noise (Karras et al. 2022, table 1).
+
+        Args:
+            batch: Preprocessed training batch; observations (B, n_obs_steps, ...), `action` (B, horizon, A).
+
+        Returns:
+            The loss and what is logged beside it.
+        """
+        config, actions = self.config, batch[ACTION]
+        random = self.training_noise_generator(actions.device)
+        noise = torch.randn(actions.shape, generator=random, device=actions.device, dtype=actions.dtype)
+        sigma = log_normal_sigmas(len(actions), config.sigma_log_mean, config.sigma_log_std, random)
+        with self.repeatable_global_noise(actions.device):
+            cond = self.model.encode(batch)
+            denoised = self.model.denoise(add_noise(actions, noise, sigma), sigma, cond)
+        real = real_steps(config, batch)
+        return denoising_loss(denoised, actions, sigma, self.model.levels, config.loss_norm, real), {}
+
+    def update(self) -> None:
+        """LeRobot calls this behind each optimizer step."""
+        if self.average is not None:
+            decay = warmup_decay(self.train_step, self.config.ema_power, self.config.ema_max_decay)
+            update_average(self.average, self.model, decay)
+        self.train_step += 1
+
+    def get_optim_params(self) -> Any:
+        return self.model.parameters()
+
+
+class KarrasModel(nn.Module):
+    """Observation encoder and U-Net under Karras' noise levels.
+
+    Args:
+        config: Configuration with input and output features.
+        unet_class: `TemporalUnet`, or one with its arguments.
+    """
+
+    def __init__(self, config: EdmConfig, unet_class: type[TemporalUnet]):
+        super().__init__()
+        self.config = config
+        self.levels = NoiseLevels(
+            config.sigma_min, config.sigma_max, config.rho, config.bins, config.sigma_data, config.boundary
+        )
+        self.obs_encoder = observation_encoder(config)
+        self.cond_dim = self.obs_encoder.out_dim * config.n_obs_steps
+        self.unet = unet_class(config, global_cond_dim=self.cond_dim)
+        drop_in_blocks(self.unet, config.dropout_rate, config.mid_dropout_rate)
+
+    @property
+    def action_shape(self) -> tuple[int, int]:
+        """(horizon, A)."""
+        return self.config.horizon, self.config.action_feature.shape[0]
+
+    def encode(self, batch: dict[str, Tensor]) -> Tensor:
+        """Condition vector (B, n_obs_steps * F) of preprocessed observations; see `encode_observations`."""
+        return encode_observations(self.obs_encoder, self.config, batch)
+
+
+class EdmModel(KarrasModel):
+    """A denoiser of action sequences.
+
+    Args:
+        config: Configuration with input and output features.
+    """
+
+    def __init__(self, config: EdmConfig):
+        super().__init__(config, TemporalUnet)
+
+    def denoise(self, x: Tensor, sigma: Tensor, cond: Tensor) -> Tensor:
+        """D: actions (B, T, A) with noise sigma (B,) under a condition (B, F) -> clean actions (B, T, A)."""
+        return denoise(lambda inner, c_noise: self.unet(inner, c_noise, global_cond=cond), x, sigma, self.levels)
+
+
+def drop_in_blocks(unet: TemporalUnet, rate: float, mid_rate: float | None) -> None:
+    """Give a U-Net's residual blocks dropout, in place; the middle ones a rate of their own unless it is None."""
+    mid_rate = rate if mid_rate is None else mid_rate
+    for part, share in ((unet.down_modules, rate), (unet.mid_modules, mid_rate), (unet.up_modules, rate)):
+        for block in part.modules():
+            if share > 0 and isinstance(block, DiffusionConditionalResidualBlock1d):
+                add_dropout(block, share)
+
+
+def real_steps(config: EdmConfig, batch: dict[str, Tensor]) -> Tensor | None:
+    """Which actions (B, T) of a batch count in the loss; None for all of them."""
+    if not config.do_mask_loss_for_padding or "action_is_pad" not in batch:
+        return None
+    return ~batch["action_is_pad"]

@@ -1,0 +1,45 @@
+"""Error measures, by hand."""
+
+import math
+
+import pytest
+import torch
+
+from lerobot_sdm.diffusion.distance import NORMS, distance
+from lerobot_sdm.errors import InputError
+
+
+def test_values_by_hand():
+    """An error of 0.1 in each of 16 x 2 entries: root mean square 0.1, c = 0.00054 sqrt(32) = 0.003055."""
+    prediction, target = torch.full((1, 16, 2), 0.1), torch.zeros(1, 16, 2)
+    found = {norm: distance(prediction, target, norm).item() for norm in NORMS}
+    assert found["mse"] == pytest.approx(0.01)
+    # The paper's sqrt(|e|^2 + c^2) - c, divided by sqrt(32).
+    paper = math.sqrt(32 * 0.01 + 0.003055**2) - 0.003055
+    assert found["pseudo_huber"] == pytest.approx(paper / math.sqrt(32), rel=1e-4)
+    assert found["released"] == pytest.approx(math.sqrt(1e-4 + 0.003055**2) - 0.003055, rel=1e-3)
+
+
+def test_the_published_constants():
+    """c of chunks of 16 actions with 10, 2 and 4 entries, read off small errors: e^4 / (2 c)."""
+    for entries, c in ((10, 0.00683), (2, 0.00305), (4, 0.00432)):
+        error = distance(
+            torch.full((1, 16, entries), 0.01, dtype=torch.double), torch.zeros(1, 16, entries), "released"
+        )
+        assert 1e-8 / (2 * error.item()) == pytest.approx(c, rel=5e-3)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_samples_stay_apart_and_masked_steps_do_not_count(norm):
+    target = torch.zeros(2, 4, 1)
+    prediction = torch.stack([torch.full((4, 1), 0.2), torch.zeros(4, 1)])
+    first, second = distance(prediction, target, norm).tolist()
+    assert first > 0
+    assert second == 0
+    real = torch.zeros(2, 4, dtype=torch.bool)
+    assert distance(prediction, target, norm, real).tolist() == [0, 0]
+
+
+def test_unknown_norms_are_refused():
+    with pytest.raises(InputError, match="'l1'"):
+        distance(torch.zeros(1, 1, 1), torch.zeros(1, 1, 1), "l1")

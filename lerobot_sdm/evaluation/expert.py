@@ -1,13 +1,62 @@
 """How often the expert itself succeeds, on the seeds that policies are evaluated on."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gymnasium as gym
 from lerobot.envs.configs import EnvConfig
 
 from lerobot_sdm.experts import Expert, default_expert, make_expert
+
+
+@dataclass(frozen=True)
+class ExpertEpisode:
+    """What came of an episode.
+
+    Attributes:
+        seed: The episode's seed.
+        success: Whether it counts as a success.
+        success_steps: Simulator steps at the goal.
+        steps: Control steps.
+        seconds: How long it took.
+        cpu_seconds: Processor time that it took, of all threads; what counts on a busy machine.
+    """
+
+    seed: int
+    success: bool
+    success_steps: int
+    steps: int
+    seconds: float
+    cpu_seconds: float
+
+
+def expert_episodes(
+    env_config: EnvConfig, seeds: Iterable[int], expert: str | None = None, **options: Any
+) -> Iterator[ExpertEpisode]:
+    """Let an expert do the episodes of an evaluation, one at a time.
+
+    Where the expert knows several ways of doing the task, they take turns.
+
+    Args:
+        env_config: The environment as policies are evaluated in it; one task.
+        seeds: One for each episode, as `lerobot-eval` counts them up from `--seed`.
+        expert: Name of the expert; the task's own if None.
+        options: Passed to the expert, such as `action_noise`.
+
+    Returns:
+        What came of each episode, in order.
+    """
+    # Experts read the simulator's state and no cloud: the smallest one saves nearly all of the time.
+    blind = replace(env_config, camera_size=1, num_points=1, render_size=1)
+    env = gym.make(blind.gym_id, disable_env_checker=True, **blind.gym_kwargs)
+    driver = make_expert(expert or default_expert(blind.type, blind.task), blind.task, **options)
+    try:
+        for number, seed in enumerate(seeds):
+            yield _driven(env, driver, seed, number % driver.variants)
+    finally:
+        env.close()
 
 
 def expert_successes(
@@ -17,36 +66,25 @@ def expert_successes(
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,
     **options: Any,
 ) -> list[bool]:
-    """Let an expert do the episodes of an evaluation.
-
-    Where the expert knows several ways of doing the task, they take turns.
+    """Whether each episode of `expert_episodes` succeeded, in order.
 
     Args:
-        env_config: The environment as policies are evaluated in it; one task.
-        seeds: One for each episode, as `lerobot-eval` counts them up from `--seed`.
-        expert: Name of the expert; the task's own if None.
+        env_config, seeds, expert, options: As there.
         progress: Wraps the loop over seeds, for a progress bar.
-        options: Passed to the expert, such as `action_noise`.
-
-    Returns:
-        Whether each episode succeeded, in order.
     """
-    # Experts read the simulator's state and no cloud: the smallest one saves nearly all of the time.
-    blind = replace(env_config, camera_size=1, num_points=1, render_size=1)
-    env = gym.make(blind.gym_id, disable_env_checker=True, **blind.gym_kwargs)
-    driver = make_expert(expert or default_expert(blind.type, blind.task), blind.task, **options)
-    try:
-        return [_succeeds(env, driver, seed, number % driver.variants) for number, seed in enumerate(progress(seeds))]
-    finally:
-        env.close()
+    return [episode.success for episode in expert_episodes(env_config, progress(seeds), expert, **options)]
 
 
-def _succeeds(env: gym.Env, expert: Expert, seed: int, variant: int) -> bool:
+def _driven(env: gym.Env, expert: Expert, seed: int, variant: int) -> ExpertEpisode:
+    clock, processor = time.perf_counter(), time.process_time()
     expert.start(env, seed)
     expert.reset(env, seed, variant)
-    succeeded = over = False
+    success = over = False
+    steps = 0
     while not over:
         _, _, terminated, truncated, info = env.step(expert.act(env))
-        succeeded |= bool(info["is_success"])
+        success |= bool(info["is_success"])
+        steps += 1
         over = terminated or truncated or expert.exhausted
-    return succeeded
+    seconds, cpu_seconds = time.perf_counter() - clock, time.process_time() - processor
+    return ExpertEpisode(seed, success, int(info["success_steps"]), steps, seconds, cpu_seconds)

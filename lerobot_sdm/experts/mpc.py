@@ -1,6 +1,6 @@
 """Sampling MPC: an expert that needs no file and no training, only a simulator and a cost.
 
-At each step it draws plans, predicts them with the simulator itself, and executes the beginning of the cheapest.
+Every few steps it draws plans, predicts them with the simulator itself, and executes the beginning of the cheapest.
 """
 
 import dataclasses
@@ -53,7 +53,7 @@ class MPCExpert(Expert):
         self._cost: TaskCost | None = None
         self._prediction: Prediction | None = None
         self._plan: NDArray[np.float64] | None = None
-        self._executed = 0
+        self._executed = self._due = 0
 
     def start(self, env: gym.Env, seed: int) -> dict[str, NDArray]:
         family = prediction_class(env.unwrapped).family
@@ -72,7 +72,7 @@ class MPCExpert(Expert):
         # Not the numbers of the action noise.
         self._draws = np.random.default_rng([seed, variant, 1])
         self._plan = np.zeros((self.search.horizon, *env.action_space.shape))
-        self._executed = 0
+        self._executed = self._due = 0
 
     @property
     def search(self) -> Search:
@@ -81,12 +81,12 @@ class MPCExpert(Expert):
 
     def plan(self, env: gym.Env) -> NDArray[np.float64]:
         """The next action of the present plan, (A,), after a search where one is due."""
-        if self._executed % self.search.replan == 0:
+        if self._executed == self._due:
             bases = [moved_on(self._plan, self._executed)]
             if self._guide is not None:
                 bases.append(self._guided())
             self._plan = improve(bases, self._price, self.search, self._draws)
-            self._executed = 0
+            self._executed, self._due = 0, self._next_search()
         action = self._plan[self._executed]
         self._executed += 1
         return action
@@ -98,6 +98,13 @@ class MPCExpert(Expert):
 
     def _price(self, plans: NDArray[np.float64]) -> NDArray[np.float64]:
         return self._cost(self._prediction(plans))
+
+    def _next_search(self) -> int:
+        """After how many steps of the plan to search again: later where it keeps the goal reached all along."""
+        search, goal = self.search, self._cost.goal
+        if goal is None or not goal(self._prediction(self._plan[None])).all():
+            return search.replan
+        return max(search.replan, search.horizon // 2)
 
     def _guided(self) -> NDArray[np.float64]:
         """(H, A) what the guiding policy would do from here on."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lerobot_sdm.envs.adroit_scenes import direction
 from lerobot_sdm.envs.adroit_tasks import Door, Hammer, Pen, Relocate
-from lerobot_sdm.envs.hand_task import distance
+from lerobot_sdm.envs.hand_task import HandTask, distance
 from lerobot_sdm.errors import unknown_name
 from lerobot_sdm.experts.search import Search
 
@@ -32,6 +32,7 @@ class TaskCost:
         watched: Name of a point -> kind (`site`, `body` or `geom`) and name of what is there.
         search: How to search without a guide.
         guided: And with one.
+        goal: Says where the goal holds, (N, H); None if it cannot be told from what is measured.
     """
 
     terms: Callable[[Measured], Terms]
@@ -39,6 +40,7 @@ class TaskCost:
     watched: Mapping[str, tuple[str, str]]
     search: Search = field(default_factory=Search)
     guided: Search = field(default_factory=Search)
+    goal: Callable[[Measured], NDArray[np.bool_]] | None = None
 
     def __call__(self, measured: Measured) -> NDArray[np.float64]:
         """(N,) the weighed terms, summed over the horizon; infinite where a prediction broke."""
@@ -75,15 +77,18 @@ def hammer(measured: Measured) -> Terms:
 
 
 def pen(measured: Measured) -> Terms:
-    """Pen along the one beside it, above the palm, and calm."""
+    """Pen along the one beside it, in the hand, and calm.
+
+    The limits on `leave` and `fall` are a little beyond where pens go that are turned well.
+    """
     away = distance(measured["pen"], measured["palm"])
     wanted = direction(measured["target_top"], measured["target_bottom"])
     speeds = measured["qvel"][..., -6:]
     return {
         "turn": distance(direction(measured["top"], measured["bottom"]), wanted),
         "stay": away,
-        "leave": np.maximum(0.0, away - 0.03),
-        "fall": (measured["pen"][..., 2] < 0.12).astype(float),
+        "leave": np.maximum(0.0, away - 0.065),
+        "fall": np.maximum(0.0, 0.21 - measured["pen"][..., 2]),
         "fly": (speeds[..., :3] ** 2).sum(axis=-1),
         "spin": (speeds[..., 3:] ** 2).sum(axis=-1),
     }
@@ -115,28 +120,40 @@ DRAWER_HANDLE = np.array([0.0, -0.16, 0.0])
 
 FINGERTIPS = {f"{finger} finger": ("site", f"S_{finger}tip") for finger in ("ff", "mf", "rf", "lf", "th")}
 
+
+def at_goal_of(task: type[HandTask]) -> Callable[[Measured], NDArray[np.bool_]]:
+    """Where a hand task's goal holds, by all rules."""
+    at_goal = task().at_goal
+    return lambda measured: at_goal(measured, relaxed=True) & at_goal(measured, relaxed=False)
+
+
 TASK_COSTS: dict[str, TaskCost] = {
     "adroit/door": TaskCost(
         terms=door,
         weights={"reach": 1.0, "latch": 1.0, "hinge": 2.0, "speed": 1e-5},
         watched=Door.watched,
+        search=Search(samples=48, noise=0.5, temperature=0.2),
+        goal=at_goal_of(Door),
     ),
     "adroit/hammer": TaskCost(
         terms=hammer,
         weights={"reach": 1.0, "lift": 5.0, "strike": 2.0, "nail": 20.0, "speed": 1e-4, "grasp": 1.0, "bare": 20.0},
         watched=Hammer.watched | FINGERTIPS,
+        goal=at_goal_of(Hammer),
     ),
     "adroit/pen": TaskCost(
         terms=pen,
-        weights={"turn": 1.0, "stay": 1.0, "leave": 20.0, "fall": 20.0, "fly": 0.3, "spin": 1e-3},
+        weights={"turn": 1.0, "stay": 1.0, "leave": 20.0, "fall": 30.0, "fly": 0.1, "spin": 3e-4},
         watched=Pen.watched,
-        search=Search(horizon=12, noise=0.3, replan=1),
-        guided=Search(horizon=12, noise=0.2, replan=1, samples=32),
+        search=Search(samples=80, horizon=20, knots=5, noise=0.6, temperature=0.3),
+        guided=Search(samples=32, horizon=12, noise=0.2, temperature=0.3, replan=1),
+        goal=at_goal_of(Pen),
     ),
     "adroit/relocate": TaskCost(
         terms=relocate,
         weights={"reach": 1.0, "lift": 5.0, "carry": 2.0, "speed": 1e-4},
         watched=Relocate.watched,
+        goal=at_goal_of(Relocate),
     ),
     "metaworld/drawer-open": TaskCost(
         terms=drawer_open,

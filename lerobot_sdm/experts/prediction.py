@@ -4,6 +4,7 @@ A prediction has a model of its own, which is the environment's plus position se
 `mujoco.rollout` returns sensors for every predicted state, and sensors change nothing in the physics.
 """
 
+import copy
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -19,7 +20,6 @@ from lerobot_sdm.errors import InputError
 
 PHYSICS = mujoco.mjtState.mjSTATE_FULLPHYSICS
 KINDS = {"site": mujoco.mjtObj.mjOBJ_SITE, "body": mujoco.mjtObj.mjOBJ_XBODY, "geom": mujoco.mjtObj.mjOBJ_GEOM}
-FOLLOWED = mujoco.mjtState.mjSTATE_INTEGRATION
 PREFIX = "mpc/"
 
 Measured = dict[str, NDArray[np.float64]]
@@ -121,17 +121,14 @@ class HandPrediction(Prediction):
     def follow_policy(self, policy: Callable[[NDArray[np.float64]], NDArray], horizon: int) -> NDArray[np.float64]:
         """(H, A) what a policy of full observations would do from here on, H steps in a copy of the simulator."""
         model, data = self.actual
-        shadow = self._datas[0]
-        state = np.empty(mujoco.mj_stateSize(model, FOLLOWED))
-        mujoco.mj_getState(model, data, state, FOLLOWED)
-        mujoco.mj_setState(self.model, shadow, state, FOLLOWED)
-        mujoco.mj_forward(self.model, shadow)
+        # All of it, not the state alone: policies see derived positions, which are those of 2 ms earlier.
+        shadow = copy.copy(data)
         actions = []
         for _ in range(horizon):
-            observation = self.env.hand_task.full_observation(self.model, shadow)
+            observation = self.env.hand_task.full_observation(model, shadow)
             actions.append(np.clip(policy(observation), -1.0, 1.0).astype(np.float64))
             shadow.ctrl[:] = self.env.controls(actions[-1])
-            mujoco.mj_step(self.model, shadow, self.physics_steps)
+            mujoco.mj_step(model, shadow, self.physics_steps)
         return np.stack(actions)
 
 

@@ -88,7 +88,10 @@ def improve(
         best = knots[order[0]]
         mean, spread = centre(knots[order], costs[order], search)
         noise = np.maximum(search.least_noise, spread)
-    return np.clip(base + line @ best, -1.0, 1.0)
+    # A mean over plans is steadier than the best of them, whose joints that hardly matter are where chance put them;
+    # but between two ways to act it can be worse than either.
+    plans = np.clip(base + line @ np.stack([mean, best]), -1.0, 1.0)
+    return plans[np.argmin(evaluate(plans))]
 
 
 def centre(

@@ -59,6 +59,28 @@ def test_searching_again_and_again_finds_the_best_plan(temperature):
     assert np.abs(plan - target).max() < 0.05
 
 
+@pytest.mark.parametrize("temperature", [None, 0.2])
+def test_nothing_that_was_tried_is_cheaper_than_what_is_found(temperature):
+    """In a bowl the mean of good plans beats them all; between two bowls it does not, and the best plan is taken."""
+    tried = []
+
+    def bowl(plans):
+        tried.append(plans)
+        return ((plans - 0.3) ** 2).mean(axis=(1, 2))
+
+    def bowls(plans):
+        tried.append(plans)
+        return ((np.abs(plans) - 0.9) ** 2).mean(axis=(1, 2))
+
+    search = Search(samples=64, horizon=9, knots=3, noise=0.5, elites=12, temperature=temperature)
+    for evaluate, mean_wins in ((bowl, True), (bowls, False)):
+        tried.clear()
+        plan = improve([np.zeros((9, 8))], evaluate, search, np.random.default_rng(0))
+        drawn, (mean, best) = tried[0], tried[-1]
+        assert evaluate(plan[None]).item() <= evaluate(drawn).min() + 1e-12
+        np.testing.assert_array_equal(plan, mean if mean_wins else best)
+
+
 def test_plans_stay_in_the_action_space():
     plan = improve([STILL], away_from(np.full((9, 2), 5.0)), Search(horizon=9, noise=3.0), np.random.default_rng(0))
     assert plan.max() == 1.0

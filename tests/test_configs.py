@@ -10,19 +10,22 @@ import yaml
 from lerobot_commands import SMALL_DP3, lerobot_train, make_small_dataset
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
+TEACHERS = ("dp3", "edm")
 PARAMETERS = {"dp3": 255_138_308, "simple_dp3": 7_439_108}
 """Encoder 63,872 and U-Net 255,074,436 or 7,375,236: the reference's numbers for MetaWorld."""
 
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory) -> Path:
-    """A folder with the data set under the name that the configs use, and a teacher."""
+    """A folder with the data set under the name that the configs use, and teachers."""
     root = tmp_path_factory.mktemp("workplace")
     make_small_dataset(root / "data" / "drawer-open")
     with pytest.MonkeyPatch.context() as patch:
-        teacher = lerobot_train(patch, root / "data/drawer-open", root / "t", "--policy.type=dp3", *SMALL_DP3, steps=2)
-    for name in ("dp3", "simple_dp3", "small_dp3"):
-        shutil.copytree(teacher, root / "outputs" / name / "checkpoints/last/pretrained_model")
+        for kind in TEACHERS:
+            flags = (f"--policy.type={kind}", *SMALL_DP3)
+            teacher = lerobot_train(patch, root / "data/drawer-open", root / f"teacher_{kind}", *flags, steps=2)
+            for name in (kind, f"simple_{kind}", f"small_{kind}"):
+                shutil.copytree(teacher, root / "outputs" / name / "checkpoints/last/pretrained_model")
     return root
 
 
@@ -34,9 +37,9 @@ def test_config_trains(path, workplace, monkeypatch):
     monkeypatch.chdir(workplace)
     content = yaml.safe_load(path.read_text())
     overrides = ["--steps=2", "--batch_size=4", f"--output_dir={path.stem}", "--policy.device=cpu"]
-    if content["policy"]["type"] == "dp3":
+    if content["policy"]["type"] in TEACHERS:
         overrides.append("--policy.n_points=12")
-        if path.stem == "dp3":
+        if path.stem in TEACHERS:
             overrides.append("--policy.down_dims=[32,64,128]")
     monkeypatch.setattr(sys, "argv", ["lerobot-train", f"--config_path={path}", *overrides])
     main()
@@ -48,6 +51,7 @@ def test_config_trains(path, workplace, monkeypatch):
 def test_published_sizes(name):
     from lerobot.configs.types import FeatureType, PolicyFeature
 
+    from lerobot_sdm.nets.live_taps import whole_size
     from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
     from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Model
 
@@ -63,4 +67,4 @@ def test_published_sizes(name):
         output_features={"action": PolicyFeature(FeatureType.ACTION, (4,))},
     )
     with torch.device("meta"):
-        assert sum(p.numel() for p in DP3Model(config).parameters()) == PARAMETERS[name]
+        assert whole_size(DP3Model(config)) == PARAMETERS[name]

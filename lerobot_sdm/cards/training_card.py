@@ -12,6 +12,7 @@ from lerobot.configs.policies import PreTrainedConfig
 
 from lerobot_sdm.cards.model_card import DEFAULT_LICENSE, CardFacts, Teacher, model_card
 from lerobot_sdm.cards.privacy import hub_name, make_public, public_policy_config
+from lerobot_sdm.nets.live_taps import whole_size
 
 if TYPE_CHECKING:
     from lerobot.configs.train import TrainPipelineConfig
@@ -62,7 +63,7 @@ def training_card(
             repo_id=repo_id or config.repo_id,
             policy=policy,
             license=config.license or DEFAULT_LICENSE,
-            parameters=sum(parameter.numel() for parameter in model.parameters()),
+            parameters=whole_size(model),
             train=None if train is None else {key: getattr(train, key) for key in ("steps", "batch_size", "seed")},
             dataset=None if dataset is None else dataset_facts(dataset),
             teacher=teacher_of(policy),

@@ -20,6 +20,7 @@ from lerobot_sdm.checkpoints.original_policy import is_student, policy_config, s
 from lerobot_sdm.checkpoints.original_weights import model_weights, statistics
 from lerobot_sdm.checkpoints.torch_archive import TorchArchive
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.nets.live_taps import whole_size
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy
 from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Model, DP3Policy
 from lerobot_sdm.policies.dp3.processor_dp3 import PointCloudProcessorStep, make_dp3_pre_post_processors
@@ -98,7 +99,7 @@ def import_checkpoint(file: Path, output: Path, weights: str | None = None) -> I
         policy_type=config.type,
         weights=weights,
         task=facts["task"],
-        parameters=sum(parameter.numel() for parameter in policy.model.parameters()),
+        parameters=whole_size(policy.model),
         imagined_robot=imagined,
     )
 

@@ -1,24 +1,38 @@
 """The FiLM-conditioned temporal U-Net of Diffusion Policy and DP3, on top of LeRobot's own."""
 
-from lerobot.policies.diffusion.modeling_diffusion import DiffusionConditionalUnet1d
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from lerobot.policies.diffusion.modeling_diffusion import (
+    DiffusionConditionalResidualBlock1d,
+    DiffusionConditionalUnet1d,
+)
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from lerobot_sdm.nets.film import Film, FilmMemory
+from lerobot_sdm.nets.live_taps import keep_live_taps
 
 
 class NoBlock(nn.Module):
     """Stands where a residual block was left out: passes its input on, whatever the condition."""
 
-    def forward(self, x: Tensor, cond: Tensor) -> Tensor:
+    def forward(self, x: Tensor, cond: Any) -> Tensor:
         return x
 
 
 class TemporalUnet(DiffusionConditionalUnet1d):
-    """LeRobot's U-Net with one or two residual blocks per level.
+    """LeRobot's U-Net with one or two residual blocks per level, without what it computes in vain.
 
     Two blocks are DP3 (and Diffusion Policy), one is Simple DP3: its levels keep only their first block and the
-    middle only one.
+    middle only one. Convolutions keep the taps that meet data at the configured horizon, and at inference FiLM
+    layers remember what does not change between steps. Neither changes what comes out, nor the names and shapes of
+    the weights in checkpoints.
 
     Args:
-        config: Any object with LeRobot's diffusion fields (`action_feature`, `down_dims`, `kernel_size`,
+        config: Any object with LeRobot's diffusion fields (`horizon`, `action_feature`, `down_dims`, `kernel_size`,
             `n_groups`, `diffusion_step_embed_dim`, `use_film_scale_modulation`, `gradient_checkpointing`) and
             `blocks_per_level`.
         global_cond_dim: Size of the conditioning vector.
@@ -30,3 +44,40 @@ class TemporalUnet(DiffusionConditionalUnet1d):
             for level in (*self.down_modules, *self.up_modules):
                 level[1] = NoBlock()
             self.mid_modules = self.mid_modules[:1]
+        blocks = [block for block in self.modules() if isinstance(block, DiffusionConditionalResidualBlock1d)]
+        for index, block in enumerate(blocks):
+            block.cond_encoder = Film(block.cond_encoder, index)
+        actions = torch.zeros(1, config.horizon, config.action_feature.shape[0])
+        timestep, cond = torch.zeros(1), torch.zeros(1, global_cond_dim)
+        keep_live_taps(self, lambda: self._denoise(actions, self._feature(timestep, cond)))
+        self._memory: FilmMemory | None = None
+
+    def forward(self, x: Tensor, timestep: Tensor, global_cond: Tensor) -> Tensor:
+        """Args: x (B, T, A), timestep (B,), global_cond (B, F). Returns: (B, T, A)."""
+        if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return self._denoise(x, self._feature(timestep, global_cond))
+        if self._memory is None:
+            layers = [module for module in self.modules() if isinstance(module, Film)]
+            self._memory = FilmMemory(layers, self.diffusion_step_encoder, self.config.diffusion_step_embed_dim)
+        return self._denoise(x, self._memory(timestep, global_cond))
+
+    def _feature(self, timestep: Tensor, cond: Tensor) -> Tensor:
+        return torch.cat([self.diffusion_step_encoder(timestep), cond], dim=-1)
+
+    def _denoise(self, x: Tensor, cond: Tensor | list[Tensor]) -> Tensor:
+        """Down, through the middle and up again; as LeRobot's, but for what FiLM layers may be given."""
+        run: Callable[..., Tensor] = lambda block, *inputs: block(*inputs)  # noqa: E731
+        if self.config.gradient_checkpointing and self.training:
+            run = partial(checkpoint, use_reentrant=False)
+        x = x.transpose(1, 2)
+        skipped: list[Tensor] = []
+        for first, second, halve in self.down_modules:
+            x = run(second, run(first, x, cond), cond)
+            skipped.append(x)
+            x = halve(x)
+        for block in self.mid_modules:
+            x = run(block, x, cond)
+        for first, second, double in self.up_modules:
+            x = torch.cat([x, skipped.pop()], dim=1)
+            x = double(run(second, run(first, x, cond), cond))
+        return self.final_conv(x).transpose(1, 2)

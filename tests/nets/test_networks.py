@@ -5,6 +5,7 @@ import torch
 from lerobot.configs.types import FeatureType, PolicyFeature
 
 from lerobot_sdm.nets.ema import update_average, warmup_decay
+from lerobot_sdm.nets.live_taps import whole_size
 from lerobot_sdm.nets.pair_buffer import PairBuffer
 from lerobot_sdm.nets.point_encoder import PointEncoder
 from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
@@ -26,7 +27,7 @@ def config(state_dim: int, action_dim: int, **kwargs) -> DP3Config:
 
 
 def size(module: torch.nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
+    return whole_size(module)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,92 @@
+"""FiLM layers that do not compute again what has not changed: in one chunk of actions the condition stays the same from
+step to step, and from chunk to chunk the timesteps do."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+MOST_TIMES = 128
+"""Timesteps that are remembered; samplers use fewer."""
+
+
+class Film(nn.Sequential):
+    """LeRobot's layer from a conditioning vector to scales and biases, Mish and then linear, under the same names.
+
+    Args:
+        encoder: The layer to replace; its modules are taken over.
+        index: Which one of the network it is.
+    """
+
+    def __init__(self, encoder: nn.Sequential, index: int):
+        super().__init__(*encoder)
+        self.index = index
+
+    def forward(self, cond: Tensor | list[Tensor]) -> Tensor:
+        """Args: cond (B, F), or the results of all layers of the network. Returns: (B, 2 C)."""
+        return cond[self.index] if isinstance(cond, list) else super().forward(cond)
+
+
+class FilmMemory:
+    """Results of all FiLM layers of a network at inference, as the sum of a part from the time and one from the rest.
+
+    What is remembered holds for the weights that it was computed with, and is forgotten when they change.
+
+    Args:
+        layers: The network's, in order.
+        step_encoder: Its embedding of timesteps, whose features come first in the layers' input.
+        width: Of that embedding.
+    """
+
+    def __init__(self, layers: Sequence[Film], step_encoder: nn.Module, width: int):
+        self._layers, self._step_encoder, self._width = [layer[1] for layer in layers], step_encoder, width
+        self._weights = [*step_encoder.parameters(), *(p for layer in self._layers for p in layer.parameters())]
+        self.forget()
+
+    def forget(self) -> None:
+        """Start anew."""
+        self._state: tuple | None = None
+        self._cond: Tensor | None = None
+        self._cond_parts: list[Tensor] = []
+        self._time_parts: dict[float, list[Tensor]] = {}
+
+    def __call__(self, timestep: Tensor, cond: Tensor) -> list[Tensor]:
+        """What each layer gives.
+
+        Args:
+            timestep: (B,).
+            cond: (B, F), without the embedding of the timestep.
+
+        Returns:
+            (B, 2 C) for each layer.
+        """
+        # In-place changes count up a tensor's version; moving or casting a module gives its weights other storage.
+        state = (
+            torch.is_autocast_enabled(cond.device.type),
+            *((w.data_ptr(), 0 if w.is_inference() else w._version) for w in self._weights),
+        )
+        if state != self._state:
+            self.forget()
+            self._state = state
+        if cond is not self._cond:
+            feature = F.mish(cond)
+            self._cond_parts = [F.linear(feature, layer.weight[:, self._width :]) for layer in self._layers]
+            self._cond = cond
+        return [a + b for a, b in zip(self._time_parts_of(timestep), self._cond_parts, strict=True)]
+
+    def _time_parts_of(self, timestep: Tensor) -> list[Tensor]:
+        # Reading a value off an accelerator would wait for it, which takes longer than computing anew.
+        same = timestep.device.type == "cpu" and bool((timestep == timestep[0]).all())
+        if not same:
+            return self._compute_time_parts(timestep)
+        value = timestep[0].item()
+        if value not in self._time_parts:
+            if len(self._time_parts) == MOST_TIMES:
+                self._time_parts.clear()
+            self._time_parts[value] = self._compute_time_parts(timestep[:1])
+        return self._time_parts[value]
+
+    def _compute_time_parts(self, timestep: Tensor) -> list[Tensor]:
+        feature = F.mish(self._step_encoder(timestep))
+        return [F.linear(feature, layer.weight[:, : self._width], layer.bias) for layer in self._layers]

@@ -54,7 +54,7 @@ def door(measured: Measured) -> Terms:
     hinge, latch = measured["qpos"][..., -2], measured["qpos"][..., -1]
     return {
         "reach": distance(measured["palm"], measured["handle"]),
-        "latch": np.where(hinge > 0.1, 0.0, 1.8 - latch),
+        "latch": np.where(hinge > 0.1, 0.0, np.maximum(0.0, 1.8 - latch)),
         "hinge": np.abs(1.57 - hinge),
         "speed": (measured["qvel"] ** 2).sum(axis=-1),
     }
@@ -130,7 +130,7 @@ def at_goal_of(task: type[HandTask]) -> Callable[[Measured], NDArray[np.bool_]]:
 TASK_COSTS: dict[str, TaskCost] = {
     "adroit/door": TaskCost(
         terms=door,
-        weights={"reach": 1.0, "latch": 1.0, "hinge": 2.0, "speed": 1e-5},
+        weights={"reach": 1.0, "latch": 1.0, "hinge": 4.0, "speed": 1e-5},
         watched=Door.watched,
         search=Search(samples=48, noise=0.5, temperature=0.2),
         goal=at_goal_of(Door),
@@ -139,6 +139,7 @@ TASK_COSTS: dict[str, TaskCost] = {
         terms=hammer,
         weights={"reach": 1.0, "lift": 5.0, "strike": 2.0, "nail": 20.0, "speed": 1e-4, "grasp": 1.0, "bare": 20.0},
         watched=Hammer.watched | FINGERTIPS,
+        search=Search(samples=32, temperature=0.3),
         goal=at_goal_of(Hammer),
     ),
     "adroit/pen": TaskCost(
@@ -153,6 +154,7 @@ TASK_COSTS: dict[str, TaskCost] = {
         terms=relocate,
         weights={"reach": 1.0, "lift": 5.0, "carry": 2.0, "speed": 1e-4},
         watched=Relocate.watched,
+        search=Search(samples=48, noise=0.5, temperature=0.2),
         goal=at_goal_of(Relocate),
     ),
     "metaworld/drawer-open": TaskCost(

@@ -11,6 +11,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from lerobot_sdm.clouds.geometry import sample_or_pad
 from lerobot_sdm.envs.cloud_sensor import CloudSensor, upright
 from lerobot_sdm.envs.depth_camera import DepthCamera, RayDepthCamera, open_camera
 from lerobot_sdm.envs.frames import Frame
@@ -156,6 +157,10 @@ class PointCloudEnv(gym.Env, ABC):
         """(3,) where to draw the goal, None to draw none."""
         return None
 
+    def _thin_out(self, points: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+        """A cloud of `count` rows of all points (n, C) in the crop."""
+        return sample_or_pad(points, count)
+
     def _verdict(self, outcome: Outcome, over: bool) -> bool:
         """Whether the episode counts as a success as of now.
 
@@ -219,7 +224,7 @@ class PointCloudEnv(gym.Env, ABC):
         if self._model is None:
             model, options = self._load(), self.cloud_options
             self._camera = open_camera(model, options.renderer, max(options.camera_size, self._render_size))
-            self._sensor = CloudSensor(model, self._camera, options, self.frame)
+            self._sensor = CloudSensor(model, self._camera, options, self.frame, self._thin_out)
             self._model = model
 
     def _observation(self) -> dict[str, NDArray]:

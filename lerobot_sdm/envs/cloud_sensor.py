@@ -1,5 +1,7 @@
 """From a MuJoCo scene to the point cloud of an observation: picture, frame, crop, farthest point sampling."""
 
+from collections.abc import Callable
+
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +13,25 @@ from lerobot_sdm.envs.options import CloudOptions
 
 
 class CloudSensor:
-    """Looks at one scene through one camera and returns clouds in one frame."""
+    """Looks at one scene through one camera and returns clouds in one frame.
 
-    def __init__(self, model: mujoco.MjModel, camera: DepthCamera, options: CloudOptions, frame: Frame):
+    Args:
+        model, camera, options, frame: What looks at what, and how.
+        thin_out: Makes a cloud of so many rows of all points in the crop.
+    """
+
+    def __init__(
+        self,
+        model: mujoco.MjModel,
+        camera: DepthCamera,
+        options: CloudOptions,
+        frame: Frame,
+        thin_out: Callable[[NDArray[np.float32], int], NDArray[np.float32]] = sample_or_pad,
+    ):
         self._camera = camera
         self._options = options
         self._frame = frame
+        self._thin_out = thin_out
         self._crop = options.crop or frame.crop
         self._camera_id = model.camera(options.camera).id
         size, fovy = options.camera_size, float(model.cam_fovy[self._camera_id])
@@ -33,8 +48,8 @@ class CloudSensor:
             goal: (3,) world position to mark, or None.
 
         Returns:
-            The cloud (num_points, 3 or 6) in farthest-point order, colours 0 to 255 from the pixel each point
-            came from, and the picture (H, W, 3), upright, or None.
+            The cloud (num_points, 3 or 6), in farthest-point order unless `thin_out` has another, colours 0 to 255
+            from the pixel each point came from, and the picture (H, W, 3), upright, or None.
         """
         options = self._options
         picture = self._camera.take(
@@ -49,7 +64,7 @@ class CloudSensor:
         if options.use_color:
             colours = picture.colour.reshape(-1, 3)[pixels].astype(np.float32)
             points = np.hstack([points, colours])
-        cloud = sample_or_pad(points, options.num_points)
+        cloud = self._thin_out(points, options.num_points)
         return cloud, upright(picture.colour, camera_rotation) if image else None
 
 

@@ -66,6 +66,12 @@ def require_positive(key: str, value: int) -> None:
         raise InputError(f"{key}={value!r}: give a whole number of at least 1.")
 
 
+def require_not_negative(key: str, value: float) -> None:
+    """Raise an InputError that names `key` unless `value` is a finite number of at least 0."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < float("inf"):
+        raise InputError(f"{key}={value!r}: give a number of at least 0.")
+
+
 def _checked_crop(crop) -> tuple[Corner, Corner]:
     try:
         low, high = (tuple(float(x) for x in corner) for corner in crop)

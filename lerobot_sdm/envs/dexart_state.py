@@ -1,0 +1,107 @@
+"""What DexArt's tasks know of a world, and what they ask of it: the border between tasks and physics engine."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+TOUCH_IMPULSE = 1e-2
+"""Summed contact impulse of a simulation step from which on a link touches another, N s."""
+
+CONTROL_STEP = 0.04
+"""Seconds; 25 control steps per second."""
+
+
+@dataclass(frozen=True)
+class HandleRange:
+    """What is known of an object's joint, radians.
+
+    Args:
+        left: Where it is at first, or near it.
+        middle: Where it should be.
+    """
+
+    left: float
+    middle: float
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where an episode begins.
+
+    Args:
+        position: (3,) of the object's root in the world, metres.
+        yaw: Its turn about z, radians.
+        angle: Its joint's, radians.
+    """
+
+    position: NDArray[np.float64]
+    yaw: float
+    angle: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One state of the world, after a control step or at the start. Metres, radians, seconds, world frame.
+
+    Args:
+        qpos: (22,) the robot's joints, in the order of `ACTIVE_JOINTS`.
+        qvel: (22,) their velocities.
+        palm_position: (3,).
+        palm_rotation: (3, 3).
+        palm_velocity: (3,).
+        palm_spin: (3,) angular velocity.
+        handle: (3,) the point to go for.
+        angle: Of the object's joint.
+        height: Of the object's root above where it started.
+        fingers: How many fingers, thumb included, touch the handle's link.
+        palm_touches: Whether the palm touches it.
+        arm_touches: Whether the arm touches the object.
+        base_touched: Whether the hand touches another part of the object.
+        tracking_error: How far the end link's displacement in this step is from what was asked for, metres.
+    """
+
+    qpos: NDArray[np.float64]
+    qvel: NDArray[np.float64]
+    palm_position: NDArray[np.float64]
+    palm_rotation: NDArray[np.float64]
+    palm_velocity: NDArray[np.float64]
+    palm_spin: NDArray[np.float64]
+    handle: NDArray[np.float64]
+    angle: float
+    height: float
+    fingers: int
+    palm_touches: bool
+    arm_touches: bool
+    base_touched: bool
+    tracking_error: float
+
+
+class World(Protocol):
+    """A physics engine with DexArt's robot and one object in it."""
+
+    handle_range: HandleRange
+
+    finger_limits: tuple[NDArray[np.float64], NDArray[np.float64]]
+    """Lowest and highest angle (16,) of the finger joints, in the order of `FINGER_JOINTS`."""
+
+    def reset(self, placement: Placement) -> Measured:
+        """Put robot and object at the start of an episode."""
+        ...
+
+    def jacobian(self) -> NDArray[np.float64]:
+        """(6, 6) linear, then angular velocity of the end link's origin for the arm's joint velocities."""
+        ...
+
+    def step(
+        self, arm_velocity: NDArray[np.float64], fingers: NDArray[np.float64], wanted: NDArray[np.float64]
+    ) -> Measured:
+        """Simulate one control step.
+
+        Args:
+            arm_velocity: (6,) for the arm's drives, radians per second.
+            fingers: (16,) position targets.
+            wanted: (3,) linear velocity asked of the end link, for the tracking error.
+        """
+        ...

@@ -139,7 +139,7 @@ TASK_COSTS: dict[str, TaskCost] = {
         terms=hammer,
         weights={"reach": 1.0, "lift": 5.0, "strike": 2.0, "nail": 20.0, "speed": 1e-4, "grasp": 1.0, "bare": 20.0},
         watched=Hammer.watched | FINGERTIPS,
-        search=Search(samples=32, temperature=0.3),
+        search=Search(noise=0.5, temperature=0.2),
         goal=at_goal_of(Hammer),
     ),
     "adroit/pen": TaskCost(

@@ -6,6 +6,7 @@ Leaving them out changes no output. Checkpoints keep the whole kernels, dead tap
 files with and without this rewrite.
 """
 
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -14,29 +15,63 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-class LiveTaps(nn.Module):
-    """What both kinds of convolution share: a kernel cut to a range of taps, whole in state dicts.
+class LiveTaps(nn.Module, ABC):
+    """What both kinds of convolution share: a kernel cut to the taps that meet data, whole in state dicts.
+
+    As one matrix product weights are read in place, which convolution routines first bring into another order; the data
+    are copied instead. That pays where the weights are more than the data.
 
     Args:
-        conv: The convolution to replace; its weights are taken over.
-        first: The first tap that meets data.
-        stop: One beyond the last.
+        conv: The convolution to replace, without dilation or groups; its weights are taken over.
+        length: L, of its inputs (B, C_in, L).
+        outputs: L_out, of its outputs (B, C_out, L_out).
+
+    Attributes:
+        product: What multiplies instead of `weight` and `bias`, see `nets.precision`; None for these themselves.
     """
 
-    def __init__(self, conv: nn.Conv1d | nn.ConvTranspose1d, first: int, stop: int):
+    def __init__(self, conv: nn.Conv1d | nn.ConvTranspose1d, length: int, outputs: int):
         super().__init__()
+        self.length, self.outputs = length, outputs
         self.kernel_size, self.stride, self.padding = conv.kernel_size[0], conv.stride[0], conv.padding[0]
-        self.first, self.stop = first, stop
-        self.weight = nn.Parameter(conv.weight.detach()[..., first:stop].clone(), conv.weight.requires_grad)
+        live = [tap for tap in range(self.kernel_size) if self._is_live(tap)]
+        self.first, self.stop = live[0], live[-1] + 1
+        self.taps = self.stop - self.first
+        self.out_channels = conv.out_channels
+        self.weight = nn.Parameter(conv.weight.detach()[..., self.first : self.stop].clone(), conv.weight.requires_grad)
         self.bias = conv.bias
+        self.product: nn.Module | None = None
 
-    @property
-    def taps(self) -> int:
-        """How many are left."""
-        return self.stop - self.first
+    @abstractmethod
+    def _is_live(self, tap: int) -> bool:
+        """Whether a tap connects any input with any output."""
+
+    @abstractmethod
+    def matrix(self) -> Tensor:
+        """(C, K): the kernel as a matrix, for a product with rows of K values."""
+
+    @abstractmethod
+    def _convolve(self, x: Tensor) -> Tensor:
+        """(B, C_in, L) -> (B, C_out, L_out) by a convolution routine."""
+
+    @abstractmethod
+    def _multiply(self, x: Tensor) -> Tensor:
+        """The same by one matrix product."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Args: x (B, C_in, L). Returns: (B, C_out, L_out)."""
+        if x.shape[-1] != self.length:
+            raise ValueError(f"x: {x.shape[-1]} steps, and taps were kept for {self.length}.")
+        shortest = min(self.length, self.outputs)
+        if self.product is not None or shortest <= 2 or len(x) * shortest < self.out_channels:
+            return self._multiply(x)
+        return self._convolve(x)
 
     def extra_repr(self) -> str:
-        return f"{tuple(self.weight.shape)}, taps {self.first} to {self.stop - 1} of {self.kernel_size}"
+        return f"{self.length} -> {self.outputs} steps, taps {self.first} to {self.stop - 1} of {self.kernel_size}"
+
+    def _rows_times_matrix(self, rows: Tensor) -> Tensor:
+        return F.linear(rows, self.matrix()) if self.product is None else self.product(rows)
 
     def _save_to_state_dict(self, destination: OrderedDict, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
@@ -54,72 +89,56 @@ class LiveConv1d(LiveTaps):
     """`nn.Conv1d` for inputs of one length.
 
     Args:
-        conv: The convolution to replace, without dilation or groups.
-        length: L, of its inputs (B, C, L).
+        conv, length: See `LiveTaps`.
     """
 
     def __init__(self, conv: nn.Conv1d, length: int):
-        kernel_size, stride, padding = conv.kernel_size[0], conv.stride[0], conv.padding[0]
-        outputs = (length + 2 * padding - kernel_size) // stride + 1
-        # Output o meets input i = o * stride + tap - padding.
-        live = [
-            tap
-            for tap in range(kernel_size)
-            if any(0 <= output * stride + tap - padding < length for output in range(outputs))
-        ]
-        super().__init__(conv, live[0], live[-1] + 1)
-        before = padding - self.first
-        self.length = length
-        self.pads = before, (outputs - 1) * stride + self.taps - length - before
-        self.outputs = outputs
+        outputs = (length + 2 * conv.padding[0] - conv.kernel_size[0]) // conv.stride[0] + 1
+        super().__init__(conv, length, outputs)
+        before = self.padding - self.first
+        self.pads = before, (outputs - 1) * self.stride + self.taps - length - before
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Args: x (B, C_in, L). Returns: (B, C_out, L_out)."""
-        if x.shape[-1] != self.length:
-            raise ValueError(f"x: {x.shape[-1]} steps, and taps were kept for {self.length}.")
+    def _is_live(self, tap: int) -> bool:
+        return any(0 <= step * self.stride + tap - self.padding < self.length for step in range(self.outputs))
+
+    def matrix(self) -> Tensor:
+        return self.weight.flatten(1)
+
+    def _convolve(self, x: Tensor) -> Tensor:
         before, after = self.pads
-        # As one matrix product the weights are read in place, which convolution routines first bring into another
-        # order; the data are copied instead. That pays where the weights are more than the data.
-        as_product = self.outputs <= 2 or len(x) * self.outputs < len(self.weight)
-        if not as_product and before == after:
+        if before == after:
             return F.conv1d(x, self.weight, self.bias, self.stride, before)
-        x = F.pad(x, self.pads) if before or after else x
-        if not as_product:
-            return F.conv1d(x, self.weight, self.bias, self.stride)
-        windows = x.unfold(-1, self.taps, self.stride).transpose(1, 2).flatten(2)
-        return F.linear(windows, self.weight.flatten(1), self.bias).transpose(1, 2)
+        return F.conv1d(F.pad(x, self.pads), self.weight, self.bias, self.stride)
+
+    def _multiply(self, x: Tensor) -> Tensor:
+        windows = F.pad(x, self.pads).unfold(-1, self.taps, self.stride).transpose(1, 2).flatten(2)
+        return (self._rows_times_matrix(windows) + self.bias).transpose(1, 2)
 
 
 class LiveConvTranspose1d(LiveTaps):
-    """`nn.ConvTranspose1d` for inputs of one length.
+    """`nn.ConvTranspose1d` for inputs of one length, without output padding.
 
     Args:
-        conv: The convolution to replace, without dilation, groups or output padding.
-        length: L, of its inputs (B, C, L).
+        conv, length: See `LiveTaps`.
     """
 
     def __init__(self, conv: nn.ConvTranspose1d, length: int):
-        kernel_size, stride, padding = conv.kernel_size[0], conv.stride[0], conv.padding[0]
-        outputs = (length - 1) * stride - 2 * padding + kernel_size
-        # Input i reaches output o = i * stride + tap - padding.
-        live = [
-            tap
-            for tap in range(kernel_size)
-            if any(0 <= step * stride + tap - padding < outputs for step in range(length))
-        ]
-        super().__init__(conv, live[0], live[-1] + 1)
-        self.length = length
+        outputs = (length - 1) * conv.stride[0] - 2 * conv.padding[0] + conv.kernel_size[0]
+        super().__init__(conv, length, outputs)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Args: x (B, C_in, L). Returns: (B, C_out, L_out)."""
-        if x.shape[-1] != self.length:
-            raise ValueError(f"x: {x.shape[-1]} steps, and taps were kept for {self.length}.")
-        if self.length == 1:
-            # Tap after tap is output step after output step.
-            reached = (x.squeeze(-1) @ self.weight.flatten(1)).unflatten(-1, (-1, self.taps))
-            return reached + self.bias[:, None]
-        padding = self.padding - self.first
-        return F.conv_transpose1d(x, self.weight, self.bias, self.stride, padding)
+    def _is_live(self, tap: int) -> bool:
+        return any(0 <= step * self.stride + tap - self.padding < self.outputs for step in range(self.length))
+
+    def matrix(self) -> Tensor:
+        return self.weight.flatten(1).t()
+
+    def _convolve(self, x: Tensor) -> Tensor:
+        return F.conv_transpose1d(x, self.weight, self.bias, self.stride, self.padding - self.first)
+
+    def _multiply(self, x: Tensor) -> Tensor:
+        parts = self._rows_times_matrix(x.transpose(1, 2)).transpose(1, 2)  # (B, C_out * taps, L)
+        place = {"padding": (0, self.padding - self.first), "stride": (1, self.stride)}
+        return F.fold(parts, (1, self.outputs), (1, self.taps), **place).squeeze(2) + self.bias[:, None]
 
 
 REPLACEMENTS = {nn.Conv1d: LiveConv1d, nn.ConvTranspose1d: LiveConvTranspose1d}

@@ -1,0 +1,75 @@
+"""Weights of fewer bits for inference: at batch size 1 a network is as fast as its weights are read.
+
+Only the U-Net's convolutions change, which is where the weights are; activations between them, normalisation, FiLM and
+the encoder stay in float32. Not exact: `lerobot-sdm bench` reports by how much actions change.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lerobot_sdm.errors import unknown_name
+from lerobot_sdm.nets.live_taps import LiveTaps
+
+
+class BFloat16Product(nn.Module):
+    """x W^T with weights and inputs rounded to 8 significant bits, sums in float32.
+
+    Args:
+        weight: (C_out, C_in).
+    """
+
+    def __init__(self, weight: Tensor):
+        super().__init__()
+        self.register_buffer("weight", weight.detach().to(torch.bfloat16), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x.to(torch.bfloat16), self.weight).to(x.dtype)
+
+
+class Int8Product(nn.Module):
+    """x W^T with weights as whole numbers from -127 to 127 times a scale for each output, and inputs likewise with
+    one scale for all, found anew in each call. On a CPU.
+
+    Args:
+        weight: (C_out, C_in).
+    """
+
+    def __init__(self, weight: Tensor):
+        super().__init__()
+        weight = weight.detach().cpu().float()
+        scale = weight.abs().amax(dim=1).clamp(min=torch.finfo(torch.float32).tiny) / 127
+        zeros = torch.zeros_like(scale, dtype=torch.int64)
+        quantized = torch.quantize_per_channel(weight.contiguous(), scale, zeros, 0, torch.qint8)
+        self._packed = torch.ops.quantized.linear_prepack(quantized, None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Inputs get seven bits, so that sums of two products cannot overflow 16 bits on processors without VNNI.
+        return torch.ops.quantized.linear_dynamic(x, self._packed, reduce_range=True)
+
+
+PRODUCTS: dict[str, Callable[[Tensor], nn.Module]] = {"bfloat16": BFloat16Product, "int8": Int8Product}
+PRECISIONS = ("float32", *PRODUCTS)
+
+
+@torch.no_grad()
+def lower_precision(network: nn.Module, precision: str) -> None:
+    """Give the convolutions of a network weights of fewer bits.
+
+    Args:
+        network: Changed in place, for good: its weights in float32 are gone, and it can no longer be saved.
+        precision: One of `PRECISIONS`; float32 changes nothing.
+
+    Raises:
+        InputError: There is no such precision.
+    """
+    if precision not in PRECISIONS:
+        raise unknown_name("--policy.inference_precision", precision, PRECISIONS)
+    if precision == "float32":
+        return
+    for module in network.modules():
+        if isinstance(module, LiveTaps):
+            module.product = PRODUCTS[precision](module.matrix())
+            module.weight = None

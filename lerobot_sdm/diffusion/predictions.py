@@ -11,6 +11,9 @@ from lerobot_sdm.errors import InputError
 
 PREDICTION_TYPES = ("sample", "epsilon")
 
+MAX_AMPLIFICATION = 8.0
+"""Where an error of eps counts more than this many times in x_0, x_0 is not read from eps; `docs/distillation.md`."""
+
 
 class Denoised(NamedTuple):
     """A denoiser's estimates, whichever of the two the network gives.
@@ -27,9 +30,7 @@ class Denoised(NamedTuple):
 def read_out(output: Tensor, x_t: Tensor, alpha_bar: Tensor, prediction_type: str) -> Denoised:
     """Both estimates from the one that the network gives.
 
-    An error e of a predicted eps is an error of sqrt((1 - alpha_bar) / alpha_bar) e of x_0: 1 at half the signal
-    power, 2 at `sdm`'s generator timestep, and 2,000 at the last of the squared cosine's hundred levels, where x_0
-    cannot be read from a prediction of eps.
+    An error of a predicted eps counts `amplification` times in x_0, see `last_readable_timestep`.
 
     Args:
         output: Of the network (B, T, A).
@@ -49,3 +50,27 @@ def read_out(output: Tensor, x_t: Tensor, alpha_bar: Tensor, prediction_type: st
 def training_target(x0: Tensor, eps: Tensor, prediction_type: str) -> Tensor:
     """What a network of this type regresses on: x_0 or eps, each (B, T, A)."""
     return {"sample": x0, "epsilon": eps}[prediction_type]
+
+
+def amplification(alpha_bar: Tensor) -> Tensor:
+    """How many times an error of eps counts in x_0: sqrt((1 - alpha_bar) / alpha_bar).
+
+    From x_0 = (x_t - sqrt(1 - alpha_bar) eps) / sqrt(alpha_bar). Of the squared cosine's hundred levels: 1 at t = 49,
+    2 at 70, 7 at 90, 32 at 97 and 2,000 at 99.
+    """
+    return ((1 - alpha_bar) / alpha_bar).sqrt()
+
+
+def last_readable_timestep(alphas_cumprod: Tensor, prediction_type: str) -> int:
+    """Noisiest timestep at which a network's estimate of x_0 means something.
+
+    Args:
+        alphas_cumprod: Signal powers (T_train,), decreasing.
+        prediction_type: One of `PREDICTION_TYPES`.
+
+    Returns:
+        The last of all for "sample"; for "epsilon" the last with an amplification of at most `MAX_AMPLIFICATION`.
+    """
+    if prediction_type == "sample":
+        return len(alphas_cumprod) - 1
+    return int((amplification(alphas_cumprod) <= MAX_AMPLIFICATION).sum()) - 1

@@ -14,6 +14,29 @@ def clip_sample(x: Tensor, limit: float | None) -> Tensor:
     return x if limit is None else x.clamp(-limit, limit)
 
 
+def ddim_step(
+    x_t: Tensor, predicted: Tensor, alpha_bar: Tensor, alpha_bar_next: Tensor, clip: float | None = 1.0
+) -> Tensor:
+    """One step of deterministic DDIM (Song et al. 2021, eq. 12 with sigma = 0).
+
+    As in diffusers, and so in DP3, the noise direction comes from the unclipped prediction and the signal from the
+    clipped one.
+
+    Args:
+        x_t: Noisy samples (B, T, A).
+        predicted: Estimate of x_0 (B, T, A).
+        alpha_bar: Signal power of x_t: (B,), or one for all.
+        alpha_bar_next: Signal power of the level that the step leads to: (B,), or one for all.
+        clip: Limit of the prediction, None for no clipping.
+
+    Returns:
+        Samples at the next level (B, T, A).
+    """
+    a, a_next = (power.reshape(-1, *[1] * (x_t.ndim - 1)) for power in (alpha_bar, alpha_bar_next))
+    eps = (x_t - a.sqrt() * predicted) / (1 - a).sqrt()
+    return a_next.sqrt() * clip_sample(predicted, clip) + (1 - a_next).sqrt() * eps
+
+
 def ddim_sample(
     denoise: Denoiser,
     noise: Tensor,
@@ -21,11 +44,10 @@ def ddim_sample(
     alphas_cumprod: Tensor,
     clip: float | None = 1.0,
 ) -> Tensor:
-    """Deterministic DDIM for a denoiser that predicts x_0 (Song et al. 2021, eq. 12 with sigma = 0).
+    """Deterministic DDIM for a denoiser that estimates x_0, step by `ddim_step`.
 
-    As in diffusers, and so in DP3, the noise direction comes from the unclipped prediction and the signal from
-    the clipped one. The last step lands on alpha_bar = 1, so its (clipped) prediction is the sample; with a
-    single timestep this function is the one-step read-out.
+    The last step lands on alpha_bar = 1, so its (clipped) prediction is the sample; with a single timestep this
+    function is the one-step read-out.
 
     Args:
         denoise: Network under fixed conditioning.
@@ -40,10 +62,7 @@ def ddim_sample(
     x = noise
     for t, t_next in zip(timesteps, [*timesteps[1:], None], strict=True):
         predicted = denoise(x, torch.full((x.shape[0],), t, dtype=torch.long, device=x.device))
-        signal = clip_sample(predicted, clip)
         if t_next is None:
-            return signal
-        a, a_next = alphas_cumprod[t], alphas_cumprod[t_next]
-        eps = (x - a.sqrt() * predicted) / (1 - a).sqrt()
-        x = a_next.sqrt() * signal + (1 - a_next).sqrt() * eps
+            return clip_sample(predicted, clip)
+        x = ddim_step(x, predicted, alphas_cumprod[t], alphas_cumprod[t_next], clip)
     raise ValueError("timesteps: at least one is needed")

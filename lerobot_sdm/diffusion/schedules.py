@@ -12,17 +12,26 @@ from lerobot_sdm.errors import InputError
 TIMESTEP_SPACINGS = ("trailing", "leading")
 
 
-def alphas_cumprod(num_train_timesteps: int, beta_schedule: str = "squaredcos_cap_v2") -> Tensor:
+def alphas_cumprod(
+    num_train_timesteps: int,
+    beta_schedule: str = "squaredcos_cap_v2",
+    beta_start: float = 0.0001,
+    beta_end: float = 0.02,
+) -> Tensor:
     """Signal powers alpha_bar_0 ... alpha_bar_{T-1}.
 
     Args:
         num_train_timesteps: T, the number of noise levels.
         beta_schedule: A schedule name that diffusers knows; DP3 uses the squared cosine.
+        beta_start: First noise variance of the schedules that have one; the squared cosine has none.
+        beta_end: Last noise variance of these schedules.
 
     Returns:
         (T,) float32, decreasing.
     """
-    scheduler = DDIMScheduler(num_train_timesteps=num_train_timesteps, beta_schedule=beta_schedule)
+    scheduler = DDIMScheduler(
+        num_train_timesteps=num_train_timesteps, beta_schedule=beta_schedule, beta_start=beta_start, beta_end=beta_end
+    )
     return scheduler.alphas_cumprod.float()
 
 

@@ -10,9 +10,16 @@ def config_classes() -> dict[str, type[PreTrainedConfig]]:
     from lerobot_sdm.policies.consistency.configuration_consistency import ConsistencyConfig
     from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
     from lerobot_sdm.policies.edm.configuration_edm import EdmConfig
+    from lerobot_sdm.policies.manicm.configuration_manicm import ManiCMConfig
     from lerobot_sdm.policies.sdm.configuration_sdm import SDMConfig
 
-    return {"consistency": ConsistencyConfig, "dp3": DP3Config, "edm": EdmConfig, "sdm": SDMConfig}
+    return {
+        "consistency": ConsistencyConfig,
+        "dp3": DP3Config,
+        "edm": EdmConfig,
+        "manicm": ManiCMConfig,
+        "sdm": SDMConfig,
+    }
 
 
 def register() -> None:

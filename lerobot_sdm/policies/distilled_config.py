@@ -93,6 +93,32 @@ class DistilledConfig(PreTrainedConfig):
             )
         return configuration(self.network, self.device)
 
+    @cached_property
+    def last_timestep(self) -> int:
+        """Noisiest timestep at which the network's estimate of clean actions is used."""
+        from lerobot_sdm.diffusion.predictions import last_readable_timestep
+        from lerobot_sdm.diffusion.schedules import alphas_cumprod
+
+        network = self.network_config
+        betas = {name: getattr(network, name) for name in ("beta_start", "beta_end") if hasattr(network, name)}
+        alphas = alphas_cumprod(network.num_train_timesteps, network.beta_schedule, **betas)
+        return last_readable_timestep(alphas, getattr(network, "prediction_type", "sample"))
+
+    def checked_timestep(self, name: str, default: int) -> int:
+        """The timestep in a field of that name, or `default` where it is None.
+
+        Raises:
+            InputError: Clean actions cannot be read there.
+        """
+        t, last = getattr(self, name), self.last_timestep
+        if t is None:
+            return min(default, last)
+        if not 0 <= t <= last:
+            noisier = t < self.network_config.num_train_timesteps
+            why = ", since beyond it an error of the noise that this teacher predicts counts too much" * noisier
+            raise InputError(f"--policy.{name}={t}: must lie in 0 ... {last}{why}.")
+        return t
+
     def _copy_from_network(self) -> None:
         network = self.network_config
         for name in COPIED_FROM_TEACHER:

@@ -33,7 +33,7 @@ class SDMConfig(DistilledConfig):
         fake_updates_per_generator_update: Two-time-scale ratio, counted in iterations.
         weighting: "per_sample" (DMD), "none" or "released"; see `distribution_matching_gradient`.
         normalizer_floor: Smallest per-sample normaliser, in normalised action units.
-        timestep_range: Noise levels used for matching, as shares of T.
+        timestep_range: Noise levels used for matching, as shares of T; none beyond `last_timestep`.
         timestep_levels: Number of evenly spaced noise levels; None for all. Released: 10.
         generator_lr: Learning rate of the generator.
         fake_score_lr: Learning rate of the fake-score network.
@@ -91,12 +91,5 @@ class SDMConfig(DistilledConfig):
         if not 0 <= low < high <= 1:
             raise InputError(f"--policy.timestep_range={list(self.timestep_range)}: must be 0 <= low < high <= 1.")
         if self.network is not None:
-            self._check_timestep(self.network_config.num_train_timesteps)
-
-    def _check_timestep(self, num_train_timesteps: int) -> None:
-        if self.generator_timestep is None:
-            self.generator_timestep = round(GENERATOR_TIMESTEP / 100 * num_train_timesteps)
-        if not 0 <= self.generator_timestep < num_train_timesteps:
-            raise InputError(
-                f"--policy.generator_timestep={self.generator_timestep}: must lie in 0 ... {num_train_timesteps - 1}."
-            )
+            default = round(GENERATOR_TIMESTEP / 100 * self.network_config.num_train_timesteps)
+            self.generator_timestep = self.checked_timestep("generator_timestep", default)

@@ -142,8 +142,10 @@ class SDMPolicy(DistilledPolicy):
         config, device, levels = self.config, actions.device, self.model.num_train_timesteps
         low, high = (round(share * (levels - 1)) for share in config.timestep_range)
         if config.timestep_levels is None:
+            high = min(high, config.last_timestep)
             t = torch.randint(low, high + 1, actions.shape[:1], generator=random, device=device)
         else:
+            levels = config.last_timestep + 1
             chosen = torch.tensor(ddim_timesteps(levels, config.timestep_levels), device=device)
             t = chosen[torch.randint(len(chosen), actions.shape[:1], generator=random, device=device)]
         return t, torch.randn(actions.shape, generator=random, device=device, dtype=actions.dtype)

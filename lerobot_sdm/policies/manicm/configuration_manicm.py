@@ -1,0 +1,61 @@
+"""Configuration of ManiCM: consistency distillation of a diffusion teacher, one to a few steps."""
+
+from dataclasses import dataclass
+
+from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.policies.distilled_config import DistilledConfig
+
+
+@dataclass
+class ManiCMConfig(DistilledConfig):
+    """ManiCM (Lu et al. 2024): a consistency model distilled from a diffusion policy, one network evaluation or a few.
+
+    The defaults are the corrected algorithm; `docs/deviations.md` lists each released behaviour with the field that
+    brings it back. What is not listed here is in `DistilledConfig`.
+
+    Args:
+        num_inference_steps: Network evaluations per action chunk, 1 to 4; may be changed at evaluation.
+        start_timestep: Noisiest timestep, where acting begins. None: T - 1, or `last_timestep` for a teacher that
+            predicts noise.
+        solver_levels: How many evenly spaced timesteps are trained; the teacher's solver steps from one to the next.
+        solver_noise: "estimated" (DDIM) or "released"; see `solver_step`.
+        loss_delta: The loss is quadratic in a sample's error (root mean square over its entries, normalised action
+            units) up to about here and linear beyond, see `regression_loss`. None: quadratic, as released.
+        target_ema_decay: Decay of the slow copy that gives the targets.
+        student_lr: Learning rate.
+        student_grad_clip_norm: Gradient norm at which the student is clipped; 0 for none.
+        student_warmup_steps: Learning-rate warm-up.
+        student_final_lr_ratio: Share of the learning rate that is left at the end of its cosine schedule.
+    """
+
+    num_inference_steps: int = 1
+    start_timestep: int | None = None
+    solver_levels: int = 10
+    solver_noise: str = "estimated"
+    loss_delta: float | None = 0.03
+    target_ema_decay: float = 0.95
+
+    student_lr: float = 2e-4
+    student_grad_clip_norm: float = 1.0
+    student_warmup_steps: int = 50
+    student_final_lr_ratio: float = 0.05
+
+    def check_settings(self) -> None:
+        from lerobot_sdm.diffusion.consistency_distillation import MAX_STEPS, SOLVER_NOISES
+
+        most = min(MAX_STEPS, self.solver_levels)
+        if not 1 <= self.num_inference_steps <= most:
+            raise InputError(f"--policy.num_inference_steps={self.num_inference_steps}: must lie in 1 ... {most}.")
+        if self.solver_noise not in SOLVER_NOISES:
+            raise unknown_name("--policy.solver_noise", self.solver_noise, SOLVER_NOISES)
+        if self.loss_delta is not None and self.loss_delta <= 0:
+            raise InputError(f"--policy.loss_delta={self.loss_delta}: must be above 0, or null for the squared error.")
+        if not 0 <= self.target_ema_decay < 1:
+            raise InputError(f"--policy.target_ema_decay={self.target_ema_decay}: must lie in 0 ... 1, without 1.")
+        if self.network is not None:
+            self.start_timestep = self.checked_timestep("start_timestep", self.last_timestep)
+            if not 1 <= self.solver_levels <= self.start_timestep:
+                raise InputError(
+                    f"--policy.solver_levels={self.solver_levels}: must lie in 1 ... start_timestep="
+                    f"{self.start_timestep}."
+                )

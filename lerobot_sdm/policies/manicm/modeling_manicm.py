@@ -1,0 +1,106 @@
+"""ManiCM (Lu et al. 2024): consistency distillation of a diffusion policy, for one or a few network evaluations.
+
+The *teacher* is frozen and steps along its own trajectories. The *student* maps every point of a trajectory to its
+clean end; two neighbouring points must give the same. The *target*, a slow average of the student, says which.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import torch
+from lerobot.utils.constants import ACTION
+from torch import Tensor, nn
+
+from lerobot_sdm.diffusion.consistency_distillation import (
+    consistency_distillation_loss,
+    consistency_sample,
+    inference_timesteps,
+)
+from lerobot_sdm.diffusion.schedules import ddim_timesteps
+from lerobot_sdm.nets.ema import update_average
+from lerobot_sdm.policies.backbone import Backbone
+from lerobot_sdm.policies.distilled_policy import DistilledPolicy
+from lerobot_sdm.policies.manicm.configuration_manicm import ManiCMConfig
+
+
+class ManiCMPolicy(DistilledPolicy):
+    """Consistency student of a diffusion policy; for the arguments see `DistilledPolicy`."""
+
+    config_class = ManiCMConfig
+    name = "manicm"
+
+    def add_training_modules(self) -> None:
+        self.target = deepcopy(self.model.unet).requires_grad_(False)
+
+    def training_modules(self) -> dict[str, nn.Module]:
+        modules = super().training_modules()
+        if self.built_for_training:
+            modules["target"] = self.target
+        return modules
+
+    @property
+    def timesteps(self) -> list[int]:
+        """Levels that are trained, from the noisiest down."""
+        config = self.config
+        return ddim_timesteps(
+            self.model.num_train_timesteps, config.solver_levels, "trailing", start=config.start_timestep
+        )
+
+    def actions_from_noise(self, model: Backbone, noise: Tensor, cond: Tensor) -> Tensor:
+        timesteps = inference_timesteps(self.timesteps, self.config.num_inference_steps)
+        return consistency_sample(
+            lambda x, t: model.denoise(x, t, cond).x0,
+            noise,
+            timesteps,
+            model.alphas_cumprod,
+            model.clip_range,
+        )
+
+    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        """One iteration: the student agrees with its target one solver step of the teacher further.
+
+        Args:
+            batch: Preprocessed training batch; observations (B, n_obs_steps, ...), `action` (B, horizon, A).
+
+        Returns:
+            The loss, and nothing else to log.
+        """
+        actions, config, model = batch[ACTION], self.config, self.model
+        random = self.training_noise_generator(actions.device)
+        noise = torch.randn(actions.shape, generator=random, device=actions.device, dtype=actions.dtype)
+        level = torch.randint(config.solver_levels, actions.shape[:1], generator=random, device=actions.device)
+        cond = self.encode_for_training(batch)
+        loss = consistency_distillation_loss(
+            student=lambda x, t: model.denoise(x, t, cond).x0,
+            target=lambda x, t: model.denoise(x, t, cond, self.target).x0,
+            teacher=lambda x, t: self.teacher.denoise(x, t, cond),
+            x0=actions,
+            noise=noise,
+            level=level,
+            timesteps=self.timesteps,
+            alphas_cumprod=model.alphas_cumprod,
+            clip=model.clip_range,
+            delta=config.loss_delta,
+            solver_noise=config.solver_noise,
+        )
+        return loss, {}
+
+    def update(self) -> None:
+        """LeRobot calls this behind each optimizer step."""
+        update_average(self.target, self.model.unet, self.config.target_ema_decay)
+        self.update_student_average(self.train_step)
+        self.train_step += 1
+
+    def get_optim_params(self) -> list[dict[str, Any]]:
+        config = self.config
+        return [
+            {
+                "params": list(self.model.unet.parameters()),
+                "lr": config.student_lr,
+                "max_norm": config.student_grad_clip_norm,
+                "warmup_steps": config.student_warmup_steps,
+                "final_lr_ratio": config.student_final_lr_ratio,
+            }
+        ]

@@ -20,6 +20,7 @@ class Method:
 
 DP3_PAPER = ("3D Diffusion Policy (Ze et al. 2024)", "https://arxiv.org/abs/2403.03954")
 SDM_PAPER = ("Score and Distribution Matching Policy (Jia et al. 2024)", "https://arxiv.org/abs/2412.09265")
+MANICM_PAPER = ("ManiCM (Lu et al. 2024)", "https://arxiv.org/abs/2406.01586")
 EDM_PAPER = ("Elucidating the Design Space of Diffusion-Based Generative Models", "https://arxiv.org/abs/2206.00364")
 CTM_PAPER = ("Consistency Trajectory Models (Kim et al. 2023)", "https://arxiv.org/abs/2310.02279")
 CONSISTENCY_PAPER = ("Consistency Policy (Prasad et al. 2024)", "https://arxiv.org/abs/2405.07503")
@@ -36,6 +37,12 @@ METHODS = {
         "Maps start noise to a chunk of actions in a single network evaluation. It was distilled from a diffusion "
         "teacher by matching the teacher's score; the teacher is not needed to run it.",
         (SDM_PAPER, DP3_PAPER),
+    ),
+    "manicm": Method(
+        "ManiCM, consistency student",
+        "Jumps from start noise to a chunk of actions in one network evaluation, or in a few. It was distilled from a "
+        "diffusion teacher by consistency along the teacher's trajectories; the teacher is not needed to run it.",
+        (MANICM_PAPER, DP3_PAPER),
     ),
     "edm": Method(
         "EDM diffusion policy",

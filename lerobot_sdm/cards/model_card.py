@@ -184,9 +184,11 @@ def _interface(facts: CardFacts) -> str:
     if "horizon" in policy:
         text += (
             f"\n\nSees {policy['n_obs_steps']} frames, predicts {policy['horizon']} actions, executes "
-            f"{policy['n_action_steps']} of them before it looks again. Any number of points will do; "
-            f"{'xyz and rgb are' if policy.get('use_color') else 'only xyz is'} used."
+            f"{policy['n_action_steps']} of them before it looks again."
         )
+    network = policy.get("network") or policy  # A student's network is described as its teacher's.
+    if "use_color" in network:
+        text += f" Any number of points will do; {'xyz and rgb are' if network['use_color'] else 'only xyz is'} used."
     if facts.imported and facts.imported.get("imagined_robot"):
         text += " It also needs `observation.imagin_robot`, points on the robot's hand computed from its joints."
     return text

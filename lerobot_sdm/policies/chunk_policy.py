@@ -196,7 +196,7 @@ class ChunkPolicy(PreTrainedPolicy):
     def _load_as_safetensor(cls, model: ChunkPolicy, model_file: str, map_location: str, strict: bool) -> ChunkPolicy:
         """Load the inference weights and, for training, the rest. Always strict: a missing tensor in a policy that
         moves a robot is an error, not a warning."""
-        _load_strictly(model.inference_model, load_file(model_file), model_file)
+        load_strictly(model.inference_model, load_file(model_file), model_file)
         if model.built_for_training:
             model.load_training_state(Path(model_file).parent / cls.training_state_file)
         return model
@@ -217,7 +217,7 @@ class ChunkPolicy(PreTrainedPolicy):
         for name, module in self.training_modules().items():
             prefix = f"{name}."
             own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-            _load_strictly(module, own, str(path))
+            load_strictly(module, own, str(path))
 
     def push_to_hub(self, repo_id: str, **kwargs) -> str:
         """Upload the inference checkpoint alone, with a card and without the paths of this machine."""
@@ -244,7 +244,7 @@ def _contiguous(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {key: value.detach().contiguous() for key, value in state.items()}
 
 
-def _load_strictly(module: nn.Module, state: dict[str, Tensor], source: str) -> None:
+def load_strictly(module: nn.Module, state: dict[str, Tensor], source: str) -> None:
     """Copy weights into a module; names and shapes must match exactly.
 
     Raises:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.nets.ema import update_average, warmup_decay
 from lerobot_sdm.policies.backbone import Backbone
-from lerobot_sdm.policies.chunk_policy import ChunkPolicy
+from lerobot_sdm.policies.chunk_policy import ChunkPolicy, load_strictly
 from lerobot_sdm.policies.distilled_config import DistilledConfig
 from lerobot_sdm.policies.normalization import Stats
 from lerobot_sdm.teachers import Teacher, adapter_for, check_same_teacher, load_teacher
@@ -71,7 +71,7 @@ class DistilledPolicy(ChunkPolicy):
         check_same_teacher(config.teacher_path, teacher.sha256, config.teacher_sha256)
         config.teacher_sha256 = teacher.sha256
         self._teacher = (teacher,)
-        self.model.load_state_dict(teacher.network.state_dict())
+        load_strictly(self.model, teacher.network.state_dict(), f"--policy.teacher_path={config.teacher_path}")
         self.model.freeze_encoder()
         self.add_training_modules()
         if config.use_ema:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lerobot_sdm.diffusion.predictions import Denoised
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.policies.chunk_policy import load_strictly
 from lerobot_sdm.teachers.adapters import adapter_for
 from lerobot_sdm.teachers.files import WEIGHTS_FILE, fingerprint, read_teacher_config, teacher_file
 
@@ -83,10 +84,8 @@ def load_teacher(path: str, device: str, revision: str | None = None) -> Teacher
     config.device = device
     adapter = adapter_for(config.type)
     network = adapter.network(config)
-    try:
-        network.load_state_dict(adapter.weights(teacher_file(path, WEIGHTS_FILE, revision)))
-    except RuntimeError as error:
-        raise InputError(f"--policy.teacher_path={path}: its weights do not fit its configuration: {error}") from error
+    weights = adapter.weights(teacher_file(path, WEIGHTS_FILE, revision))
+    load_strictly(network, weights, f"--policy.teacher_path={path}")
     return Teacher(config, network.requires_grad_(False).eval().to(device), fingerprint(path, revision))
 
 

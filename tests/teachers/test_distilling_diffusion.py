@@ -148,5 +148,5 @@ def test_weights_that_do_not_fit_are_refused(tmp_path, monkeypatch, dataset, tea
     weights = load_file(damaged / "model.safetensors")
     weights.pop(min(weights))
     save_file(weights, damaged / "model.safetensors")
-    with pytest.raises(InputError, match=r"teacher_path.*weights do not fit"):
+    with pytest.raises(InputError, match=r"teacher_path.*the weights do not fit.*missing"):
         lerobot_train(monkeypatch, dataset, tmp_path / "run", *student_options("sdm", damaged))

@@ -16,12 +16,14 @@ BEGIN, END = "<!-- results: begin (examples/update_readme.py) -->", "<!-- result
 
 def section(folder: Path) -> str:
     """Tables of all results below a folder, one heading for each; a sentence where there are none yet."""
-    files = sorted(folder.glob("*/results.json"))
-    if not files:
+    # A comparison's results have a page of their own; a quickstart's have settings.
+    quickstarts = [
+        results for file in sorted(folder.glob("*/results.json")) if "settings" in (results := read_json(file))
+    ]
+    if not quickstarts:
         return "No results are committed yet.\n"
     parts = []
-    for file in files:
-        results = read_json(file)
+    for results in quickstarts:
         parts.append(f"### {results['task']}\n\n{markdown_table(results)}\n{summary(results)}")
     return "\n".join(parts)
 

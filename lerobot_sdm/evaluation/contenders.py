@@ -11,7 +11,7 @@ import torch
 from lerobot.configs import PreTrainedConfig
 from lerobot.policies import make_pre_post_processors
 from lerobot.policies.factory import get_policy_class
-from torch import Tensor
+from torch import Tensor, nn
 
 from lerobot_sdm.errors import InputError, unknown_name
 
@@ -65,6 +65,11 @@ class LoadedPolicy:
     @property
     def config(self) -> Any:
         return self.policy.config
+
+    @property
+    def denoiser(self) -> nn.Module:
+        """The network whose calls are network evaluations; LeRobot's `diffusion` has it elsewhere."""
+        return self.policy.diffusion.unet if self.config.type == "diffusion" else self.policy.denoiser
 
 
 def load_contender(contender: Contender, device: str = "cpu") -> LoadedPolicy:

@@ -71,7 +71,7 @@ def measure_latency(
     for turn in range(warmup + repeats):
         observation = observations[turn % len(observations)]
         for index, loaded in enumerate(policies):
-            with count_calls(loaded.policy.denoiser) as counter:
+            with count_calls(loaded.denoiser) as counter:
                 milliseconds = _time_chunk(loaded, observation)
             if turn >= warmup:
                 times[index].append(milliseconds)

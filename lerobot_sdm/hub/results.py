@@ -33,7 +33,7 @@ def read_results(path: Path, policy_type: str, suite: str | None, steps: int | N
         raise InputError(f"--results={path}: cannot be read ({error.strerror}).") from error
     except ValueError as error:
         raise InputError(f"--results={path}: is no JSON file ({error}).") from error
-    if isinstance(content, dict) and "rows" in content:
+    if isinstance(content, dict) and {"rows", "settings"} <= content.keys():
         return [_from_quickstart(path, content, policy_type, steps)]
     if isinstance(content, dict) and "per_task" in content:
         return _from_lerobot_eval(path, content, suite)

@@ -36,7 +36,7 @@ def success_plot(results: dict[str, Any], path: Path) -> None:
     axes.grid(axis="x", alpha=0.3)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def cloud_picture(cloud: NDArray[np.float32], trajectories: list[NDArray[np.float32]], title: str, path: Path) -> None:
@@ -72,10 +72,11 @@ def cloud_picture(cloud: NDArray[np.float32], trajectories: list[NDArray[np.floa
     above.grid(alpha=0.3)
     if trajectories:
         above.legend(loc="lower right", fontsize=9)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     figure.savefig(temporary, format="png", dpi=150, bbox_inches="tight")

@@ -103,8 +103,13 @@ def evaluated_successes(folder: Path) -> list[bool]:
     Args:
         folder: The `--output_dir` of the evaluation of one task.
     """
+    return [bool(value) for value in evaluated_metric(folder, "successes")]
+
+
+def evaluated_metric(folder: Path, name: str) -> list[float]:
+    """A metric of each episode of a `lerobot-eval` run of one task, such as `max_rewards`, in order of seeds."""
     (task,) = read_json(folder / "eval_info.json")["per_task"]
-    return [bool(value) for value in task["metrics"]["successes"]]
+    return list(task["metrics"][name])
 
 
 def stage_records(root: Path) -> list[dict[str, Any]]:

@@ -1,0 +1,213 @@
+"""Any policies in any environment that LeRobot knows, on the same seeds: evaluations, costs and one `results.json`."""
+
+import importlib.metadata
+import platform
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import draccus
+import yaml
+from lerobot.configs.train import TRAIN_CONFIG_NAME
+from lerobot.envs.configs import EnvConfig
+
+from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.evaluation.contenders import Contender, load_contender
+from lerobot_sdm.evaluation.statistics import bootstrap_mean, paired_difference, wilson_interval
+from lerobot_sdm.pipeline.files import read_json
+from lerobot_sdm.pipeline.plan import Layout
+from lerobot_sdm.pipeline.results import evaluated_metric, evaluated_successes, machine, stage_records
+from lerobot_sdm.pipeline.stages import Stage
+from lerobot_sdm.teachers import fingerprint
+
+PACKAGES = ("lerobot_policy_sdm", "lerobot", "torch", "gymnasium", "numpy")
+ENV_PACKAGES = {"pusht": ("gym-pusht", "pymunk", "shapely")}
+REWARDS = {"pusht": "coverage"}
+"""What an environment's highest reward of an episode is; Push-T's is the target's covered share, over the 95% that make
+a success, and at most 1."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared, and how.
+
+    Args:
+        env: `TYPE[,FIELD=VALUE...]`, fields as `--env.FIELD` of LeRobot's commands.
+        policies: The rows; the first is what the others are held against.
+        episodes: Episodes for each row.
+        seed: Seed of the first episode; episode i has `seed` + i in every row.
+        batch_size: Episodes that run together.
+        device: Torch device of the policies.
+        threads: CPU threads of each command.
+        latency_repeats: Timed chunks for each row.
+
+    Raises:
+        InputError: A number is no positive one, a label stands twice, or there is no such environment.
+    """
+
+    env: str
+    policies: tuple[Contender, ...]
+    episodes: int = 100
+    seed: int = 100_000
+    batch_size: int = 50
+    device: str = "cpu"
+    threads: int = 1
+    latency_repeats: int = 30
+
+    def __post_init__(self) -> None:
+        for name in ("episodes", "batch_size", "threads", "latency_repeats"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name}={getattr(self, name)}: must be at least 1.")
+        keys = [row_key(policy) for policy in self.policies]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise InputError(f"--policy: two rows are called '{key}'. Name them apart: --policy=PATH,label=NAME.")
+        self.env_config()
+
+    def env_options(self) -> dict[str, str]:
+        """The environment as options of LeRobot's commands, without their dashes: `env.type` first."""
+        kind, *settings = self.env.split(",")
+        options = {"env.type": kind}
+        for setting in settings:
+            key, equals, value = setting.partition("=")
+            if not (key and equals):
+                raise InputError(f"--env: '{setting}' in '{self.env}' is not FIELD=VALUE. Write TYPE,FIELD=VALUE.")
+            options[f"env.{key}"] = value
+        return options
+
+    def env_config(self) -> EnvConfig:
+        """LeRobot's configuration of the environment.
+
+        Raises:
+            InputError: There is no such environment or field, or a value does not fit.
+        """
+        (_, kind), *options = self.env_options().items()
+        choices = EnvConfig.get_known_choices()
+        if kind not in choices:
+            raise unknown_name("--env", kind, choices)
+        known = {item.name for item in fields(choices[kind])}
+        values = {}
+        for name, value in options:
+            key = name.removeprefix("env.")
+            if key not in known:
+                raise unknown_name(f"--env {kind}", key, known)
+            values[key] = yaml.safe_load(value)
+        try:
+            return draccus.decode(EnvConfig, {"type": kind, **values})
+        except (draccus.utils.DecodingError, ValueError) as error:
+            raise InputError(f"--env={self.env}: {error}") from error
+
+    def protocol(self) -> dict[str, Any]:
+        """Everything but the policies: rows of one table share it."""
+        return {name: value for name, value in vars(self).items() if name not in ("policies", "latency_repeats")}
+
+
+def row_key(policy: Contender) -> str:
+    """Name of a row's files."""
+    return re.sub(r"\W+", "-", policy.label).strip("-")
+
+
+def evaluate_command(comparison: Comparison, layout: Layout, policy: Contender) -> tuple[str, ...]:
+    """Command that measures one row."""
+    options = {f"policy.{key}": value for key, value in policy.overrides.items()} | comparison.env_options()
+    return (
+        "lerobot-eval",
+        f"--policy.path={policy.path}",
+        f"--policy.device={comparison.device}",
+        *(f"--{key}={value}" for key, value in options.items()),
+        f"--eval.n_episodes={comparison.episodes}",
+        f"--eval.batch_size={min(comparison.batch_size, comparison.episodes)}",
+        "--eval.use_async_envs=false",
+        f"--seed={comparison.seed}",
+        f"--output_dir={layout.evaluation(row_key(policy))}",
+    )
+
+
+def evaluations(comparison: Comparison, layout: Layout) -> list[Stage]:
+    """One evaluation for each row; one that has finished stands as long as the weights are the same."""
+    return [
+        Stage(
+            f"evaluate_{row_key(policy)}",
+            f"Evaluate: {policy.label}",
+            layout.evaluation(row_key(policy)),
+            evaluate_command(comparison, layout, policy),
+            settings={"weights": fingerprint(policy.path)},
+        )
+        for policy in comparison.policies
+    ]
+
+
+def measure_costs(comparison: Comparison) -> list[dict[str, Any]]:
+    """Time and count what a decision costs each row, from first observations of the environment."""
+    import torch
+    from lerobot.envs import close_envs, make_env, make_env_pre_post_processors, preprocess_observation
+
+    from lerobot_sdm.evaluation.latency import measure_latency
+
+    torch.set_num_threads(comparison.threads)
+    policies = [load_contender(policy, comparison.device) for policy in comparison.policies]
+    config = comparison.env_config()
+    environments = make_env(config, n_envs=1)
+    ((environment,),) = (tasks.values() for tasks in environments.values())
+    before, _ = make_env_pre_post_processors(env_cfg=config, policy_cfg=policies[0].config)
+    seeds = range(comparison.seed, comparison.seed + min(10, comparison.episodes))
+    observations = [before(preprocess_observation(environment.reset(seed=[seed])[0])) for seed in seeds]
+    close_envs(environments)
+    return [asdict(row) for row in measure_latency(policies, observations, comparison.latency_repeats)]
+
+
+def collect_comparison(comparison: Comparison, layout: Layout, costs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Gather a comparison's measurements.
+
+    Args:
+        comparison: Its settings.
+        layout: Its folder, all evaluations being finished.
+        costs: `measure_costs`.
+
+    Returns:
+        JSON-compatible: protocol, one entry for each row with the outcome of every episode, versions and machine.
+    """
+    kind = comparison.env_options()["env.type"]
+    outcomes = [evaluated_successes(layout.evaluation(row_key(policy))) for policy in comparison.policies]
+    rewards = [evaluated_metric(layout.evaluation(row_key(policy)), "max_rewards") for policy in comparison.policies]
+    commands = {record["stage"]: record["command"] for record in stage_records(layout.root)}
+    rows = [
+        {
+            "key": row_key(policy),
+            "label": policy.label,
+            "overrides": policy.overrides,
+            "training": _training(policy),
+            "command": commands[f"evaluate_{row_key(policy)}"],
+            "successes": success,
+            "success_rate": asdict(wilson_interval(sum(success), len(success))),
+            "success_difference": asdict(paired_difference(success, outcomes[0])),
+            "max_rewards": reward,
+            "max_reward": asdict(bootstrap_mean(reward)),
+            "max_reward_difference": asdict(
+                bootstrap_mean([mine - reference for mine, reference in zip(reward, rewards[0], strict=True)])
+            ),
+            "latency": cost,
+        }
+        for policy, success, reward, cost in zip(comparison.policies, outcomes, rewards, costs, strict=True)
+    ]
+    names = (*PACKAGES, *ENV_PACKAGES.get(kind, ()))
+    return {
+        "task": comparison.env,
+        "reward": REWARDS.get(kind, "reward"),
+        "protocol": comparison.protocol(),
+        "evaluation_seeds": [comparison.seed, comparison.seed + comparison.episodes - 1],
+        "rows": rows,
+        "versions": {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in names},
+        "machine": machine(),
+    }
+
+
+def _training(policy: Contender) -> dict[str, Any] | None:
+    """How a checkpoint was trained, as far as LeRobot wrote it down beside the weights."""
+    file = Path(policy.path) / TRAIN_CONFIG_NAME
+    if not file.is_file():
+        return None
+    config = read_json(file)
+    return {"policy": config["policy"]["type"], **{name: config[name] for name in ("steps", "batch_size", "seed")}}

@@ -1,0 +1,41 @@
+"""The train configs of Push-T: readable by LeRobot, teachers before students, all on the same windows of the data."""
+
+from pathlib import Path
+
+import draccus
+import pytest
+import yaml
+from lerobot.configs.train import TrainPipelineConfig
+
+import lerobot_sdm  # noqa: F401 - registers the policies
+
+FOLDER = Path(__file__).parents[1] / "configs/pusht"
+CONFIGS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted(FOLDER.glob("*.yaml"))}
+TEACHERS = [name for name, content in CONFIGS.items() if "teacher_path" not in content["policy"]]
+STUDENTS = [name for name in CONFIGS if name not in TEACHERS]
+
+
+@pytest.mark.parametrize("name", TEACHERS)
+def test_lerobot_reads_them(name):
+    policy = draccus.parse(TrainPipelineConfig, config_path=FOLDER / f"{name}.yaml", args=[]).policy
+    assert (policy.horizon, policy.n_obs_steps, policy.n_action_steps, policy.drop_n_last_frames) == (16, 2, 8, 7)
+    # Keypoints in pixels must not reach a network as they are.
+    assert "image" in name or policy.normalization_mapping["ENV"].value == "MIN_MAX"
+
+
+@pytest.mark.parametrize("name", STUDENTS)
+def test_a_student_learns_from_a_teacher_of_the_same_data(name):
+    teachers = {
+        f"{CONFIGS[teacher]['output_dir']}/checkpoints/last/pretrained_model": CONFIGS[teacher] for teacher in TEACHERS
+    }
+    content = CONFIGS[name]
+    assert teachers[content["policy"]["teacher_path"]]["dataset"] == content["dataset"]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_names_agree(name):
+    content = CONFIGS[name]
+    view, kind = name.split("_")
+    assert content["policy"]["type"] == kind
+    assert content["output_dir"] == f"{content['dataset']['root'].replace('data', 'outputs', 1)}/{kind}"
+    assert ("keypoints" in content["dataset"]["root"]) == (view == "keypoints")

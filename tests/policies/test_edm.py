@@ -14,9 +14,9 @@ STATE, KEYPOINTS, CLOUD = "observation.state", "observation.environment_state", 
 CAMERAS = ("observation.images.front", "observation.images.wrist")
 KINDS = {
     "cloud": {CLOUD: (FeatureType.STATE, (20, 3))},
-    "images": {camera: (FeatureType.VISUAL, (3, 36, 40)) for camera in CAMERAS},
+    "images": {camera: (FeatureType.VISUAL, (3, 72, 80)) for camera in CAMERAS},
     "keypoints": {KEYPOINTS: (FeatureType.ENV, (16,))},
-    "images and keypoints": {CAMERAS[0]: (FeatureType.VISUAL, (3, 36, 40)), KEYPOINTS: (FeatureType.ENV, (16,))},
+    "images and keypoints": {CAMERAS[0]: (FeatureType.VISUAL, (3, 72, 80)), KEYPOINTS: (FeatureType.ENV, (16,))},
 }
 SMALL = {"down_dims": (8, 16), "blocks_per_level": 1, "encoder_hidden_dims": (8, 16), "device": "cpu"}
 
@@ -44,7 +44,7 @@ def batch(kind: str = "keypoints", size: int = 3, frames: int | None = 2) -> dic
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_acts_on_and_learns_from_every_kind_of_observation(kind):
-    p = policy(kind, training=True, crop_shape=(32, 32))
+    p = policy(kind, training=True, crop_shape=(64, 64))
     noise, data = torch.randn(3, 8, 2), batch(kind)
     actions = p.sample_actions(data, noise)
     assert actions.shape == (3, 8, 2)
@@ -88,7 +88,7 @@ def test_start_noise_is_scaled_and_actions_are_clipped():
 
 
 def test_dropout_and_crops_are_repeated_with_seed_and_step():
-    p = policy("images", training=True, dropout_rate=0.3, crop_shape=(24, 24)).train()
+    p = policy("images", training=True, dropout_rate=0.3, crop_shape=(64, 64)).train()
     data = {**batch("images"), "action": torch.zeros(3, 8, 2)}
     first = p.forward(data)[0].item()
     torch.randn(10)  # the global generator moves on
@@ -153,7 +153,8 @@ def test_impossible_settings_are_refused_by_name(wrong, offender):
             {},
             "differs from that of",
         ),
-        ({CAMERAS[0]: (FeatureType.VISUAL, (3, 32, 32))}, {"crop_shape": (40, 30)}, r"crop_shape=\[40, 30\].*32 x 32"),
+        ({CAMERAS[0]: (FeatureType.VISUAL, (3, 48, 48))}, {"crop_shape": (50, 40)}, r"crop_shape=\[50, 40\].*48 x 48"),
+        ({CAMERAS[0]: (FeatureType.VISUAL, (3, 48, 48))}, {"crop_shape": (32, 32)}, "32 x 32.*one pixel"),
     ],
 )
 def test_data_that_do_not_fit_are_refused(features, kwargs, offender):

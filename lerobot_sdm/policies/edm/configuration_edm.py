@@ -9,6 +9,9 @@ from lerobot_sdm.errors import InputError, unknown_name
 from lerobot_sdm.policies.chunk_config import ChunkConfig
 from lerobot_sdm.processors import POINT_CLOUD
 
+RESNET_STRIDE = 32
+"""Side of the patch of an image that is one pixel of a ResNet's last layer."""
+
 
 @dataclass
 class EdmConfig(ChunkConfig):
@@ -158,4 +161,10 @@ class EdmConfig(ChunkConfig):
                 raise InputError(
                     f"--policy.crop_shape={list(self.crop_shape)}: does not fit into images of {height} x {width} "
                     f"('{key}')."
+                )
+            height, width = self.crop_shape or (height, width)
+            if max(height, width) <= RESNET_STRIDE:
+                raise InputError(
+                    f"'{key}': of {height} x {width} the ResNet leaves one pixel, and where it is says nothing: the "
+                    f"policy would be blind. Images have to be larger than {RESNET_STRIDE}, better 64 and more."
                 )

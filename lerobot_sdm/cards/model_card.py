@@ -14,8 +14,8 @@ from lerobot_sdm.cards.privacy import hub_name
 DEFAULT_LICENSE = "apache-2.0"
 """LeRobot's default for policies."""
 
-TEACHES = ("dp3",)
-"""Policy types that students can be distilled from."""
+TEACHES = {"dp3": "sdm", "edm": "consistency"}
+"""Policy types that students can be distilled from, with the student's type."""
 
 KINDS = {"dp3": "DP3", "simple_dp3": "Simple DP3", "sdm": "SDM", "manicm": "ManiCM"}
 
@@ -263,7 +263,9 @@ def _commands(facts: CardFacts) -> str:
     suite, task = "<environment>", "<task>"
     if facts.evaluations:
         suite, task = facts.evaluations[0].suite, facts.evaluations[0].task
-    if facts.policy["type"] in TEACHES:
+    kind = facts.policy["type"]
+    student = TEACHES.get(kind, kind)
+    if kind in TEACHES:
         purpose, teacher = "Distil it into a one-step student", facts.repo_id
     else:
         purpose, teacher = "Distil another one", (facts.teacher and facts.teacher.repo_id) or "<teacher>"
@@ -273,7 +275,7 @@ def _commands(facts: CardFacts) -> str:
         f"lerobot-eval --policy.path={facts.repo_id} \\\n"
         f"  --env.type={suite} --env.task={task} --eval.n_episodes=50 --seed=100000\n"
         f"\n# {purpose}:\n"
-        f"lerobot-train --policy.type=sdm --policy.teacher_path={teacher} \\\n"
+        f"lerobot-train --policy.type={student} --policy.teacher_path={teacher} \\\n"
         f"  --policy.repo_id=<name>/<repo> --dataset.repo_id={_public_dataset(facts) or '<name>/<dataset>'}\n```"
     )
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lerobot_sdm.errors import unknown_name
+from lerobot_sdm.errors import InputError, unknown_name
 from lerobot_sdm.nets.live_taps import LiveTaps
 
 
@@ -43,6 +43,7 @@ class Int8Product(nn.Module):
         scale = weight.abs().amax(dim=1).clamp(min=torch.finfo(torch.float32).tiny) / 127
         zeros = torch.zeros_like(scale, dtype=torch.int64)
         quantized = torch.quantize_per_channel(weight.contiguous(), scale, zeros, 0, torch.qint8)
+        self.nbytes = quantized.numel() + scale.nbytes
         self._packed = torch.ops.quantized.linear_prepack(quantized, None)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -50,8 +51,14 @@ class Int8Product(nn.Module):
         return torch.ops.quantized.linear_dynamic(x, self._packed, reduce_range=True)
 
 
+def packed_bytes(network: nn.Module) -> int:
+    """Bytes of the weights that are neither parameters nor buffers."""
+    return sum(module.nbytes for module in network.modules() if isinstance(module, Int8Product))
+
+
 PRODUCTS: dict[str, Callable[[Tensor], nn.Module]] = {"bfloat16": BFloat16Product, "int8": Int8Product}
 PRECISIONS = ("float32", *PRODUCTS)
+"""What `InferenceConfig` offers."""
 
 
 @torch.no_grad()
@@ -63,12 +70,15 @@ def lower_precision(network: nn.Module, precision: str) -> None:
         precision: One of `PRECISIONS`; float32 changes nothing.
 
     Raises:
-        InputError: There is no such precision.
+        InputError: There is no such precision, or not on this device.
     """
     if precision not in PRECISIONS:
         raise unknown_name("--policy.inference_precision", precision, PRECISIONS)
     if precision == "float32":
         return
+    device = next(network.parameters()).device.type
+    if precision == "int8" and device != "cpu":
+        raise InputError(f"--policy.inference_precision=int8: runs on a CPU, not on {device}. Give bfloat16 there.")
     for module in network.modules():
         if isinstance(module, LiveTaps):
             module.product = PRODUCTS[precision](module.matrix())

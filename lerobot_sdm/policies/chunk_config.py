@@ -2,20 +2,22 @@
 
 from dataclasses import dataclass, field
 
-from lerobot.configs.policies import PreTrainedConfig
 from lerobot.configs.types import FeatureType, NormalizationMode, PolicyFeature
 from lerobot.optim.optimizers import AdamWConfig, OptimizerConfig
 from lerobot.optim.schedulers import DiffuserSchedulerConfig, LRSchedulerConfig
 from lerobot.utils.constants import ACTION, OBS_STATE
 
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.policies.inference_config import InferenceConfig
 from lerobot_sdm.processors import POINT_CLOUD, POINT_CLOUD_KEYS
 from lerobot_sdm.processors.depth_config import DepthToCloudConfig
 
 
 @dataclass
-class ChunkConfig(PreTrainedConfig):
+class ChunkConfig(InferenceConfig):
     """Settings of a policy that predicts chunks of actions with a FiLM-conditioned U-Net; no policy of its own.
+
+    How it runs is said in `InferenceConfig`.
 
     Args:
         n_obs_steps: Observation frames the policy sees, the current one included.

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from lerobot_sdm.cards.privacy import make_public
 from lerobot_sdm.cards.training_card import PublicTrainConfig, training_card
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.nets.precision import lower_precision
 
 
 class ChunkPolicy(PreTrainedPolicy):
@@ -175,6 +176,11 @@ class ChunkPolicy(PreTrainedPolicy):
             raise InputError(
                 f"{self.name}: saving sharded (FSDP) weights is not supported; train with one process or with DDP."
             )
+        if not self.built_for_training and self.config.inference_precision != "float32":
+            raise InputError(
+                f"--policy.inference_precision={self.config.inference_precision}: the weights as trained are gone, so "
+                "that this policy cannot be saved. Load it without the option, or copy its checkpoint."
+            )
         self.config._save_pretrained(save_directory)
         save_file(_contiguous(self.inference_model.state_dict()), save_directory / "model.safetensors")
         if self._publishing:
@@ -199,7 +205,15 @@ class ChunkPolicy(PreTrainedPolicy):
         load_strictly(model.inference_model, load_file(model_file), model_file)
         if model.built_for_training:
             model.load_training_state(Path(model_file).parent / cls.training_state_file)
+        else:
+            model.prepare_for_inference()
         return model
+
+    def prepare_for_inference(self) -> None:
+        """Make the denoiser as fast as the configuration asks for; see `InferenceConfig`."""
+        lower_precision(self.denoiser, self.config.inference_precision)
+        if self.config.compile_model:
+            self.denoiser.compile(mode=self.config.compile_mode)
 
     def load_training_state(self, path: Path) -> None:
         """Restore what resuming needs; without the file (a published checkpoint being fine-tuned) training starts

@@ -11,17 +11,18 @@ from lerobot.optim.schedulers import LRSchedulerConfig
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.optim import PerGroupAdamWConfig, PerGroupCosineConfig
+from lerobot_sdm.policies.inference_config import InferenceConfig
 
 COPIED_FROM_TEACHER = ("n_obs_steps", "horizon", "normalization_mapping")
 """Fields that LeRobot asks of every policy, and that are not free: the student starts as its teacher's copy."""
 
 
 @dataclass
-class DistilledConfig(PreTrainedConfig):
+class DistilledConfig(InferenceConfig):
     """Settings of a policy that is distilled from a diffusion policy; no policy of its own.
 
     Everything that describes the network (architecture, observations, noise schedule) is the teacher's: its
-    configuration stands whole in `network`.
+    configuration stands whole in `network`. How a student runs is said in `InferenceConfig`.
 
     Args:
         teacher_path: Folder or Hub repo of the teacher; needed for training, not for evaluation.

@@ -23,10 +23,11 @@ class Checkpoints:
 def tiny(tmp_path_factory) -> Checkpoints:
     root = tmp_path_factory.mktemp("tiny")
     dataset = make_dataset(root / "data")
+    teacher = save_policy("dp3", dataset, root / "teacher")
     return Checkpoints(
         dataset=dataset,
-        teacher=save_policy("dp3", dataset, root / "teacher"),
-        student=save_policy("sdm", dataset, root / "student"),
+        teacher=teacher,
+        student=save_policy("sdm", dataset, root / "student", teacher_path=str(teacher)),
         other_units=save_policy("dp3", dataset, root / "other", action_scale=3.0),
     )
 
@@ -57,8 +58,8 @@ def make_dataset(root: Path) -> Path:
     return root
 
 
-def save_policy(kind: str, dataset: Path, folder: Path, action_scale: float = 1.0) -> Path:
-    """An untrained policy with its processors, as a checkpoint."""
+def save_policy(kind: str, dataset: Path, folder: Path, action_scale: float = 1.0, **settings: str) -> Path:
+    """An untrained policy with its processors, as a checkpoint; a student's settings are its teacher's."""
     from lerobot.datasets.lerobot_dataset import LeRobotDatasetMetadata
     from lerobot.policies import make_policy_config, make_pre_post_processors
     from lerobot.policies.factory import get_policy_class
@@ -70,9 +71,8 @@ def save_policy(kind: str, dataset: Path, folder: Path, action_scale: float = 1.
     for name in ("min", "max"):
         metadata.stats["action"][name] = metadata.stats["action"][name] * action_scale
     torch.manual_seed(0)
-    config = make_policy_config(
-        kind, down_dims=(8, 16), blocks_per_level=1, horizon=4, n_action_steps=3, device="cpu", push_to_hub=False
-    )
+    settings = settings or {"down_dims": (8, 16), "blocks_per_level": 1, "horizon": 4, "n_action_steps": 3}
+    config = make_policy_config(kind, device="cpu", push_to_hub=False, **settings)
     features = dataset_to_policy_features(metadata.features)
     config.output_features = {"action": features.pop("action")}
     config.input_features = features

@@ -1,0 +1,31 @@
+"""What any policy of this package may be told about how to run, which changes nothing about what it has learned."""
+
+from dataclasses import dataclass
+
+from lerobot.configs.policies import PreTrainedConfig
+
+from lerobot_sdm.errors import unknown_name
+
+PRECISIONS = ("float32", "bfloat16", "int8")
+"""What `nets.precision` can do; named here, because configurations are read without importing torch's networks."""
+
+
+@dataclass
+class InferenceConfig(PreTrainedConfig):
+    """How a trained policy runs. Training ignores all of it, and the checkpoint stays as it is.
+
+    Args:
+        inference_precision: Of the denoiser's convolutions: `float32` is exact, `bfloat16` and, on a CPU, `int8` are
+            faster; `lerobot-sdm bench` says by how much actions change.
+        compile_model: Compile the denoiser with `torch.compile` at its first call.
+        compile_mode: How; `reduce-overhead` uses CUDA graphs.
+    """
+
+    inference_precision: str = "float32"
+    compile_model: bool = False
+    compile_mode: str = "reduce-overhead"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.inference_precision not in PRECISIONS:
+            raise unknown_name("--policy.inference_precision", self.inference_precision, PRECISIONS)

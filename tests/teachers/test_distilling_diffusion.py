@@ -67,7 +67,7 @@ def teacher(tmp_path_factory, dataset) -> Path:
         return lerobot_train(patch, dataset, tmp_path_factory.mktemp("runs") / "teacher", *TEACHER, steps=2)
 
 
-def student_options(kind: str, teacher: Path) -> tuple[str, ...]:
+def student_options(kind: str, teacher: Path | str) -> tuple[str, ...]:
     return (*STUDENTS[kind], f"--policy.teacher_path={teacher}")
 
 
@@ -77,13 +77,29 @@ def raw_observation() -> dict[str, torch.Tensor]:
     return {key: torch.rand(2, *shape, generator=generator) for key, shape in shapes.items()}
 
 
-@pytest.mark.parametrize("kind", sorted(STUDENTS))
+def in_a_folder(teacher: Path, place: Path, monkeypatch) -> str:
+    shutil.copytree(teacher, place)
+    return str(place)
+
+
+def on_the_hub(teacher: Path, place: Path, monkeypatch) -> str:
+    """A repo of the Hub as its client has it behind a download."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(place))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    commit, repo = "0123456789" * 4, place / "models--somebody--teacher"
+    shutil.copytree(teacher, repo / "snapshots" / commit)
+    (repo / "refs").mkdir()
+    (repo / "refs" / "main").write_text(commit)
+    return "somebody/teacher"
+
+
+@pytest.mark.parametrize(("kind", "put"), [("sdm", on_the_hub), ("manicm", in_a_folder)])
 def test_one_command_distils_and_the_student_acts_with_the_teacher_deleted(
-    kind, tmp_path, monkeypatch, dataset, teacher
+    kind, put, tmp_path, monkeypatch, dataset, teacher
 ):
     moved = tmp_path / "teacher"
-    shutil.copytree(teacher, moved)
-    folder = lerobot_train(monkeypatch, dataset, tmp_path / "run", *student_options(kind, moved), steps=4, save_freq=2)
+    name = put(teacher, moved, monkeypatch)
+    folder = lerobot_train(monkeypatch, dataset, tmp_path / "run", *student_options(kind, name), steps=4, save_freq=2)
     resumed = lerobot_resume(monkeypatch, tmp_path / "run" / "checkpoints" / "000002", tmp_path / "resumed")
     shutil.rmtree(moved)
 

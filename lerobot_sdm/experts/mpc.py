@@ -100,9 +100,9 @@ class MPCExpert(Expert):
         return self._cost(self._prediction(plans))
 
     def _next_search(self) -> int:
-        """After how many steps of the plan to search again: later where it keeps the goal reached all along."""
-        search, goal = self.search, self._cost.goal
-        if goal is None or not goal(self._prediction(self._plan[None])).all():
+        """After how many steps of the plan to search again: later where nothing is left to do all along."""
+        search, settled = self.search, self._cost.settled
+        if settled is None or not settled(self._prediction(self._plan[None])).all():
             return search.replan
         return max(search.replan, search.horizon // 2)
 

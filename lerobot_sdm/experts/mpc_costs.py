@@ -32,7 +32,7 @@ class TaskCost:
         watched: Name of a point -> kind (`site`, `body` or `geom`) and name of what is there.
         search: How to search without a guide.
         guided: And with one.
-        goal: Says where the goal holds, (N, H); None if it cannot be told from what is measured.
+        settled: Says where nothing is left to do, (N, H); unless given, there always is.
     """
 
     terms: Callable[[Measured], Terms]
@@ -40,7 +40,7 @@ class TaskCost:
     watched: Mapping[str, tuple[str, str]]
     search: Search = field(default_factory=Search)
     guided: Search = field(default_factory=Search)
-    goal: Callable[[Measured], NDArray[np.bool_]] | None = None
+    settled: Callable[[Measured], NDArray[np.bool_]] | None = None
 
     def __call__(self, measured: Measured) -> NDArray[np.float64]:
         """(N,) the weighed terms, summed over the horizon; infinite where a prediction broke."""
@@ -94,6 +94,12 @@ def pen(measured: Measured) -> Terms:
     }
 
 
+def pen_is_settled(measured: Measured) -> NDArray[np.bool_]:
+    """Within 11 degrees (a chord of 0.2) and in the hand; one just within the goal's 18 may be on its way out."""
+    terms = pen(measured)
+    return (terms["turn"] < 0.2) & (terms["leave"] == 0.0)
+
+
 def relocate(measured: Measured) -> Terms:
     """Palm at the ball; ball off the table; ball at the target."""
     return {
@@ -133,14 +139,14 @@ TASK_COSTS: dict[str, TaskCost] = {
         weights={"reach": 1.0, "latch": 1.0, "hinge": 4.0, "speed": 1e-5},
         watched=Door.watched,
         search=Search(samples=48, noise=0.5, temperature=0.2),
-        goal=at_goal_of(Door),
+        settled=at_goal_of(Door),
     ),
     "adroit/hammer": TaskCost(
         terms=hammer,
         weights={"reach": 1.0, "lift": 5.0, "strike": 2.0, "nail": 20.0, "speed": 1e-4, "grasp": 1.0, "bare": 20.0},
         watched=Hammer.watched | FINGERTIPS,
         search=Search(noise=0.5, temperature=0.2),
-        goal=at_goal_of(Hammer),
+        settled=at_goal_of(Hammer),
     ),
     "adroit/pen": TaskCost(
         terms=pen,
@@ -148,14 +154,14 @@ TASK_COSTS: dict[str, TaskCost] = {
         watched=Pen.watched,
         search=Search(samples=80, horizon=20, knots=5, noise=0.6, temperature=0.3),
         guided=Search(samples=32, horizon=12, noise=0.2, temperature=0.3, replan=1),
-        goal=at_goal_of(Pen),
+        settled=pen_is_settled,
     ),
     "adroit/relocate": TaskCost(
         terms=relocate,
         weights={"reach": 1.0, "lift": 5.0, "carry": 2.0, "speed": 1e-4},
         watched=Relocate.watched,
         search=Search(samples=48, noise=0.5, temperature=0.2),
-        goal=at_goal_of(Relocate),
+        settled=at_goal_of(Relocate),
     ),
     "metaworld/drawer-open": TaskCost(
         terms=drawer_open,

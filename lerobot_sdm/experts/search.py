@@ -85,6 +85,8 @@ def improve(
         knots[:2] = mean, best
         costs = evaluate(np.clip(base + line @ knots, -1.0, 1.0))
         order = np.argsort(costs, kind="stable")
+        if not np.isfinite(costs[order[0]]):
+            break  # Every prediction broke: they say nothing about where to look.
         best = knots[order[0]]
         mean, spread = centre(knots[order], costs[order], search)
         noise = np.maximum(search.least_noise, spread)

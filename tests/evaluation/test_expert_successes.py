@@ -1,9 +1,11 @@
 """The expert's row: driven on given seeds, without clouds."""
 
+import os
+
 import gymnasium as gym
 
 from lerobot_sdm.envs.configuration_metaworld import MetaWorldPointCloudEnvConfig
-from lerobot_sdm.evaluation.expert import expert_successes
+from lerobot_sdm.evaluation.expert import expert_episodes, expert_successes
 from lerobot_sdm.experts import make_expert
 
 
@@ -32,3 +34,13 @@ def test_outcomes_are_those_of_the_full_environment():
 def test_more_time_means_more_success():
     config = MetaWorldPointCloudEnvConfig(task="reach", episode_length=150)
     assert all(expert_successes(config, range(5)))
+
+
+def test_what_an_episode_took_is_told():
+    config = MetaWorldPointCloudEnvConfig(task="reach", episode_length=30, terminate_on_success=False)
+    first, second = expert_episodes(config, [7, 8], "scripted")
+    assert [first.seed, second.seed] == [7, 8]
+    assert first.steps == second.steps == 30
+    assert first.success == (first.success_steps > 0)
+    # The first builds the scene; both simulate.
+    assert 0 < second.cpu_seconds <= second.seconds * os.cpu_count()

@@ -47,6 +47,16 @@ def test_a_broken_prediction_has_no_weight():
 
 
 @pytest.mark.parametrize("temperature", [None, 0.2])
+def test_where_every_prediction_breaks_the_plan_stays(temperature):
+    def broken(plans):
+        return np.full(len(plans), np.inf)
+
+    base = np.full((9, 2), 0.4)
+    search = Search(horizon=9, rounds=2, temperature=temperature)
+    np.testing.assert_array_equal(improve([base], broken, search, np.random.default_rng(0)), base)
+
+
+@pytest.mark.parametrize("temperature", [None, 0.2])
 def test_searching_again_and_again_finds_the_best_plan(temperature):
     target = np.stack([np.linspace(-0.8, 0.8, 9), np.full(9, 0.3)], axis=1)
     evaluate, rng = away_from(target), np.random.default_rng(0)

@@ -153,7 +153,7 @@ TASK_COSTS: dict[str, TaskCost] = {
         weights={"turn": 1.0, "stay": 1.0, "leave": 20.0, "fall": 30.0, "fly": 0.1, "spin": 3e-4},
         watched=Pen.watched,
         search=Search(samples=80, horizon=20, knots=5, noise=0.6, temperature=0.3),
-        guided=Search(samples=32, horizon=12, noise=0.2, temperature=0.3, replan=1),
+        guided=Search(horizon=20, knots=5, noise=0.3, temperature=0.3),
         settled=pen_is_settled,
     ),
     "adroit/relocate": TaskCost(

@@ -33,14 +33,14 @@ class TemporalUnet(DiffusionConditionalUnet1d):
 
     Args:
         config: Any object with LeRobot's diffusion fields (`horizon`, `action_feature`, `down_dims`, `kernel_size`,
-            `n_groups`, `diffusion_step_embed_dim`, `use_film_scale_modulation`, `gradient_checkpointing`) and
-            `blocks_per_level`.
+            `n_groups`, `diffusion_step_embed_dim`, `use_film_scale_modulation`, `gradient_checkpointing`), and
+            `blocks_per_level`, 2 where there is none.
         global_cond_dim: Size of the conditioning vector.
     """
 
     def __init__(self, config, global_cond_dim: int):
         super().__init__(config, global_cond_dim)
-        if config.blocks_per_level == 1:
+        if getattr(config, "blocks_per_level", 2) == 1:
             for level in (*self.down_modules, *self.up_modules):
                 level[1] = NoBlock()
             self.mid_modules = self.mid_modules[:1]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from lerobot_sdm.diffusion.schedules import ddim_timesteps
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.nets.temporal_unet import TemporalUnet
 from lerobot_sdm.policies.backbone import Backbone
 from lerobot_sdm.policies.normalization import Stats
 from lerobot_sdm.teachers.adapters import Adapter
@@ -45,6 +46,8 @@ class DiffusionBackbone(Backbone):
         if config.image_features:
             per_frame += self._rgb_encoders()[0].feature_dim * len(config.image_features)
         self.cond_dim = per_frame * config.n_obs_steps
+        # The same network without what it computes in vain.
+        self.diffusion.unet = TemporalUnet(config, self.cond_dim)
 
     @property
     def unet(self) -> nn.Module:

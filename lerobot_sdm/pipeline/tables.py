@@ -82,7 +82,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         row["label"],
         f"{sum(row['successes'])}/{len(row['successes'])}",
         f"{100 * rate['low']:.0f} to {100 * rate['high']:.0f}%",
-        "" if is_reference else _points(difference),
+        "" if is_reference else points(difference),
         *(_count_and_interval(rule) for rule in row.get("other_rules", {}).values()),
         f"{latency['median_ms']:.1f} ({latency['p95_ms']:.1f})" if latency else "",
         f"{latency['network_evaluations']:g}" if latency else "",
@@ -96,7 +96,8 @@ def _count_and_interval(rule: dict[str, Any]) -> str:
     return f"{sum(rule['successes'])}/{len(rule['successes'])} ({100 * rate['low']:.0f} to {100 * rate['high']:.0f}%)"
 
 
-def _points(difference: dict[str, float]) -> str:
+def points(difference: dict[str, float]) -> str:
+    """A difference of success rates with its interval, in points."""
     estimate, low, high = (100 * difference[name] for name in ("estimate", "low", "high"))
     return f"{estimate:+.0f} ({low:+.0f} to {high:+.0f})"
 

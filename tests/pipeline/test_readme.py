@@ -19,7 +19,8 @@ def script():
 
 
 def test_tables_are_those_of_the_committed_results(script):
-    assert script.updated(README, script.section(ROOT / "results")) == README
+    assert script.updated(README, script.overview(ROOT / "results")) == README
+    assert script.page(ROOT / "results") == (ROOT / "results" / "README.md").read_text()
 
 
 def test_only_the_marked_part_changes(script):

@@ -19,6 +19,7 @@ from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.dp3.processor_dp3 import PointCloudProcessorStep
 from lerobot_sdm.processors.depth_config import DepthToCloudConfig, read_depth_config
 from lerobot_sdm.processors.depth_step import DepthToPointCloudStep
+from lerobot_sdm.teachers import describe
 
 PIPELINE = "policy_preprocessor"
 
@@ -44,11 +45,14 @@ def attach(policy: Path, cameras: DepthToCloudConfig, output: Path) -> None:
     before = next((place for place, step in enumerate(steps) if isinstance(step, PointCloudProcessorStep)), None)
     if before is None:
         raise InputError(f"--policy={policy}: a policy of type '{config.type}' sees no point clouds.")
-    if cameras.channels < config.cloud_channels:
+    network = getattr(config, "network_config", config)  # A student's is described apart.
+    if cameras.channels < network.cloud_channels:
         raise InputError(f"--policy={policy}: sees colours. Give every camera a color_key.")
     steps.insert(before, DepthToPointCloudStep.from_config(cameras))
     pipeline.steps = steps
-    config.depth_to_cloud = cameras
+    network.depth_to_cloud = cameras
+    if network is not config:
+        config.network = describe(network)
 
     unfinished = output.with_name(f".{output.name}.unfinished")
     if unfinished.exists():

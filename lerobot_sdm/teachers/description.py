@@ -12,7 +12,8 @@ from lerobot_sdm.teachers.adapters import adapter_for
 
 LEFT_OUT = {
     *("device", "use_amp", "use_peft", "push_to_hub", "repo_id", "private", "tags", "license"),
-    *("pretrained_path", "pretrained_revision", "pretrained_backbone_weights", "compile_model"),
+    *("pretrained_path", "pretrained_revision", "pretrained_backbone_weights"),
+    *("inference_precision", "compile_model", "compile_mode"),
 }
 """Fields that say where and how the teacher ran, not what it is."""
 LEFT_OUT_PREFIXES = ("optimizer_", "scheduler_")

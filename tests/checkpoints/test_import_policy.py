@@ -170,7 +170,7 @@ def test_an_imported_policy_serves_as_teacher(tmp_path, monkeypatch):
         save_freq=2,
     )
     policy, pre, _ = load(student)
-    assert policy.config.blocks_per_level == 1
+    assert policy.config.network_config.blocks_per_level == 1
     # The student normalises as its teacher does.
     theirs = load(tmp_path / "teacher")[1]
     states = ([step.state_dict() for step in pipeline.steps if step.state_dict()] for pipeline in (pre, theirs))

@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import shutil
 import sys
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def test_training_on_depth_images_leaves_a_policy_that_knows_its_camera(checkpoi
 
 def test_a_student_inherits_its_teachers_camera(checkpoint, cameras_file):
     student = SDMConfig(teacher_path=str(checkpoint))
-    assert student.depth_to_cloud == read_depth_config(cameras_file)
+    assert student.network_config.depth_to_cloud == read_depth_config(cameras_file)
     preprocessor, _ = make_sdm_pre_post_processors(student)
     assert any(isinstance(step, DepthToPointCloudStep) for step in preprocessor.steps)
 
@@ -109,6 +110,13 @@ def test_a_new_calibration_is_attached_to_a_checkpoint(tmp_path, checkpoint, cam
     assert len(list((tmp_path / "copy").glob("policy_preprocessor*"))) == 2
     weights = "model.safetensors"
     assert (tmp_path / "copy" / weights).read_bytes() == (checkpoint / weights).read_bytes()
+
+    student = tmp_path / "student"
+    shutil.copytree(checkpoint, student)
+    SDMConfig(teacher_path=str(checkpoint))._save_pretrained(student)
+    attach([f"--policy={student}", f"--cameras={moved}", f"--output={tmp_path / 'of_student'}"])
+    network = PreTrainedConfig.from_pretrained(tmp_path / "of_student").network_config
+    assert network.depth_to_cloud == read_depth_config(moved)
 
     with pytest.raises(SystemExit):  # nothing is overwritten
         attach([f"--policy={checkpoint}", f"--cameras={moved}", f"--output={tmp_path / 'copy'}"])

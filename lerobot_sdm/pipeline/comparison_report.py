@@ -122,7 +122,8 @@ def reward_plot(results: dict[str, Any], path: Path) -> None:
     axes.set_xlim(-2, 101)
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_xlabel(f"highest {results['reward']} of an episode in %; mean with 95% bootstrap interval")
-    axes.set_title(f"{results['task']}: the same {len(jitter)} seeds for every row", loc="left", fontsize=10)
+    kind = results["task"].partition(",")[0]
+    axes.set_title(f"{kind}: the same {len(jitter)} seeds for every row", loc="left")
     axes.grid(axis="x", alpha=0.3)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # N m, large enough that an open lid stays open and small enough for a finger.
 LID_FRICTION, LEVER_FRICTION = 0.8, 0.3
 # With MuJoCo's own softness a lid held by friction sinks by some degrees per second.
+# Light parts between drives this strong need some inertia and damping, or a clumsy touch flings them about.
+DAMPING, ARMATURE = 0.3, 0.01
 STIFF = (0.9999, 0.9999, 0.001, 0.5, 2)
 
 GREY, DARK, WHITE, STEEL = (0.55, 0.57, 0.6, 1), (0.12, 0.12, 0.14, 1), (0.92, 0.92, 0.9, 1), (0.7, 0.72, 0.75, 1)
@@ -48,8 +50,8 @@ class _Builder:
             range=limits,
             limited=True,
             frictionloss=friction,
-            damping=0.02,
-            armature=1e-3,
+            damping=DAMPING,
+            armature=ARMATURE,
             solimp_friction=STIFF,
         )
         return handle
@@ -82,7 +84,7 @@ class _Builder:
 
 def _laptop(draw: Callable[[float, float], float]) -> ArticulatedObject:
     build = _Builder(500, 500)
-    width, depth, base, lid = draw(0.28, 0.36), draw(0.19, 0.24), draw(0.016, 0.024), draw(0.009, 0.012)
+    width, depth, base, lid = draw(0.28, 0.36), draw(0.18, 0.22), draw(0.016, 0.024), draw(0.009, 0.012)
     left, middle = draw(0.4, 0.5), draw(1.65, 1.75)
     build.box(build.root, (depth, width, base), (0, 0, base / 2), GREY)
     build.box(build.root, (depth * 0.5, width * 0.85, 0.002), (depth * 0.1, 0, base), DARK, collides=False)
@@ -91,13 +93,13 @@ def _laptop(draw: Callable[[float, float], float]) -> ArticulatedObject:
     build.box(handle, (depth, width, lid), (-depth / 2, 0, lid / 2), GREY)
     build.box(handle, (depth * 0.88, width * 0.92, 0.002), (-depth / 2, 0, 0), DARK, collides=False)
     handle.add_site(name="handle", pos=(-depth, 0, lid / 2))
-    return ArticulatedObject(build.spec, HandleRange(left, middle), np.array([0.55, -0.05, 0.0]))
+    return ArticulatedObject(build.spec, HandleRange(left, middle), np.array([0.54, -0.05, 0.0]))
 
 
 def _toilet(draw: Callable[[float, float], float]) -> ArticulatedObject:
     build = _Builder(50, 50)
-    radius, height, lid = draw(0.15, 0.18), draw(0.3, 0.36), draw(0.014, 0.02)
-    stretch, left, middle = draw(0.1, 0.14), draw(0.35, 0.45), draw(1.62, 1.7)
+    radius, height, lid = draw(0.11, 0.13), draw(0.24, 0.3), draw(0.012, 0.016)
+    stretch, left, middle = draw(0.08, 0.11), draw(0.35, 0.45), draw(1.55, 1.65)
     # The hinge stands at x = radius; the bowl's round front at x = -stretch - radius.
     build.cylinder(build.root, radius * 0.6, (-stretch * 0.3, 0, 0), (-stretch * 0.3, 0, height * 0.6), WHITE)
     for top, bottom, size in ((0.8, 0.5, 0.8), (1.0, 0.75, 1.0)):
@@ -105,7 +107,7 @@ def _toilet(draw: Callable[[float, float], float]) -> ArticulatedObject:
         length, middle_height = (stretch + radius) * size, height * (top + bottom) / 2
         edges = (length, 2 * radius * size, height * (top - bottom))
         build.box(build.root, edges, (-stretch + length / 2, 0, middle_height), WHITE)
-    tank = draw(0.28, 0.36)
+    tank = draw(0.22, 0.28)
     build.box(
         build.root, (0.14, 2.3 * radius, tank + height * 0.5), (radius + 0.13, 0, tank / 2 + height * 0.75), WHITE
     )
@@ -113,7 +115,7 @@ def _toilet(draw: Callable[[float, float], float]) -> ArticulatedObject:
     build.cylinder(handle, radius, (-stretch - radius, 0, 0), (-stretch - radius, 0, lid), STEEL)
     build.box(handle, (stretch + radius, 2 * radius, lid), (-(stretch + radius) / 2, 0, lid / 2), STEEL)
     handle.add_site(name="handle", pos=(-stretch - 2 * radius, 0, lid / 2))
-    return ArticulatedObject(build.spec, HandleRange(left, middle), np.array([0.55, -0.1, -0.4]))
+    return ArticulatedObject(build.spec, HandleRange(left, middle), np.array([0.42, -0.1, -0.4]))
 
 
 def _faucet(draw: Callable[[float, float], float]) -> ArticulatedObject:
@@ -130,13 +132,13 @@ def _faucet(draw: Callable[[float, float], float]) -> ArticulatedObject:
     build.cylinder(handle, column, (0, 0, 0), (0, 0, 0.03), STEEL)
     build.capsule(handle, thick, (0, 0, 0.03), (-length, 0, 0.04), BLUE)
     handle.add_site(name="handle", pos=(-length * 0.7, 0, 0.037))
-    return ArticulatedObject(build.spec, HandleRange(0.0, 1.57), np.array([0.5, -0.05, 0.0]))
+    return ArticulatedObject(build.spec, HandleRange(0.0, 1.57), np.array([0.45, -0.05, 0.0]))
 
 
 def _bucket(draw: Callable[[float, float], float]) -> ArticulatedObject:
     build = _Builder(7800, 100)
     radius, height, wall = draw(0.1, 0.13), draw(0.18, 0.23), 0.004
-    sides, left = 16, draw(0.5, 0.7)
+    sides, left = 16, draw(0.85, 1.0)
     build.cylinder(build.root, radius, (0, 0, 0), (0, 0, wall), STEEL)
     for side in range(sides):
         turn = 2 * np.pi * side / sides

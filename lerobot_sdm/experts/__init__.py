@@ -15,6 +15,7 @@ register_expert("detour", "lerobot_sdm.experts.detour:DetourExpert", default_for
 register_expert("dapg", "lerobot_sdm.experts.dapg:DAPGExpert")
 register_expert("minari", "lerobot_sdm.experts.minari:MinariExpert")
 register_expert("mpc", "lerobot_sdm.experts.mpc:MPCExpert", default_for=("adroit",))
+register_expert("dexart", "lerobot_sdm.experts.dexart:DexArtExpert", default_for=("dexart",))
 
 __all__ = [
     "Expert",

@@ -13,7 +13,7 @@ TYPE_OPTIONS = {
     "consistency": (),
     "dp3": SMALL_DP3,
     "edm": (*SMALL_DP3, "--policy.num_inference_steps=4"),
-    "manicm": ("--policy.num_inference_steps=2",),
+    "manicm": (),
     "sdm": ("--policy.warmup_steps=4", "--policy.fake_updates_per_generator_update=2"),
 }
 """How each policy type is trained in these tests."""

@@ -77,9 +77,9 @@ def _prepare_robot(spec: mujoco.MjSpec) -> None:
         for geom in body.geoms:
             geom.condim, geom.friction = 4, [1.0, 0.01, 0.0001]
     for joints, (stiffness, damping, force) in ((ARM_JOINTS, ARM_GAINS), (FINGER_JOINTS, FINGER_GAINS)):
-        # One step of implicit Euler for the drive, h the time step: (M + h d + h^2 k) dv = h (k (q* - q - h v) + d (v* - v)).
-        # Written as inertia and an explicit force, contacts meet the inertia that the drive really lends its joint. With
-        # MuJoCo's implicit integrators they meet M alone, which is so much less that things pass through fingers.
+        # One step h of implicit Euler for the drive is (M + h d + h^2 k) dv = h (k (q* - q - h v) + d (v* - v)). Written
+        # as lent inertia and an explicit force, contacts meet the inertia that the drive really gives its joint. With
+        # MuJoCo's implicit integrators they meet M alone, so much less that things pass through fingers.
         lent = TIME_STEP * damping + TIME_STEP**2 * stiffness
         for joint in joints:
             spec.joint(joint).armature = lent

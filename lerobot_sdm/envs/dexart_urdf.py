@@ -1,0 +1,119 @@
+"""URDF files that MuJoCo refuses as they are, made readable: what SAPIEN forgives is repaired, nothing else changed."""
+
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lerobot_sdm.errors import InputError
+
+if TYPE_CHECKING:
+    import mujoco
+
+LEAST_INERTIA = 1e-7
+VISUAL_GROUP, COLLISION_GROUP = 1, 3
+
+
+def read_urdf(path: Path, key: str, scale: float = 1.0) -> "mujoco.MjSpec":
+    """Read a URDF file with its meshes.
+
+    Of several `<inertial>` in a link the first counts; inertias that no solid can have become those of a ball of the
+    same mass; visual shapes are seen and do not collide, collision shapes collide and are not seen.
+
+    Args:
+        path: The file; meshes are found beside it.
+        key: What the user calls the file or its folder, for messages.
+        scale: Of all lengths.
+
+    Raises:
+        InputError: The file or a mesh is missing, is no URDF, or MuJoCo cannot compile it even so.
+    """
+    import mujoco
+
+    if not path.is_file():
+        raise InputError(f"{key}: '{path}' is missing. The official assets must be unpacked whole.")
+    try:
+        root = ElementTree.parse(path).getroot()
+    except (ElementTree.ParseError, UnicodeDecodeError) as error:
+        raise InputError(f"{key}: '{path}' is no XML file ({error}). Unpack the assets again.") from error
+    if root.tag != "robot":
+        raise InputError(f"{key}: '{path}' is no URDF: it begins with <{root.tag}>, not <robot>.")
+    for link in root.iter("link"):
+        _repair_inertia(link)
+        for kind in ("visual", "collision"):
+            for number, shape in enumerate(link.findall(kind)):
+                shape.set("name", f"{link.get('name')}/{kind}/{number}")
+    meshes = _absolute_meshes(root, path, key)
+    if scale != 1.0:
+        _scale(root, scale)
+    _say_how_to_compile(root)
+    try:
+        spec = mujoco.MjSpec.from_string(ElementTree.tostring(root, encoding="unicode"))
+        _tell_apart(spec)
+        spec.copy().compile()
+    except (ValueError, mujoco.FatalError) as error:
+        raise InputError(
+            f"{key}: MuJoCo cannot compile '{path}' ({len(meshes)} meshes), even repaired: {str(error).strip()}"
+        ) from error
+    return spec
+
+
+def _repair_inertia(link: ElementTree.Element) -> None:
+    """Keep one `<inertial>`, and make its matrix one that a body can have."""
+    entries = link.findall("inertial")
+    for repeated in entries[1:]:
+        link.remove(repeated)
+    if not entries:
+        return
+    mass, inertia = entries[0].find("mass"), entries[0].find("inertia")
+    if mass is None or inertia is None:
+        link.remove(entries[0])
+        return
+    xx, yy, zz, xy, xz, yz = (float(inertia.get(name, 0)) for name in ("ixx", "iyy", "izz", "ixy", "ixz", "iyz"))
+    principal = np.linalg.eigvalsh([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
+    if principal[0] > 0 and principal[0] + principal[1] >= principal[2]:
+        return
+    ball = max(LEAST_INERTIA, float(np.clip(np.trace([[xx, 0, 0], [0, yy, 0], [0, 0, zz]]) / 3, 0, None)))
+    for name in ("ixx", "iyy", "izz"):
+        inertia.set(name, repr(ball))
+    for name in ("ixy", "ixz", "iyz"):
+        inertia.set(name, "0")
+
+
+def _absolute_meshes(root: ElementTree.Element, path: Path, key: str) -> list[Path]:
+    """Replace the names of mesh files, which are relative to the URDF, by whole paths; all must be there."""
+    found = []
+    for mesh in root.iter("mesh"):
+        file = (path.parent / mesh.get("filename", "").removeprefix("package://")).resolve()
+        if not file.is_file():
+            raise InputError(f"{key}: mesh '{mesh.get('filename')}' of '{path}' is missing (looked for {file}).")
+        mesh.set("filename", str(file))
+        found.append(file)
+    return found
+
+
+def _scale(root: ElementTree.Element, scale: float) -> None:
+    """Multiply all positions and sizes."""
+    for origin in root.iter("origin"):
+        numbers = [float(number) * scale for number in origin.get("xyz", "0 0 0").split()]
+        origin.set("xyz", " ".join(map(repr, numbers)))
+    for mesh in root.iter("mesh"):
+        numbers = [float(number) * scale for number in mesh.get("scale", "1 1 1").split()]
+        mesh.set("scale", " ".join(map(repr, numbers)))
+
+
+def _say_how_to_compile(root: ElementTree.Element) -> None:
+    for present in root.findall("mujoco"):
+        root.remove(present)
+    settings = {"strippath": "false", "balanceinertia": "true", "discardvisual": "false", "fusestatic": "false"}
+    ElementTree.SubElement(ElementTree.SubElement(root, "mujoco"), "compiler", settings | {"boundmass": "1e-6"})
+
+
+def _tell_apart(spec: "mujoco.MjSpec") -> None:
+    """Give visual and collision shapes the groups that cameras and contacts look at."""
+    for body in spec.bodies:
+        for geom in body.geoms:
+            visual = "/visual/" in geom.name
+            geom.group = VISUAL_GROUP if visual else COLLISION_GROUP
+            geom.contype = geom.conaffinity = int(not visual)

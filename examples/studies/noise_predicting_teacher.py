@@ -28,7 +28,7 @@ from lerobot_sdm.teachers import adapter_for
 HORIZON, BATCH = 8, 128
 CONDITIONS, SAMPLES = 32, 64
 READ_OUTS = (99, 97, 95, 91, 80, 70, 60, 50)
-STARTS = {"epsilon": (99, 97, 91, 70), "sample": (99, 70)}
+STARTS = {"epsilon": (99, 91, 70, 50), "sample": (99, 70)}
 
 
 def chunks(count: int, random: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -115,7 +115,7 @@ class DistilledConfig(InferenceConfig):
         if t is None:
             return min(default, last)
         if not 0 <= t <= last:
-            noisier = t < self.network_config.num_train_timesteps
+            noisier = last < t < self.network_config.num_train_timesteps
             why = ", since beyond it an error of the noise that this teacher predicts counts too much" * noisier
             raise InputError(f"--policy.{name}={t}: must lie in 0 ... {last}{why}.")
         return t

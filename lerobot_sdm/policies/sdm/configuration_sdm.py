@@ -26,7 +26,7 @@ class SDMConfig(DistilledConfig):
             same start noise ("ODE pairs").
         regression_weight: Weight of that regression afterwards; 0 leaves it out, as released.
         regression_delta: The regression's loss is quadratic in a sample's error (root mean square over its entries,
-            normalised action units) up to about here and linear beyond; see `pseudo_huber_loss`. None: quadratic.
+            normalised action units) up to about here and linear beyond; see `regression_loss`. None: quadratic.
         pair_reuse: How often each of the teacher's samples is learned from, on average. The teacher's ten evaluations
             are most of an iteration's cost; with 8 it samples in every eighth iteration only.
         pair_buffer_size: With `pair_reuse` above 1: how many samples are kept to draw from.

@@ -35,15 +35,15 @@ class Times(NamedTuple):
     s: Tensor
 
 
-def jump(
-    network: Callable[[Tensor, Tensor, Tensor], Tensor], x: Tensor, t: Tensor, s: Tensor, levels: NoiseLevels
-) -> Tensor:
-    """G(x, t, s) = (s / t) x + (1 - s / t) g(x, t, s) (Kim et al. 2023), preconditioned at t.
+Network = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(c_in x (B, T, A), c_noise(t) (B,), c_noise(s) (B,)) -> (B, T, A), under fixed conditioning."""
 
-    For s = t it is x itself, whatever the network.
+
+def estimate(network: Network, x: Tensor, t: Tensor, s: Tensor, levels: NoiseLevels) -> Tensor:
+    """g(x, t, s): what the jump from t to s aims at. For s = t that is the denoiser (Kim et al. 2023).
 
     Args:
-        network: (c_in x (B, T, A), c_noise(t) (B,), c_noise(s) (B,)) -> (B, T, A), under fixed conditioning.
+        network: The network inside, preconditioned at t.
         x: Samples (B, T, A) at noise t.
         t: (B,).
         s: (B,), at most t.
@@ -53,9 +53,16 @@ def jump(
         (B, T, A).
     """
     c, stop = preconditioning(t, levels), preconditioning(s, levels)
-    g = c.c_skip * x + c.c_out * network(c.c_in * x, c.c_noise, stop.c_noise)
+    return c.c_skip * x + c.c_out * network(c.c_in * x, c.c_noise, stop.c_noise)
+
+
+def jump(network: Network, x: Tensor, t: Tensor, s: Tensor, levels: NoiseLevels) -> Tensor:
+    """G(x, t, s) = (s / t) x + (1 - s / t) g(x, t, s) (Kim et al. 2023), with the arguments of `estimate`.
+
+    For s = t it is x itself, whatever the network.
+    """
     ratio = (s / t).view(-1, 1, 1)
-    return ratio * x + (1 - ratio) * g
+    return ratio * x + (1 - ratio) * estimate(network, x, t, s, levels)
 
 
 def draw_times(count: int, levels: NoiseLevels, max_solver_steps: int, random: torch.Generator) -> Times:
@@ -148,7 +155,7 @@ def dsm_sigmas(count: int, levels: NoiseLevels, mean: float, std: float, random:
 
 
 def dsm_loss(
-    student: Jump,
+    denoiser: Denoiser,
     x0: Tensor,
     noise: Tensor,
     sigma: Tensor,
@@ -156,10 +163,11 @@ def dsm_loss(
     norm: str = "mse",
     real: Tensor | None = None,
 ) -> Tensor:
-    """Denoising score matching by the jump to clean samples (Kim et al. 2023), weighted as for a denoiser.
+    """Denoising score matching, weighted as for a teacher.
 
     Args:
-        student: G.
+        denoiser: What is to learn it from a student: g(x, t, t) (Kim et al. 2023), or the jump G(x, t, sigma_min)
+            (Prasad et al. 2024). The second pulls the jump itself to the conditional mean, the more so the noisier t.
         x0: Clean samples (B, T, A).
         noise: Standard normal (B, T, A).
         sigma: From `dsm_sigmas` (B,).
@@ -170,8 +178,7 @@ def dsm_loss(
     Returns:
         Scalar.
     """
-    predicted = student(add_noise(x0, noise, sigma), sigma, torch.full_like(sigma, levels.sigma_min))
-    return denoising_loss(predicted, x0, sigma, levels, norm, real)
+    return denoising_loss(denoiser(add_noise(x0, noise, sigma), sigma), x0, sigma, levels, norm, real)
 
 
 def chained_jumps(

@@ -103,7 +103,7 @@ def test_denoising_loss_of_the_posterior_mean_is_what_is_left_of_the_variance():
     random = torch.Generator().manual_seed(0)
     x0, noise = STD * torch.randn(20_000, 2, 1, generator=random), torch.randn(20_000, 2, 1, generator=random)
     sigma = torch.full((20_000,), 0.5)
-    loss = dsm_loss(lambda x, t, s: gaussian_denoiser(x, t), x0, noise, sigma, LEVELS).item()
+    loss = dsm_loss(gaussian_denoiser, x0, noise, sigma, LEVELS).item()
     assert loss == pytest.approx(8 * STD**2 * 0.25 / (STD**2 + 0.25), rel=0.03)
 
 

@@ -56,8 +56,16 @@ def test_without_warm_start_only_the_encoder_is_the_teachers(build, edm):
     assert not torch.equal(student.model.unet.state_dict()[name], teacher.model.unet.state_dict()[name])
 
 
-def test_only_the_students_network_learns(build):
-    student = build()
+def test_untrained_student_denoises_as_its_teacher_does(build, edm):
+    student, teacher = build().eval(), EdmPolicy.from_pretrained(edm)
+    x, sigma = torch.randn(4, 8, 4), torch.tensor([0.05, 0.5, 5.0, 50.0])
+    cond = teacher.model.encode(batch())
+    torch.testing.assert_close(student.model.denoise(x, sigma, cond), teacher.model.denoise(x, sigma, cond))
+
+
+@pytest.mark.parametrize("by", ["estimate", "jump"])
+def test_only_the_students_network_learns(build, by):
+    student = build(dsm_by=by)
     loss, parts = student.forward(batch())
     assert parts.keys() == {"ctm_loss", "dsm_loss"}
     assert loss.item() == pytest.approx(sum(parts.values()), rel=1e-5)
@@ -128,6 +136,7 @@ def test_released_settings_run(build):
     student = build(
         teacher_use_ema=False,
         use_ema=False,
+        dsm_by="jump",
         loss_norm="released",
         ctm_loss_norm="released",
         max_solver_steps=1,
@@ -159,6 +168,7 @@ def test_released_settings_run(build):
         ({"target_ema_decay": 1.0}, r"target_ema_decay=1\.0"),
         ({"ctm_weight": 0.0, "dsm_weight": 0.0}, "nothing to learn"),
         ({"ctm_loss_norm": "l1"}, "ctm_loss_norm: 'l1'"),
+        ({"dsm_by": "guess"}, "dsm_by: 'guess'"),
     ],
 )
 def test_contradictions_are_refused_by_name(build, wrong, offender):

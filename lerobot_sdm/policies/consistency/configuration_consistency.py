@@ -21,6 +21,7 @@ TAKEN_FROM_TEACHER = ("n_action_steps", "initial_std", "clip_sample_range")
 """Fields that are the teacher's where nothing else is asked for."""
 
 CHAINING_UNITS = ("bins", "sigma")
+DENOISING_BY = ("estimate", "jump")
 
 
 @dataclass
@@ -42,6 +43,9 @@ class ConsistencyConfig(EdmConfig):
         dropout_rate: Share of entries dropped in the U-Net's residual blocks, in student and target.
         ctm_weight: Weight of the consistency loss; 0 leaves it out.
         dsm_weight: Weight of the denoising loss; 0 leaves it out.
+        dsm_by: What learns to denoise: "estimate", the network where it would not move, as in Kim et al., or "jump",
+            the jump to the end, as released. The jump to the end has to commit to one of several ways to act; denoising
+            pulls it back to their mean.
         ctm_loss_norm: Distance of the consistency loss; see `diffusion.distance`.
         loss_norm: Distance of the denoising loss.
         max_solver_steps: Most steps of the teacher's solver in one step of training. 1 is the paper's "CTM-local".
@@ -61,6 +65,7 @@ class ConsistencyConfig(EdmConfig):
     dropout_rate: float = 0.2
     ctm_weight: float = 1.0
     dsm_weight: float = 1.0
+    dsm_by: str = "estimate"
     ctm_loss_norm: str = "pseudo_huber"
     max_solver_steps: int = 1
     target_ema_decay: float = 0.0
@@ -103,6 +108,8 @@ class ConsistencyConfig(EdmConfig):
 
         if self.ctm_loss_norm not in NORMS:
             raise unknown_name("--policy.ctm_loss_norm", self.ctm_loss_norm, NORMS)
+        if self.dsm_by not in DENOISING_BY:
+            raise unknown_name("--policy.dsm_by", self.dsm_by, DENOISING_BY)
         for name in ("ctm_weight", "dsm_weight"):
             if getattr(self, name) < 0:
                 raise InputError(f"--policy.{name}={getattr(self, name)}: must not be below 0.")

@@ -17,7 +17,7 @@ from lerobot.utils.constants import ACTION
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from lerobot_sdm.diffusion.ctm import chained_jumps, ctm_loss, draw_times, dsm_loss, dsm_sigmas, jump
+from lerobot_sdm.diffusion.ctm import chained_jumps, ctm_loss, draw_times, dsm_loss, dsm_sigmas, estimate, jump
 from lerobot_sdm.diffusion.karras import sigma_of_bin
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.nets.ema import update_average, warmup_decay
@@ -162,7 +162,8 @@ class ConsistencyPolicy(ChunkPolicy):
                     real=real,
                 )
             if config.dsm_weight > 0:
-                parts["dsm_loss"] = dsm_loss(student, x0, noises[1], sigma, levels, config.loss_norm, real)
+                denoiser = partial(model.denoise, cond=cond, by=config.dsm_by)
+                parts["dsm_loss"] = dsm_loss(denoiser, x0, noises[1], sigma, levels, config.loss_norm, real)
         weights = {"ctm_loss": config.ctm_weight, "dsm_loss": config.dsm_weight}
         total = torch.stack([weights[name] * part for name, part in parts.items()]).sum()
         return total, {name: part.item() for name, part in parts.items()}
@@ -200,8 +201,20 @@ class ConsistencyModel(KarrasModel):
             cond: (B, F).
             unet: A copy of the network with other weights; its own where None.
         """
-        network = self.unet if unet is None else unet
-        return jump(lambda inner, here, stop: network(inner, here, stop, global_cond=cond), x, t, s, self.levels)
+        return jump(partial(self.unet if unet is None else unet, global_cond=cond), x, t, s, self.levels)
+
+    def denoise(self, x: Tensor, sigma: Tensor, cond: Tensor, by: str = "estimate") -> Tensor:
+        """Clean actions from actions (B, T, A) with noise sigma (B,), under a condition (B, F).
+
+        Args:
+            x: (B, T, A).
+            sigma: (B,).
+            cond: (B, F).
+            by: "estimate", what a jump of no length aims at, or "jump", where the jump to the end lands.
+        """
+        if by == "jump":
+            return self.jump(x, sigma, torch.full_like(sigma, self.levels.sigma_min), cond)
+        return estimate(partial(self.unet, global_cond=cond), x, sigma, sigma, self.levels)
 
 
 def load_edm(config: ConsistencyConfig) -> EdmPolicy:

@@ -51,7 +51,7 @@ def test_results_that_do_not_fit(policy, tmp_path):
         ("no json", "is no JSON file"),
         ("[1]", "is neither a results.json"),
         (json.dumps({"per_task": []}), "Add --suite"),
-        (json.dumps({"rows": [{"key": "student"}]}), "has no row for a policy of type 'dp3' (student)"),
+        (json.dumps({"rows": [{"key": "student"}], "settings": {}}), "has no row for a policy of type 'dp3' (student)"),
     ):
         file.write_text(content)
         assert message in refused(policy, "--repo-id", "me/x", "--results", file)

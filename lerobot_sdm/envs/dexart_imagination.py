@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from lerobot_sdm.clouds.geometry import transform
 from lerobot_sdm.envs.dexart_robot import LINKS, Shape
 
 POINTS_PER_LINK = 8
@@ -48,6 +47,9 @@ def imagine(
     Returns:
         (96, 7) float32: x, y, z in the frame, and the label of the hand.
     """
+    # Configurations take this module's constants, and must not bring compiled code along.
+    from lerobot_sdm.clouds.geometry import transform
+
     placed = np.vstack([transform(points[name], *poses[name]) for name in IMAGINED_LINKS])
     labels = np.tile(HAND_LABEL, (len(placed), 1))
     return np.hstack([transform(placed, rotation, translation), labels]).astype(np.float32)

@@ -1,0 +1,66 @@
+"""The study of one-step students where the answer is known: its mathematics, and a small run of SDM."""
+
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+STUDIES = Path(__file__).parents[2] / "examples" / "studies"
+
+
+@pytest.fixture(scope="module")
+def study():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(STUDIES)
+        import gaussian_mixture
+        import mixture_training
+
+        yield SimpleNamespace(measure=gaussian_mixture.measure, table=gaussian_mixture.table, **vars(mixture_training))
+
+
+def test_perfect_denoiser_follows_from_the_density(study):
+    """Tweedie: E[x_0 | x] = (x + noise^2 grad log p(x)) / signal, with the gradient by autograd."""
+    mixture = study.Mixture(0)
+    cond, signal, noise = torch.randn(5, 4), torch.full((5,), 0.8), torch.tensor([0.1, 0.5, 1.0, 3.0, 9.0])
+    x = torch.randn(5, 4, 4, requires_grad=True)
+    variance = (signal**2 * mixture.std**2 + noise**2).view(-1, 1)
+    squares = (x.unsqueeze(1) - signal.view(-1, 1, 1, 1) * mixture.modes(cond)).square().sum((2, 3))
+    torch.logsumexp(-squares / (2 * variance), dim=1).sum().backward()
+    expected = (x + noise.view(-1, 1, 1) ** 2 * x.grad) / signal.view(-1, 1, 1)
+    found = mixture.posterior_mean(x.detach(), cond, signal, noise)
+    torch.testing.assert_close(found, expected.detach(), rtol=1e-3, atol=1e-3)
+
+
+def test_the_modes_are_where_they_are_said_to_be(study):
+    modes = study.Mixture(0).modes(torch.randn(100, 4))
+    torch.testing.assert_close((modes[:, 0] - modes[:, 1]).flatten(1).norm(dim=1), torch.full((100,), 3.52))
+
+
+def test_heun_with_the_perfect_denoiser_gives_the_truth(study):
+    mixture, size = study.Mixture(0), study.Size(conditions=24, samples=64)
+
+    def perfect(x, sigma, cond):
+        return mixture.posterior_mean(x, cond, torch.ones_like(sigma), sigma)
+
+    found = study.measure(mixture, size, partial(study.heun, perfect, steps=40))
+    assert abs(found["energy"]) < 0.02
+    assert found["both"] == 1
+    assert found["between"] == 0
+    assert found["off_mode"] == pytest.approx(4 * mixture.std, rel=0.2)  # 16 entries of this deviation
+    assert "| Heun | 80 |" in study.table([{"Heun": {"evaluations": 80, **found}}])
+
+
+def test_sdm_keeps_both_modes_and_what_its_teacher_knows(study, tmp_path):
+    size = study.Size(teacher=1500, warmup=700, sdm=1200, batch=96, width=96, conditions=32, samples=64)
+    run = study.Run(study.Mixture(0), size, 1, tmp_path)
+    teacher = run.kept("teacher", run.teacher)
+    student = run.kept("sdm", lambda: run.sdm(teacher))
+    measure = partial(study.measure, run.mixture, size)
+    ten = measure(partial(study.ddim, teacher))
+    one = measure(partial(study.ddim, teacher, steps=1))
+    sdm = measure(lambda noise, cond: student(noise, torch.full((len(noise),), study.START), cond=cond))
+    assert sdm["both"] > 0.9
+    assert sdm["energy"] < ten["energy"] + 0.1
+    assert sdm["energy"] < one["energy"] / 4

@@ -42,7 +42,6 @@ def make_scene(robot: mujoco.MjSpec, thing: ArticulatedObject, task: type[DexArt
     spec.option.timestep = TIME_STEP
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_EULER
     spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
-    spec.option.impratio = 5
     spec.visual.map.znear, spec.visual.map.zfar = 0.005, 10
     spec.stat.extent = 2.0
     # With a fixed extent the planes of the pictures do not depend on the object.
@@ -77,7 +76,7 @@ def _prepare_robot(spec: mujoco.MjSpec) -> None:
         for geom in body.geoms:
             geom.condim, geom.friction = 4, [1.0, 0.01, 0.0001]
     for joints, (stiffness, damping, force) in ((ARM_JOINTS, ARM_GAINS), (FINGER_JOINTS, FINGER_GAINS)):
-        # One step h of implicit Euler for the drive is (M + h d + h^2 k) dv = h (k (q* - q - h v) + d (v* - v)). Written
+        # A step h of implicit Euler for the drive is (M + h d + h^2 k) dv = h (k (q* - q - h v) + d (v* - v)). Written
         # as lent inertia and an explicit force, contacts meet the inertia that the drive really gives its joint. With
         # MuJoCo's implicit integrators they meet M alone, so much less that things pass through fingers.
         lent = TIME_STEP * damping + TIME_STEP**2 * stiffness

@@ -1,13 +1,13 @@
 """Driving DexArt's robot by where its palm should be: poses, postures of the fingers, and the action for them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
 from lerobot_sdm.envs.dexart_control import finger_actions
-from lerobot_sdm.envs.dexart_robot import ARM_JOINTS, END_LINK, FINGER_JOINTS, PALM
+from lerobot_sdm.envs.dexart_robot import ARM_JOINTS, FINGER_JOINTS, PALM
 from lerobot_sdm.envs.dexart_world import MuJoCoWorld
 
 UP = np.array([0.0, 0.0, 1.0])
@@ -19,12 +19,10 @@ SETTLING_TIME = 0.12
 """Seconds in which an error would be made good at the speed asked for."""
 
 ARM = len(ARM_JOINTS)
-ITERATIONS = 120
+ITERATIONS, SHORT_ITERATIONS = 120, 12
+MAX_SPEED = 2.5
 STARTS = ((0.0, -0.3, -0.6, 0.0, 0.6, 0.0), (0.0, -0.3, -0.6, 0.0, 0.6, -1.6), (0.0, 0.3, -1.2, 0.0, 0.9, 1.6))
 """Joint angles from which poses are searched besides the present ones."""
-
-OPEN = {"": (0.0, 0.1, 0.1, 0.1), "thumb": (0.3, 0.0, 0.0, 0.0)}
-FIST = {"": (0.0, 1.5, 1.6, 1.4), "thumb": (0.3, 0.0, 0.0, 0.0)}
 
 
 @dataclass(frozen=True)
@@ -70,25 +68,31 @@ def posture(fingers: dict[str, tuple[float, ...]]) -> NDArray[np.float64]:
 
 def errors(world: MuJoCoWorld, target: PalmTarget) -> tuple[float, float]:
     """How far the palm is from a target: metres and radians."""
-    way, turn, _ = _way(world, target)
+    way, turn = _way(world, target)
     return float(np.linalg.norm(way)), float(np.linalg.norm(turn))
 
 
 def drive(world: MuJoCoWorld, target: PalmTarget, angles: NDArray[np.float64]) -> NDArray[np.float64]:
     """The action (22,) that goes straight to a target, turning at the same time.
 
+    The next piece of the way is found in the joints: a twist alone would run into their limits.
+
     Args:
         world: The simulated robot.
         target: Of the palm.
         angles: (16,) of the finger joints, see `posture`.
     """
-    way, turn, arm = _way(world, target)
-    velocity = _limited(way / SETTLING_TIME, target.speed)
-    spin = _limited(turn / SETTLING_TIME, 1.0)
-    # The action moves the end link's origin, not the palm's point.
-    twist = np.concatenate([velocity + np.cross(spin, arm), spin])
-    twist /= max(1.0, np.abs(twist).max())
-    return np.concatenate([twist, finger_actions(angles, *world.finger_limits)])
+    from scipy.spatial.transform import Rotation
+
+    measured = world.measure()
+    way, turn = _way(world, target)
+    turn = _limited(turn, SETTLING_TIME)
+    piece = replace(
+        target,
+        position=target.position - way + _limited(way, target.speed * SETTLING_TIME),
+        rotation=Rotation.from_rotvec(turn).as_matrix() @ measured.palm_rotation,
+    )
+    return go(world, _solve(world, piece, measured.qpos[:ARM], SHORT_ITERATIONS)[0], angles, MAX_SPEED)
 
 
 def reach(world: MuJoCoWorld, target: PalmTarget) -> NDArray[np.float64]:
@@ -97,27 +101,36 @@ def reach(world: MuJoCoWorld, target: PalmTarget) -> NDArray[np.float64]:
     Damped least squares from several starts, within the joints' limits; of those that arrive, the one that is the
     shortest way from here.
     """
-    model, here = world.model, world.measure().qpos[:ARM]
-    data = mujoco.MjData(model)
-    data.qpos[:] = world.data.qpos
-    adr = [model.joint(name).qposadr[0] for name in ARM_JOINTS]
-    low, high = world.joint_limits[:, :ARM]
+    here = world.measure().qpos[:ARM]
     best, best_cost = here, np.inf
     for start in (here, *np.array(STARTS)):
-        angles = start.copy()
-        for _ in range(ITERATIONS):
-            data.qpos[adr] = angles
-            mujoco.mj_kinematics(model, data)
-            mujoco.mj_comPos(model, data)
-            error, jacobian = _error(model, data, target)
-            if np.abs(error).max() < 1e-3:
-                break
-            damped = jacobian @ jacobian.T + 1e-3 * np.eye(6)
-            angles = np.clip(angles + jacobian.T @ np.linalg.solve(damped, np.clip(error, -0.2, 0.2)), low, high)
-        cost = np.abs(angles - here).max() + 100 * np.abs(error).max()
+        angles, error = _solve(world, target, start, ITERATIONS)
+        cost = np.abs(angles - here).max() + 100 * error
         if cost < best_cost:
             best, best_cost = angles, cost
     return best
+
+
+def _solve(
+    world: MuJoCoWorld, target: PalmTarget, start: NDArray[np.float64], iterations: int
+) -> tuple[NDArray[np.float64], float]:
+    """Joint angles (6,) near a target, within limits, and the largest error that is left."""
+    model = world.model
+    data = mujoco.MjData(model)
+    data.qpos[:] = world.data.qpos
+    places = [model.joint(name).qposadr[0] for name in ARM_JOINTS]
+    low, high = world.joint_limits[:, :ARM]
+    angles, error = start.copy(), np.full(6, np.inf)
+    for _ in range(iterations):
+        data.qpos[places] = angles
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_comPos(model, data)
+        error, jacobian = _error(model, data, target)
+        if np.abs(error).max() < 1e-4:
+            break
+        damped = jacobian @ jacobian.T + 1e-3 * np.eye(6)
+        angles = np.clip(angles + jacobian.T @ np.linalg.solve(damped, np.clip(error, -0.2, 0.2)), low, high)
+    return angles, float(np.abs(error).max())
 
 
 def _error(model: mujoco.MjModel, data: mujoco.MjData, target: PalmTarget) -> tuple[NDArray, NDArray]:
@@ -146,14 +159,14 @@ def go(
     return np.concatenate([twist, finger_actions(angles, *world.finger_limits)])
 
 
-def _way(world: MuJoCoWorld, target: PalmTarget) -> tuple[NDArray, NDArray, NDArray]:
-    """Way of the palm's point to its target, turn to its rotation, and end link as seen from the point."""
+def _way(world: MuJoCoWorld, target: PalmTarget) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Way (3,) of the palm's point to its target, and turn (3,) to its rotation."""
     from scipy.spatial.transform import Rotation
 
     measured = world.measure()
     here = measured.palm_position + measured.palm_rotation @ target.point
     turn = Rotation.from_matrix(target.rotation @ measured.palm_rotation.T).as_rotvec()
-    return target.position - here, turn, world.data.body(END_LINK).xpos - here
+    return target.position - here, turn
 
 
 def _limited(vector: NDArray[np.float64], longest: float) -> NDArray[np.float64]:

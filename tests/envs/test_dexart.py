@@ -1,0 +1,302 @@
+"""The DexArt environments, walked through the registry: seeding, clouds, physics, objects, and what is refused."""
+
+import json
+import shutil
+
+import gymnasium as gym
+import mujoco
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from scipy.spatial import cKDTree
+
+import lerobot_sdm  # noqa: F401 - registers the environments
+from lerobot_sdm.envs.configuration_dexart import DexArtPointCloudEnvConfig
+from lerobot_sdm.envs.depth_camera import RayDepthCamera, graphics_failure
+from lerobot_sdm.envs.dexart import DexArtPointCloudEnv
+from lerobot_sdm.envs.dexart_assets import ROBOT_FILE, ROBOT_NAME
+from lerobot_sdm.envs.dexart_objects import OFFICIAL_IDS
+from lerobot_sdm.envs.dexart_robot import ACTIVE_JOINTS
+from lerobot_sdm.envs.dexart_stand_ins import stand_in
+from lerobot_sdm.envs.dexart_tasks import DEXART_TASKS
+from lerobot_sdm.envs.dexart_urdf import read_urdf
+from lerobot_sdm.errors import InputError
+
+SMALL = {"num_points": 8, "camera_size": 16, "render_size": 16}
+needs_graphics = pytest.mark.skipif(graphics_failure() is not None, reason=str(graphics_failure()))
+
+
+@pytest.fixture
+def make():
+    """Build environments that are closed when the test ends."""
+    built = []
+
+    def build(task: str, **kwargs):
+        built.append(DexArtPointCloudEnv(task, **kwargs))
+        return built[-1]
+
+    yield build
+    for env in built:
+        env.close()
+
+
+def state(env) -> np.ndarray:
+    return np.concatenate([env.world.data.qpos, env.world.data.qvel, env.world.data.body("object").xpos])
+
+
+@pytest.mark.parametrize("task", DEXART_TASKS)
+def test_every_registered_task(task):
+    env = gym.make(f"lerobot_sdm/DexArt-{task}-v0", **SMALL, imagin_robot="apart")
+    check_env(env.unwrapped, skip_render_check=True)
+    bare = env.unwrapped
+    observation, info = env.reset(seed=5)
+    assert info == {"is_success": False, "goal_reached": False, "success_steps": 0}
+    assert observation["agent_pos"].shape == (33 if task == "bucket" else 32,)
+    assert observation["imagin_robot"].shape == (96, 7)
+    # At zero but for the thumb, which cannot be.
+    assert (observation["agent_pos"][:22] != 0).sum() == 1
+    assert bare.expert_state.shape == (40,)
+    start, name = state(bare), bare.object_name
+    env.step(env.action_space.sample())
+    assert env.render().shape == (16, 16, 3)
+    env.reset()
+    assert not np.array_equal(state(bare), start)
+    env.reset(seed=5)
+    np.testing.assert_array_equal(state(bare), start)
+    assert bare.object_name == name
+    env.close()
+
+
+def test_a_seed_gives_one_episode_after_any_history(make):
+    fresh, used = make("laptop", **SMALL), make("laptop", **SMALL)
+    used.reset(seed=1)
+    actions = np.random.default_rng(0).uniform(-1, 1, (10, 22))
+    for action in actions:
+        used.step(action)
+    fresh.reset(seed=7)
+    used.reset(seed=7)
+    for action in actions:
+        ours, theirs = fresh.step(action), used.step(action)
+        np.testing.assert_array_equal(ours[0]["point_cloud"], theirs[0]["point_cloud"])
+        assert ours[1:] == theirs[1:]
+
+
+def test_actions_are_the_twist_of_the_last_link(make):
+    env = make("laptop", **SMALL)
+    env.reset(seed=0)
+    before = env.world.data.body("link6").xpos.copy()
+    action = np.zeros(22)
+    action[2] = 0.3
+    for _ in range(10):
+        env.step(action)
+    # 0.3 m/s for 0.4 s upwards.
+    np.testing.assert_allclose(env.world.data.body("link6").xpos - before, [0, 0, 0.12], atol=0.01)
+    assert env.world.data.time == pytest.approx(0.4)
+
+
+def test_finger_joints_are_in_sapiens_order(make):
+    assert ACTIVE_JOINTS[6:12] == ("joint_0.0", "joint_4.0", "joint_8.0", "joint_12.0", "joint_1.0", "joint_5.0")
+    env = make("laptop", **SMALL)
+    env.reset(seed=0)
+    action = np.r_[np.zeros(6), -np.ones(16)]
+    action[6 + 4] = 1.0
+    for _ in range(30):
+        env.step(action)
+    assert env.world.data.joint("joint_1.0").qpos[0] > 1.0
+    assert env.world.data.joint("joint_5.0").qpos[0] < 0.2
+
+
+@pytest.mark.parametrize("task", DEXART_TASKS)
+def test_physics_is_stable(make, task):
+    env = make(task, num_points=1, camera_size=1, render_size=1, terminate_on_success=False)
+    env.reset(seed=0)
+    rng, action = np.random.default_rng(0), np.zeros(22)
+    for step in range(150):
+        # Held for a second now and then, so that the arm really goes places.
+        action = rng.uniform(-1, 1, 22) if step < 50 or step % 25 == 0 else action
+        observation, reward, *_ = env.step(action)
+        assert np.isfinite(observation["agent_pos"]).all()
+        assert np.isfinite(reward)
+    assert env.world.data.warning.number.sum() == 0
+
+
+def test_a_lid_stays_open(make):
+    env = make("laptop", **SMALL, episode_length=100)
+    env.reset(seed=0)
+    start = env.measured.angle
+    for _ in range(50):
+        env.step(np.r_[np.zeros(6), -np.ones(16)])
+    assert env.measured.angle == pytest.approx(start, abs=0.02)
+
+
+@pytest.mark.parametrize("task", DEXART_TASKS)
+def test_clouds_are_in_the_frame_and_its_box(make, task):
+    exact = {"cloud_noise": 0.0, "renderer": "raycast", "sampling": "fps", "num_points": 300, "camera_size": 48}
+    legacy, world = (make(task, frame=frame, **exact) for frame in ("legacy", "world"))
+    seen, same = (env.reset(seed=2)[0]["point_cloud"] for env in (legacy, world))
+    low, high = legacy.dexart_task.crop
+    assert (seen > low).all()
+    assert (seen < high).all()
+    np.testing.assert_allclose(seen + legacy.dexart_task.robot_position, same, atol=1e-5)
+
+
+def test_the_imagined_hand_lies_on_the_hand(make):
+    joined, apart = (make("faucet", num_points=16, imagin_robot=mode) for mode in ("joined", "apart"))
+    cloud, hand = joined.reset(seed=3)[0]["point_cloud"], apart.reset(seed=3)[0]["imagin_robot"]
+    np.testing.assert_array_equal(cloud[:96], hand[:, :3])
+    assert (hand[:, 3:] == [0, 0, 1, 0]).all()
+    # The first eight are on the ball of the index finger's tip, 12 mm around it.
+    tip = apart.world.data.body("link_3.0_tip").xpos - apart.dexart_task.robot_position
+    np.testing.assert_allclose(np.linalg.norm(hand[:8, :3] - tip, axis=1), 0.012, atol=1e-6)
+
+
+@needs_graphics
+@pytest.mark.parametrize("task", DEXART_TASKS)
+def test_drawing_and_ray_casting_see_the_same(make, task):
+    env = make(task, renderer="egl", cloud_noise=0.0, sampling="fps", num_points=1000)
+    drawn = env.reset(seed=1)[0]["point_cloud"]
+    env._sensor._camera, camera = RayDepthCamera(env.world.model), env._sensor._camera
+    cast = env._sensor.look(env.world.data)[0]
+    env._sensor._camera = camera
+    shares = [cKDTree(one).query(other)[0] < 0.015 for one, other in ((drawn, cast), (cast, drawn))]
+    assert np.concatenate(shares).mean() > 0.98
+
+
+def test_jitter_moves_the_camera_and_can_be_switched_off(make):
+    poses = []
+    for jitter in (0.0, 1.0):
+        env = make("laptop", **SMALL, camera_jitter=jitter)
+        env.reset(seed=0)
+        poses.append(env.world.data.camera("instance_1").xpos.copy())
+    np.testing.assert_allclose(poses[0], [0, 1, 0.5])
+    assert 0 < np.linalg.norm(poses[1] - poses[0]) < 0.1
+
+
+@pytest.mark.parametrize("task", DEXART_TASKS)
+def test_splits_do_not_overlap_and_instances_differ(task):
+    seen, unseen = (set(DexArtPointCloudEnv(task, objects=split).object_names) for split in ("seen", "unseen"))
+    assert (len(seen), len(unseen)) == (8, 4)
+    assert not seen & unseen
+    sizes = {stand_in(task, name).spec.compile().geom_size.sum() for name in seen | unseen}
+    assert len(sizes) == 12
+    assert not set(OFFICIAL_IDS[task]["seen"]) & set(OFFICIAL_IDS[task]["unseen"])
+
+
+@pytest.mark.parametrize("build", [DexArtPointCloudEnv, DexArtPointCloudEnvConfig])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("task", "laptp"), ("rule_set", "dexpoint"), ("objects", "laptop-12"), ("objects", ""), ("sampling", "grid")),
+        *(("imagin_robot", "yes"), ("cloud_noise", -0.1), ("camera_jitter", float("nan")), ("camera", "top")),
+        *(("assets_dir", "/nowhere"), ("num_points", 0), ("episode_length", 0)),
+    ],
+)
+def test_bad_input_is_refused_by_name(build, key, value):
+    with pytest.raises(InputError, match=key):
+        build(**{key: value})
+
+
+MESH = '<robot name="r"><link name="a"><visual><geometry><mesh filename="m.stl"/></geometry></visual></link></robot>'
+BOX = """<link name="{name}"><{kind}><geometry><box size="0.2 0.3 0.01"/></geometry></{kind}></link>"""
+LAPTOP = f"""<robot name="partnet"><link name="base"/>
+{BOX.format(name="link_0", kind="collision")}{BOX.format(name="link_1", kind="collision")}
+<joint name="joint_0" type="fixed"><parent link="base"/><child link="link_0"/></joint>
+<joint name="joint_1" type="revolute"><parent link="link_0"/><child link="link_1"/>
+<axis xyz="0 1 0"/><limit lower="0" upper="2" effort="1" velocity="1"/></joint></robot>"""
+
+
+def robot_urdf() -> str:
+    """The stand-in robot's tree as a URDF with two inertials in a link, and one that no body can have."""
+    from lerobot_sdm.envs.dexart_robot import JOINT_OF_LINK, LINKS
+
+    inertial = (
+        '<inertial><mass value="0.1"/><inertia ixx="1e-5" iyy="1e-5" izz="{}" ixy="0" ixz="0" iyz="0"/></inertial>'
+    )
+    text = '<robot name="r"><link name="world"/>'
+    for name, link in LINKS.items():
+        text += f'<link name="{name}">{inertial.format("9e-5")}{inertial.format("1e-5")}'
+        text += '<collision><geometry><sphere radius="0.01"/></geometry></collision></link>'
+        kind, joint = ("revolute", JOINT_OF_LINK[name]) if link.axis else ("fixed", f"{name}_fixed")
+        low, high = link.limits
+        text += f'<joint name="{joint}" type="{kind}"><parent link="{link.parent or "world"}"/><child link="{name}"/>'
+        text += f'<origin xyz="{" ".join(map(str, link.position))}" rpy="{" ".join(map(str, link.rpy))}"/>'
+        text += f'<axis xyz="{" ".join(map(str, link.axis or (0, 0, 1)))}"/>'
+        text += f'<limit lower="{low}" upper="{high}" effort="1" velocity="1"/></joint>'
+    return text + "</robot>"
+
+
+@pytest.fixture
+def assets(tmp_path):
+    """A folder in the layout of the official one, with a laptop of two boards."""
+    (tmp_path / ROBOT_FILE).parent.mkdir(parents=True)
+    (tmp_path / ROBOT_FILE).write_text(robot_urdf())
+    thing, notes = tmp_path / "sapien/11395", tmp_path / "annotation"
+    thing.mkdir(parents=True)
+    notes.mkdir()
+    (thing / "mobility.urdf").write_text(LAPTOP)
+    (thing / "mobility_v2.json").write_text(json.dumps([{"id": 1, "joint": "hinge", "name": "lid"}]))
+    (notes / "laptop_scale.json").write_text('{"11395": 0.5}')
+    (notes / f"laptop_{ROBOT_NAME}_relative_position.json").write_text('{"11395": [0.5, 0, 0.1]}')
+    (notes / "laptop_joint_annotation.json").write_text('{"11395": {"left": 0.3, "middle": 1.5}}')
+    return tmp_path
+
+
+def test_official_assets_are_read(make, assets):
+    env = make("laptop", **SMALL, assets_dir=assets, objects="11395")
+    env.reset(seed=0)
+    assert env.bodies == "official"
+    assert env.world.handle_range.middle == 1.5
+    assert env.measured.angle == pytest.approx(0.5)
+    # Half the size, above the robot's base by the annotation and at most 0.1 m of chance.
+    assert env.world.model.geom_size[env.world.model.body("handle").geomadr[0]] == pytest.approx([0.05, 0.075, 0.0025])
+    assert 0.1 <= env.world.data.body("object").xpos[2] <= 0.2
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: shutil.rmtree(folder / "sapien"), "lacks sapien"),
+        (lambda folder: (folder / ROBOT_FILE).unlink(), "lacks robot"),
+        (lambda folder: (folder / "sapien/11395/mobility.urdf").unlink(), r"mobility.urdf' of object 11395 is missing"),
+        (lambda folder: (folder / "annotation/laptop_scale.json").write_text("{"), "no JSON"),
+        (lambda folder: (folder / "annotation/laptop_scale.json").write_text('{"11395": 0}'), "scale of object 11395"),
+        (lambda folder: (folder / "annotation/laptop_joint_annotation.json").write_text('{"11395": {}}'), "left"),
+    ],
+)
+def test_damaged_assets_are_named(assets, damage, message):
+    damage(assets)
+    with pytest.raises(InputError, match=message):
+        DexArtPointCloudEnvConfig(task="laptop", assets_dir=str(assets), objects="11395")
+
+
+def test_objects_must_be_in_the_lists(assets):
+    with pytest.raises(InputError, match="'148' is not known"):
+        DexArtPointCloudEnvConfig(task="laptop", assets_dir=str(assets), objects="148")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("<robot", "no XML"),
+        ("<mujoco/>", "no URDF"),
+        (MESH, "mesh 'm.stl'"),
+        ('<robot name="r"><link name="a"/><link name="a"/></robot>', "cannot compile"),
+    ],
+)
+def test_urdfs_beyond_repair_are_refused(tmp_path, text, message):
+    (tmp_path / "r.urdf").write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_urdf(tmp_path / "r.urdf", "--env.assets_dir")
+
+
+def test_another_robot_is_refused(assets):
+    (assets / ROBOT_FILE).write_text('<robot name="r"><link name="world"/></robot>')
+    env = DexArtPointCloudEnv("laptop", assets_dir=assets, objects="11395")
+    with pytest.raises(InputError, match="another robot"):
+        env.reset(seed=0)
+
+
+def test_scenes_hold_no_actuator_too_many(make):
+    env = make("bucket", **SMALL)
+    env.reset(seed=0)
+    assert [mujoco.mj_id2name(env.world.model, mujoco.mjtObj.mjOBJ_ACTUATOR, i) for i in range(22)] == [*ACTIVE_JOINTS]

@@ -1,5 +1,6 @@
 """URDF files that MuJoCo refuses as they are, made readable: what SAPIEN forgives is repaired, nothing else changed."""
 
+import itertools
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,9 +99,11 @@ def _scale(root: ElementTree.Element, scale: float) -> None:
     for origin in root.iter("origin"):
         numbers = [float(number) * scale for number in origin.get("xyz", "0 0 0").split()]
         origin.set("xyz", " ".join(map(repr, numbers)))
-    for mesh in root.iter("mesh"):
-        numbers = [float(number) * scale for number in mesh.get("scale", "1 1 1").split()]
-        mesh.set("scale", " ".join(map(repr, numbers)))
+    sizes = {"mesh": ("scale",), "box": ("size",), "sphere": ("radius",), "cylinder": ("radius", "length")}
+    for kind, names in sizes.items():
+        for shape, name in itertools.product(root.iter(kind), names):
+            numbers = [float(number) * scale for number in shape.get(name, "1 1 1").split()]
+            shape.set(name, " ".join(map(repr, numbers)))
 
 
 def _say_how_to_compile(root: ElementTree.Element) -> None:

@@ -82,21 +82,23 @@ def test_a_seed_gives_one_episode_after_any_history(make):
 
 
 def test_actions_are_the_twist_of_the_last_link(make):
-    env = make("laptop", **SMALL)
+    env = make("toilet", **SMALL)
     env.reset(seed=0)
     before = env.world.data.body("link6").xpos.copy()
     action = np.zeros(22)
     action[2] = 0.3
     for _ in range(10):
         env.step(action)
-    # 0.3 m/s for 0.4 s upwards.
-    np.testing.assert_allclose(env.world.data.body("link6").xpos - before, [0, 0, 0.12], atol=0.01)
+    x, y, z = env.world.data.body("link6").xpos - before
+    # 0.3 m/s for 0.4 s upwards, less what the start and the damping of the inverse cost.
+    assert 0.08 < z < 0.12
+    assert max(abs(x), abs(y)) < 0.01
     assert env.world.data.time == pytest.approx(0.4)
 
 
 def test_finger_joints_are_in_sapiens_order(make):
     assert ACTIVE_JOINTS[6:12] == ("joint_0.0", "joint_4.0", "joint_8.0", "joint_12.0", "joint_1.0", "joint_5.0")
-    env = make("laptop", **SMALL)
+    env = make("toilet", **SMALL)
     env.reset(seed=0)
     action = np.r_[np.zeros(6), -np.ones(16)]
     action[6 + 4] = 1.0
@@ -153,7 +155,7 @@ def test_the_imagined_hand_lies_on_the_hand(make):
 @needs_graphics
 @pytest.mark.parametrize("task", DEXART_TASKS)
 def test_drawing_and_ray_casting_see_the_same(make, task):
-    env = make(task, renderer="egl", cloud_noise=0.0, sampling="fps", num_points=1000)
+    env = make(task, renderer="egl", cloud_noise=0.0, num_points=84 * 84)
     drawn = env.reset(seed=1)[0]["point_cloud"]
     env._sensor._camera, camera = RayDepthCamera(env.world.model), env._sensor._camera
     cast = env._sensor.look(env.world.data)[0]

@@ -93,7 +93,7 @@ def _laptop(draw: Callable[[float, float], float]) -> ArticulatedObject:
     build.box(handle, (depth, width, lid), (-depth / 2, 0, lid / 2), GREY)
     build.box(handle, (depth * 0.88, width * 0.92, 0.002), (-depth / 2, 0, 0), DARK, collides=False)
     handle.add_site(name="handle", pos=(-depth, 0, lid / 2))
-    return ArticulatedObject(build.spec, HandleRange(left, middle), np.array([0.54, -0.05, 0.0]))
+    return ArticulatedObject(build.spec, HandleRange(left, middle), np.array([0.47, -0.05, 0.0]))
 
 
 def _toilet(draw: Callable[[float, float], float]) -> ArticulatedObject:

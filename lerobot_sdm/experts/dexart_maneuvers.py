@@ -26,7 +26,8 @@ TRANSIT_STEPS = 100
 REST = (0.3, 0.0, 0.0, 0.0)
 
 
-def hand(*knuckles, thumb=REST):
+def hand(*knuckles: float, thumb: tuple[float, ...] = REST) -> NDArray[np.float64]:
+    """Angles (16,) of a hand whose fingers bend alike: sideways, then three knuckles, radians."""
     return posture({"": knuckles, "thumb": thumb})
 
 
@@ -45,7 +46,14 @@ def transit(
             yield go(env.world, joints, fingers, speed)
 
 
-def follow(env, target: Callable[[], PalmTarget], fingers, steps: int, until=lambda: False) -> Actions:
+def follow(
+    env: DexArtPointCloudEnv,
+    target: Callable[[], PalmTarget],
+    fingers: NDArray[np.float64],
+    steps: int,
+    until: Callable[[], bool] = lambda: False,
+) -> Actions:
+    """Go straight to a target that may move, for so many steps or until something holds."""
     for _ in range(steps):
         if until():
             return
@@ -53,6 +61,11 @@ def follow(env, target: Callable[[], PalmTarget], fingers, steps: int, until=lam
 
 
 def lid(env: DexArtPointCloudEnv) -> Actions:
+    """Take a lid by its edge and open it.
+
+    The palm faces along the lid and presses towards the hinge, which turns nothing and keeps it in touch; fingers
+    hook the inner side and lift.
+    """
     world, data = env.world, env.world.data
     joint = world.model.joint("handle").id
     hinge, axis = data.xanchor[joint].copy(), data.xaxis[joint].copy()
@@ -60,7 +73,7 @@ def lid(env: DexArtPointCloudEnv) -> Actions:
     length = np.linalg.norm(env.measured.handle - hinge)
     middle = world.handle_range.middle
 
-    def grip(angle, back, below, speed):
+    def grip(angle: float, back: float, below: float, speed: float) -> PalmTarget:
         lean = angle - np.pi / 2
         normal, fingers = turned(-UP, axis, lean), turned(-forward, axis, lean)
         place = hinge - (length + back) * normal + below * fingers
@@ -88,13 +101,14 @@ def lid(env: DexArtPointCloudEnv) -> Actions:
 
 
 def faucet(env: DexArtPointCloudEnv) -> Actions:
+    """Lay the palm on a lever, curl the fingers behind it, and go around with it, fingers pulling."""
     world, data = env.world, env.world.data
     joint = world.model.joint("handle").id
     hinge, axis = data.xanchor[joint].copy(), data.xaxis[joint].copy()
     out = env.measured.handle - hinge
     start = env.measured.angle
 
-    def grip(angle, lift, speed, pull=0.0):
+    def grip(angle: float, lift: float, speed: float, pull: float = 0.0) -> PalmTarget:
         place = hinge + turned(out, axis, angle - start)
         fingers = np.cross(place - hinge, axis)
         fingers /= np.linalg.norm(fingers)
@@ -124,10 +138,11 @@ def faucet(env: DexArtPointCloudEnv) -> Actions:
 
 
 def bucket(env: DexArtPointCloudEnv) -> Actions:
+    """Close the fist around a bucket's handle from above, and lift."""
     world = env.world
     rotation = palm_rotation(-UP, np.array([0.0, -1.0, 0.0]))
 
-    def grip(lift, speed):
+    def grip(lift: float, speed: float) -> PalmTarget:
         return PalmTarget(env.measured.handle + lift * UP, rotation, np.array([PALM_SURFACE, 0, -0.01]), speed)
 
     opened, fist = hand(0.0, 0.5, 0.2, 0.2), hand(0.0, 1.5, 1.6, 1.4)
@@ -140,3 +155,4 @@ def bucket(env: DexArtPointCloudEnv) -> Actions:
 
 
 MANEUVERS = {"laptop": lid, "toilet": lid, "faucet": faucet, "bucket": bucket}
+"""Task -> its maneuver, which begins with the environment just reset and never ends."""

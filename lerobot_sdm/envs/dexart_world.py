@@ -78,7 +78,7 @@ def _prepare_robot(spec: mujoco.MjSpec) -> None:
     for joints, (stiffness, damping, force) in ((ARM_JOINTS, ARM_GAINS), (FINGER_JOINTS, FINGER_GAINS)):
         # A step h of implicit Euler for the drive is (M + h d + h^2 k) dv = h (k (q* - q - h v) + d (v* - v)). Written
         # as lent inertia and an explicit force, contacts meet the inertia that the drive really gives its joint. With
-        # MuJoCo's implicit integrators they meet M alone, so much less that things pass through fingers.
+        # `implicitfast` lids jumped through fingers, presumably because contacts meet M alone there.
         lent = TIME_STEP * damping + TIME_STEP**2 * stiffness
         for joint in joints:
             spec.joint(joint).armature = lent

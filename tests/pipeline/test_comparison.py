@@ -128,6 +128,7 @@ def test_bad_input(settings, complaint):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # Two real evaluations, whose imports alone take long on a busy machine.
 def test_rows_are_measured_once(checkpoint, tmp_path, console, monkeypatch):
     """By `lerobot-eval` itself; a second call adds a row, and a third has nothing to do but refuses other weights."""
     pytest.importorskip("gym_pusht", reason="needs the extra `pusht`")

@@ -149,7 +149,7 @@ def test_impossible_settings_are_refused_by_name(wrong, offender):
         ({}, {}, "no 'observation.point_cloud', no image"),
         ({CAMERAS[0]: (FeatureType.VISUAL, (1, 32, 32))}, {}, r"\(1, 32, 32\).*depth_to_cloud"),
         (
-            {CAMERAS[0]: (FeatureType.VISUAL, (3, 32, 32)), CAMERAS[1]: (FeatureType.VISUAL, (3, 32, 36))},
+            {CAMERAS[0]: (FeatureType.VISUAL, (3, 48, 48)), CAMERAS[1]: (FeatureType.VISUAL, (3, 48, 52))},
             {},
             "differs from that of",
         ),

@@ -75,7 +75,7 @@ def write_block(plan: Plan, block: Block, folder: Path) -> None:
             for key, numbers in bookkeeping.items():
                 described[key] = get_feature_stats(numbers, axis=0, keepdims=True)
             for key, named in described.items():
-                stats |= {json.dumps([episode, key, name]): value for name, value in named.items()}
+                stats |= {json.dumps([episode, key, name]): _as_kept(name, value) for name, value in named.items()}
             _add_video_frames(plan, unfinished, values, plan.span(episode)[0] - plan.span_of(block)[0])
     finally:
         if writer is not None:
@@ -83,6 +83,12 @@ def write_block(plan: Plan, block: Block, folder: Path) -> None:
     _encode_videos(plan, unfinished)
     np.savez(unfinished / STATS, **stats)
     unfinished.rename(finished)
+
+
+def _as_kept(statistic: str, value: NDArray) -> NDArray:
+    """Statistics of whole numbers as doubles, whatever the length of an episode: LeRobot leaves those of a single frame
+    whole, and large ones cannot stand in one column with the doubles of other episodes."""
+    return value.astype(np.float64) if value.dtype.kind in "iu" and statistic != "count" else value
 
 
 def episode_stats(folder: Path, block: Block) -> Iterator[dict[str, dict[str, NDArray]]]:

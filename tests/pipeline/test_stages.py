@@ -75,6 +75,8 @@ def test_failed_stage_leaves_no_marker_and_shows_its_output(tmp_path, console):
 def start_and_wait_for_first_step(root: Path) -> subprocess.Popen:
     """Start a run in a process of its own whose stage then waits for a minute."""
     script = (
+        # A shell that runs tests in the background lets them ignore interrupts, which children would inherit.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path\n"
         "from test_stages import counter_stage; from rich.console import Console; import os\n"
         "from lerobot_sdm.pipeline.stages import run_stages\n"

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -143,7 +143,7 @@ def _time_chunk(loaded: LoadedPolicy, observation: dict[str, Tensor]) -> Episode
     loaded.policy.reset()
     for step in range(loaded.config.n_action_steps):
         _synchronize(loaded)
-        with torch.inference_mode(), _split(loaded, episode) if step == 0 else _nothing():
+        with torch.inference_mode(), _split(loaded, episode) if step == 0 else nullcontext():
             start = time.perf_counter()
             batch = loaded.preprocess(dict(observation))
             _synchronize(loaded)
@@ -157,11 +157,6 @@ def _time_chunk(loaded: LoadedPolicy, observation: dict[str, Tensor]) -> Episode
         if step == 0:
             episode.processors = preprocessed - start + end - acted
     return episode
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
 
 
 @contextmanager

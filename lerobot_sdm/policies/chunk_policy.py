@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,12 @@ class ChunkPolicy(PreTrainedPolicy):
     def training_modules(self) -> dict[str, nn.Module]:
         """Further modules whose weights resuming needs, by name; empty at evaluation."""
         return {} if self.average is None else {"model": self.model}
+
+    def start_average(self) -> None:
+        """Begin the moving average of `model`, if this instance is going to be trained and keeps one."""
+        if self.built_for_training and self.config.use_ema:
+            # The memo keeps the config shared: LeRobot hangs the whole dataset's metadata on it.
+            self.average = deepcopy(self.model, {id(self.config): self.config}).requires_grad_(False)
 
     @property
     def inference_model(self) -> nn.Module:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from copy import deepcopy
 from typing import Any
 
 import torch
@@ -74,8 +73,7 @@ class DistilledPolicy(ChunkPolicy):
         load_strictly(self.model, teacher.network.state_dict(), f"--policy.teacher_path={config.teacher_path}")
         self.model.freeze_encoder()
         self.add_training_modules()
-        if config.use_ema:
-            self.average = deepcopy(self.model).requires_grad_(False)
+        self.start_average()
 
     def _apply(self, fn: Any, recurse: bool = True) -> DistilledPolicy:
         for module in (*(teacher.network for teacher in self._teacher), *self._unsynchronised):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any
 
 import torch
@@ -37,9 +36,7 @@ class DP3Policy(ChunkPolicy):
         if dataset_stats is not None:
             prepare_stats(dataset_stats, config.cloud_channels, config.depth_to_cloud)
         self.model = DP3Model(config)
-        if self.built_for_training and config.use_ema:
-            # The memo keeps the config shared: LeRobot hangs the whole dataset's metadata on it.
-            self.average = deepcopy(self.model, {id(config): config}).requires_grad_(False)
+        self.start_average()
 
     def actions_from_noise(self, model: DP3Model, noise: Tensor, cond: Tensor) -> Tensor:
         return model.sample(noise, cond)

@@ -53,6 +53,7 @@ class DexArtPointCloudEnv(PointCloudEnv):
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 25}  # noqa: RUF012 - Gymnasium's convention
     human_camera = HUMAN
+    hand_in_agent_pos = slice(28, 31)
 
     def __init__(
         self,

@@ -45,8 +45,8 @@ class PipelineConfig:
         eval_episodes: Episodes for each row of the table, over the same seeds.
         eval_batch_size: Environments that LeRobot steps together.
         eval_async: Whether they run in processes of their own.
-        other_rules: Further ways of counting successes, each evaluated on the same seeds: name -> `--env.*` options
-            that differ, such as {"ever": {"success_rule": "dp3_ever"}}.
+        other_rules: Further evaluations of every row on the same seeds, such as another way of counting successes or
+            other objects: name -> `--env.*` options that differ, such as {"ever": {"success_rule": "dp3_ever"}}.
         observations: Held-out observations on which action samples are compared.
         samples: Action samples for each observation and policy.
         latency_repeats: Timed action chunks for each policy.

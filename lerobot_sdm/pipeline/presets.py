@@ -85,19 +85,37 @@ def for_detour(config: PipelineConfig) -> PipelineConfig:
     )
 
 
+def _wide_enough(teacher: Training) -> Training:
+    """The training with the smallest networks twice as wide; others are wide enough for a hand."""
+    wide = {"down_dims": [64, 128, 256]} if teacher.policy.get("down_dims") == [32, 64, 128] else {}
+    return replace(teacher, policy=teacher.policy | wide)
+
+
 def for_adroit(config: PipelineConfig) -> PipelineConfig:
     """What a hand of 24 joints needs: DP3's demonstrations at full length, and networks wider than an arm's."""
-    wide = {"down_dims": [64, 128, 256]} if config.teacher.policy.get("down_dims") == [32, 64, 128] else {}
     return replace(
         config,
         env={"num_points": min(512, 2 * config.env.get("num_points", 512))},
         record={"workers": 2},
         other_rules={"ever": {"success_rule": "dp3_ever"}},
-        teacher=replace(config.teacher, policy=config.teacher.policy | wide),
+        teacher=_wide_enough(config.teacher),
     )
 
 
-FAMILIES = {"adroit": for_adroit}
+def for_dexart(config: PipelineConfig) -> PipelineConfig:
+    """What an arm with a hand needs: many objects shown, the hand's own points in the cloud, and networks wider than an
+    arm's; and a second evaluation, on objects that no demonstration shows."""
+    return replace(
+        config,
+        # Few points say most when they lie far apart. The picture keeps the size of the rule set.
+        env={"num_points": max(256, config.env["num_points"]), "sampling": "fps", "imagin_robot": "joined"},
+        episodes=50,
+        other_rules={"unseen": {"objects": "unseen"}},
+        teacher=_wide_enough(config.teacher),
+    )
+
+
+FAMILIES = {"adroit": for_adroit, "dexart": for_dexart}
 """Environment types that need other settings than the preset's: type -> change."""
 
 TASKS = {"metaworld_pc/detour": for_detour}

@@ -30,10 +30,16 @@ def make_distilled_processors(config: DistilledConfig, dataset_stats: Stats | No
 def teacher_processors(config: PreTrainedConfig) -> Processors:
     """The saved pipelines of the teacher at `config.teacher_path`, on the device of the student with this
     configuration."""
+    return saved_processors(config, config.teacher_path, config.teacher_revision)
+
+
+def saved_processors(config: PreTrainedConfig, path: str, revision: str | None = None) -> Processors:
+    """The pipelines of another policy, from its folder or Hub repo, on the device of the policy with this
+    configuration."""
     return make_pre_post_processors(
         config,
-        pretrained_path=config.teacher_path,
-        pretrained_revision=config.teacher_revision,
+        pretrained_path=path,
+        pretrained_revision=revision,
         preprocessor_overrides={"device_processor": {"device": config.device}},
         postprocessor_overrides={},
     )

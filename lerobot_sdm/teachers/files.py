@@ -1,4 +1,8 @@
-"""Where a teacher lies: its files in a folder or on the Hub, and the hash by which it is known."""
+"""Where a teacher lies: its files in a folder or on the Hub, and the hash by which it is known.
+
+The same for any policy that another one is made from; `role` says what it is there ("teacher", "base", ...), and so
+which option, `--policy.ROLE_path`, names it.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +25,14 @@ PROCESSOR_FILES = tuple(
 )
 
 
-def teacher_file(path: str, name: str, revision: str | None = None) -> Path:
+def teacher_file(path: str, name: str, revision: str | None = None, role: str = "teacher") -> Path:
     """Local path of one file of a teacher.
 
     Args:
         path: A checkpoint's `pretrained_model` folder, or a Hub repo id.
         name: File name inside it.
         revision: Hub revision.
+        role: What the policy there is to the other.
 
     Raises:
         InputError: There is no such folder, repo or file.
@@ -38,66 +43,68 @@ def teacher_file(path: str, name: str, revision: str | None = None) -> Path:
             return folder / name
         inside = sorted(folder.glob(f"**/pretrained_model/{name}"))
         hint = f" Did you mean {inside[-1].parent}?" if inside else ""
-        raise InputError(f"--policy.teacher_path={path}: the folder holds no {name}, so it is no policy.{hint}")
+        raise InputError(f"--policy.{role}_path={path}: the folder holds no {name}, so it is no policy.{hint}")
     try:
         return Path(hf_hub_download(path, name, revision=revision))
     except (HFValidationError, HfHubHTTPError, EntryNotFoundError, OSError) as error:
         raise InputError(
-            f"--policy.teacher_path={path}: neither a folder with a policy nor a repo on the Hub that can be "
+            f"--policy.{role}_path={path}: neither a folder with a policy nor a repo on the Hub that can be "
             f"reached ({type(error).__name__})."
         ) from error
 
 
 def read_teacher_config(
-    path: str, revision: str | None = None, kinds: Collection[str] = tuple(ADAPTERS)
+    path: str, revision: str | None = None, kinds: Collection[str] = tuple(ADAPTERS), role: str = "teacher"
 ) -> PreTrainedConfig:
     """Configuration of a teacher, without its weights.
 
     Args:
         path: A checkpoint's `pretrained_model` folder, or a Hub repo id.
         revision: Hub revision.
-        kinds: Policy types that can teach this student.
+        kinds: Policy types that it may be of.
+        role: What the policy there is to the other.
 
     Raises:
-        InputError: Not a policy, of a type that cannot be distilled, or without the processors that the student needs.
+        InputError: Not a policy, of another type, or without the processors that the other policy needs.
     """
-    file = teacher_file(path, CONFIG_FILE, revision)
+    file = teacher_file(path, CONFIG_FILE, revision, role)
     kind = json.loads(file.read_text()).get("type")
     if kind not in kinds:
         raise InputError(
-            f"--policy.teacher_path={path}: is of type '{kind}'; teachers can be of type {', '.join(kinds)}."
+            f"--policy.{role}_path={path}: is of type '{kind}'; a {role} has to be of type {', '.join(kinds)}."
         )
     for name in PROCESSOR_FILES:
         try:
-            teacher_file(path, name, revision)
+            teacher_file(path, name, revision, role)
         except InputError as error:
             raise InputError(
-                f"--policy.teacher_path={path}: holds no {name}, by which the student normalises as its teacher does. "
+                f"--policy.{role}_path={path}: holds no {name}, by which this policy normalises as its {role} does. "
                 "A checkpoint of LeRobot before 0.4 gets one from `python -m "
                 "lerobot.processor.migrate_policy_normalization --pretrained-path NAME`."
             ) from error
     return PreTrainedConfig.from_pretrained(file.parent)
 
 
-def fingerprint(path: str, revision: str | None = None) -> str:
+def fingerprint(path: str, revision: str | None = None, role: str = "teacher") -> str:
     """SHA-256 of a teacher's weights, by which a resumed run knows that it has the same teacher."""
-    with teacher_file(path, WEIGHTS_FILE, revision).open("rb") as file:
+    with teacher_file(path, WEIGHTS_FILE, revision, role).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def check_same_teacher(path: str, found: str, known: str | None) -> None:
+def check_same_teacher(path: str, found: str, known: str | None, role: str = "teacher") -> None:
     """Refuse to go on with another teacher than a run began with.
 
     Args:
         path: Where the teacher was looked for.
         found: `fingerprint` of what is there.
         known: That of the run's teacher; None for a run that begins.
+        role: What the policy there is to the other.
 
     Raises:
         InputError: They differ.
     """
     if known not in (None, found):
         raise InputError(
-            f"--policy.teacher_path={path}: this run began with another teacher (SHA-256 {known[:12]}..., now "
+            f"--policy.{role}_path={path}: this run began with another {role} (SHA-256 {known[:12]}..., now "
             f"{found[:12]}...). Put that one back, or start a new run."
         )

@@ -89,12 +89,13 @@ def load_teacher(path: str, device: str, revision: str | None = None) -> Teacher
     return Teacher(config, network.requires_grad_(False).eval().to(device), fingerprint(path, revision))
 
 
-def check_same_features(teacher: dict[str, Any], student: dict[str, Any]) -> None:
+def check_same_features(teacher: dict[str, Any], student: dict[str, Any], role: str = "teacher") -> None:
     """Refuse a data set that the teacher does not fit.
 
     Args:
         teacher: The teacher's features, input and output together.
         student: The student's, as they come from the data set.
+        role: What the other policy is to this one, if not its teacher.
 
     Raises:
         InputError: Names the first feature that differs.
@@ -103,13 +104,13 @@ def check_same_features(teacher: dict[str, Any], student: dict[str, Any]) -> Non
         mine, theirs = student.get(key), teacher.get(key)
         if mine is None or theirs is None:
             raise InputError(
-                f"--policy.teacher_path: '{key}' is a feature of "
-                f"{'the teacher, not of this data set' if mine is None else 'this data set, not of the teacher'}."
+                f"--policy.{role}_path: '{key}' is a feature of "
+                f"{f'the {role}, not of this data set' if mine is None else f'this data set, not of the {role}'}."
             )
         # The number of points may differ: the encoder takes the maximum over points.
         cloud = key.endswith("point_cloud")
         if (mine.shape[1:] if cloud else mine.shape) != (theirs.shape[1:] if cloud else theirs.shape):
             raise InputError(
-                f"--policy.teacher_path: '{key}' has shape {tuple(theirs.shape)} for the teacher and "
+                f"--policy.{role}_path: '{key}' has shape {tuple(theirs.shape)} for the {role} and "
                 f"{tuple(mine.shape)} in this data set."
             )

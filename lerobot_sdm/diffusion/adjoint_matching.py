@@ -1,0 +1,196 @@
+"""Adjoint Matching (Domingo-Enrich et al. 2024): a diffusion model is fine-tuned towards samples with a high reward.
+
+Wanted is the base model's distribution, tilted: p(x) ~ p_base(x) exp(weight * reward(x)). That is stochastic optimal
+control of the sampling process: the least control (fine-tuned minus base drift, in units of the noise) for the most
+reward. It has this solution without a bias only if the noise is memoryless, that is, if the sample does not depend on
+the start noise. Ancestral sampling (DDPM; DDIM with eta = 1) is; and what is learned under it holds for every sampler
+of the network afterwards, deterministic ones too.
+
+Steps k = 0 ... K-1 lead from pure noise x_0 to the sample x_K, as x_{k+1} = m(x_k) + sigma_k xi_k. A `Mean` is m.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+Mean = Callable[[Tensor, Tensor], Tensor]
+"""(x_k (N, T, A), k (N,) int64) -> m(x_k) (N, T, A), under a fixed condition."""
+
+
+class MemorylessProcess(NamedTuple):
+    """The noise levels of ancestral sampling, one entry for each step.
+
+    Attributes:
+        timesteps: What the network is told, decreasing (K,) int64.
+        alpha_bar: Signal power before the step (K,).
+        alpha_bar_next: Signal power behind it (K,); 1 behind the last.
+        sigma: Standard deviation of the step's noise (K,); 0 in the last.
+    """
+
+    timesteps: Tensor
+    alpha_bar: Tensor
+    alpha_bar_next: Tensor
+    sigma: Tensor
+
+    @property
+    def steps(self) -> int:
+        """K."""
+        return len(self.timesteps)
+
+
+class Adjoints(NamedTuple):
+    """What `lean_adjoints` finds.
+
+    Attributes:
+        values: a_0 ... a_K (K + 1, B, T, A); zeros where not finite.
+        base_means: The base model's means of the states, m_base(x_k) (K, B, T, A).
+        finite: Samples whose adjoints were all finite (B,) bool.
+    """
+
+    values: Tensor
+    base_means: Tensor
+    finite: Tensor
+
+
+def memoryless_process(alphas_cumprod: Tensor, timesteps: Sequence[int]) -> MemorylessProcess:
+    """Ancestral sampling that visits the given timesteps (Ho et al. 2020, eq. 7, between any two levels).
+
+    With beta = 1 - alpha_bar / alpha_bar_next: sigma^2 = beta (1 - alpha_bar_next) / (1 - alpha_bar).
+
+    Args:
+        alphas_cumprod: Signal powers (T_train,).
+        timesteps: Strictly decreasing.
+    """
+    visited = torch.tensor(list(timesteps), device=alphas_cumprod.device)
+    alpha_bar = alphas_cumprod[visited]
+    alpha_bar_next = torch.cat([alpha_bar[1:], torch.ones_like(alpha_bar[:1])])
+    beta = 1 - alpha_bar / alpha_bar_next
+    return MemorylessProcess(
+        visited, alpha_bar, alpha_bar_next, (beta * (1 - alpha_bar_next) / (1 - alpha_bar)).sqrt()
+    )
+
+
+def posterior_mean(x: Tensor, x0: Tensor, process: MemorylessProcess, k: Tensor) -> Tensor:
+    """Mean of x_{k+1} given x_k and the clean sample (Ho et al. 2020, eq. 7).
+
+    Args:
+        x: x_k (N, T, A).
+        x0: Estimate of the clean sample (N, T, A), clipped as the sampler clips it.
+        process: Noise levels.
+        k: Step of each sample (N,).
+
+    Returns:
+        (N, T, A).
+    """
+    a, a_next = (power[k].view(-1, *[1] * (x.ndim - 1)) for power in (process.alpha_bar, process.alpha_bar_next))
+    ratio = a / a_next
+    return (a_next.sqrt() * (1 - ratio) * x0 + ratio.sqrt() * (1 - a_next) * x) / (1 - a)
+
+
+@torch.no_grad()
+def sample_states(mean: Mean, start: Tensor, process: MemorylessProcess, random: torch.Generator) -> Tensor:
+    """Run the process.
+
+    Args:
+        mean: m of the model that is being fine-tuned.
+        start: x_0, standard normal (B, T, A).
+        process: Noise levels.
+        random: For the noise of the steps.
+
+    Returns:
+        x_0 ... x_K (K + 1, B, T, A).
+    """
+    states = [start]
+    for k in range(process.steps):
+        noise = torch.randn(start.shape, generator=random, device=start.device, dtype=start.dtype)
+        states.append(mean(states[-1], _all(k, start)) + process.sigma[k] * noise)
+    return torch.stack(states)
+
+
+def lean_adjoints(base_mean: Mean, states: Tensor, terminal: Tensor, clip_quantile: float = 1.0) -> Adjoints:
+    """How the reward of the sample depends on each state of a trajectory, under the base model.
+
+    a_K = terminal and a_k = J_m(x_k)^T a_{k+1} with m the base model's mean: the lean adjoint of Domingo-Enrich et al.
+    for the discrete process, by one vector-Jacobian product for each step.
+
+    Args:
+        base_mean: m of the base model.
+        states: From `sample_states` (K + 1, B, T, A).
+        terminal: -weight * d reward / d x_K (B, T, A).
+        clip_quantile: See `clip_norms`; applied to each a_k. 1 leaves them as they are.
+    """
+    finite = terminal.flatten(1).isfinite().all(dim=1)
+    values, means = [clip_norms(_zero_unless(finite, terminal), clip_quantile)], []
+    for k in reversed(range(len(states) - 1)):
+        with torch.enable_grad():
+            x = states[k].detach().requires_grad_(True)
+            mean = base_mean(x, _all(k, x))
+            (adjoint,) = torch.autograd.grad(mean, x, grad_outputs=values[-1])
+        means.append(mean.detach())
+        finite = finite & adjoint.flatten(1).isfinite().all(dim=1)
+        values.append(clip_norms(_zero_unless(finite, adjoint), clip_quantile))
+    return Adjoints(torch.stack(values[::-1]), torch.stack(means[::-1]), finite)
+
+
+def clip_norms(values: Tensor, quantile: float) -> Tensor:
+    """Shorten the samples (B, T, A) that are longer than this quantile of all lengths to that length.
+
+    Few samples have adjoints many times longer than the others; they would decide the whole step.
+    """
+    if quantile >= 1:
+        return values
+    lengths = values.flatten(1).norm(dim=1)
+    limit = lengths.quantile(quantile)
+    factor = torch.where(lengths > limit, limit / lengths, torch.ones_like(lengths))
+    return values * factor.view(-1, *[1] * (values.ndim - 1))
+
+
+def control(mean: Tensor, base_mean: Tensor, sigma: Tensor) -> Tensor:
+    """By how much the fine-tuned model departs from its base in a step, in units of the step's noise.
+
+    The sum of |control|^2 / 2 over a trajectory is, on average, the Kullback-Leibler divergence of the two processes.
+
+    Args:
+        mean: m of the fine-tuned model (N, T, A).
+        base_mean: m of the base model (N, T, A).
+        sigma: Noise of the step (N,), above 0.
+    """
+    return (mean - base_mean) / sigma.view(-1, *[1] * (mean.ndim - 1))
+
+
+def matching_losses(controls: Tensor, adjoints: Tensor, sigma: Tensor) -> Tensor:
+    """Regression of the control onto what the adjoint asks for: |u + sigma a|^2.
+
+    Args:
+        controls: From `control` (N, T, A).
+        adjoints: a_{k+1}, with which the solution is exact for the discrete process, or a_k (N, T, A).
+        sigma: (N,).
+
+    Returns:
+        (N,), summed over a sample's entries.
+    """
+    return (controls + sigma.view(-1, *[1] * (controls.ndim - 1)) * adjoints).square().flatten(1).sum(dim=1)
+
+
+def draw_steps(count: int, process: MemorylessProcess, random: torch.Generator) -> Tensor:
+    """Steps to learn from, spread over the trajectory: one at random from each of `count` parts of equal length.
+
+    The last step has no noise, so no control; it is left out.
+
+    Returns:
+        (count,) int64, increasing.
+    """
+    edges = torch.linspace(0, process.steps - 1, count + 1, device=random.device)
+    share = torch.rand(count, generator=random, device=random.device)
+    steps = (edges[:-1] + share * (edges[1:] - edges[:-1])).long()
+    return steps.clamp_max(process.steps - 2)
+
+
+def _all(k: int, like: Tensor) -> Tensor:
+    return torch.full(like.shape[:1], k, dtype=torch.long, device=like.device)
+
+
+def _zero_unless(kept: Tensor, values: Tensor) -> Tensor:
+    return torch.where(kept.view(-1, *[1] * (values.ndim - 1)), values, torch.zeros_like(values))

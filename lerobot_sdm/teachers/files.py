@@ -20,8 +20,6 @@ from lerobot_sdm.errors import InputError
 from lerobot_sdm.teachers.adapters import ADAPTERS
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
-OPTION = "--policy.teacher_path"
-"""What messages call the path; other methods than distillation have other names for the policy that they start from."""
 PROCESSOR_FILES = tuple(
     f"{name}.json" for name in (POLICY_PREPROCESSOR_DEFAULT_NAME, POLICY_POSTPROCESSOR_DEFAULT_NAME)
 )
@@ -100,7 +98,6 @@ def check_same_teacher(path: str, found: str, known: str | None, role: str = "te
         path: Where the teacher was looked for.
         found: `fingerprint` of what is there.
         known: That of the run's teacher; None for a run that begins.
-        option: What messages call the path.
         role: What the policy there is to the other.
 
     Raises:

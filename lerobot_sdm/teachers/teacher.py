@@ -12,7 +12,7 @@ from lerobot_sdm.diffusion.predictions import Denoised
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.chunk_policy import load_strictly
 from lerobot_sdm.teachers.adapters import adapter_for
-from lerobot_sdm.teachers.files import OPTION, WEIGHTS_FILE, fingerprint, read_teacher_config, teacher_file
+from lerobot_sdm.teachers.files import WEIGHTS_FILE, fingerprint, read_teacher_config, teacher_file
 
 if TYPE_CHECKING:
     from lerobot_sdm.policies.backbone import Backbone
@@ -69,25 +69,25 @@ class Teacher:
         return self.network.sample(noise, cond, self.network.sampler_timesteps(steps))
 
 
-def load_teacher(path: str, device: str, revision: str | None = None, option: str = OPTION) -> Teacher:
+def load_teacher(path: str, device: str, revision: str | None = None, role: str = "teacher") -> Teacher:
     """Load a teacher with the weights that it acts with, frozen.
 
     Args:
         path: A checkpoint's `pretrained_model` folder, or a Hub repo id.
         device: Torch device.
         revision: Hub revision.
-        option: What messages call the path.
+        role: What the policy there is to the other.
 
     Raises:
         InputError: Not a policy, not of a type in `ADAPTERS`, or its weights do not fit its configuration.
     """
-    config = read_teacher_config(path, revision, option=option)
+    config = read_teacher_config(path, revision, role=role)
     config.device = device
     adapter = adapter_for(config.type)
     network = adapter.network(config)
-    weights = adapter.weights(teacher_file(path, WEIGHTS_FILE, revision))
-    load_strictly(network, weights, f"{option}={path}")
-    return Teacher(config, network.requires_grad_(False).eval().to(device), fingerprint(path, revision))
+    weights = adapter.weights(teacher_file(path, WEIGHTS_FILE, revision, role))
+    load_strictly(network, weights, f"--policy.{role}_path={path}")
+    return Teacher(config, network.requires_grad_(False).eval().to(device), fingerprint(path, revision, role))
 
 
 def check_same_features(teacher: dict[str, Any], student: dict[str, Any], role: str = "teacher") -> None:
@@ -96,7 +96,6 @@ def check_same_features(teacher: dict[str, Any], student: dict[str, Any], role: 
     Args:
         teacher: The teacher's features, input and output together.
         student: The student's, as they come from the data set.
-        option: What messages call the teacher.
         role: What the other policy is to this one, if not its teacher.
 
     Raises:

@@ -21,9 +21,9 @@ from lerobot_sdm.pipeline.tables import terminal_table
 
 def quickstart(
     task: Annotated[str, typer.Option(help="A task, as `--env.task` of the other commands.")] = SMALL.task,
-    env_type: Annotated[str, typer.Option(help="Environments, as `--env.type`; adroit and dexart have other tasks.")] = (
-        SMALL.env_type
-    ),
+    env_type: Annotated[
+        str, typer.Option(help="Environments, as `--env.type`; adroit and dexart have other tasks.")
+    ] = SMALL.env_type,
     output: Annotated[Path, typer.Option(help="Folder for everything; an interrupted run goes on there.")] = Path(
         "outputs/quickstart"
     ),

@@ -1,6 +1,7 @@
 """DexArt's official asset folder: robot, PartNet-Mobility objects and annotations, read and checked."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from lerobot_sdm.envs.dexart_objects import ArticulatedObject, resolve_objects
 from lerobot_sdm.envs.dexart_robot import ACTIVE_JOINTS, LINKS
 from lerobot_sdm.envs.dexart_sources import OFFICIAL
 from lerobot_sdm.envs.dexart_state import HandleRange
-from lerobot_sdm.envs.dexart_urdf import VISUAL_GROUP, read_urdf
+from lerobot_sdm.envs.dexart_urdf import VISUAL_GROUP, parse_urdf, read_urdf
 from lerobot_sdm.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,8 +47,11 @@ class OfficialAssets:
                 f"{KEY}={folder}: lacks {' and '.join(missing)}. Unpack the whole archive, and give `assets`."
             )
         self.folder, self.task = folder, task
-        if not (folder / ROBOT_FILE).is_file():
-            raise InputError(f"{KEY}={folder}: lacks {ROBOT_FILE}, DexArt's robot.")
+        if missing := _missing((*LINKS, *ACTIVE_JOINTS), folder / ROBOT_FILE):
+            raise InputError(
+                f"{KEY}: '{folder / ROBOT_FILE}' is another robot: it has no {', '.join(missing[:3])}. "
+                "Give DexArt's own `assets` folder."
+            )
         self._scales = self._annotation(f"{task}_scale.json")
         self._offsets = self._annotation(f"{task}_{ROBOT_NAME}_relative_position.json")
         self._angles = {} if task == "faucet" else self._annotation(f"{task}_joint_annotation.json")
@@ -62,30 +66,22 @@ class OfficialAssets:
             for file in (self._object(name) / "mobility.urdf", self._object(name) / "mobility_v2.json"):
                 if not file.is_file():
                     raise InputError(f"{KEY}: '{file}' of object {name} is missing. Leave {name} out of objects.")
+            if _missing([hinge := self._hinge(name)], self._object(name) / "mobility.urdf"):
+                raise InputError(f"{KEY}: object {name} has no joint '{hinge}'. Leave {name} out of objects.")
             self._number(self._scales, name, "scale")
             self._offset(name)
             self._range(name)
 
     def robot(self) -> "mujoco.MjSpec":
-        """The robot, with the links and joints that DexArt's has.
-
-        Raises:
-            InputError: It is another robot's file.
-        """
-        spec = read_urdf(self.folder / ROBOT_FILE, KEY)
-        found = {body.name for body in spec.bodies} | {joint.name for joint in spec.joints}
-        missing = [name for name in (*LINKS, *ACTIVE_JOINTS) if name not in found]
-        if missing:
-            raise InputError(f"{KEY}: '{ROBOT_FILE}' is another robot: it has no {', '.join(missing[:3])}.")
-        return spec
+        return read_urdf(self.folder / ROBOT_FILE, KEY)
 
     def thing(self, task: str, name: str) -> ArticulatedObject:
         """An object with its hinge free, all other joints locked."""
         spec = read_urdf(self._object(name) / "mobility.urdf", KEY, self._number(self._scales, name, "scale"))
         joint_name = self._hinge(name)
-        hinge = next((joint for joint in spec.joints if joint.name == joint_name), None)
-        if hinge is None or len(spec.worldbody.bodies) != 1:
-            raise InputError(f"{KEY}: object {name} has no joint '{joint_name}' or no single root.")
+        (hinge,) = (joint for joint in spec.joints if joint.name == joint_name)
+        if len(spec.worldbody.bodies) != 1:
+            raise InputError(f"{KEY}: object {name} has no single root. Leave {name} out of objects.")
         for joint in list(spec.joints):
             if joint.name != joint_name:
                 joint.delete()
@@ -171,6 +167,14 @@ class OfficialAssets:
         if any(len(row) < 4 for row in rows):
             raise InputError(f"{KEY}: '{path}' needs rows of object, lid's joint, lid's link and body's link.")
         return {row[0]: row[1] if row[1].startswith("joint") else f"joint_{row[1]}" for row in rows}
+
+
+def _missing(names: Iterable[str], urdf: Path) -> list[str]:
+    """Which of these links and moving joints a URDF file does not have."""
+    root = parse_urdf(urdf, KEY)
+    found = {link.get("name") for link in root.iter("link")}
+    found |= {joint.get("name") for joint in root.iter("joint") if joint.get("type") != "fixed"}
+    return [name for name in names if name not in found]
 
 
 def _handle_point(spec: "mujoco.MjSpec", task: str, angle: float) -> NDArray[np.float64]:

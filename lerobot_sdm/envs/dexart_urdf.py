@@ -16,22 +16,16 @@ LEAST_INERTIA = 1e-7
 VISUAL_GROUP, COLLISION_GROUP = 1, 3
 
 
-def read_urdf(path: Path, key: str, scale: float = 1.0) -> "mujoco.MjSpec":
-    """Read a URDF file with its meshes.
-
-    Of several `<inertial>` in a link the first counts; inertias that no solid can have become those of a ball of the
-    same mass; visual shapes are seen and do not collide, collision shapes collide and are not seen.
+def parse_urdf(path: Path, key: str) -> ElementTree.Element:
+    """The content of a URDF file, names of its meshes made whole paths. Needs no physics engine.
 
     Args:
         path: The file; meshes are found beside it.
         key: What the user calls the file or its folder, for messages.
-        scale: Of all lengths.
 
     Raises:
-        InputError: The file or a mesh is missing, is no URDF, or MuJoCo cannot compile it even so.
+        InputError: The file or a mesh is missing, or it is no URDF.
     """
-    import mujoco
-
     if not path.is_file():
         raise InputError(f"{key}: '{path}' is missing. The official assets must be unpacked whole.")
     try:
@@ -40,12 +34,31 @@ def read_urdf(path: Path, key: str, scale: float = 1.0) -> "mujoco.MjSpec":
         raise InputError(f"{key}: '{path}' is no XML file ({error}). Unpack the assets again.") from error
     if root.tag != "robot":
         raise InputError(f"{key}: '{path}' is no URDF: it begins with <{root.tag}>, not <robot>.")
+    _absolute_meshes(root, path, key)
+    return root
+
+
+def read_urdf(path: Path, key: str, scale: float = 1.0) -> "mujoco.MjSpec":
+    """Read a URDF file with its meshes.
+
+    Of several `<inertial>` in a link the first counts; inertias that no solid can have become those of a ball of the
+    same mass; visual shapes are seen and do not collide, collision shapes collide and are not seen.
+
+    Args:
+        path, key: See `parse_urdf`.
+        scale: Of all lengths.
+
+    Raises:
+        InputError: As there, or MuJoCo cannot compile it even so.
+    """
+    import mujoco
+
+    root = parse_urdf(path, key)
     for link in root.iter("link"):
         _repair_inertia(link)
         for kind in ("visual", "collision"):
             for number, shape in enumerate(link.findall(kind)):
                 shape.set("name", f"{link.get('name')}/{kind}/{number}")
-    meshes = _absolute_meshes(root, path, key)
     if scale != 1.0:
         _scale(root, scale)
     _say_how_to_compile(root)
@@ -55,7 +68,7 @@ def read_urdf(path: Path, key: str, scale: float = 1.0) -> "mujoco.MjSpec":
         spec.copy().compile()
     except (ValueError, mujoco.FatalError) as error:
         raise InputError(
-            f"{key}: MuJoCo cannot compile '{path}' ({len(meshes)} meshes), even repaired: {str(error).strip()}"
+            f"{key}: MuJoCo cannot compile '{path}', even repaired: {str(error).strip()}. Unpack the assets again."
         ) from error
     return spec
 
@@ -82,16 +95,13 @@ def _repair_inertia(link: ElementTree.Element) -> None:
         inertia.set(name, "0")
 
 
-def _absolute_meshes(root: ElementTree.Element, path: Path, key: str) -> list[Path]:
+def _absolute_meshes(root: ElementTree.Element, path: Path, key: str) -> None:
     """Replace the names of mesh files, which are relative to the URDF, by whole paths; all must be there."""
-    found = []
     for mesh in root.iter("mesh"):
         file = (path.parent / mesh.get("filename", "").removeprefix("package://")).resolve()
         if not file.is_file():
             raise InputError(f"{key}: mesh '{mesh.get('filename')}' of '{path}' is missing (looked for {file}).")
         mesh.set("filename", str(file))
-        found.append(file)
-    return found
 
 
 def _scale(root: ElementTree.Element, scale: float) -> None:

@@ -109,7 +109,7 @@ def for_dexart(config: PipelineConfig) -> PipelineConfig:
         config,
         # Few points say most when they lie far apart. The picture keeps the size of the rule set.
         env={"num_points": max(256, config.env["num_points"]), "sampling": "fps", "imagin_robot": "joined"},
-        episodes=50,
+        episodes=100,
         other_rules={"unseen": {"objects": "unseen"}},
         teacher=_wide_enough(config.teacher),
     )

@@ -44,6 +44,11 @@ VERBS: dict[str, Verb] = {
         "lerobot_sdm.cli.compare:compare",
         "Evaluate policies in an environment on the same seeds: table, plot and raw results.",
     ),
+    "collect-rollouts": Verb(
+        "lerobot_sdm.cli.collect_rollouts:collect_rollouts",
+        "Roll a policy out into a LeRobot dataset, with the rewards.",
+        raw=True,
+    ),
     "distance": Verb("lerobot_sdm.cli.distance:distance", "How far a policy's actions are from its teacher's."),
     "bench": Verb("lerobot_sdm.cli.bench:bench", "What a decision of a policy costs on this machine, part by part."),
     "view": Verb("lerobot_sdm.cli.view:view", "Look at an episode: cloud over time, images, state, actions."),

@@ -1,14 +1,12 @@
 """`lerobot-sdm record`: options in, dataset folder out. Everything else is in `lerobot_sdm.datasets.record`."""
 
-import contextlib
 import inspect
-import io
 from collections.abc import Sequence
 
-import draccus
 import typer
 from lerobot.envs.configs import EnvConfig
 
+from lerobot_sdm.cli.options import parse_options
 from lerobot_sdm.datasets.record import RecordConfig
 from lerobot_sdm.datasets.record import record as record_dataset
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
@@ -37,15 +35,7 @@ def parse(arguments: Sequence[str]) -> RecordConfig:
     """
     if not any(argument.startswith("--env.type") for argument in arguments):
         raise InputError("--env.type: is missing. Give an environment, such as --env.type=metaworld_pc.")
-    complaint = io.StringIO()
-    try:
-        # draccus prints every option of every environment before it says what is wrong.
-        with contextlib.redirect_stderr(complaint):
-            return draccus.parse(RecordConfig, args=[_with_underscores(argument) for argument in arguments])
-    except SystemExit as error:
-        raise InputError(complaint.getvalue().strip().splitlines()[-1].partition("error: ")[2]) from error
-    except (draccus.ParsingError, draccus.utils.DecodingError) as error:
-        raise _input_error_behind(error) from error
+    return parse_options(RecordConfig, arguments)
 
 
 def help_text() -> str:
@@ -60,18 +50,3 @@ def help_text() -> str:
 
 def _documentation(described: type) -> str:
     return inspect.getdoc(described).partition("Raises:")[0].strip()
-
-
-def _with_underscores(argument: str) -> str:
-    name, equals, value = argument.partition("=")
-    return f"--{name[2:].replace('-', '_')}{equals}{value}" if name.startswith("--") else argument
-
-
-def _input_error_behind(error: BaseException) -> InputError:
-    """The complaint of a configuration class, which draccus wraps in its own."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, InputError):
-            return cause
-        cause = cause.__cause__ or cause.__context__
-    return InputError(str(error))

@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,42 @@ def dataset_features(env_config: EnvConfig) -> dict[str, dict[str, Any]]:
     return features
 
 
-def write(root: Path, repo_id: str, env_config: EnvConfig, paths: Sequence[Path], facts: Mapping[str, Any]) -> None:
+Describe = Callable[[str, EnvConfig, Mapping[str, Any]], str]
+"""(repo id, environment, provenance) -> what the card says, in Markdown."""
+
+
+def describe_demonstrations(repo_id: str, env_config: EnvConfig, provenance: Mapping[str, Any]) -> str:
+    """What the card of recorded demonstrations says."""
+    episodes = provenance["episodes"]
+    expert = ", ".join(f"{key} {value}" for key, value in provenance["expert"].items())
+    return "\n".join(
+        (
+            f"{len(episodes)} demonstrations of `{provenance['task']}` ({provenance['task_description']}), "
+            f"{sum(episode['frames'] for episode in episodes)} frames at {env_config.fps} Hz, recorded by "
+            f"`lerobot-sdm record --env.type={env_config.type} --env.task={provenance['task']}`.",
+            "",
+            f"- Expert: {expert}; it failed {len(provenance['failed'])} further episodes, which are left out.",
+            f"- Seeds: {episodes[0]['seed']} to {episodes[-1]['seed']}.",
+            "- Settings of environment and filter, and versions: `meta/provenance.json`.",
+            "",
+            "Train on it:",
+            "",
+            "```bash",
+            f"lerobot-train --policy.type=dp3 --policy.push_to_hub=false --dataset.repo_id={repo_id} \\",
+            "  --dataset.root=<this folder> --output_dir=outputs/dp3",
+            "```",
+        )
+    )
+
+
+def write(
+    root: Path,
+    repo_id: str,
+    env_config: EnvConfig,
+    paths: Sequence[Path],
+    facts: Mapping[str, Any],
+    describe: Describe = describe_demonstrations,
+) -> None:
     """Write episodes as a LeRobotDataset.
 
     Args:
@@ -50,6 +85,7 @@ def write(root: Path, repo_id: str, env_config: EnvConfig, paths: Sequence[Path]
         env_config: Where the episodes come from.
         paths: The episodes' files, in order.
         facts: What the provenance says besides the episodes and versions.
+        describe: Writes the text of the card.
 
     Raises:
         InputError: An episode holds NaN or infinity.
@@ -88,10 +124,10 @@ def write(root: Path, repo_id: str, env_config: EnvConfig, paths: Sequence[Path]
     provenance = {**facts, "episodes": episodes, "versions": versions()}
     (root / PROVENANCE).write_text(json.dumps(provenance, indent=2, default=str) + "\n")
     card = create_lerobot_dataset_card(
-        tags=["robotics", "point-cloud", env_config.type],
+        tags=["robotics", env_config.type, *(["point-cloud"] if "point_cloud" in env_config.features else [])],
         dataset_info=dataset.meta.info,
         repo_id=repo_id,
-        dataset_description=_description(repo_id, env_config, provenance),
+        dataset_description=describe(repo_id, env_config, provenance),
     )
     card.save(root / "README.md")
 
@@ -126,26 +162,3 @@ def _same(written: np.ndarray, read: torch.Tensor) -> bool:
     if expected.dtype == torch.uint8:
         expected = expected.permute(2, 0, 1).to(read.dtype).div(255)
     return torch.equal(expected.reshape(read.shape), read)
-
-
-def _description(repo_id: str, env_config: EnvConfig, provenance: Mapping[str, Any]) -> str:
-    episodes = provenance["episodes"]
-    expert = ", ".join(f"{key} {value}" for key, value in provenance["expert"].items())
-    return "\n".join(
-        (
-            f"{len(episodes)} demonstrations of `{provenance['task']}` ({provenance['task_description']}), "
-            f"{sum(episode['frames'] for episode in episodes)} frames at {env_config.fps} Hz, recorded by "
-            f"`lerobot-sdm record --env.type={env_config.type} --env.task={provenance['task']}`.",
-            "",
-            f"- Expert: {expert}; it failed {len(provenance['failed'])} further episodes, which are left out.",
-            f"- Seeds: {episodes[0]['seed']} to {episodes[-1]['seed']}.",
-            "- Settings of environment and filter, and versions: `meta/provenance.json`.",
-            "",
-            "Train on it:",
-            "",
-            "```bash",
-            f"lerobot-train --policy.type=dp3 --policy.push_to_hub=false --dataset.repo_id={repo_id} \\",
-            "  --dataset.root=<this folder> --output_dir=outputs/dp3",
-            "```",
-        )
-    )

@@ -38,7 +38,7 @@ def register_choice(registry: type[draccus.ChoiceRegistry], name: str, config_cl
 
 def register_all() -> None:
     """Register everything this package offers. Called once, when `lerobot_sdm` is imported."""
-    from lerobot_sdm import datasets, envs, optim, policies, processors
+    from lerobot_sdm import datasets, envs, optim, policies, processors, rewards
 
-    for part in (optim, processors, policies, envs, datasets):
+    for part in (optim, processors, policies, rewards, envs, datasets):
         part.register()

@@ -67,9 +67,7 @@ def memoryless_process(alphas_cumprod: Tensor, timesteps: Sequence[int]) -> Memo
     alpha_bar = alphas_cumprod[visited]
     alpha_bar_next = torch.cat([alpha_bar[1:], torch.ones_like(alpha_bar[:1])])
     beta = 1 - alpha_bar / alpha_bar_next
-    return MemorylessProcess(
-        visited, alpha_bar, alpha_bar_next, (beta * (1 - alpha_bar_next) / (1 - alpha_bar)).sqrt()
-    )
+    return MemorylessProcess(visited, alpha_bar, alpha_bar_next, (beta * (1 - alpha_bar_next) / (1 - alpha_bar)).sqrt())
 
 
 def posterior_mean(x: Tensor, x0: Tensor, process: MemorylessProcess, k: Tensor) -> Tensor:

@@ -1,0 +1,115 @@
+"""Configuration of the reward model of a chunk of actions."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from lerobot.configs.policies import PreTrainedConfig
+from lerobot.configs.rewards import RewardModelConfig
+from lerobot.optim.optimizers import AdamWConfig
+from lerobot.optim.schedulers import DiffuserSchedulerConfig
+
+from lerobot_sdm.errors import InputError, unknown_name
+
+TARGETS = ("reward", "change")
+
+
+@dataclass
+class ChunkRewardConfig(RewardModelConfig):
+    """Predicts the environment's reward behind the executed part of a policy's action chunk, or its change.
+
+    It sees what the policy sees, in the policy's own normalised units: keypoints and states as they are, clouds and
+    images through the policy's frozen encoder. So its gradient belongs to the actions that the policy samples.
+
+    Args:
+        base_path: Folder or Hub repo of the policy whose chunks are judged, of type `dp3` or `diffusion`; needed for
+            training.
+        base_revision: Hub revision of that policy.
+        network: That policy's configuration. Filled in from `base_path`.
+        target: "reward", what the environment gives for the last executed action, or "change", by how much that is more
+            than before the first.
+        look_ahead: Take the reward this many steps behind the executed actions. Above 0 the model also predicts what
+            the policy makes of where the chunk leads, as the data show it.
+        ensemble: Members, which differ by their start weights; how far they disagree says where not to trust them.
+        hidden_dims: Widths of a member's hidden layers.
+        drop_n_last_frames: Last frames of an episode that are not learned from. Behind its end an episode's last
+            reward holds.
+        optimizer_lr: Learning rate.
+        optimizer_weight_decay: AdamW's weight decay.
+        optimizer_grad_clip_norm: Gradient norm at which LeRobot clips; 0 for none.
+        scheduler_warmup_steps: Linear warm-up, before a cosine decay to 0.
+    """
+
+    base_path: str | None = None
+    base_revision: str | None = None
+    network: dict[str, Any] | None = None
+
+    target: str = "change"
+    look_ahead: int = 0
+    ensemble: int = 4
+    hidden_dims: tuple[int, ...] = (256, 256)
+    drop_n_last_frames: int = 0
+
+    optimizer_lr: float = 1e-3
+    optimizer_weight_decay: float = 1e-4
+    optimizer_grad_clip_norm: float = 1.0
+    scheduler_warmup_steps: int = 50
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.target not in TARGETS:
+            raise unknown_name("--reward_model.target", self.target, TARGETS)
+        for name, least in {"look_ahead": 0, "ensemble": 1, "drop_n_last_frames": 0}.items():
+            if getattr(self, name) < least:
+                raise InputError(f"--reward_model.{name}={getattr(self, name)}: give {least} or more.")
+        # A saved model carries its policy's configuration: it stands alone, and the policy may be gone.
+        if self.network is None and self.base_path is not None:
+            from lerobot_sdm.teachers import describe, read_teacher_config
+
+            self.network = describe(read_teacher_config(self.base_path, self.base_revision, role="base"))
+        if self.network is not None:
+            self.input_features = self.base.input_features
+            self.output_features = self.base.output_features
+
+    @cached_property
+    def base(self) -> PreTrainedConfig:
+        """The configuration of the policy whose chunks are judged.
+
+        Raises:
+            InputError: None is named.
+        """
+        from lerobot_sdm.teachers import configuration
+
+        if self.network is None:
+            raise InputError(
+                "--reward_model.base_path: a chunk_reward judges the chunks of a policy. Give its folder or Hub repo."
+            )
+        return configuration(self.network, self.device)
+
+    @property
+    def n_action_steps(self) -> int:
+        """How many actions the model sees: those that the policy executes, beginning with the current frame's."""
+        return self.base.n_action_steps
+
+    @property
+    def observation_delta_indices(self) -> list[int]:
+        return self.base.observation_delta_indices
+
+    @property
+    def action_delta_indices(self) -> list[int]:
+        return list(range(self.n_action_steps))
+
+    @property
+    def reward_delta_indices(self) -> list[int]:
+        """Before the first executed action, and behind the last: `next.reward` of a row is what its action brought."""
+        return [-1, self.n_action_steps - 1 + self.look_ahead]
+
+    def get_optimizer_preset(self) -> AdamWConfig:
+        return AdamWConfig(
+            lr=self.optimizer_lr,
+            weight_decay=self.optimizer_weight_decay,
+            grad_clip_norm=self.optimizer_grad_clip_norm,
+        )
+
+    def get_scheduler_preset(self) -> DiffuserSchedulerConfig:
+        return DiffuserSchedulerConfig(name="cosine", num_warmup_steps=self.scheduler_warmup_steps)

@@ -1,0 +1,219 @@
+"""A reward model of action chunks: what the environment's reward will be behind the executed part of a chunk."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import torch
+from lerobot.configs.rewards import RewardModelConfig
+from lerobot.configs.types import FeatureType
+from lerobot.rewards.pretrained import PreTrainedRewardModel
+from lerobot.utils.constants import ACTION, REWARD
+from lerobot.utils.feature_utils import dataset_to_policy_features
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from lerobot_sdm.cards.training_card import PublicTrainConfig
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.policies.backbone import Backbone
+from lerobot_sdm.policies.chunk_policy import load_strictly
+from lerobot_sdm.policies.normalization import Stats
+from lerobot_sdm.rewards.chunk_reward.configuration_chunk_reward import ChunkRewardConfig
+from lerobot_sdm.teachers import (
+    CONFIG_FILE,
+    adapter_for,
+    check_same_features,
+    configuration,
+    load_teacher,
+    teacher_file,
+)
+
+
+class ChunkRewardRewardModel(PreTrainedRewardModel):
+    """An ensemble of small networks over a policy's observation features and its executed actions.
+
+    LeRobot finds the class by this name: that of the configuration's, and `RewardModel`.
+
+    Args:
+        config: Configuration.
+        dataset_stats: Statistics of the training data, from which rewards get their scale.
+        dataset_meta: Metadata of the training data. LeRobot passes it only to a model that will be trained.
+    """
+
+    config_class = ChunkRewardConfig
+    name = "chunk_reward"
+
+    def __init__(
+        self, config: ChunkRewardConfig, dataset_stats: Stats | None = None, dataset_meta: Any = None, **_: Any
+    ):
+        super().__init__(config)
+        base = config.base
+        if dataset_meta is not None:
+            check_dataset(config, dataset_meta.features)
+        starts = dataset_meta is not None and config.pretrained_path is None
+        network = (
+            load_teacher(config.base_path, config.device, config.base_revision, role="base").network
+            if starts
+            else adapter_for(base.type).network(base)
+        )
+        self.encoder = without_denoiser(network)
+        action_size = config.n_action_steps * base.action_feature.shape[0]
+        sizes = (self.encoder.cond_dim + action_size, *config.hidden_dims)
+        self.members = nn.ModuleList(_mlp(sizes) for _ in range(config.ensemble))
+        self.register_buffer("scale", torch.ones(()))
+        self.register_buffer("centre", torch.zeros(()))
+        if starts and dataset_stats is not None:
+            self._take_scale(dataset_stats)
+
+    def _take_scale(self, stats: Stats) -> None:
+        """Give the members labels of about unit size. A change is centred already."""
+        mean, std = (torch.as_tensor(stats[REWARD][name], dtype=torch.float32).squeeze() for name in ("mean", "std"))
+        self.scale.copy_(std.clamp_min(1e-6))
+        if self.config.target == "reward":
+            self.centre.copy_(mean)
+
+    def train(self, mode: bool = True) -> ChunkRewardRewardModel:
+        """The policy's encoder stays as it acts."""
+        super().train(mode)
+        self.encoder.eval()
+        return self
+
+    # ---- what is predicted -----------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def features(self, batch: dict[str, Tensor]) -> Tensor:
+        """The policy's condition vectors (B, F) of preprocessed observations, each (B, n_obs_steps, ...)."""
+        return self.encoder.encode(batch)
+
+    def predict(self, features: Tensor, actions: Tensor) -> Tensor:
+        """Each member's prediction, in the environment's unit.
+
+        Args:
+            features: From `features` (B, F).
+            actions: Executed actions, normalised as the policy normalises them (B, n_action_steps, A).
+
+        Returns:
+            (members, B).
+        """
+        if actions.shape[1] != self.config.n_action_steps:
+            raise InputError(
+                f"action: {tuple(actions.shape)} is not (B, {self.config.n_action_steps}, A), the executed part of a "
+                "chunk that this reward model was trained on."
+            )
+        inputs = torch.cat([features, actions.flatten(1)], dim=1)
+        return torch.stack([member(inputs).squeeze(1) for member in self.members]) * self.scale + self.centre
+
+    @torch.no_grad()
+    def compute_reward(self, batch: dict[str, Tensor]) -> Tensor:
+        """Mean prediction of the members (B,), for a preprocessed batch with `action` (B, n_action_steps, A)."""
+        return self.predict(self.features(batch), batch[ACTION]).mean(dim=0)
+
+    def labels(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """What is to be predicted (B,), and where it is known (B,) bool: an episode's first frame has no reward before
+        it, so no change.
+
+        Args:
+            batch: `next.reward` (B, 2) and `next.reward_is_pad` (B, 2), at `reward_delta_indices`.
+        """
+        before, behind = batch[REWARD].float().unbind(dim=1)
+        if self.config.target == "reward":
+            return behind, torch.ones_like(behind, dtype=torch.bool)
+        return behind - before, ~batch[f"{REWARD}_is_pad"][:, 0]
+
+    # ---- training --------------------------------------------------------------------------------------
+
+    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        """Mean squared error of the members, in units of the rewards' spread.
+
+        Args:
+            batch: Preprocessed training batch.
+
+        Returns:
+            The loss; and, in the environment's unit, the error of the members' mean and their spread.
+        """
+        label, known = self.labels(batch)
+        values = self.predict(self.features(batch), batch[ACTION])
+        weight = known.float() / known.sum().clamp_min(1)
+        loss = (((values - label) / self.scale).square() * weight).sum(dim=1).mean()
+        mean, spread = values.detach().mean(dim=0), values.detach().std(dim=0, correction=0)
+        rmse = ((mean - label).square() * weight).sum().sqrt()
+        return loss, {"rmse": rmse.item(), "spread": (spread * weight).sum().item()}
+
+    def get_optim_params(self) -> Any:
+        return self.members.parameters()
+
+    # ---- checkpoints -----------------------------------------------------------------------------------
+
+    @classmethod
+    def _load_as_safetensor(
+        cls, model: ChunkRewardRewardModel, model_file: str, map_location: str, strict: bool
+    ) -> ChunkRewardRewardModel:
+        """Always strict: LeRobot only warns where weights are missing."""
+        load_strictly(model, load_file(model_file), model_file)
+        return model
+
+    def push_model_to_hub(self, cfg: Any, *_: Any, **__: Any) -> None:
+        """Upload at the end of a training; LeRobot 0.6.1 hands over more than its own method takes."""
+        super().push_model_to_hub(PublicTrainConfig(cfg))
+
+
+def check_dataset(config: ChunkRewardConfig, features: dict[str, Any]) -> None:
+    """Refuse a data set from which this reward cannot be learned.
+
+    Args:
+        config: Of the reward model.
+        features: LeRobot's description of the data set's columns.
+
+    Raises:
+        InputError: It has no reward, or observations or actions that are not the policy's.
+    """
+    if REWARD not in features:
+        raise InputError(
+            f"--dataset: has no column '{REWARD}' ({', '.join(features)}). A reward model learns from rollouts with "
+            "their rewards: lerobot-sdm collect-rollouts."
+        )
+    offered = dataset_to_policy_features(features)
+    actions = {key: feature for key, feature in offered.items() if feature.type is FeatureType.ACTION}
+    seen = {key: feature for key, feature in offered.items() if key not in actions}
+    base = configuration(config.network, config.device)  # A copy, which the adapter may write to.
+    kept = adapter_for(base.type).keep_features(base, seen)
+    check_same_features({**config.base.input_features, **config.base.output_features}, {**kept, **actions}, role="base")
+
+
+def without_denoiser(network: Backbone) -> Backbone:
+    """A policy's network that can only encode observations, frozen."""
+    (name,) = [name for name, module in network.named_modules() if module is network.unet]
+    network.set_submodule(name, nn.Identity())
+    return network.requires_grad_(False).eval()
+
+
+def load_reward_model(path: str, device: str, revision: str | None = None) -> ChunkRewardRewardModel:
+    """Load a trained reward model, frozen.
+
+    Args:
+        path: A checkpoint's `pretrained_model` folder, or a Hub repo id.
+        device: Torch device.
+        revision: Hub revision.
+
+    Raises:
+        InputError: There is none, or it is of another type.
+    """
+    file = teacher_file(path, CONFIG_FILE, revision, role="reward")
+    kind = json.loads(file.read_text()).get("type")
+    if kind != ChunkRewardRewardModel.name:
+        raise InputError(
+            f"--policy.reward_path={path}: is of type '{kind}', not {ChunkRewardRewardModel.name}. Train one with "
+            "lerobot-train --reward_model.type=chunk_reward."
+        )
+    config = RewardModelConfig.from_pretrained(file.parent)
+    config.device = device
+    return ChunkRewardRewardModel.from_pretrained(str(file.parent), config=config).requires_grad_(False)
+
+
+def _mlp(sizes: tuple[int, ...]) -> nn.Sequential:
+    """Smooth layers, since it is the gradient that is used."""
+    layers: list[nn.Module] = []
+    for before, behind in zip(sizes[:-1], sizes[1:], strict=True):
+        layers += [nn.Linear(before, behind), nn.SiLU()]
+    return nn.Sequential(*layers, nn.Linear(sizes[-1], 1))

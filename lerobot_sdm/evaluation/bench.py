@@ -215,7 +215,7 @@ def _encoding(loaded: LoadedPolicy) -> tuple[object, str]:
     """Whose method encodes observations, and its name."""
     if loaded.config.type == "diffusion":
         return loaded.policy.diffusion, "_prepare_global_conditioning"
-    return loaded.policy.inference_model, "encode"
+    return loaded.policy.inference_model, "encode_frames"
 
 
 def _synchronize(loaded: LoadedPolicy) -> None:

@@ -1,6 +1,11 @@
 """DP3's point-cloud encoder: a shared MLP on each point, then the maximum over points (Ze et al. 2024, sec. III-B)."""
 
+import torch
 from torch import Tensor, nn
+
+CHUNK_BYTES = 2**24
+"""On a CPU clouds are encoded in chunks whose largest activation has this size. Larger blocks of memory are fetched
+from the system, page by page, and given back in every layer, which takes longer than the products."""
 
 
 class PointEncoder(nn.Module):
@@ -30,4 +35,10 @@ class PointEncoder(nn.Module):
 
     def forward(self, points: Tensor) -> Tensor:
         """Args: points (B, N, C). Returns: feature (B, out_dim)."""
-        return self.final_projection(self.mlp(points).amax(dim=-2))
+        chunks = points.split(self._clouds_at_once(points)) if points.device.type == "cpu" else (points,)
+        pooled = [self.mlp(chunk).amax(dim=-2) for chunk in chunks]
+        return self.final_projection(torch.cat(pooled))
+
+    def _clouds_at_once(self, points: Tensor) -> int:
+        widest = max(layer.out_features for layer in self.mlp if isinstance(layer, nn.Linear))
+        return max(1, CHUNK_BYTES // (widest * points.shape[-2] * points.element_size()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -11,15 +11,16 @@ from torch.nn import functional as F
 from lerobot_sdm.diffusion.predictions import Denoised, read_out, training_target
 from lerobot_sdm.diffusion.samplers import ddim_sample
 from lerobot_sdm.diffusion.schedules import add_noise
+from lerobot_sdm.policies.frames import FrameEncoder
 
 
-class Backbone(nn.Module, ABC):
+class Backbone(FrameEncoder):
     """A conditional denoiser of action sequences under a variance-preserving schedule.
 
     Teacher, one-step generator and fake score are the same network with other weights; the methods that take a `unet`
     evaluate such a copy under this one's schedule and convention.
 
-    Subclasses set the attributes below and define `encode` and `sampler_timesteps`.
+    Subclasses set the attributes below and define `encode_frames` and `sampler_timesteps`.
 
     Attributes:
         unet: Denoising network, called as `unet(x_t (B, T, A), t (B,), global_cond=(B, F))`.
@@ -36,10 +37,6 @@ class Backbone(nn.Module, ABC):
     clip_range: float | None
     action_shape: tuple[int, int]
     cond_dim: int
-
-    @abstractmethod
-    def encode(self, batch: dict[str, Tensor]) -> Tensor:
-        """Condition vector (B, F) of preprocessed observations, each (B, n_obs_steps, ...)."""
 
     @abstractmethod
     def sampler_timesteps(self, steps: int | None = None) -> list[int]:

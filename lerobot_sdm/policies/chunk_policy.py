@@ -22,6 +22,7 @@ from lerobot_sdm.cards.privacy import make_public
 from lerobot_sdm.cards.training_card import PublicTrainConfig, training_card
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.nets.precision import lower_precision
+from lerobot_sdm.policies.frames import FrameMemory
 
 
 class ChunkPolicy(PreTrainedPolicy):
@@ -101,8 +102,11 @@ class ChunkPolicy(PreTrainedPolicy):
         Returns:
             Normalised actions (B, horizon, A).
         """
+        return self._sample_under(self.inference_model.encode(batch), noise)
+
+    def _sample_under(self, cond: Tensor, noise: Tensor | None) -> Tensor:
+        """`sample_actions` for encoded observations (B, F)."""
         model = self.inference_model
-        cond = model.encode(batch)
         if noise is None:
             noise = torch.randn(cond.shape[0], *model.action_shape, device=cond.device, dtype=cond.dtype)
         return self.actions_from_noise(model, noise, cond)
@@ -113,6 +117,7 @@ class ChunkPolicy(PreTrainedPolicy):
         """Forget past observations and planned actions; LeRobot calls this at the start of an episode."""
         self._queues = {key: deque(maxlen=self.config.n_obs_steps) for key in self.config.input_features}
         self._queues[ACTION] = deque(maxlen=self.config.n_action_steps)
+        self._frame_memory = FrameMemory()
 
     @torch.no_grad()
     def predict_action_chunk(self, batch: dict[str, Tensor], noise: Tensor | None = None) -> Tensor:
@@ -127,8 +132,12 @@ class ChunkPolicy(PreTrainedPolicy):
             Normalised actions (B, n_action_steps, A).
         """
         if self._queues[OBS_STATE]:
-            batch = {key: torch.stack(list(self._queues[key]), dim=1) for key in self.config.input_features}
-        actions = self.sample_actions(batch, noise)
+            past = range(self.config.n_obs_steps)
+            frames = [{key: self._queues[key][i] for key in self.config.input_features} for i in past]
+            cond = self._frame_memory.condition(self.inference_model, frames, OBS_STATE)
+            actions = self._sample_under(cond, noise)
+        else:
+            actions = self.sample_actions(batch, noise)
         first = self.config.n_obs_steps - 1
         return actions[:, first : first + self.config.n_action_steps]
 

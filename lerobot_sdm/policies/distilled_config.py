@@ -35,6 +35,8 @@ class DistilledConfig(InferenceConfig):
         horizon: Length of the predicted action sequence; the teacher's.
         n_action_steps: How many of its actions are executed; None for the teacher's number.
         normalization_mapping: How each kind of feature is normalised; the teacher's.
+        feature_memory_mb: Most memory that the features of all frames may take, so that the frozen encoder sees each
+            once; beyond it, with images (which may be augmented), or at 0 they are computed in every step.
         use_ema: Evaluate and save an exponential moving average of the weights.
         ema_power: Exponent of the EMA's warm-up.
         ema_max_decay: Cap of the EMA's decay.
@@ -54,6 +56,8 @@ class DistilledConfig(InferenceConfig):
     horizon: int | None = None
     n_action_steps: int | None = None
     normalization_mapping: dict[str, NormalizationMode] | None = None
+
+    feature_memory_mb: int = 1024
 
     use_ema: bool = True
     ema_power: float = 0.75
@@ -138,6 +142,8 @@ class DistilledConfig(InferenceConfig):
                 f"--policy.n_action_steps={self.n_action_steps}: must lie in 1 ... {longest}, since of the "
                 f"{self.horizon} predicted actions the first {self.n_obs_steps - 1} belong to past frames."
             )
+        if self.feature_memory_mb < 0:
+            raise InputError(f"--policy.feature_memory_mb={self.feature_memory_mb}: at least 0, which is none.")
         steps = self.teacher_inference_steps
         if steps is not None and not 1 <= steps <= network.num_train_timesteps:
             raise InputError(

@@ -6,10 +6,12 @@ from abc import abstractmethod
 from typing import Any
 
 import torch
+from lerobot.configs.types import FeatureType
 from torch import Tensor, nn
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.nets.ema import update_average, warmup_decay
+from lerobot_sdm.nets.feature_memory import FeatureMemory
 from lerobot_sdm.policies.backbone import Backbone
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy, load_strictly
 from lerobot_sdm.policies.distilled_config import DistilledConfig
@@ -46,8 +48,10 @@ class DistilledPolicy(ChunkPolicy):
         # between processes.
         self._teacher: tuple[Teacher, ...] = ()
         self._unsynchronised: tuple[nn.Module, ...] = ()
+        self._features: FeatureMemory | None = None
         if self.built_for_training:
             self._start_from_teacher()
+            self._remember_features(getattr(dataset_meta, "total_frames", None))
 
     @abstractmethod
     def add_training_modules(self) -> None:
@@ -75,6 +79,15 @@ class DistilledPolicy(ChunkPolicy):
         self.add_training_modules()
         self.start_average()
 
+    def _remember_features(self, frames: int | None) -> None:
+        """Make room for the features of a dataset, if there is enough and nothing may augment what is encoded."""
+        images = any(feature.type is FeatureType.VISUAL for feature in self.config.input_features.values())
+        if frames is None or images:
+            return
+        cond_dim = self.model.cond_dim
+        if 4 * frames * cond_dim <= 1e6 * self.config.feature_memory_mb:
+            self._features = FeatureMemory(frames, cond_dim)
+
     def _apply(self, fn: Any, recurse: bool = True) -> DistilledPolicy:
         for module in (*(teacher.network for teacher in self._teacher), *self._unsynchronised):
             module._apply(fn, recurse)
@@ -85,7 +98,15 @@ class DistilledPolicy(ChunkPolicy):
     @torch.no_grad()
     def encode_for_training(self, batch: dict[str, Tensor]) -> Tensor:
         """Conditions (B, F) of a training batch, for the student and its teacher alike; crops are random and, like all
-        noise, repeatable."""
+        noise, repeatable. Where nothing is random they are computed once for each frame of the dataset."""
+        if self._features is not None and "index" in batch:
+            seen = {key: batch[key] for key in self.config.input_features}
+            return self._features.recall(
+                batch["index"], lambda row: self._encode({key: value[row : row + 1] for key, value in seen.items()})
+            )
+        return self._encode(batch)
+
+    def _encode(self, batch: dict[str, Tensor]) -> Tensor:
         device = next(self.model.parameters()).device
         with self.repeatable_global_noise(device):
             return self.model.encode(batch)

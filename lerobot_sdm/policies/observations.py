@@ -33,40 +33,40 @@ def observation_encoder(config: ChunkConfig) -> ObservationEncoder:
     )
 
 
-def encode_observations(encoder: ObservationEncoder, config: ChunkConfig, batch: dict[str, Tensor]) -> Tensor:
-    """Condition vector of preprocessed observations.
+def encode_frames(encoder: ObservationEncoder, config: ChunkConfig, batch: dict[str, Tensor]) -> Tensor:
+    """Features of preprocessed observations, frame by frame.
 
     Args:
         encoder: From `observation_encoder`.
         config: The configuration that it was built from.
-        batch: Each of `config.input_features`: vectors (B, n_obs_steps, D), clouds (B, n_obs_steps, N, C), images
-            (B, n_obs_steps, C, H, W), or (B, C, H, W) for a single frame, as LeRobot reads it.
+        batch: Each of `config.input_features`: vectors (B, n, D), clouds (B, n, N, C), images (B, n, C, H, W), or
+            (B, C, H, W) for a single frame, as LeRobot reads it.
 
     Returns:
-        (B, n_obs_steps * F), oldest frame first.
+        (B, n, F).
 
     Raises:
-        InputError: An observation is missing, has another number of frames than the policy was built for, or too few
-            channels.
+        InputError: An observation is missing, has another number of frames than the others, or too few channels.
     """
     missing = [key for key in config.input_features if key not in batch]
     if missing:
         raise InputError(f"observations: '{missing[0]}' is missing; the policy was trained with it.")
-    frames = config.n_obs_steps
     images = [batch[key] if batch[key].ndim == 5 else batch[key].unsqueeze(1) for key in config.image_features]
     vectors = torch.cat([batch[key] for key in VECTORS if key in config.input_features], dim=-1)
     cloud = batch[POINT_CLOUD] if POINT_CLOUD in config.input_features else None
+    frames = vectors.shape[1]
     parts = [("vectors", vectors, 3), *(("images", image, 5) for image in images)]
     if cloud is not None:
         parts.append(("cloud", cloud, 4))
     for name, part, ndim in parts:
         if part.ndim != ndim or part.shape[1] != frames:
             raise InputError(
-                f"observations: {name} {tuple(part.shape)} are not (B, {frames}, ...) as n_obs_steps={frames} asks for."
+                f"observations: {name} {tuple(part.shape)} are not (B, {frames}, ...), {ndim} axes, with as many "
+                "frames as the vectors have."
             )
     if cloud is not None:
         if cloud.shape[-1] < config.cloud_channels:
             raise InputError(f"'{POINT_CLOUD}': {cloud.shape[-1]} channels, {config.cloud_channels} are needed.")
         cloud = cloud[:, :, : config.n_points, : config.cloud_channels].flatten(0, 1)
     features = encoder(cloud, vectors.flatten(0, 1), [image.flatten(0, 1) for image in images])
-    return features.unflatten(0, vectors.shape[:2]).flatten(1)
+    return features.unflatten(0, vectors.shape[:2])

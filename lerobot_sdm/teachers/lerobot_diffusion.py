@@ -35,6 +35,7 @@ class DiffusionBackbone(Backbone):
     def __init__(self, config: DiffusionConfig):
         super().__init__()
         self.config = config
+        self.n_obs_steps = config.n_obs_steps
         self.diffusion = DiffusionModel(config)
         schedule = self.diffusion.noise_scheduler.alphas_cumprod.float()
         self.register_buffer("alphas_cumprod", schedule, persistent=False)
@@ -53,19 +54,17 @@ class DiffusionBackbone(Backbone):
     def unet(self) -> nn.Module:
         return self.diffusion.unet
 
-    def encode(self, batch: dict[str, Tensor]) -> Tensor:
+    def encode_frames(self, batch: dict[str, Tensor]) -> Tensor:
         config = self.config
         state = batch[OBS_STATE]
-        if state.ndim != 3 or state.shape[1] != config.n_obs_steps:
-            raise InputError(
-                f"observations: state {tuple(state.shape)} is not (B, {config.n_obs_steps}, D) as "
-                f"n_obs_steps={config.n_obs_steps} asks for."
-            )
+        if state.ndim != 3:
+            raise InputError(f"observations: state {tuple(state.shape)} is not (B, frames, D).")
         if config.image_features:
             # A single frame of a video comes without the dimension of time.
             images = [batch[key] if batch[key].ndim == 5 else batch[key].unsqueeze(1) for key in config.image_features]
             batch = {**batch, OBS_IMAGES: torch.stack(images, dim=-4)}
-        return self.diffusion._prepare_global_conditioning(batch)
+        features = self.diffusion._prepare_global_conditioning(batch)
+        return features.unflatten(1, (state.shape[1], -1))
 
     def sampler_timesteps(self, steps: int | None = None) -> list[int]:
         """LeRobot's DDIM has diffusers' "leading" spacing: 90, 80, ... 0 for 10 steps of 100."""

@@ -4,6 +4,7 @@ import pytest
 import torch
 from lerobot.configs.types import FeatureType, PolicyFeature
 
+from lerobot_sdm.nets import point_encoder
 from lerobot_sdm.nets.ema import update_average, warmup_decay
 from lerobot_sdm.nets.live_taps import whole_size
 from lerobot_sdm.nets.pair_buffer import PairBuffer
@@ -70,6 +71,23 @@ def test_point_encoder_ignores_order_and_repetition():
     shuffled = cloud[:, torch.randperm(50)]
     torch.testing.assert_close(encoder(cloud), encoder(shuffled))
     torch.testing.assert_close(encoder(cloud), encoder(torch.cat([cloud, cloud[:, :7]], dim=1)))
+
+
+def test_point_encoder_in_chunks_is_the_same(monkeypatch):
+    encoder, clouds = PointEncoder(3), torch.randn(7, 50, 3)
+
+    def outputs_and_gradients(at_once: int) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        # The widest layer has 256 outputs of 4 bytes for each of the 50 points.
+        monkeypatch.setattr(point_encoder, "CHUNK_BYTES", at_once * 50 * 256 * 4)
+        features = encoder(clouds)
+        return features, list(torch.autograd.grad(features.square().sum(), list(encoder.parameters())))
+
+    calls = []
+    encoder.mlp.register_forward_hook(lambda *_: calls.append(1))
+    whole, chunked = outputs_and_gradients(7), outputs_and_gradients(3)
+    assert len(calls) == 1 + 3
+    torch.testing.assert_close(chunked[0], whole[0], atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(chunked[1], whole[1], atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("horizon", [4, 8, 16])

@@ -47,19 +47,17 @@ def test_chunk_is_the_executed_part_of_the_sampled_sequence():
 
 def test_actions_are_planned_once_per_chunk_from_the_last_two_frames(monkeypatch):
     p = policy(n_action_steps=3)
-    planned = []
-    sample = p.sample_actions
-    monkeypatch.setattr(p, "sample_actions", lambda b, noise=None: planned.append(b) or sample(b, noise))
+    encoded, encode = [], p.model.encode_frames
+    monkeypatch.setattr(p.model, "encode_frames", lambda b: encoded.append(b[STATE][:, 0, 0].tolist()) or encode(b))
     frames = [batch(frames=None) for _ in range(4)]
     for i, frame in enumerate(frames):
         frame[STATE] = torch.full_like(frame[STATE], float(i))
         assert p.select_action(frame).shape == (2, 3)
-    assert len(planned) == 2
-    assert planned[0][STATE][0, :, 0].tolist() == [0.0, 0.0]  # the first frame stands for its missing history
-    assert planned[1][STATE][0, :, 0].tolist() == [2.0, 3.0]
+    # Two environments: the first frame, which stands for its missing history, then the last two frames.
+    assert encoded == [[0.0, 0.0], [2.0, 2.0, 3.0, 3.0]]
     p.reset()
     p.select_action(frames[0])
-    assert planned[2][STATE][0, :, 0].tolist() == [0.0, 0.0]
+    assert encoded[2] == [0.0, 0.0]
 
 
 def test_one_inference_step_is_the_read_out_at_the_noisiest_level():

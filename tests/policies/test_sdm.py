@@ -202,3 +202,28 @@ def test_released_settings_run(build):
 def test_features_of_the_student_are_declared_for_inference(build):
     student = build()
     assert student.config.input_features["observation.point_cloud"] == PolicyFeature(FeatureType.STATE, (12, 3))
+
+
+def test_frozen_encoder_sees_each_frame_of_the_dataset_once(build, monkeypatch):
+    """And nothing else changes: the losses are those of a student that encodes in every step."""
+    remembering, forgetful = build(pair_reuse=1), build(feature_memory_mb=0)
+    encodings = {name: [] for name in ("remembering", "forgetful")}
+    for name, student in (("remembering", remembering), ("forgetful", forgetful)):
+        student.noise_seed = 0
+        encode = student.model.encode
+        monkeypatch.setattr(
+            student.model,
+            "encode",
+            lambda data, encode=encode, calls=encodings[name]: calls.append(1) or encode(data),
+        )
+    for index in ([0, 1, 2, 3], [4, 1, 2, 7], [0, 1, 2, 3], [3, 2, 1, 0]):
+        data = {key: value[[i % 4 for i in index]] for key, value in batch().items()} | {"index": torch.tensor(index)}
+        losses = [student.forward(data)[0] for student in (remembering, forgetful)]
+        torch.testing.assert_close(*losses, atol=1e-6, rtol=1e-6)
+    assert len(encodings["remembering"]) == 1 + 6  # the first one once more, to see what a condition is like
+    assert len(encodings["forgetful"]) == 4
+
+
+def test_negative_memory_for_features_is_refused(build):
+    with pytest.raises(InputError, match="feature_memory_mb=-1"):
+        build(feature_memory_mb=-1)

@@ -15,7 +15,7 @@ from lerobot_sdm.policies.backbone import Backbone
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy
 from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
 from lerobot_sdm.policies.normalization import Stats, prepare_stats
-from lerobot_sdm.policies.observations import encode_observations, observation_encoder
+from lerobot_sdm.policies.observations import encode_frames, observation_encoder
 
 
 class DP3Policy(ChunkPolicy):
@@ -83,6 +83,7 @@ class DP3Model(Backbone):
     def __init__(self, config: DP3Config):
         super().__init__()
         self.config = config
+        self.n_obs_steps = config.n_obs_steps
         self.obs_encoder = observation_encoder(config)
         self.cond_dim = self.obs_encoder.out_dim * config.n_obs_steps
         self.unet = TemporalUnet(config, global_cond_dim=self.cond_dim)
@@ -92,16 +93,8 @@ class DP3Model(Backbone):
         schedule = alphas_cumprod(config.num_train_timesteps, config.beta_schedule)
         self.register_buffer("alphas_cumprod", schedule, persistent=False)
 
-    def encode(self, batch: dict[str, Tensor]) -> Tensor:
-        """Condition vector of preprocessed observations.
-
-        Args:
-            batch: `observation.state` (B, n_obs_steps, D), `observation.point_cloud` (B, n_obs_steps, N, C).
-
-        Returns:
-            (B, n_obs_steps * F), oldest frame first.
-        """
-        return encode_observations(self.obs_encoder, self.config, batch)
+    def encode_frames(self, batch: dict[str, Tensor]) -> Tensor:
+        return encode_frames(self.obs_encoder, self.config, batch)
 
     def sampler_timesteps(self, steps: int | None = None) -> list[int]:
         config = self.config

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from lerobot.policies.diffusion.modeling_diffusion import DiffusionConditionalResidualBlock1d
 from lerobot.utils.constants import ACTION
-from torch import Tensor, nn
+from torch import Tensor
 
 from lerobot_sdm.diffusion.karras import (
     NoiseLevels,
@@ -24,8 +24,9 @@ from lerobot_sdm.nets.ema import update_average, warmup_decay
 from lerobot_sdm.nets.temporal_unet import TemporalUnet
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy
 from lerobot_sdm.policies.edm.configuration_edm import EdmConfig
+from lerobot_sdm.policies.frames import FrameEncoder
 from lerobot_sdm.policies.normalization import Stats, prepare_stats
-from lerobot_sdm.policies.observations import encode_observations, observation_encoder
+from lerobot_sdm.policies.observations import encode_frames, observation_encoder
 
 
 class EdmPolicy(ChunkPolicy):
@@ -89,7 +90,7 @@ class EdmPolicy(ChunkPolicy):
         return self.model.parameters()
 
 
-class KarrasModel(nn.Module):
+class KarrasModel(FrameEncoder):
     """Observation encoder and U-Net under Karras' noise levels.
 
     Args:
@@ -100,6 +101,7 @@ class KarrasModel(nn.Module):
     def __init__(self, config: EdmConfig, unet_class: type[TemporalUnet]):
         super().__init__()
         self.config = config
+        self.n_obs_steps = config.n_obs_steps
         self.levels = NoiseLevels(
             config.sigma_min, config.sigma_max, config.rho, config.bins, config.sigma_data, config.boundary
         )
@@ -113,9 +115,8 @@ class KarrasModel(nn.Module):
         """(horizon, A)."""
         return self.config.horizon, self.config.action_feature.shape[0]
 
-    def encode(self, batch: dict[str, Tensor]) -> Tensor:
-        """Condition vector (B, n_obs_steps * F) of preprocessed observations; see `encode_observations`."""
-        return encode_observations(self.obs_encoder, self.config, batch)
+    def encode_frames(self, batch: dict[str, Tensor]) -> Tensor:
+        return encode_frames(self.obs_encoder, self.config, batch)
 
 
 class EdmModel(KarrasModel):

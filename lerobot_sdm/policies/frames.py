@@ -1,0 +1,74 @@
+"""Observations are encoded frame by frame, and each frame once, although a chunk is planned from several."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from lerobot_sdm.errors import InputError
+
+
+class FrameEncoder(nn.Module, ABC):
+    """A network that is conditioned on the features of the last few frames.
+
+    Attributes:
+        n_obs_steps: How many.
+    """
+
+    n_obs_steps: int
+
+    @abstractmethod
+    def encode_frames(self, batch: dict[str, Tensor]) -> Tensor:
+        """Features (B, n, F) of preprocessed observations, each (B, n, ...), of any number n of frames."""
+
+    def encode(self, batch: dict[str, Tensor]) -> Tensor:
+        """Condition vectors (B, n_obs_steps * F), oldest frame first.
+
+        Args:
+            batch: Preprocessed observations, each (B, n_obs_steps, ...).
+
+        Raises:
+            InputError: Another number of frames.
+        """
+        features = self.encode_frames(batch)
+        if features.shape[1] != self.n_obs_steps:
+            raise InputError(
+                f"observations: {features.shape[1]} frames are not (B, {self.n_obs_steps}, ...) as "
+                f"n_obs_steps={self.n_obs_steps} asks for."
+            )
+        return features.flatten(1)
+
+
+class FrameMemory:
+    """Features of the frames from which the last chunk was planned.
+
+    The next plan shares frames with it when fewer actions are executed than frames are seen, and at an episode's
+    start all frames are the first one.
+    """
+
+    def __init__(self) -> None:
+        # Known by identity, which needs the frames themselves: the address of one that is gone may be another's.
+        self._known: list[tuple[Tensor, Tensor]] = []
+
+    def condition(self, model: FrameEncoder, frames: Sequence[Mapping[str, Tensor]], key: str) -> Tensor:
+        """The condition vector (B, n * F) of frames, encoding those that are new, together.
+
+        Args:
+            model: Encodes them; the same one until the memory is made anew.
+            frames: n observations, oldest first, each entry (B, ...).
+            key: The entry by which frames are told apart: the same frame has the same tensor.
+        """
+        new: list[Mapping[str, Tensor]] = []
+        for frame in frames:
+            if not any(frame[key] is known for known in (*(kept for kept, _ in self._known), *(n[key] for n in new))):
+                new.append(frame)
+        if new:
+            together = {name: torch.cat([frame[name] for frame in new]).unsqueeze(1) for name in new[0]}
+            features = model.encode_frames(together).squeeze(1).chunk(len(new))
+            self._known += [(frame[key], feature) for frame, feature in zip(new, features, strict=True)]
+        self._known = [pair for pair in self._known if any(frame[key] is pair[0] for frame in frames)]
+        ordered = [next(feature for kept, feature in self._known if kept is frame[key]) for frame in frames]
+        return torch.cat(ordered, dim=1)

@@ -5,6 +5,8 @@
 
 Each process owns one environment and steps it with random actions, which includes physics, depth picture,
 crop and farthest point sampling. Processes start together, and the slowest one counts. Run it on an idle machine.
+The last columns say where a step's time goes: the simulator and its reward, the depth picture (OpenGL or ray casting),
+and the rest, which is this package's own: rays, crop, sampling, checks.
 """
 
 import argparse
@@ -20,8 +22,25 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 WARM_UP_STEPS = 5
 
 
-def step_many(env_type: str, settings: dict, steps: int, barrier) -> tuple[float, float]:
-    """Step one environment; returns start and end on the system's clock, in seconds."""
+class Stopwatch:
+    """Adds up the seconds spent in a method of an object."""
+
+    def __init__(self, owner: object, name: str):
+        self.seconds = 0.0
+        method = getattr(owner, name)
+
+        def timed(*args, **kwargs):
+            start = time.perf_counter()
+            result = method(*args, **kwargs)
+            self.seconds += time.perf_counter() - start
+            return result
+
+        setattr(owner, name, timed)
+
+
+def step_many(env_type: str, settings: dict, steps: int, barrier) -> tuple[float, float, float, float]:
+    """Step one environment; returns start and end on the system's clock, and what the simulator and the depth picture
+    took of it, in seconds."""
     from lerobot.envs.factory import make_env_config
 
     import lerobot_sdm  # noqa: F401 - registers the environment types
@@ -33,6 +52,7 @@ def step_many(env_type: str, settings: dict, steps: int, barrier) -> tuple[float
     env.action_space.seed(0)
     for _ in range(WARM_UP_STEPS):
         env.step(env.action_space.sample())
+    simulator, picture = Stopwatch(env, "_advance"), Stopwatch(env._camera, "take")
     barrier.wait()
     start = time.time()
     for _ in range(steps):
@@ -41,17 +61,19 @@ def step_many(env_type: str, settings: dict, steps: int, barrier) -> tuple[float
             env.reset()
     end = time.time()
     env.close()
-    return start, end
+    return start, end, simulator.seconds, picture.seconds
 
 
-def steps_per_second(env_type: str, settings: dict, steps: int, processes: int) -> float:
-    """Steps of all processes together, divided by the time from the first start to the last end."""
+def steps_per_second(env_type: str, settings: dict, steps: int, processes: int) -> tuple[float, float, float]:
+    """Steps of all processes together, divided by the time from the first start to the last end; and the shares of the
+    simulator and of the depth picture."""
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, context.Pool(processes) as pool:
         barrier = manager.Barrier(processes)
         spans = pool.starmap(step_many, [(env_type, settings, steps, barrier)] * processes)
-    starts, ends = zip(*spans, strict=True)
-    return processes * steps / (max(ends) - min(starts))
+    starts, ends, simulator, picture = zip(*spans, strict=True)
+    busy = sum(ends) - sum(starts)
+    return processes * steps / (max(ends) - min(starts)), sum(simulator) / busy, sum(picture) / busy
 
 
 def processor() -> str:
@@ -80,7 +102,8 @@ def main() -> None:
     print(f"{processor()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}", end="")
     print(f", MuJoCo {mujoco.__version__}, OMP_NUM_THREADS={os.environ['OMP_NUM_THREADS']}")
     print(f"{options.env_type}, camera {options.camera_size} px, {options.steps} steps per process")
-    print("\n| task | renderer | points | processes | control steps/s |\n|---|---|---|---|---|")
+    print("\n| task | renderer | points | processes | control steps/s | simulator | picture | ours |")
+    print("|---|---|---:|---:|---:|---:|---:|---:|")
     combinations = (options.task, options.renderers, options.num_points, options.processes)
     for task, renderer, points, processes in itertools.product(*combinations):
         settings = {
@@ -89,8 +112,9 @@ def main() -> None:
             "num_points": points,
             "camera_size": options.camera_size,
         }
-        rate = steps_per_second(options.env_type, settings, options.steps, processes)
-        print(f"| {task} | {renderer} | {points} | {processes} | {rate:.0f} |", flush=True)
+        rate, simulator, picture = steps_per_second(options.env_type, settings, options.steps, processes)
+        shares = " | ".join(f"{share:.0%}" for share in (simulator, picture, 1 - simulator - picture))
+        print(f"| {task} | {renderer} | {points} | {processes} | {rate:.0f} | {shares} |", flush=True)
 
 
 if __name__ == "__main__":

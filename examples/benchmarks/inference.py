@@ -22,7 +22,7 @@ import torch
 from lerobot.policies.diffusion.modeling_diffusion import DiffusionConditionalUnet1d
 from rich.console import Console
 from rich.table import Table
-from training import dp3_config, sdm_policy
+from training import POINTS, dp3_config, sdm_policy
 
 from lerobot_sdm.evaluation.bench import Benchmark, benchmark
 from lerobot_sdm.evaluation.contenders import Contender, LoadedPolicy, load_contender
@@ -31,9 +31,11 @@ from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Policy
 from lerobot_sdm.policies.dp3.processor_dp3 import make_dp3_pre_post_processors
 
 
-def write_policies(folder: Path, horizon: int, down_dims: tuple[int, ...], device: str) -> tuple[Path, Path]:
+def write_policies(
+    folder: Path, horizon: int, down_dims: tuple[int, ...], device: str, points: int = POINTS
+) -> tuple[Path, Path]:
     """Checkpoints of an untrained teacher and of a student that is its copy."""
-    config = dp3_config(horizon, down_dims, device)
+    config = dp3_config(horizon, down_dims, device, points)
     teacher, student = folder / "teacher", folder / "student"
     policies = {teacher: lambda: DP3Policy(config), student: lambda: sdm_policy(teacher, device)}
     for path, build in policies.items():

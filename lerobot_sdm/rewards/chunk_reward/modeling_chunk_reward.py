@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -214,6 +215,6 @@ def load_reward_model(path: str, device: str, revision: str | None = None) -> Ch
 def _mlp(sizes: tuple[int, ...]) -> nn.Sequential:
     """Smooth layers, since it is the gradient that is used."""
     layers: list[nn.Module] = []
-    for before, behind in zip(sizes[:-1], sizes[1:], strict=True):
+    for before, behind in pairwise(sizes):
         layers += [nn.Linear(before, behind), nn.SiLU()]
     return nn.Sequential(*layers, nn.Linear(sizes[-1], 1))

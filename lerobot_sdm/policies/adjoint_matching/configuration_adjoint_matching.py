@@ -1,0 +1,91 @@
+"""Configuration of Adjoint Matching: a diffusion policy fine-tuned towards what a reward model likes."""
+
+from dataclasses import dataclass
+
+from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.policies.distilled_config import DistilledConfig
+
+ADJOINTS = ("next", "current")
+
+
+@dataclass
+class AdjointMatchingConfig(DistilledConfig):
+    """Adjoint Matching (Domingo-Enrich et al. 2024) of a `dp3` or a LeRobot `diffusion` policy.
+
+    The policy becomes p(actions | observation) ~ p_base(actions | observation) exp(reward_weight * reward). It keeps
+    its base's network, observations and processors, and may be used with any sampler of its base. The defaults are the
+    corrected algorithm; `docs/deviations.md` lists what was released. What is not listed here is in `DistilledConfig`,
+    whose teacher is the base.
+
+    Args:
+        base_path: Folder or Hub repo of the policy that is fine-tuned; needed for training, not for evaluation.
+        base_revision: Hub revision of the base.
+        reward_path: Folder or Hub repo of a `chunk_reward` of that base; needed for training.
+        reward_revision: Hub revision of the reward model.
+        reward_weight: What a unit of reward is worth against a unit of KL divergence from the base.
+        reward_pessimism: How many standard deviations of its ensemble are taken off the predicted reward, so that
+            chunks of which it knows little are not sought.
+        sampling_steps: Steps of the memoryless process in training; they visit evenly spaced timesteps.
+        loss_steps: Of these, how many are learned from in an iteration, spread over the trajectory.
+        adjoint: "next", which is exact for the steps as they are taken, or "current", as in the paper's own code.
+        adjoint_clip_quantile: Adjoints longer than this quantile of the batch's are shortened to it; 1 for none.
+        max_skipped_steps: After so many iterations in a row with adjoints that are not finite, training stops.
+        num_inference_steps: Network evaluations of deterministic DDIM when it acts; None for as many as the base's
+            configuration says.
+        finetune_lr: Learning rate.
+        finetune_grad_clip_norm: Gradient norm at which the network is clipped; 0 for none.
+        finetune_warmup_steps: Learning-rate warm-up.
+        finetune_final_lr_ratio: Share of the learning rate that is left at the end of its cosine schedule.
+    """
+
+    base_path: str | None = None
+    base_revision: str | None = None
+    reward_path: str | None = None
+    reward_revision: str | None = None
+
+    reward_weight: float = 30.0
+    reward_pessimism: float = 1.0
+    sampling_steps: int = 20
+    loss_steps: int = 4
+    adjoint: str = "next"
+    adjoint_clip_quantile: float = 0.9
+    max_skipped_steps: int = 20
+
+    num_inference_steps: int | None = None
+
+    finetune_lr: float = 1e-4
+    finetune_grad_clip_norm: float = 1.0
+    finetune_warmup_steps: int = 10
+    finetune_final_lr_ratio: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.base_path is not None:
+            self.teacher_path, self.teacher_revision = self.base_path, self.base_revision
+        super().__post_init__()
+
+    def check_settings(self) -> None:
+        if self.adjoint not in ADJOINTS:
+            raise unknown_name("--policy.adjoint", self.adjoint, ADJOINTS)
+        for name in ("reward_weight", "reward_pessimism"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise InputError(f"--policy.{name}={getattr(self, name)}: must be a finite number, at least 0.")
+        if not 0 < self.adjoint_clip_quantile <= 1:
+            raise InputError(
+                f"--policy.adjoint_clip_quantile={self.adjoint_clip_quantile}: must lie above 0 and be at most 1 "
+                "(which shortens none)."
+            )
+        if self.max_skipped_steps < 1:
+            raise InputError(f"--policy.max_skipped_steps={self.max_skipped_steps}: at least 1.")
+        if self.network is not None:
+            levels = self.last_timestep + 1
+            if not 2 <= self.sampling_steps <= levels:
+                raise InputError(f"--policy.sampling_steps={self.sampling_steps}: must lie in 2 ... {levels}.")
+            steps, most = self.num_inference_steps, self.network_config.num_train_timesteps
+            if steps is not None and not 1 <= steps <= most:
+                raise InputError(f"--policy.num_inference_steps={steps}: must lie in 1 ... {most}.")
+        # The last step has no noise, so nothing to control.
+        if not 1 <= self.loss_steps < self.sampling_steps:
+            raise InputError(
+                f"--policy.loss_steps={self.loss_steps}: must lie in 1 ... {self.sampling_steps - 1}, the sampling "
+                "steps with noise."
+            )

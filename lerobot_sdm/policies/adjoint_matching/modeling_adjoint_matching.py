@@ -1,0 +1,189 @@
+"""Adjoint Matching (Domingo-Enrich et al. 2024): a diffusion policy is fine-tuned towards a higher reward.
+
+For the observations of a batch, action sequences are sampled with the fine-tuned network, by a process with noise in
+every step. A reward model tells how each sample should change; the *base*, frozen, carries that back through the
+process (the lean adjoint); and the fine-tuned network regresses its difference from the base onto it. No environment is
+needed: the observations come from a data set, of demonstrations or of the base's own rollouts.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from lerobot_sdm.diffusion.adjoint_matching import (
+    Adjoints,
+    MemorylessProcess,
+    control,
+    draw_steps,
+    lean_adjoints,
+    matching_losses,
+    memoryless_process,
+    posterior_mean,
+    sample_states,
+)
+from lerobot_sdm.diffusion.samplers import clip_sample
+from lerobot_sdm.diffusion.schedules import ddim_timesteps
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.policies.adjoint_matching.configuration_adjoint_matching import AdjointMatchingConfig
+from lerobot_sdm.policies.backbone import Backbone
+from lerobot_sdm.policies.distilled_policy import DistilledPolicy
+from lerobot_sdm.rewards.chunk_reward.fit import check_fits
+from lerobot_sdm.rewards.chunk_reward.modeling_chunk_reward import ChunkRewardRewardModel, load_reward_model
+
+
+class RewardGradient(NamedTuple):
+    """What the reward model says of a batch of samples.
+
+    Attributes:
+        reward: Mean of the ensemble (B,).
+        spread: Its standard deviation (B,).
+        gradient: Of the reward less the pessimism, with respect to the normalised actions (B, T, A); zeros where the
+            reward does not look.
+    """
+
+    reward: Tensor
+    spread: Tensor
+    gradient: Tensor
+
+
+class AdjointMatchingPolicy(DistilledPolicy):
+    """A fine-tuned diffusion policy; for the arguments see `DistilledPolicy`, whose teacher is the base."""
+
+    config_class = AdjointMatchingConfig
+    name = "adjoint_matching"
+
+    def add_training_modules(self) -> None:
+        config = self.config
+        if config.reward_path is None:
+            raise InputError(
+                "--policy.reward_path: fine-tuning needs the folder or Hub repo of a reward model of the base. Train "
+                "one with lerobot-train --reward_model.type=chunk_reward."
+            )
+        reward = load_reward_model(config.reward_path, config.device, config.reward_revision)
+        check_fits(reward.config, config)
+        self._unsynchronised = (reward,)
+        self._skipped_in_a_row = 0
+
+    @property
+    def reward_model(self) -> ChunkRewardRewardModel:
+        """Only in training."""
+        return self._unsynchronised[0]
+
+    # ---- acting ----------------------------------------------------------------------------------------
+
+    def actions_from_noise(self, model: Backbone, noise: Tensor, cond: Tensor) -> Tensor:
+        return model.sample(noise, cond, model.sampler_timesteps(self.config.num_inference_steps))
+
+    # ---- training --------------------------------------------------------------------------------------
+
+    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        """One iteration: sample trajectories, carry the reward's gradient back through the base, regress.
+
+        Args:
+            batch: Preprocessed training batch. Only its observations are used.
+
+        Returns:
+            The loss; and for the log: the predicted reward of the samples and its spread over the ensemble; the
+            control norm, which estimates the KL divergence from the base; lengths of the adjoints at the sample and at
+            the noise; and how many samples were left out because theirs were not finite.
+        """
+        config, process = self.config, self._process()
+        base = self.teacher.network
+        cond = base.encode(batch)
+        random = self.training_noise_generator(cond.device)
+        start = torch.randn((len(cond), *self.model.action_shape), generator=random, device=cond.device)
+        states = sample_states(partial(self._mean, self.model.unet, cond, process), start, process, random)
+        judged = self._judge(batch, states[-1])
+        adjoints = lean_adjoints(
+            partial(self._mean, base.unet, cond, process),
+            states,
+            -config.reward_weight * judged.gradient,
+            config.adjoint_clip_quantile,
+        )
+        self._watch(adjoints.finite)
+        losses, control_norm = self._regression(states, adjoints, cond, process, random)
+        lengths = adjoints.values.flatten(2).norm(dim=2)
+        return losses.mean(), {
+            "reward": judged.reward.mean().item(),
+            "reward_spread": judged.spread.mean().item(),
+            "control_norm": control_norm,
+            "adjoint_norm_sample": lengths[-1].mean().item(),
+            "adjoint_norm_noise": lengths[0].mean().item(),
+            "skipped_samples": float((~adjoints.finite).sum().item()),
+        }
+
+    def _process(self) -> MemorylessProcess:
+        """Noise levels of the training's trajectories, from the noisiest at which clean actions can be read."""
+        timesteps = ddim_timesteps(
+            self.model.num_train_timesteps, self.config.sampling_steps, "trailing", start=self.config.last_timestep
+        )
+        return memoryless_process(self.model.alphas_cumprod, timesteps)
+
+    def _mean(self, unet: nn.Module, cond: Tensor, process: MemorylessProcess, x: Tensor, k: Tensor) -> Tensor:
+        """Where step k (N,) leads from x (N, T, A) without its noise, under conditions (N, F), by this denoiser."""
+        x0 = self.model.denoise(x, process.timesteps[k], cond, unet).x0
+        return posterior_mean(x, clip_sample(x0, self.model.clip_range), process, k)
+
+    def _judge(self, batch: dict[str, Tensor], samples: Tensor) -> RewardGradient:
+        """The reward of sampled action sequences (B, T, A), and its gradient."""
+        features, first = self.reward_model.features(batch), self.config.n_obs_steps - 1
+        with torch.enable_grad():
+            x = samples.detach().requires_grad_(True)
+            executed = x[:, first : first + self.reward_model.config.n_action_steps]
+            members = self.reward_model.predict(features, executed)
+            # Like sqrt(v), but with a gradient where all members agree, as a single one always does.
+            spread = (members.var(dim=0, correction=0) + 1e-12).sqrt()
+            value = members.mean(dim=0) - self.config.reward_pessimism * spread
+            (gradient,) = torch.autograd.grad(value.sum(), x)
+        return RewardGradient(members.detach().mean(dim=0), spread.detach(), gradient)
+
+    def _regression(
+        self, states: Tensor, adjoints: Adjoints, cond: Tensor, process: MemorylessProcess, random: torch.Generator
+    ) -> tuple[Tensor, float]:
+        """Losses (steps, B) of some of a trajectory's steps, 0 for samples that are left out; and the control norm."""
+        kept = adjoints.finite.view(-1, 1, 1)  # What is not finite must not meet a gradient, not even one of 0.
+        states, base_means = (torch.where(kept, values, 0.0) for values in (states, adjoints.base_means))
+        chosen = draw_steps(self.config.loss_steps, process, random)
+        count, batch = len(chosen), len(cond)
+        k = chosen.repeat_interleave(batch)
+        sigma = process.sigma[k]
+        mean = self._mean(self.model.unet, cond.repeat(count, 1), process, states[chosen].flatten(0, 1), k)
+        controls = control(mean, base_means[chosen].flatten(0, 1), sigma)
+        wanted = adjoints.values[chosen + (self.config.adjoint == "next")].flatten(0, 1)
+        losses = matching_losses(controls, wanted, sigma).view(count, batch)
+        # On average over the steps drawn, that of all with noise.
+        spent = controls.detach().square().flatten(1).sum(dim=1).view(count, batch) / 2
+        control_norm = (process.steps - 1) * torch.where(adjoints.finite, spent, 0.0).mean().item()
+        return torch.where(adjoints.finite, losses, 0.0), control_norm
+
+    def _watch(self, finite: Tensor) -> None:
+        """Stop a training in which iteration after iteration has samples that cannot be learned from."""
+        self._skipped_in_a_row = 0 if finite.all() else self._skipped_in_a_row + 1
+        if self._skipped_in_a_row >= self.config.max_skipped_steps:
+            raise InputError(
+                f"adjoint_matching: for {self._skipped_in_a_row} iterations in a row adjoints were not finite, in the "
+                f"last for {int((~finite).sum())} of {len(finite)} samples. Give a smaller --policy.reward_weight (now "
+                f"{self.config.reward_weight}) or --policy.finetune_lr (now {self.config.finetune_lr}), or look at the "
+                f"reward model at {self.config.reward_path}."
+            )
+
+    def update(self) -> None:
+        """LeRobot calls this behind each optimizer step."""
+        self.update_student_average(self.train_step)
+        self.train_step += 1
+
+    def get_optim_params(self) -> list[dict[str, Any]]:
+        config = self.config
+        return [
+            {
+                "params": list(self.model.unet.parameters()),
+                "lr": config.finetune_lr,
+                "max_norm": config.finetune_grad_clip_norm,
+                "warmup_steps": config.finetune_warmup_steps,
+                "final_lr_ratio": config.finetune_final_lr_ratio,
+            }
+        ]

@@ -1,0 +1,53 @@
+"""Whether a reward model judges the chunks of a given policy: the same observations, the same actions, same units."""
+
+from typing import Any
+
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.rewards.chunk_reward.configuration_chunk_reward import ChunkRewardConfig
+from lerobot_sdm.teachers.normalization import normalization_state, other_normalization
+
+
+def check_fits(reward: ChunkRewardConfig, policy: Any) -> None:
+    """Refuse a reward model that was trained for another policy.
+
+    Args:
+        reward: Configuration of the reward model.
+        policy: Configuration of the policy that is fine-tuned: its features, `n_obs_steps` and `n_action_steps`, and
+            where its base and the reward model are (`base_path`, `reward_path` and their revisions).
+
+    Raises:
+        InputError: Names what differs.
+    """
+    given = f"--policy.reward_path={policy.reward_path}"
+    for name in ("n_obs_steps", "n_action_steps"):
+        mine, theirs = getattr(policy, name), getattr(reward.base, name)
+        if mine != theirs:
+            raise InputError(
+                f"{given}: judges chunks with {name}={theirs}, and this policy has {mine}. Train a reward model with "
+                f"--reward_model.base_path={policy.base_path}."
+            )
+    shapes = {key: tuple(feature.shape) for key, feature in {**policy.input_features, **policy.output_features}.items()}
+    known = {
+        key: tuple(feature.shape)
+        for key, feature in {**reward.base.input_features, **reward.base.output_features}.items()
+    }
+    for key in sorted(shapes.keys() | known.keys()):
+        # The number of points may differ: the encoder takes the maximum over points.
+        mine, theirs = (found.get(key) for found in (shapes, known))
+        if key.endswith("point_cloud") and mine and theirs:
+            mine, theirs = mine[1:], theirs[1:]
+        if mine != theirs:
+            raise InputError(
+                f"{given}: '{key}' has shape {theirs or 'none'} for it and {mine or 'none'} for this policy. A reward "
+                "model sees what its policy sees."
+            )
+    other = other_normalization(
+        normalization_state(policy.base_path, policy.base_revision, role="base"),
+        normalization_state(policy.reward_path, policy.reward_revision, role="reward"),
+        shapes,
+    )
+    if other is not None:
+        raise InputError(
+            f"{given}: '{other}' is normalised by other numbers than for the base at {policy.base_path}. Train a "
+            "reward model of that base."
+        )

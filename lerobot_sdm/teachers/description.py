@@ -1,4 +1,4 @@
-"""A teacher's configuration inside its student's: plain values, so that the student stands alone."""
+"""A policy's configuration inside that of a policy made from it: plain values, so that the latter stands alone."""
 
 from __future__ import annotations
 
@@ -8,26 +8,29 @@ from typing import Any
 import draccus
 from lerobot.configs.policies import PreTrainedConfig
 
-from lerobot_sdm.teachers.adapters import adapter_for
-
 LEFT_OUT = {
     *("device", "use_amp", "use_peft", "push_to_hub", "repo_id", "private", "tags", "license"),
-    *("pretrained_path", "pretrained_revision", "pretrained_backbone_weights"),
+    "pretrained_backbone_weights",
     *("inference_precision", "compile_model", "compile_mode"),
 }
 """Fields that say where and how the teacher ran, not what it is."""
 LEFT_OUT_PREFIXES = ("optimizer_", "scheduler_")
+LEFT_OUT_SUFFIXES = ("_path", "_revision")
+"""Where the policies lay that this one was made from."""
 
 
 def describe(config: PreTrainedConfig) -> dict[str, Any]:
     """What a configuration says about the network and its sampler, as plain values with the policy's `type`."""
     encoded = draccus.encode(config, PreTrainedConfig)
     return {
-        key: value for key, value in encoded.items() if key not in LEFT_OUT and not key.startswith(LEFT_OUT_PREFIXES)
+        key: value
+        for key, value in encoded.items()
+        if key not in LEFT_OUT and not key.startswith(LEFT_OUT_PREFIXES) and not key.endswith(LEFT_OUT_SUFFIXES)
     }
 
 
 def configuration(description: Mapping[str, Any], device: str) -> PreTrainedConfig:
     """The configuration that `describe` was given, for another device."""
-    adapter_for(description["type"])  # Imports the module that registers the type.
+    import lerobot.policies  # noqa: F401  (registers LeRobot's own types)
+
     return draccus.decode(PreTrainedConfig, {**description, "device": device})

@@ -1,0 +1,84 @@
+"""The policy that proposes what DiffTORI improves: any policy with action chunks, frozen, as a part of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lerobot.configs.policies import PreTrainedConfig
+from lerobot.policies.factory import get_policy_class
+from lerobot.policies.pretrained import PreTrainedPolicy
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from lerobot_sdm.policies.chunk_policy import ChunkPolicy, load_strictly
+from lerobot_sdm.teachers import configuration
+
+LEROBOT_TYPES = ("act", "diffusion")
+"""LeRobot's own types whose chunks have been looked at: they begin at the current frame."""
+COMPILED = "_orig_mod."
+"""What `torch.compile` puts into the names of weights that were saved while compiled."""
+
+
+def base_types() -> tuple[str, ...]:
+    """Policy types that can be a base."""
+    from lerobot_sdm.policies import config_classes
+
+    return tuple(sorted({*config_classes(), *LEROBOT_TYPES} - {"difftori"}))
+
+
+def observation_settings(base: PreTrainedConfig) -> PreTrainedConfig:
+    """The configuration that says how a base sees clouds: a student's is its teacher's."""
+    return getattr(base, "network_config", base)
+
+
+def build_base(description: dict[str, Any], device: str) -> PreTrainedPolicy:
+    """A base from the description of its configuration, frozen, with random weights."""
+    config = configuration(description, device)
+    if hasattr(config, "pretrained_backbone_weights"):
+        config.pretrained_backbone_weights = None  # All weights come from a checkpoint: nothing is downloaded.
+    return get_policy_class(config.type)(config).requires_grad_(False).eval()
+
+
+def load_weights(base: PreTrainedPolicy, file: Path, source: str) -> None:
+    """Copy a checkpoint's `model.safetensors` into a base.
+
+    Args:
+        base: From `build_base`.
+        file: The checkpoint's weights.
+        source: How messages call them.
+
+    Raises:
+        InputError: They do not fit.
+    """
+    weights = {name.replace(COMPILED, ""): value for name, value in load_file(file).items()}
+    load_strictly(base.inference_model if isinstance(base, ChunkPolicy) else base, weights, source)
+
+
+@torch.no_grad()
+def propose(base: PreTrainedPolicy, batch: dict[str, Tensor], actions: int, noise: Tensor | None = None) -> Tensor:
+    """What a base would do from now on.
+
+    Args:
+        base: The policy.
+        batch: Preprocessed observations, each (B, n_obs_steps, ...).
+        actions: How many actions.
+        noise: Start noise (B, horizon, A) for a base that takes it; drawn from torch's global generator where None.
+
+    Returns:
+        Normalised actions (B, actions, A).
+    """
+    base.reset()  # With empty queues a policy takes the batch's own frames.
+    batch = {key: batch[key] for key in base.config.input_features}
+    if base.config.observation_delta_indices is None:
+        batch = {key: frames[:, -1] for key, frames in batch.items()}
+    options = {} if noise is None or base.config.type == "act" else {"noise": noise}
+    return base.predict_action_chunk(batch, **options)[:, :actions]
+
+
+def denoiser(base: PreTrainedPolicy) -> nn.Module | None:
+    """The network whose calls are a base's network evaluations; None where it has none that is called in steps."""
+    if isinstance(base, ChunkPolicy):
+        return base.denoiser
+    return base.diffusion.unet if base.config.type == "diffusion" else None

@@ -1,0 +1,212 @@
+"""Configuration of DiffTORI: a base policy's action chunks, improved under a learned reward."""
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+from lerobot.configs.policies import PreTrainedConfig
+from lerobot.configs.types import NormalizationMode
+from lerobot.optim.optimizers import AdamConfig, OptimizerConfig
+
+from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.policies.observation_config import ImageObservationConfig
+from lerobot_sdm.processors import POINT_CLOUD
+
+COUPLINGS = ("sample", "batch")
+
+COPIED_FROM_BASE = ("n_obs_steps", "normalization_mapping", "use_color", "depth_to_cloud")
+"""Fields that are not free: both policies see the same observations through the same pipelines."""
+
+
+@dataclass
+class DiffTORIConfig(ImageObservationConfig):
+    """DiffTORI for imitation (Wan et al. 2024, https://arxiv.org/abs/2402.05421): an optimiser that is learned through.
+
+    A frozen base policy proposes a chunk of actions; a learned reward of observation, latent and chunk is climbed from
+    there. Encoder and reward learn by the error of the improved chunk, through the last steps of the optimisation. What
+    is not listed here is in `ImageObservationConfig`; the encoder's sizes there need not be the base's. Where a default
+    differs from the released code, `docs/deviations.md` says why.
+
+    Args:
+        base_path: Folder or Hub repo of the base, a policy with action chunks; None to begin from chunks of zeros.
+            Needed when training begins; after that the base is a part of the checkpoint.
+        base_revision: Hub revision of the base.
+        base_sha256: Hash of the base's weights. Filled in by training.
+        base: The base's configuration. Filled in from `base_path`.
+        n_obs_steps: Observation frames; the base's.
+        chunk_size: Actions that are optimised together, the first of them the current frame's. With a base, as many as
+            it executes.
+        n_action_steps: How many of these are executed; None for all. May be changed at evaluation.
+        latent_dim: Size of the latent that tells ways to act apart.
+        hidden_dim: Width of the hidden layers of reward and posterior.
+        n_iterations: Levenberg-Marquardt steps. May be changed at evaluation; 0 is the base alone.
+        step_size: Share of each step that is taken. May be changed at evaluation.
+        damping: Added to the squared norm of the reward's gradient. With g for the norm of that gradient, an iteration
+            moves a chunk by about step_size * reward_offset * g / (damping + g^2).
+        reward_offset: What the reward is compared with: the residual is reward_offset - reward.
+        clip_range: The reward sees actions within plus and minus this, and pushes none beyond; None for no limit.
+        coupling: "sample": each chunk is optimised by itself. "batch", as released: all chunks of a batch share one
+            residual, their mean.
+        coupled_copies: With "batch": so many copies of each observation, each with a latent of its own, are optimised
+            together at evaluation.
+        n_recorded_iterations: How many of the last iterations are differentiated in training.
+        start_noise_std: Standard deviation of noise that is added to the base's chunk in training.
+        latent_std: Standard deviation of the latent at evaluation; 0 for the prior's mean. May be changed there.
+        action_weight: Weight of the improved chunk's squared error.
+        kl_weight: Weight of the latent's divergence from its prior.
+        do_mask_loss_for_padding: Leave actions beyond the end of an episode out of the loss.
+        optimizer_lr: Learning rate; it stays.
+        optimizer_betas: Adam's betas.
+        optimizer_eps: Adam's epsilon.
+        optimizer_weight_decay: Adam's weight decay.
+        optimizer_grad_clip_norm: Joint gradient norm at which LeRobot clips; 0 for none.
+    """
+
+    base_path: str | None = None
+    base_revision: str | None = None
+    base_sha256: str | None = None
+    base: dict[str, Any] | None = None
+
+    chunk_size: int = 8
+    n_action_steps: int | None = None
+
+    latent_dim: int = 64
+    hidden_dim: int = 256
+
+    n_iterations: int = 100
+    step_size: float = 3e-5
+    damping: float = 1.28
+    reward_offset: float = 1000.0
+    clip_range: float | None = 1.0
+    coupling: str = "sample"
+    coupled_copies: int = 128
+    n_recorded_iterations: int = 5
+    start_noise_std: float = 0.0
+    latent_std: float = 1.0
+
+    action_weight: float = 3000.0
+    kl_weight: float = 10.0
+    do_mask_loss_for_padding: bool = False
+
+    optimizer_lr: float = 1e-4
+    optimizer_betas: tuple[float, float] = (0.9, 0.999)
+    optimizer_eps: float = 1e-8
+    optimizer_weight_decay: float = 0.0
+    optimizer_grad_clip_norm: float = 0.0
+
+    def __post_init__(self) -> None:
+        # A saved policy carries its base: it stands alone, and the folder of the base may be gone.
+        if self.base is None and self.base_path is not None:
+            self._read_base()
+        if self.n_action_steps is None:
+            self.n_action_steps = self.chunk_size
+        super().__post_init__()
+
+    def _read_base(self) -> None:
+        """Take over what both policies must agree in. LeRobot cuts the data set into windows before it builds the
+        policy, so this cannot wait."""
+        from lerobot_sdm.policies.difftori.base_policy import base_types, observation_settings
+        from lerobot_sdm.teachers import describe, read_teacher_config
+
+        base = read_teacher_config(self.base_path, self.base_revision, base_types(), role="base")
+        self.base = describe(base)
+        seen = observation_settings(base)
+        standard = {item.name: item.default for item in fields(self)}
+        for name in COPIED_FROM_BASE:
+            mine, theirs = getattr(self, name), getattr(seen, name, standard[name])
+            if name != "normalization_mapping" and mine not in (standard[name], theirs):
+                raise InputError(
+                    f"--policy.{name}={mine}: the base at {self.base_path} has {theirs}, and both see the same "
+                    "observations. Leave the option out."
+                )
+            setattr(self, name, theirs)
+        if self.chunk_size not in (standard["chunk_size"], base.n_action_steps):
+            raise InputError(
+                f"--policy.chunk_size={self.chunk_size}: the base at {self.base_path} executes {base.n_action_steps} "
+                "actions of a chunk, and these are optimised. Leave the option out."
+            )
+        self.chunk_size = base.n_action_steps
+        if self.n_points is None:
+            self.n_points = getattr(seen, "n_points", None)
+
+    def _check_shapes(self) -> None:
+        """Refuse values that the networks or the optimisation cannot work with."""
+        super()._check_shapes()
+        if not 1 <= self.n_action_steps <= self.chunk_size:
+            raise InputError(
+                f"--policy.n_action_steps={self.n_action_steps}: must lie in 1 ... {self.chunk_size}, the actions that "
+                "are optimised."
+            )
+        for name in ("latent_dim", "hidden_dim", "coupled_copies", "n_recorded_iterations"):
+            if getattr(self, name) < 1:
+                raise InputError(f"--policy.{name}={getattr(self, name)}: at least 1.")
+        for name in ("n_iterations", "start_noise_std", "latent_std", "action_weight", "kl_weight"):
+            if getattr(self, name) < 0:
+                raise InputError(f"--policy.{name}={getattr(self, name)}: must not be below 0.")
+        for name in ("step_size", "damping"):
+            if getattr(self, name) <= 0:
+                raise InputError(f"--policy.{name}={getattr(self, name)}: must be above 0.")
+        if self.coupling not in COUPLINGS:
+            raise unknown_name("--policy.coupling", self.coupling, COUPLINGS)
+        normalized = self.normalization_mapping.get("ACTION")
+        if self.clip_range is not None and normalized is not NormalizationMode.MIN_MAX:
+            raise InputError(
+                f"--policy.clip_range={self.clip_range}: is meant for actions that are normalised to -1 ... 1, and "
+                f"{'the base has' if self.base else 'here they have'} {getattr(normalized, 'value', 'no mode')}. Give "
+                "--policy.clip_range=null."
+            )
+
+    @cached_property
+    def base_config(self) -> PreTrainedConfig | None:
+        """The base's configuration; None without a base."""
+        from lerobot_sdm.teachers import configuration
+
+        return None if self.base is None else configuration(self.base, self.device)
+
+    def validate_features(self) -> None:
+        """Keep the observations that the base uses; without a base, as `ImageObservationConfig` does.
+
+        Raises:
+            InputError: One of them is missing, or something has another shape than for the base.
+        """
+        if self.base_config is None:
+            super().validate_features()
+            return
+        from lerobot_sdm.teachers import check_same_features
+
+        offered, base = dict(self.input_features or {}), self.base_config
+        self.check_state_and_action(offered)
+        cloud = self.cloud_feature(offered)
+        known = offered if cloud is None else {**offered, POINT_CLOUD: cloud}
+        kept = {key: known[key] for key in base.input_features if key in known}
+        check_same_features(
+            {**base.input_features, **base.output_features}, {**kept, **self.output_features}, role="base"
+        )
+        self.input_features = kept
+        self._check_images()
+
+    @property
+    def horizon(self) -> int:
+        """Length of the start noise: that of the base's sequences."""
+        return getattr(self.base_config, "horizon", self.chunk_size)
+
+    @property
+    def drop_n_last_frames(self) -> int:
+        """Last frames of an episode that start no window; as for the base."""
+        return getattr(self.base_config, "drop_n_last_frames", 0)
+
+    @property
+    def action_delta_indices(self) -> list[int]:
+        return list(range(self.chunk_size))
+
+    def get_optimizer_preset(self) -> OptimizerConfig:
+        return AdamConfig(
+            lr=self.optimizer_lr,
+            betas=self.optimizer_betas,
+            eps=self.optimizer_eps,
+            weight_decay=self.optimizer_weight_decay,
+            grad_clip_norm=self.optimizer_grad_clip_norm,
+        )
+
+    def get_scheduler_preset(self) -> None:
+        return None

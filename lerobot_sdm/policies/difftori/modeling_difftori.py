@@ -1,0 +1,226 @@
+"""DiffTORI for imitation (Wan et al. 2024): a policy is the optimum of a reward that is learned through the optimiser.
+
+The *base* is a frozen policy that proposes a chunk of actions. The *reward* sees features of the observation, a latent
+and a chunk; the base's chunk climbs it for some steps. The *posterior* finds the latent of a demonstrated chunk, as in
+a variational autoencoder; at evaluation the latent comes from the prior. The loss is the error of the improved chunk.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lerobot.utils.constants import ACTION, OBS_STATE
+from torch import Tensor, nn
+
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.policies.chunk_policy import ChunkPolicy
+from lerobot_sdm.policies.difftori.base_policy import (
+    build_base,
+    denoiser,
+    load_weights,
+    observation_settings,
+    propose,
+)
+from lerobot_sdm.policies.difftori.configuration_difftori import DiffTORIConfig
+from lerobot_sdm.policies.difftori.networks import Posterior, RewardNetwork, divergence_from_prior
+from lerobot_sdm.policies.difftori.trajectory_optimization import Optimization, optimize
+from lerobot_sdm.policies.frames import FrameEncoder
+from lerobot_sdm.policies.normalization import Stats, prepare_stats
+from lerobot_sdm.policies.observation_config import ObservationConfig
+from lerobot_sdm.policies.observations import encode_frames, observation_encoder
+from lerobot_sdm.teachers import WEIGHTS_FILE, check_same_teacher, fingerprint, teacher_file
+
+
+class DiffTORIPolicy(ChunkPolicy):
+    """A base policy whose action chunks are improved under a learned reward.
+
+    Args:
+        config: Policy configuration, with input and output features set.
+        dataset_stats: Statistics of the training data, fitted in place as the base's type does.
+        dataset_meta: Metadata of the training data. LeRobot passes it only to a policy that will be trained.
+    """
+
+    config_class = DiffTORIConfig
+    name = "difftori"
+    model: DiffTORIModel
+
+    def __init__(self, config: DiffTORIConfig, dataset_stats: Stats | None = None, dataset_meta: Any = None, **_: Any):
+        config.validate_features()
+        super().__init__(config, training=dataset_meta is not None)
+        seen = config if config.base_config is None else observation_settings(config.base_config)
+        if dataset_stats is not None and isinstance(seen, ObservationConfig):
+            prepare_stats(dataset_stats, seen.cloud_channels, seen.depth_to_cloud)
+        self.model = DiffTORIModel(config)
+        if self.built_for_training:
+            self._check_training()
+            if config.base_path is not None:
+                self._take_base()
+
+    def _check_training(self) -> None:
+        if self.config.n_iterations == 0:
+            raise InputError("--policy.n_iterations=0: without a step there is nothing to learn. Give at least 1.")
+
+    def _take_base(self) -> None:
+        """Load the base when training begins. A checkpoint holds it, and must not be given another one."""
+        config = self.config
+        begins = config.pretrained_path is None
+        if begins or Path(config.base_path).is_dir():
+            found = fingerprint(config.base_path, config.base_revision, role="base")
+            check_same_teacher(config.base_path, found, config.base_sha256, role="base")
+            config.base_sha256 = found
+        if begins:
+            file = teacher_file(config.base_path, WEIGHTS_FILE, config.base_revision, role="base")
+            load_weights(self.model.base, file, f"--policy.base_path={config.base_path}")
+
+    @property
+    def denoiser(self) -> nn.Module:
+        """The base's denoiser; the reward where there is no base, or one without a denoiser."""
+        model = self.inference_model
+        found = None if model.base is None else denoiser(model.base)
+        return model.reward if found is None else found
+
+    # ---- acting ----------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def predict_action_chunk(self, batch: dict[str, Tensor], noise: Tensor | None = None) -> Tensor:
+        """Actions to execute from now on; the optimised chunk begins there. For the arguments see `ChunkPolicy`; the
+        noise is the base's.
+
+        Returns:
+            Normalised actions (B, n_action_steps, A).
+        """
+        if self._queues[OBS_STATE]:
+            batch = {key: torch.stack(list(self._queues[key]), dim=1) for key in self.config.input_features}
+        return self.sample_actions(batch, noise)[:, : self.config.n_action_steps]
+
+    def sample_actions(self, batch: dict[str, Tensor], noise: Tensor | None = None) -> Tensor:
+        """Improved chunks (B, chunk_size, A), normalised.
+
+        Args:
+            batch: Preprocessed observations, each (B, n_obs_steps, ...).
+            noise: The base's start noise (B, horizon, A); drawn from torch's global generator where None. The latent
+                always comes from there.
+        """
+        model = self.inference_model
+        start = model.propose(batch, noise)
+        return self.actions_from_noise(model, start, model.encode(batch))
+
+    def actions_from_noise(self, model: DiffTORIModel, noise: Tensor, cond: Tensor) -> Tensor:
+        """Improve chunks under latents from the prior.
+
+        Args:
+            model: `inference_model`.
+            noise: Where the optimisation starts (B, chunk_size, A).
+            cond: Features of the observations (B, F).
+        """
+        copies = self.config.coupled_copies if self.config.coupling == "batch" else 1
+        start, features = (tensor.repeat_interleave(copies, dim=0) for tensor in (noise, cond))
+        latent = torch.randn(len(features), self.config.latent_dim, device=features.device, dtype=features.dtype)
+        return model.improve(start, features, self.config.latent_std * latent, group=copies)[::copies]
+
+    # ---- training --------------------------------------------------------------------------------------
+
+    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        """Error of the improved chunk, and the latent's divergence from its prior.
+
+        Args:
+            batch: Preprocessed training batch; observations (B, n_obs_steps, ...), `action` (B, chunk_size, A).
+
+        Returns:
+            The weighted sum; for the log both parts, and the error of the chunks before they were improved.
+        """
+        config, model, actions = self.config, self.model, batch[ACTION]
+        random = self.training_noise_generator(actions.device)
+        with self.repeatable_global_noise(actions.device):
+            start, features = model.propose(batch), model.encode(batch)
+        if config.start_noise_std > 0:
+            noise = torch.randn(start.shape, generator=random, device=start.device, dtype=start.dtype)
+            start = start + config.start_noise_std * noise
+        mean, log_variance = model.posterior(features, actions)
+        noise = torch.randn(mean.shape, generator=random, device=mean.device, dtype=mean.dtype)
+        latent = mean + (0.5 * log_variance).exp() * noise
+        chunk = model.improve(start, features, latent, group=len(actions) if config.coupling == "batch" else 1)
+        real = torch.ones_like(actions, dtype=torch.bool)
+        if config.do_mask_loss_for_padding and "action_is_pad" in batch:
+            real = (~batch["action_is_pad"]).unsqueeze(-1).expand_as(actions)
+        action_loss = (chunk - actions)[real].square().mean()
+        kl_loss = divergence_from_prior(mean, log_variance).mean()
+        logged = {
+            "action_loss": action_loss.item(),
+            "kl_loss": kl_loss.item(),
+            "start_loss": (start - actions)[real].square().mean().item(),
+        }
+        return config.action_weight * action_loss + config.kl_weight * kl_loss, logged
+
+    def update(self) -> None:
+        """LeRobot calls this behind each optimizer step."""
+        self.train_step += 1
+
+    def get_optim_params(self) -> Any:
+        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+
+
+class DiffTORIModel(FrameEncoder):
+    """Base, observation encoder, posterior and reward.
+
+    Args:
+        config: Configuration with input and output features.
+    """
+
+    def __init__(self, config: DiffTORIConfig):
+        super().__init__()
+        self.config = config
+        self.n_obs_steps = config.n_obs_steps
+        self.action_shape = (config.chunk_size, config.action_feature.shape[0])
+        self.base = None if config.base is None else build_base(config.base, config.device)
+        self.obs_encoder = observation_encoder(config)
+        feature_dim = self.obs_encoder.out_dim * config.n_obs_steps
+        chunk_dim = self.action_shape[0] * self.action_shape[1]
+        self.posterior = Posterior(feature_dim, chunk_dim, config.latent_dim, config.hidden_dim)
+        self.reward = RewardNetwork(feature_dim, config.latent_dim, chunk_dim, config.hidden_dim)
+
+    def encode_frames(self, batch: dict[str, Tensor]) -> Tensor:
+        return encode_frames(self.obs_encoder, self.config, batch)
+
+    def propose(self, batch: dict[str, Tensor], noise: Tensor | None = None) -> Tensor:
+        """Chunks (B, chunk_size, A) to begin with: the base's, or zeros.
+
+        Args:
+            batch: Preprocessed observations, each (B, n_obs_steps, ...).
+            noise: The base's start noise (B, horizon, A), if it takes any.
+        """
+        if self.base is None:
+            return batch[OBS_STATE].new_zeros(len(batch[OBS_STATE]), *self.action_shape)
+        return propose(self.base, batch, self.config.chunk_size, noise)
+
+    def improve(self, start: Tensor, features: Tensor, latent: Tensor, group: int = 1) -> Tensor:
+        """Climb the reward.
+
+        Args:
+            start: Chunks (B, chunk_size, A).
+            features: (B, F).
+            latent: (B, Z).
+            group: So many samples in a row share a residual.
+
+        Returns:
+            (B, chunk_size, A).
+        """
+        config = self.config
+        how = Optimization(
+            config.n_iterations,
+            config.step_size,
+            config.damping,
+            config.reward_offset,
+            config.clip_range,
+            config.n_recorded_iterations,
+        )
+        return optimize(self.reward, start, self.reward.context(features, latent), how, group)
+
+    def train(self, mode: bool = True) -> DiffTORIModel:
+        """The base never trains: its batch statistics and its crops stay those of use."""
+        super().train(mode)
+        if self.base is not None:
+            self.base.eval()
+        return self

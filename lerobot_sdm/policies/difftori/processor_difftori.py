@@ -1,0 +1,18 @@
+"""Pre- and post-processing of DiffTORI: the base's own, so that both speak of the same actions."""
+
+from lerobot_sdm.policies.difftori.configuration_difftori import DiffTORIConfig
+from lerobot_sdm.policies.distilled_processor import Processors, saved_processors
+from lerobot_sdm.policies.dp3.processor_dp3 import make_dp3_pre_post_processors
+from lerobot_sdm.policies.normalization import Stats
+
+
+def make_difftori_pre_post_processors(config: DiffTORIConfig, dataset_stats: Stats | None = None) -> Processors:
+    """The base's saved pipelines on this policy's device; without a base, new ones like DP3's.
+
+    Args:
+        config: Policy configuration.
+        dataset_stats: Used only where there is no base.
+    """
+    if config.base_path is None:
+        return make_dp3_pre_post_processors(config, dataset_stats)
+    return saved_processors(config, config.base_path, config.base_revision)

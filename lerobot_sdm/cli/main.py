@@ -49,6 +49,14 @@ VERBS: dict[str, Verb] = {
         "Roll a policy out into a LeRobot dataset, with the rewards.",
         raw=True,
     ),
+    "reward-error": Verb(
+        "lerobot_sdm.cli.reward_error:reward_error",
+        "Error and rank correlation of a reward model on held-out episodes.",
+    ),
+    "export-base": Verb(
+        "lerobot_sdm.cli.export_base:export_base",
+        "Write a fine-tuned policy as a plain policy of its base's type.",
+    ),
     "distance": Verb("lerobot_sdm.cli.distance:distance", "How far a policy's actions are from its teacher's."),
     "bench": Verb("lerobot_sdm.cli.bench:bench", "What a decision of a policy costs on this machine, part by part."),
     "view": Verb("lerobot_sdm.cli.view:view", "Look at an episode: cloud over time, images, state, actions."),

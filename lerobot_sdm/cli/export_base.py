@@ -1,0 +1,19 @@
+"""`lerobot-sdm export-base`: a fine-tuned policy as a plain policy of its base's type."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def export_base(
+    checkpoint: Annotated[Path, typer.Argument(help="The fine-tuned policy's `pretrained_model` folder.")],
+    output: Annotated[Path, typer.Option(help="Folder to write.")],
+) -> None:
+    """Write a fine-tuned policy as a plain policy of its base's type.
+
+    The folder serves as `--policy.path` of LeRobot's commands, and as `--policy.teacher_path` of a distillation.
+    """
+    from lerobot_sdm.checkpoints.export_base import export_base as export
+
+    typer.echo(f"Wrote {export(checkpoint, output)}")

@@ -36,6 +36,6 @@ def test_a_student_learns_from_a_teacher_of_the_same_data(name):
 def test_names_agree(name):
     content = CONFIGS[name]
     view, kind = name.split("_")
-    assert content["policy"]["type"] == kind
+    assert content["policy"]["type"] == {"ddim": "diffusion"}.get(kind, kind)
     assert content["output_dir"] == f"{content['dataset']['root'].replace('data', 'outputs', 1)}/{kind}"
     assert ("keypoints" in content["dataset"]["root"]) == (view == "keypoints")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -268,6 +268,11 @@ class ChunkPolicy(PreTrainedPolicy):
     def generate_model_card(self, dataset_repo_id, model_type, license, tags, cfg=None, dataset_meta=None):
         """This package's card in the place of LeRobot's."""
         return training_card(self.config, self.inference_model, cfg, dataset_meta)
+
+
+def logged(parts: Mapping[str, Tensor]) -> dict[str, float]:
+    """Parts of a loss as LeRobot logs them: numbers, for which a device is waited for once."""
+    return dict(zip(parts, torch.stack(list(parts.values())).detach().tolist(), strict=True))
 
 
 def _contiguous(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -22,7 +22,7 @@ from lerobot_sdm.diffusion.karras import sigma_of_bin
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.nets.ema import update_average, warmup_decay
 from lerobot_sdm.nets.stop_time_unet import StopTimeUnet, widen_for_stop_time
-from lerobot_sdm.policies.chunk_policy import ChunkPolicy
+from lerobot_sdm.policies.chunk_policy import ChunkPolicy, logged
 from lerobot_sdm.policies.consistency.configuration_consistency import TEACHER_TYPES, ConsistencyConfig
 from lerobot_sdm.policies.edm.modeling_edm import EdmModel, EdmPolicy, KarrasModel, real_steps
 from lerobot_sdm.policies.normalization import Stats, prepare_stats
@@ -166,7 +166,7 @@ class ConsistencyPolicy(ChunkPolicy):
                 parts["dsm_loss"] = dsm_loss(denoiser, x0, noises[1], sigma, levels, config.loss_norm, real)
         weights = {"ctm_loss": config.ctm_weight, "dsm_loss": config.dsm_weight}
         total = torch.stack([weights[name] * part for name, part in parts.items()]).sum()
-        return total, {name: part.item() for name, part in parts.items()}
+        return total, logged(parts)
 
     def update(self) -> None:
         """LeRobot calls this behind each optimizer step."""

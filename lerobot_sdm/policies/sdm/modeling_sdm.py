@@ -20,6 +20,7 @@ from lerobot_sdm.diffusion.samplers import clip_sample
 from lerobot_sdm.diffusion.schedules import add_noise, ddim_timesteps
 from lerobot_sdm.nets.pair_buffer import PairBuffer
 from lerobot_sdm.policies.backbone import Backbone
+from lerobot_sdm.policies.chunk_policy import logged
 from lerobot_sdm.policies.distilled_policy import DistilledPolicy
 from lerobot_sdm.policies.sdm.configuration_sdm import SDMConfig
 
@@ -92,7 +93,7 @@ class SDMPolicy(DistilledPolicy):
             parts["fake_score_loss"] = self._fake_score_loss(actions.detach(), cond, random)
         weights = {"regression_loss": regression_weight}
         total = torch.stack([weights.get(name, 1.0) * part for name, part in parts.items()]).sum()
-        return total, {name: part.item() for name, part in parts.items()}
+        return total, logged(parts)
 
     @torch.no_grad()
     def _starts(

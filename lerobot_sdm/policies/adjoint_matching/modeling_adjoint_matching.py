@@ -30,6 +30,7 @@ from lerobot_sdm.diffusion.schedules import ddim_timesteps
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.adjoint_matching.configuration_adjoint_matching import AdjointMatchingConfig
 from lerobot_sdm.policies.backbone import Backbone
+from lerobot_sdm.policies.chunk_policy import logged
 from lerobot_sdm.policies.distilled_policy import DistilledPolicy
 from lerobot_sdm.rewards.chunk_reward.fit import check_fits
 from lerobot_sdm.rewards.chunk_reward.modeling_chunk_reward import ChunkRewardRewardModel, load_reward_model
@@ -107,14 +108,15 @@ class AdjointMatchingPolicy(DistilledPolicy):
         self._watch(adjoints.finite)
         losses, control_norm = self._regression(states, adjoints, cond, process, random)
         lengths = adjoints.values.flatten(2).norm(dim=2)
-        return losses.mean(), {
-            "reward": judged.reward.mean().item(),
-            "reward_spread": judged.spread.mean().item(),
+        parts = {
+            "reward": judged.reward.mean(),
+            "reward_spread": judged.spread.mean(),
             "control_norm": control_norm,
-            "adjoint_norm_sample": lengths[-1].mean().item(),
-            "adjoint_norm_noise": lengths[0].mean().item(),
-            "skipped_samples": float((~adjoints.finite).sum().item()),
+            "adjoint_norm_sample": lengths[-1].mean(),
+            "adjoint_norm_noise": lengths[0].mean(),
+            "skipped_samples": (~adjoints.finite).sum().float(),
         }
+        return losses.mean(), logged(parts)
 
     def _process(self) -> MemorylessProcess:
         """Noise levels of the training's trajectories, from the noisiest at which clean actions can be read."""
@@ -143,7 +145,7 @@ class AdjointMatchingPolicy(DistilledPolicy):
 
     def _regression(
         self, states: Tensor, adjoints: Adjoints, cond: Tensor, process: MemorylessProcess, random: torch.Generator
-    ) -> tuple[Tensor, float]:
+    ) -> tuple[Tensor, Tensor]:
         """Losses (steps, B) of some of a trajectory's steps, 0 for samples that are left out; and the control norm."""
         kept = adjoints.finite.view(-1, 1, 1)  # What is not finite must not meet a gradient, not even one of 0.
         states, base_means = (torch.where(kept, values, 0.0) for values in (states, adjoints.base_means))
@@ -157,7 +159,7 @@ class AdjointMatchingPolicy(DistilledPolicy):
         losses = matching_losses(controls, wanted, sigma).view(count, batch)
         # On average over the steps drawn, that of all with noise.
         spent = controls.detach().square().flatten(1).sum(dim=1).view(count, batch) / 2
-        control_norm = (process.steps - 1) * torch.where(adjoints.finite, spent, 0.0).mean().item()
+        control_norm = (process.steps - 1) * torch.where(adjoints.finite, spent, 0.0).mean()
         return torch.where(adjoints.finite, losses, 0.0), control_norm
 
     def _watch(self, finite: Tensor) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from lerobot_sdm.cards.training_card import PublicTrainConfig
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.backbone import Backbone
-from lerobot_sdm.policies.chunk_policy import load_strictly
+from lerobot_sdm.policies.chunk_policy import load_strictly, logged
 from lerobot_sdm.policies.normalization import Stats
 from lerobot_sdm.rewards.chunk_reward.configuration_chunk_reward import ChunkRewardConfig
 from lerobot_sdm.teachers import (
@@ -139,7 +139,7 @@ class ChunkRewardRewardModel(PreTrainedRewardModel):
         loss = (((values - label) / self.scale).square() * weight).sum(dim=1).mean()
         mean, spread = values.detach().mean(dim=0), values.detach().std(dim=0, correction=0)
         rmse = ((mean - label).square() * weight).sum().sqrt()
-        return loss, {"rmse": rmse.item(), "spread": (spread * weight).sum().item()}
+        return loss, logged({"rmse": rmse, "spread": (spread * weight).sum()})
 
     def get_optim_params(self) -> Any:
         return self.members.parameters()

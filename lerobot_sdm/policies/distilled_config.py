@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from lerobot.configs.policies import PreTrainedConfig
 from lerobot.configs.types import NormalizationMode
@@ -46,6 +46,9 @@ class DistilledConfig(InferenceConfig):
         optimizer_weight_decay: AdamW's weight decay.
     """
 
+    role: ClassVar[str] = "teacher"
+    """What messages call the other policy, and so the option that names it, `--policy.ROLE_path`."""
+
     teacher_path: str | None = None
     teacher_revision: str | None = None
     teacher_sha256: str | None = None
@@ -74,7 +77,7 @@ class DistilledConfig(InferenceConfig):
         if self.network is None and self.teacher_path is not None:
             from lerobot_sdm.teachers import describe, read_teacher_config
 
-            self.network = describe(read_teacher_config(self.teacher_path, self.teacher_revision))
+            self.network = describe(read_teacher_config(self.teacher_path, self.teacher_revision, role=self.role))
         if self.network is not None:
             self._copy_from_network()
         self.check_settings()
@@ -92,11 +95,15 @@ class DistilledConfig(InferenceConfig):
         from lerobot_sdm.teachers import configuration
 
         if self.network is None:
-            raise InputError(
-                f"--policy.teacher_path: training a policy of type {self.type} needs the folder or Hub repo of a "
-                "teacher."
-            )
+            raise self.missing_teacher()
         return configuration(self.network, self.device)
+
+    def missing_teacher(self) -> InputError:
+        """What to say where none is named."""
+        return InputError(
+            f"--policy.{self.role}_path: training a policy of type {self.type} needs the folder or Hub repo of a "
+            f"{self.role}."
+        )
 
     @cached_property
     def last_timestep(self) -> int:
@@ -130,7 +137,7 @@ class DistilledConfig(InferenceConfig):
             mine, theirs = getattr(self, name), getattr(network, name)
             if mine not in (None, {}, theirs):
                 raise InputError(
-                    f"--policy.{name}={mine}: the teacher at {self.teacher_path} has {theirs}, and the student starts "
+                    f"--policy.{name}={mine}: the {self.role} at {self.teacher_path} has {theirs}, and this one starts "
                     "as its copy. Leave the option out."
                 )
             setattr(self, name, theirs)
@@ -169,7 +176,7 @@ class DistilledConfig(InferenceConfig):
         teacher = configuration(self.network, self.device)
         kept = adapter_for(teacher.type).keep_features(network, self.input_features or {})
         check_same_features(
-            {**teacher.input_features, **teacher.output_features}, {**kept, **(self.output_features or {})}
+            {**teacher.input_features, **teacher.output_features}, {**kept, **(self.output_features or {})}, self.role
         )
         self.input_features = network.input_features = kept
 

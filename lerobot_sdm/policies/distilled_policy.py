@@ -9,7 +9,6 @@ import torch
 from lerobot.configs.types import FeatureType
 from torch import Tensor, nn
 
-from lerobot_sdm.errors import InputError
 from lerobot_sdm.nets.ema import update_average, warmup_decay
 from lerobot_sdm.nets.feature_memory import FeatureMemory
 from lerobot_sdm.policies.backbone import Backbone
@@ -66,15 +65,12 @@ class DistilledPolicy(ChunkPolicy):
         """Load the teacher and make the student, and its average, copies of it."""
         config = self.config
         if config.teacher_path is None:
-            raise InputError(
-                f"--policy.teacher_path: training a policy of type {config.type} needs the folder or Hub repo of a "
-                "teacher."
-            )
-        teacher = load_teacher(config.teacher_path, config.device, config.teacher_revision)
-        check_same_teacher(config.teacher_path, teacher.sha256, config.teacher_sha256)
+            raise config.missing_teacher()
+        teacher = load_teacher(config.teacher_path, config.device, config.teacher_revision, config.role)
+        check_same_teacher(config.teacher_path, teacher.sha256, config.teacher_sha256, config.role)
         config.teacher_sha256 = teacher.sha256
         self._teacher = (teacher,)
-        load_strictly(self.model, teacher.network.state_dict(), f"--policy.teacher_path={config.teacher_path}")
+        load_strictly(self.model, teacher.network.state_dict(), f"--policy.{config.role}_path={config.teacher_path}")
         self.model.freeze_encoder()
         self.add_training_modules()
         self.start_average()

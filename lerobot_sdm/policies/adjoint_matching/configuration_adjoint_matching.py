@@ -1,6 +1,7 @@
 """Configuration of Adjoint Matching: a diffusion policy fine-tuned towards what a reward model likes."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from lerobot_sdm.errors import InputError, unknown_name
 from lerobot_sdm.policies.distilled_config import DistilledConfig
@@ -37,6 +38,8 @@ class AdjointMatchingConfig(DistilledConfig):
         finetune_warmup_steps: Learning-rate warm-up.
         finetune_final_lr_ratio: Share of the learning rate that is left at the end of its cosine schedule.
     """
+
+    role: ClassVar[str] = "base"
 
     base_path: str | None = None
     base_revision: str | None = None

@@ -66,7 +66,10 @@ class ChunkRewardConfig(RewardModelConfig):
         if self.network is None and self.base_path is not None:
             from lerobot_sdm.teachers import describe, read_teacher_config
 
-            self.network = describe(read_teacher_config(self.base_path, self.base_revision, role="base"))
+            try:
+                self.network = describe(read_teacher_config(self.base_path, self.base_revision, role="base"))
+            except InputError as error:  # Here the option is not one of a policy.
+                raise InputError(str(error).replace("--policy.", "--reward_model.")) from error
         if self.network is not None:
             self.input_features = self.base.input_features
             self.output_features = self.base.output_features

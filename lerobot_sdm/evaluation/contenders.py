@@ -1,5 +1,6 @@
 """A policy that takes part in a comparison: which checkpoint, under which name, with which settings."""
 
+import re
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field, fields
@@ -34,12 +35,12 @@ class Contender:
 
     @classmethod
     def parse(cls, text: str) -> "Contender":
-        """Read `PATH[,label=NAME][,FIELD=VALUE...]`, the form that the command line takes.
+        """Read `PATH[,label=NAME][,FIELD=VALUE...]`, the form that the command line takes; a list is `[1,2]`.
 
         Raises:
             InputError: If a part after the path is not `key=value`.
         """
-        path, *settings = text.split(",")
+        path, *settings = re.split(r",(?![^\[]*\])", text)  # a list's commas separate nothing
         overrides = {}
         for setting in settings:
             key, equals, value = setting.partition("=")

@@ -10,6 +10,8 @@ def test_parse():
     assert Contender.parse("runs/a") == Contender("runs/a", "runs/a")
     parsed = Contender.parse("runs/a,label=read-out,num_inference_steps=1")
     assert parsed == Contender("read-out", "runs/a", {"num_inference_steps": "1"})
+    chained = Contender.parse("runs/a,chaining_times=[27,54],label=three")
+    assert chained == Contender("three", "runs/a", {"chaining_times": "[27,54]"})
     assert Contender.parse("runs/a,num_inference_steps=2").label == "runs/a, num_inference_steps=2"
     with pytest.raises(InputError, match=r"'steps' in .* is not FIELD=VALUE"):
         Contender.parse("runs/a,steps")

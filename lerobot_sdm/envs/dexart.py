@@ -18,6 +18,9 @@ from lerobot_sdm.envs.dexart_world import MuJoCoWorld
 from lerobot_sdm.envs.frames import Frame
 from lerobot_sdm.envs.options import CloudOptions, require_known, require_not_negative
 
+MOST_OVERLAP, MOST_STARTS = 0.001, 100
+"""Starts with the hand deeper than this inside the object, metres, are drawn again, at most so many times."""
+
 
 class DexArtPointCloudEnv(PointCloudEnv):
     """One task, observed as `PointCloudEnv` says, but for the order and the filling of clouds, see `sampling`.
@@ -169,7 +172,11 @@ class DexArtPointCloudEnv(PointCloudEnv):
 
     def _restart(self, seed: int | None, options: dict[str, Any]) -> None:
         world, rng = self._world, self.np_random
-        placement = self.dexart_task.start(rng, self._offset, self._yaw, world.handle_range)
+        for _ in range(MOST_STARTS):
+            placement = self.dexart_task.start(rng, self._offset, self._yaw, world.handle_range)
+            world.reset(placement)
+            if world.overlap() < MOST_OVERLAP:
+                break
         position, axes = jittered(*observer(type(self.dexart_task)), self._jitter, rng)
         camera = world.model.camera(OBSERVER).id
         world.model.cam_pos[camera] = position

@@ -90,6 +90,10 @@ class World(Protocol):
         """Put robot and object at the start of an episode."""
         ...
 
+    def overlap(self) -> float:
+        """How deep the robot is inside the object, metres; 0 where they are apart."""
+        ...
+
     def jacobian(self) -> NDArray[np.float64]:
         """(6, 6) linear, then angular velocity of the end link's origin for the arm's joint velocities."""
         ...

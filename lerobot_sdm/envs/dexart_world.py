@@ -60,6 +60,9 @@ def make_scene(robot: mujoco.MjSpec, thing: ArticulatedObject, task: type[DexArt
     spec.worldbody.add_frame().attach_body(thing.spec.body("object"), "", "")
     if thing.free:
         spec.body("object").add_freejoint()
+    # Their hinge's range keeps them apart, as neighbours are in PhysX. MuJoCo lets a child meet a parent that cannot
+    # move, and where a lid and its base overlap at the hinge two boxes were now and then found 0.3 m inside each other.
+    spec.add_exclude(bodyname1="object", bodyname2="handle")
     _prepare_robot(spec)
     for name, (position, axes) in ((OBSERVER, observer(task)), (HUMAN, human_viewer(task))):
         quaternion = np.empty(4)
@@ -140,6 +143,12 @@ class MuJoCoWorld:
         mujoco.mj_forward(model, data)
         self._height = data.xpos[self._root, 2]
         return self.measure()
+
+    def overlap(self) -> float:
+        of_object = np.isin(self._part[self.data.contact.geom], (HANDLE_PART, BASE_PART))
+        of_robot = self._part[self.data.contact.geom] < HANDLE_PART
+        between = of_object.any(axis=1) & of_robot.any(axis=1)
+        return -float(self.data.contact.dist[between].min(initial=0.0))
 
     def jacobian(self) -> NDArray[np.float64]:
         linear, angular = np.zeros((2, 3, self.model.nv))

@@ -111,7 +111,8 @@ def for_dexart(config: PipelineConfig) -> PipelineConfig:
         env={"num_points": max(256, config.env["num_points"]), "sampling": "fps", "imagin_robot": "joined"},
         episodes=100,
         other_rules={"unseen": {"objects": "unseen"}},
-        teacher=_wide_enough(config.teacher),
+        # Clouds are most of what a step costs, and these are large: rather more steps than more clouds in each.
+        teacher=replace(_wide_enough(config.teacher), batch_size=config.teacher.batch_size // 2),
     )
 
 
@@ -130,7 +131,12 @@ def preset(size: str, task: str, env_type: str = SMALL.env_type) -> PipelineConf
     """
     if size not in SIZES:
         raise unknown_name("--size", size, SIZES)
-    config = replace(SIZES[size], task=task, env_type=env_type)
+    return adapted(SIZES[size], task, env_type)
+
+
+def adapted(config: PipelineConfig, task: str, env_type: str) -> PipelineConfig:
+    """A size's settings with what a task and its family need besides."""
+    config = replace(config, task=task, env_type=env_type)
     for change in (FAMILIES.get(env_type), TASKS.get(f"{env_type}/{task}")):
         if change is not None:
             config = change(config)

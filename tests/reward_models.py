@@ -18,8 +18,11 @@ REPO_ID = "local/rewarded"
 SIZES = {"observation.state": 2, "observation.environment_state": 4, "action": 2}
 
 
-def save_policy(folder: Path, high: float = 1.0, **fields) -> Path:
-    """An untrained `diffusion` on keypoints, as LeRobot saves it; normalised from [-1, high]."""
+PUSHT_SIZES = SIZES | {"observation.environment_state": 16}
+
+
+def save_policy(folder: Path, low: float = -1.0, high: float = 1.0, sizes: dict[str, int] = SIZES, **fields) -> Path:
+    """An untrained `diffusion` on keypoints, as LeRobot saves it; normalised from [low, high]."""
     torch.manual_seed(0)
     settings = {"horizon": 8, "n_action_steps": 3, "prediction_type": "epsilon", "num_inference_steps": 4} | fields
     config = DiffusionConfig(
@@ -30,13 +33,13 @@ def save_policy(folder: Path, high: float = 1.0, **fields) -> Path:
         drop_n_last_frames=0,
         normalization_mapping=dict.fromkeys(("STATE", "ENV", "ACTION"), NormalizationMode.MIN_MAX),
         input_features={
-            "observation.state": PolicyFeature(FeatureType.STATE, (SIZES["observation.state"],)),
-            "observation.environment_state": PolicyFeature(FeatureType.ENV, (SIZES["observation.environment_state"],)),
+            "observation.state": PolicyFeature(FeatureType.STATE, (sizes["observation.state"],)),
+            "observation.environment_state": PolicyFeature(FeatureType.ENV, (sizes["observation.environment_state"],)),
         },
-        output_features={"action": PolicyFeature(FeatureType.ACTION, (SIZES["action"],))},
+        output_features={"action": PolicyFeature(FeatureType.ACTION, (sizes["action"],))},
         **settings,
     )
-    stats = {key: {"min": torch.full((size,), -1.0), "max": torch.full((size,), high)} for key, size in SIZES.items()}
+    stats = {key: {"min": torch.full((size,), low), "max": torch.full((size,), high)} for key, size in sizes.items()}
     DiffusionPolicy(config).save_pretrained(folder)
     for pipeline in make_pre_post_processors(config, dataset_stats=stats):
         pipeline.save_pretrained(folder)

@@ -120,7 +120,7 @@ def lean_adjoints(base_mean: Mean, states: Tensor, terminal: Tensor, clip_quanti
         clip_quantile: See `clip_norms`; applied to each a_k. 1 leaves them as they are.
     """
     finite = terminal.flatten(1).isfinite().all(dim=1)
-    values, means = [clip_norms(_zero_unless(finite, terminal), clip_quantile)], []
+    values, means = [clip_norms(_zero_unless(finite, terminal), clip_quantile, finite)], []
     for k in reversed(range(len(states) - 1)):
         with torch.enable_grad():
             x = states[k].detach().requires_grad_(True)
@@ -128,19 +128,25 @@ def lean_adjoints(base_mean: Mean, states: Tensor, terminal: Tensor, clip_quanti
             (adjoint,) = torch.autograd.grad(mean, x, grad_outputs=values[-1])
         means.append(mean.detach())
         finite = finite & adjoint.flatten(1).isfinite().all(dim=1)
-        values.append(clip_norms(_zero_unless(finite, adjoint), clip_quantile))
+        values.append(clip_norms(_zero_unless(finite, adjoint), clip_quantile, finite))
     return Adjoints(torch.stack(values[::-1]), torch.stack(means[::-1]), finite)
 
 
-def clip_norms(values: Tensor, quantile: float) -> Tensor:
+def clip_norms(values: Tensor, quantile: float, counted: Tensor | None = None) -> Tensor:
     """Shorten the samples (B, T, A) that are longer than this quantile of all lengths to that length.
 
     Few samples have adjoints many times longer than the others; they would decide the whole step.
+
+    Args:
+        values: (B, T, A).
+        quantile: 1 leaves them as they are.
+        counted: Samples whose lengths make the quantile (B,) bool; None for all.
     """
-    if quantile >= 1:
-        return values
     lengths = values.flatten(1).norm(dim=1)
-    limit = lengths.quantile(quantile)
+    compared = lengths if counted is None else lengths[counted]
+    if quantile >= 1 or not len(compared):
+        return values
+    limit = compared.quantile(quantile)
     factor = torch.where(lengths > limit, limit / lengths, torch.ones_like(lengths))
     return values * factor.view(-1, *[1] * (values.ndim - 1))
 

@@ -44,6 +44,10 @@ VERBS: dict[str, Verb] = {
         "lerobot_sdm.cli.compare:compare",
         "Evaluate policies in an environment on the same seeds: table, plot and raw results.",
     ),
+    "benchmark": Verb(
+        "lerobot_sdm.cli.benchmark:benchmark",
+        "Methods on a suite of tasks: cells that resume and run side by side, table and plots.",
+    ),
     "collect-rollouts": Verb(
         "lerobot_sdm.cli.collect_rollouts:collect_rollouts",
         "Roll a policy out into a LeRobot dataset, with the rewards.",

@@ -42,7 +42,12 @@ def format_command(command: Sequence[str]) -> str:
 
 
 def run_command(
-    command: Sequence[str], log: Path, console: Console, environment: dict[str, str], verbose: bool = False
+    command: Sequence[str],
+    log: Path,
+    console: Console,
+    environment: dict[str, str],
+    verbose: bool = False,
+    inherited: Sequence[int] = (),
 ) -> None:
     """Run a command to its end, keep all its output in a log, and show its progress.
 
@@ -52,6 +57,7 @@ def run_command(
         console: Where progress is shown.
         environment: Environment variables of the process.
         verbose: Copy the whole output to the console.
+        inherited: File descriptors that the process gets too.
 
     Raises:
         CommandFailedError: If the exit status is not 0.
@@ -68,6 +74,7 @@ def run_command(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=environment,
+            pass_fds=inherited,
         )
         try:
             tail = _follow(process, file, console, status, verbose, started)

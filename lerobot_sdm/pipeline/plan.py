@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lerobot_sdm.pipeline.config import PipelineConfig, Training, flags
+from lerobot_sdm.pipeline.config import Flags, PipelineConfig, Training, flags
 from lerobot_sdm.policies.sdm.configuration_sdm import GENERATOR_TIMESTEP
 
 TRAIN_CONFIG = Path("checkpoints/last/pretrained_model/train_config.json")
@@ -18,12 +18,14 @@ class Row:
         label: Name in the table.
         run: Which training it comes from, `teacher` or `student`.
         overrides: `--policy.*` options at evaluation.
+        checkpoint: Which of its checkpoints: `last`, or a step as LeRobot writes it.
     """
 
     key: str
     label: str
     run: str
     overrides: dict[str, str] = field(default_factory=dict)
+    checkpoint: str = "last"
 
 
 ROWS = (
@@ -59,8 +61,8 @@ class Layout:
     def training(self, run: str) -> Path:
         return self.root / run
 
-    def checkpoint(self, run: str) -> Path:
-        return self.training(run) / "checkpoints" / "last" / "pretrained_model"
+    def checkpoint(self, run: str, name: str = "last") -> Path:
+        return self.training(run) / "checkpoints" / name / "pretrained_model"
 
     def evaluation(self, key: str, rule: str | None = None) -> Path:
         return self.root / "evaluation" / (key if rule is None else f"{key}_{rule}")
@@ -103,16 +105,26 @@ def record_command(config: PipelineConfig, layout: Layout, held_out: bool = Fals
 
 def train_command(config: PipelineConfig, layout: Layout, run: str) -> tuple[str, ...]:
     """Command that trains the teacher or distils the student."""
-    training: Training = getattr(config, run)
-    kind = (
-        ("--policy.type=dp3",)
-        if run == "teacher"
-        else ("--policy.type=sdm", f"--policy.teacher_path={layout.checkpoint('teacher')}")
-    )
+    kind = {"type": "dp3"} if run == "teacher" else {"type": "sdm", "teacher_path": layout.checkpoint("teacher")}
+    return training_command(config, layout, run, kind, getattr(config, run), config.train_seed)
+
+
+def training_command(
+    config: PipelineConfig, layout: Layout, run: str, kind: Flags, training: Training, seed: int
+) -> tuple[str, ...]:
+    """Command of one training.
+
+    Args:
+        config: Dataset and device.
+        layout: Where everything lies.
+        run: Name of the training's folder.
+        kind: `--policy.*` options that say what is trained, and from what.
+        training: How much, and with which settings.
+        seed: Its `--seed`.
+    """
     return (
         "lerobot-train",
-        *kind,
-        *flags(training.policy, "policy."),
+        *flags(kind | training.policy, "policy."),
         f"--policy.device={config.device}",
         "--policy.push_to_hub=false",
         f"--dataset.repo_id={dataset_name(config)}",
@@ -121,7 +133,7 @@ def train_command(config: PipelineConfig, layout: Layout, run: str) -> tuple[str
         f"--batch_size={training.batch_size}",
         f"--save_freq={training.save_freq}",
         "--env_eval_freq=0",
-        f"--seed={config.train_seed}",
+        f"--seed={seed}",
         *flags(training.options),
         f"--output_dir={layout.training(run)}",
     )
@@ -145,7 +157,7 @@ def evaluate_command(config: PipelineConfig, layout: Layout, row: Row, rule: str
     """Command that measures the success of one row; all rows and rules get the same seeds."""
     return (
         "lerobot-eval",
-        f"--policy.path={layout.checkpoint(row.run)}",
+        f"--policy.path={layout.checkpoint(row.run, row.checkpoint)}",
         *flags(row.overrides, "policy."),
         f"--policy.device={config.device}",
         *_environment_flags(config, rule),

@@ -9,6 +9,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,9 @@ from rich.console import Console
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.pipeline.commands import format_command, run_command
 from lerobot_sdm.pipeline.files import read_json, write_json
+
+Guard = Callable[["Stage"], AbstractContextManager[tuple[int, ...]]]
+"""Entered around a stage, so that no two processes run it at once; gives the file descriptors that its command gets."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,8 @@ def claim_folder(root: Path, settings: dict[str, Any]) -> None:
                 "old value to continue that run, or another --output, or delete the folder to start over."
             )
         return
-    if root.exists() and any(root.iterdir()):
+    # A kill between making the folder and its settings leaves a temporary file.
+    if root.exists() and any(path.suffix != ".tmp" for path in root.iterdir()):
         raise InputError(
             f"--output={root} is not empty and no earlier run of this command. Give a new or an empty folder."
         )
@@ -83,7 +88,12 @@ def claim_folder(root: Path, settings: dict[str, Any]) -> None:
 
 
 def run_stages(
-    stages: Sequence[Stage], root: Path, console: Console, environment: dict[str, str], verbose: bool = False
+    stages: Sequence[Stage],
+    root: Path,
+    console: Console,
+    environment: dict[str, str],
+    verbose: bool = False,
+    guard: Guard = lambda stage: nullcontext(()),
 ) -> None:
     """Run the stages that have not finished yet, in order.
 
@@ -93,6 +103,7 @@ def run_stages(
         console: Where to report.
         environment: Environment variables of the commands.
         verbose: Show everything that the commands print, not only their last line.
+        guard: Keeps other processes from the stage that runs.
 
     Raises:
         InputError: If a finished stage was another command.
@@ -100,35 +111,51 @@ def run_stages(
     """
     for number, stage in enumerate(stages, start=1):
         heading = f"[bold]{number}/{len(stages)} {stage.title}[/bold]"
-        marker = root / "stages" / f"{stage.name}.json"
-        if marker.exists():
-            record = read_json(marker)
-            if record["fingerprint"] != stage.fingerprint(root):
-                raise InputError(
-                    f"--output={root}: stage '{stage.name}' was finished by another version of the command "
-                    f"(then: {record['command'] or record['settings']}). Give another --output, or delete "
-                    f"{marker} to run that stage again."
-                )
-            console.print(f"{heading}: finished before, in {format_seconds(record['seconds'])}")
-            continue
-        console.print(heading)
-        started = time.perf_counter()
-        continued = _run(stage, root, console, environment, verbose)
-        seconds = time.perf_counter() - started
-        write_json(
-            marker,
-            {
-                "stage": stage.name,
-                "command": format_command(stage.command) if stage.command else None,
-                "settings": stage.settings,
-                "fingerprint": stage.fingerprint(root),
-                "seconds": round(seconds, 1),
-                # The time of a continued stage counts from where it went on.
-                "continued": continued,
-                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            },
-        )
+        with guard(stage) as inherited:
+            if (record := finished_stage(stage, root)) is not None:
+                console.print(f"{heading}: finished before, in {format_seconds(record['seconds'])}")
+                continue
+            console.print(heading)
+            started = time.perf_counter()
+            continued = _run(stage, root, console, environment, verbose, inherited)
+            seconds = time.perf_counter() - started
+            write_json(
+                _marker(stage, root),
+                {
+                    "stage": stage.name,
+                    "command": format_command(stage.command) if stage.command else None,
+                    "settings": stage.settings,
+                    "fingerprint": stage.fingerprint(root),
+                    "seconds": round(seconds, 1),
+                    # The time of a continued stage counts from where it went on.
+                    "continued": continued,
+                    "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+                },
+            )
         console.print(f"   [green]done[/green] in {format_seconds(seconds)}")
+
+
+def finished_stage(stage: Stage, root: Path) -> dict[str, Any] | None:
+    """What the marker of a stage says; None if it has not finished.
+
+    Raises:
+        InputError: It was another command.
+    """
+    marker = _marker(stage, root)
+    if not marker.exists():
+        return None
+    record = read_json(marker)
+    if record["fingerprint"] != stage.fingerprint(root):
+        raise InputError(
+            f"--output={root}: stage '{stage.name}' was finished by another version of the command "
+            f"(then: {record['command'] or record['settings']}). Give another --output, or delete "
+            f"{marker} to run that stage again."
+        )
+    return record
+
+
+def _marker(stage: Stage, root: Path) -> Path:
+    return root / "stages" / f"{stage.name}.json"
 
 
 def format_seconds(seconds: float) -> str:
@@ -137,7 +164,9 @@ def format_seconds(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
-def _run(stage: Stage, root: Path, console: Console, environment: dict[str, str], verbose: bool) -> bool:
+def _run(
+    stage: Stage, root: Path, console: Console, environment: dict[str, str], verbose: bool, inherited: tuple[int, ...]
+) -> bool:
     """Run one stage; says whether it went on from the remainder of an earlier attempt."""
     if stage.function is not None:
         stage.function()
@@ -154,7 +183,7 @@ def _run(stage: Stage, root: Path, console: Console, environment: dict[str, str]
         shutil.rmtree(stage.produces) if stage.produces.is_dir() else stage.produces.unlink()
     command = continuation or stage.command
     console.print(format_command(command), style="cyan", highlight=False, soft_wrap=True)
-    run_command(command, root / "logs" / f"{stage.name}.log", console, environment, verbose)
+    run_command(command, root / "logs" / f"{stage.name}.log", console, environment, verbose, inherited)
     return continuation is not None
 
 

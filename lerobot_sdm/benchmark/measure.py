@@ -1,0 +1,58 @@
+"""What success cannot tell: how far a policy's actions are from its teacher's, and what a decision costs."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from lerobot_sdm.pipeline.config import PipelineConfig
+from lerobot_sdm.pipeline.files import write_json
+from lerobot_sdm.pipeline.plan import Layout, Row, dataset_name
+
+SEED = 0
+
+
+def measure(config: PipelineConfig, layout: Layout, policy: Row, teacher: Row, output: Path) -> None:
+    """Compare a policy's actions with its teacher's on held-out observations, and time both in turns.
+
+    Cells may run side by side or on different machines: only the teacher, timed at the same moment, makes their
+    milliseconds comparable.
+
+    Args:
+        config: The task's settings.
+        layout: Its folder; both checkpoints and the held-out demonstrations are there.
+        policy: Which checkpoint is measured, and how it is run.
+        teacher: The same for what it is held against; may be the same.
+        output: JSON file to write.
+    """
+    import torch
+
+    from lerobot_sdm.evaluation.contenders import Contender, load_contender
+    from lerobot_sdm.evaluation.distillation import compare_to_teacher
+    from lerobot_sdm.evaluation.latency import measure_latency
+    from lerobot_sdm.evaluation.observations import held_out_observations
+    from lerobot_sdm.pipeline.results import machine
+
+    torch.set_num_threads(config.threads)
+    torch.manual_seed(SEED)  # What policies draw besides their start noise.
+    reference, *others = (
+        load_contender(Contender(row.key, str(layout.checkpoint(row.run)), row.overrides), config.device)
+        for row in {row.key: row for row in (teacher, policy)}.values()
+    )
+    observations = held_out_observations(
+        dataset_name(config, held_out=True), layout.held_out, reference.config, config.observations
+    )
+    # A teacher's own distance is that to itself under other noise: the first row, the floor.
+    *_, row = compare_to_teacher(reference, others, observations, config.samples, SEED)
+    steps = [
+        {key: value[index : index + 1, -1] for key, value in observations.items()}
+        for index in range(config.observations)
+    ]
+    *_, latency = latencies = measure_latency([reference, *others], steps, config.latency_repeats)
+    write_json(
+        output,
+        {
+            "distance_to_teacher": {name: asdict(value) for name, value in row.summary().items()},
+            "latency": asdict(latency),
+            "teacher_latency": asdict(latencies[0]),
+            "machine": machine(),
+        },
+    )

@@ -1,0 +1,54 @@
+"""Published success rates, and how they were measured. They are not comparable with ours, and are never shown alone.
+
+Most are second-hand: read in other papers' tables, in notes or in collections, not in the paper itself.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Published:
+    """A row of somebody else's table.
+
+    Args:
+        method: Name, paper.
+        steps: Network evaluations for each chunk of actions.
+        tasks: What it is a mean over.
+        success: Success in %, as given.
+        source: Where the number was read.
+    """
+
+    method: str
+    steps: str
+    tasks: str
+    success: str
+    source: str
+
+
+SPLIT_37, SPLIT_53 = "the 37 tasks of `dp3-37`", "53 tasks: 3 Adroit, 50 MetaWorld"
+SECOND_HAND, COLLECTION = "other papers' tables, by way of notes", "a collection of results"
+
+PUBLISHED = (
+    Published("DP3, rerun by MP1 (arXiv 2403.03954)", "10", SPLIT_37, "68.7 ± 4.7", SECOND_HAND),
+    Published("FlowPolicy (arXiv 2412.04987)", "1", SPLIT_37, "71.6 ± 3.5", SECOND_HAND),
+    Published("MP1 (arXiv 2507.10543)", "1", SPLIT_37, "78.9 ± 2.1", SECOND_HAND),
+    Published("OMP (arXiv 2512.19347)", "1", SPLIT_37, "82.3 ± 1.6", SECOND_HAND),
+    Published("DP3, rerun by FreqPolicy", "10", SPLIT_53, "76.1", SECOND_HAND),
+    Published("SDM (arXiv 2412.09265)", "1", SPLIT_53, "74.8", COLLECTION),
+    Published("FreqPolicy (arXiv 2506.08822)", "1", SPLIT_53, "78.5", SECOND_HAND),
+)
+
+PROTOCOL_DIFFERENCES = (
+    ("", "published", "here, `strict`", "here, `paper`"),
+    ("checkpoint", "the five best of fifteen", "the last", "the five best of fifteen"),
+    ("episodes behind a rate", "5 × 20, chosen by their result", "all, at least 100", "5 × 20, chosen by their result"),
+    ("seeds of evaluations", "none", "the same for all methods", "fixed, others for each checkpoint"),
+    ("training seeds", "0, 1, 2", "as the table says", "as the table says"),
+    ("uncertainty", "± over training seeds", "Wilson's interval, paired differences", "± over training seeds"),
+    ("success, MetaWorld", "in the last two steps of a chunk", "at any step", "at any step"),
+    ("success, Adroit", "mean over the last two steps", "both of the last two steps", "both of the last two steps"),
+    ("DexArt", "PartNet objects, 50 steps", "stand-ins, 250 steps (bucket 100)", "stand-ins, 50 steps"),
+    ("simulators", "MuJoCo 2.1, MetaWorld v2, SAPIEN", "MuJoCo 3.3, MetaWorld v3", "MuJoCo 3.3, MetaWorld v3"),
+    ("demonstrations", "10 (DexArt 100), reinforcement-learned experts", "see settings", "see settings"),
+)
+"""Rows of the table that stands above published numbers."""

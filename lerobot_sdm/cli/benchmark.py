@@ -1,0 +1,130 @@
+"""`lerobot-sdm benchmark`: methods on a suite of tasks, cell by cell, into one page."""
+
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from lerobot_sdm.benchmark.config import Benchmark, make_benchmark
+from lerobot_sdm.benchmark.engines import CLUSTERS, ENGINES, Engine, parse_parameters
+from lerobot_sdm.benchmark.methods import METHODS
+from lerobot_sdm.benchmark.protocols import PROTOCOLS
+from lerobot_sdm.benchmark.sizes import SIZE_SETTINGS
+from lerobot_sdm.benchmark.suites import SUITES
+from lerobot_sdm.errors import InputError
+
+
+def benchmark(
+    suite: Annotated[str | None, typer.Option(help=f"Tasks: {', '.join(SUITES)}.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder; an interrupted or extended benchmark goes on.")] = None,
+    methods: Annotated[str | None, typer.Option(help=f"Some of {','.join(METHODS)}; all if absent.")] = None,
+    tasks: Annotated[str | None, typer.Option(help="Some tasks of the suite, with commas between.")] = None,
+    protocol: Annotated[str, typer.Option(help=f"How to evaluate: {', '.join(PROTOCOLS)}.")] = "strict",
+    size: Annotated[str | None, typer.Option(help=f"{', '.join(SIZE_SETTINGS)}; small if absent.")] = None,
+    episodes: Annotated[int | None, typer.Option(help="Episodes of each evaluation; the protocol's if absent.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Training seeds, such as 0,1,2; the protocol's if absent.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of DP3's zarr stores; recorded if absent.")] = None,
+    device: Annotated[str, typer.Option(help="Torch device of trainings and policies.")] = "cpu",
+    threads: Annotated[int, typer.Option(help="CPU threads of each command.")] = 1,
+    jobs: Annotated[int, typer.Option(help="Cells that run at once.")] = 1,
+    engine: Annotated[str, typer.Option(help=f"Where cells run: {', '.join(ENGINES)}.")] = "local",
+    submitit_cluster: Annotated[str, typer.Option(help=f"What submitit submits to: {', '.join(CLUSTERS)}.")] = "slurm",
+    submitit_parameter: Annotated[
+        list[str] | None, typer.Option(help="KEY=VALUE for submitit, such as timeout_min=600; repeatedly.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print cells and commands.")] = False,
+    render: Annotated[
+        Path | None, typer.Option(help="Only write the page of this folder anew, from its finished cells.")
+    ] = None,
+) -> None:
+    """Measure methods on a suite of tasks: one cell for each task, method and training seed, and one page of all.
+
+    A cell records or converts demonstrations, trains, evaluates and measures, by LeRobot's own commands, and shares
+    what it can with others. Interrupted at any time, the same call goes on; with more tasks, methods or seeds, too.
+
+    lerobot-sdm benchmark --suite=dp3-37 --methods=dp3-10,sdm --tasks=hammer,assembly --output=outputs/dp3-37
+    """
+    if render is not None:
+        _render(render)
+        return
+    if suite is None:
+        raise InputError(f"--suite: is missing. Give one of {', '.join(SUITES)}.")
+    chosen = make_benchmark(
+        root=output or Path("outputs/benchmark") / suite,
+        suite=suite,
+        protocol=protocol,
+        size=size,
+        tasks=_names(tasks),
+        methods=_names(methods),
+        training_seeds=_seeds(seeds),
+        episodes=episodes,
+        device=device,
+        threads=threads,
+        data=data,
+    )
+    where = Engine(engine, jobs, submitit_cluster, parse_parameters(submitit_parameter or []))
+    _dry_run(chosen) if dry_run else _run(chosen, where)
+
+
+def _run(chosen: Benchmark, where: Engine) -> None:
+    from lerobot_sdm.benchmark.run import run_benchmark
+    from lerobot_sdm.pipeline.commands import CommandFailedError
+
+    console = Console()
+    # A polite kill is treated like Ctrl-C: running commands are ended with this one.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        outcome = run_benchmark(chosen, where, console)
+    except CommandFailedError as error:
+        console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        console.print("Interrupted. The same command goes on from there.")
+        raise typer.Exit(130) from None
+    for cell, error in outcome.failed:
+        console.print(f"{cell.key}: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+    if outcome.skipped:
+        console.print(f"Not tried, since they need what failed: {', '.join(cell.key for cell in outcome.skipped)}")
+    console.print(chosen.root / "results.md")
+    if outcome.failed:
+        raise typer.Exit(1)
+
+
+def _dry_run(chosen: Benchmark) -> None:
+    """Print every cell and, once, every command."""
+    from lerobot_sdm.benchmark.plan import layout_of, stages
+    from lerobot_sdm.pipeline.commands import format_command
+
+    shown: set[Path] = set()
+    for cell in chosen.cells():
+        typer.echo(f"# {cell.key}")
+        for stage in stages(chosen, cell):
+            place = layout_of(chosen, cell.task).root / stage.name
+            if place not in shown:
+                shown.add(place)
+                typer.echo(format_command(stage.command) if stage.command else f"# {stage.title}")
+
+
+def _render(folder: Path) -> None:
+    from lerobot_sdm.benchmark.run import render
+
+    render(folder)
+    typer.echo(folder / "results.md")
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _seeds(text: str | None) -> tuple[int, ...] | None:
+    """Training seeds.
+
+    Raises:
+        InputError: One is no whole number.
+    """
+    try:
+        return None if text is None else tuple(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError as error:
+        raise InputError(f"--seeds={text}: give whole numbers with commas between, such as 0,1,2.") from error

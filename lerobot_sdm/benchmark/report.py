@@ -97,9 +97,9 @@ def notes(results: Results) -> str:
         f"Training seeds: {', '.join(map(str, seeds))}." + (" ± is the deviation between them." if seeds[1:] else ""),
         f"Compared over the {len(results['compared'])} tasks that have all methods and seeds; without: "
         f"{', '.join(missing) or 'none'}.",
-        "A teacher is `dp3, 10 steps`, for consistency `edm`. Distances are energy distances in normalised action units "
-        "on held-out observations, a teacher's own to itself under other noise. Milliseconds: median at batch size 1, "
-        f"its teacher timed in turns with it; {settings['device']}, {settings['threads']} thread(s), "
+        "A teacher is `dp3, 10 steps`, for consistency `edm`. Distances are energy distances in normalised action "
+        "units on held-out observations, a teacher's own to itself under other noise. Milliseconds: median at batch "
+        f"size 1, its teacher timed in turns with it; {settings['device']}, {settings['threads']} thread(s), "
         f"{', '.join(machines)}.",
         f"Versions: {', '.join(f'{name} {version}' for name, version in cells[0]['versions'].items())}.",
         "Commands, hashes, seeds, times and the outcome of every episode: `cells/`.",

@@ -1,4 +1,4 @@
-"""How much of everything: demonstrations, networks, trainings. The quickstart's sizes, and the other methods' shares."""
+"""How much of everything: demonstrations, networks, trainings. The quickstart's sizes, and what other methods add."""
 
 from dataclasses import dataclass, replace
 

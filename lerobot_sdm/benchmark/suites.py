@@ -14,7 +14,7 @@ LEVELS = {
     "hard": "MetaWorld hard",
     "very_hard": "MetaWorld very hard",
 }
-"""Groups that results are reported by, in the order of the tables: name -> title. MetaWorld's are those of Seo et al."""
+"""Groups that results are reported by, in the tables' order: name -> title. MetaWorld's are those of Seo et al."""
 
 
 @dataclass(frozen=True)

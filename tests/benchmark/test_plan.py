@@ -1,0 +1,167 @@
+"""Cells and their commands: they must parse as what they are meant to say, without running them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import draccus
+import pytest
+
+from lerobot_sdm.benchmark.config import Benchmark, make_benchmark
+from lerobot_sdm.benchmark.methods import METHODS, RUNS, check_methods, trainings
+from lerobot_sdm.benchmark.plan import evaluations, stages, trained
+from lerobot_sdm.benchmark.protocols import PROTOCOLS
+from lerobot_sdm.benchmark.sizes import SIZE_SETTINGS
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.pipeline.config import flag_text
+
+OUT = Path("out")
+
+
+def commands(benchmark: Benchmark) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Cell -> stage -> command."""
+    return {cell.key: {s.name: s.command for s in stages(benchmark, cell)} for cell in benchmark.cells()}
+
+
+def test_what_methods_rest_on():
+    assert trainings("dp3-2") == ("dp3",)
+    assert trainings("sdm") == ("dp3", "sdm")
+    assert trainings("consistency") == ("edm", "consistency")
+    assert trainings("difftori") == ("dp3", "difftori")
+
+
+def test_every_policy_type_of_a_training_is_registered():
+    from lerobot_sdm.policies import config_classes
+
+    assert set(RUNS) <= set(config_classes())
+    assert {method.run for method in METHODS.values()} == set(RUNS)
+
+
+def test_methods_stand_in_the_order_of_the_tables():
+    assert check_methods(("sdm", "dp3-1", "sdm", "dp3-10")) == ("dp3-10", "dp3-1", "sdm")
+    with pytest.raises(InputError, match=r"--methods: 'sdn' is not known. Did you mean 'sdm'"):
+        check_methods(("sdn",))
+
+
+def test_tasks_take_turns():
+    """Cells that run side by side should not wait for each other's teacher."""
+    benchmark = make_benchmark(OUT, "adroit-3", methods=("sdm", "dp3-10"), training_seeds=(1, 2))
+    cells = benchmark.cells()
+    assert len(cells) == 3 * 2 * 2
+    assert [cell.key for cell in cells[:4]] == [
+        "adroit-hammer.dp3-10.seed1",
+        "adroit-door.dp3-10.seed1",
+        "adroit-pen.dp3-10.seed1",
+        "adroit-hammer.sdm.seed1",
+    ]
+
+
+def test_cells_share_stages():
+    """Nothing is done twice: equal names within a task mean equal commands, and the teacher is trained once."""
+    found: dict[str, tuple[str, ...]] = {}
+    by_cell = commands(make_benchmark(OUT, "smoke", methods=tuple(METHODS)))
+    for stages_of_cell in by_cell.values():
+        for name, command in stages_of_cell.items():
+            assert found.setdefault(name, command) == command
+    assert sum(name.startswith("train_") for name in found) == len(RUNS)
+    assert sum(name.startswith("record") for name in found) == 2
+    assert sum(name.startswith("evaluate_") for name in found) == len(METHODS)
+
+
+def test_evaluations_are_paired():
+    """All methods get one command but for the policy and where the result goes."""
+    benchmark = make_benchmark(OUT, "dp3-37", tasks=("assembly",))
+    evaluated = [
+        command
+        for found in commands(benchmark).values()
+        for name, command in found.items()
+        if name.startswith("evaluate_")
+    ]
+    assert len(evaluated) == len(METHODS)
+    assert len({tuple(p for p in c if not p.startswith(("--policy.", "--output_dir"))) for c in evaluated}) == 1
+    assert {"--seed=100000", "--eval.n_episodes=100", "--env.task=assembly"} <= set(evaluated[0])
+
+
+@pytest.mark.parametrize("run", RUNS)
+@pytest.mark.parametrize("size", SIZE_SETTINGS)
+def test_training_options_are_fields(size, run):
+    """Of the policy's configuration; students' are parsed with the others, since their teacher is not there."""
+    from lerobot_sdm.policies import config_classes
+
+    benchmark = make_benchmark(OUT, "dp3-37", size=size)
+    settings = trained(benchmark, benchmark.tasks[0], run)
+    config = config_classes()[run]
+    arguments = [f"--{name}={flag_text(value)}" for name, value in settings.policy.items()]
+    parsed = draccus.parse(config, args=[*arguments, "--device=cpu"])
+    for name, value in settings.policy.items():
+        assert flag_text(getattr(parsed, name)) == flag_text(value)
+
+
+def test_students_learn_from_their_own_seed():
+    found = commands(make_benchmark(OUT, "smoke", methods=("sdm", "consistency", "difftori"), training_seeds=(3,)))
+    folder = OUT / "tasks" / "drawer-close"
+    for cell, run, option in (
+        ("drawer-close.sdm.seed3", "sdm", "teacher_path=" + str(folder / "dp3_seed3")),
+        ("drawer-close.consistency.seed3", "consistency", "teacher_path=" + str(folder / "edm_seed3")),
+        ("drawer-close.difftori.seed3", "difftori", "base_path=" + str(folder / "dp3_seed3")),
+    ):
+        command = found[cell][f"train_{run}_seed3"]
+        assert f"--policy.{option}/checkpoints/last/pretrained_model" in command
+        assert "--seed=3" in command
+
+
+def test_the_papers_protocol_evaluates_fifteen_checkpoints():
+    """Each on starts of its own, by the family's rules, and where LeRobot saves a checkpoint."""
+    benchmark = make_benchmark(OUT, "dp3-37", protocol="paper", tasks=("adroit-door",), methods=("sdm",))
+    assert benchmark.training_seeds == (0, 1, 2)
+    cell = benchmark.cells()[0]
+    items = evaluations(benchmark, cell)
+    settings = trained(benchmark, cell.task, "sdm")
+    assert len(items) == 15
+    assert all(item.step % settings.save_freq == 0 for item in items)
+    assert items[-1].step <= settings.steps
+    assert [item.seed for item in items[:3]] == [100_000, 100_020, 100_040]
+    found = commands(benchmark)[cell.key]
+    command = found[f"evaluate_sdm_seed0_step{items[0].step}"]
+    assert "--env.success_rule=dp3" in command
+    assert "--eval.n_episodes=20" in command
+    assert any(part.endswith(f"/checkpoints/{items[0].step:06d}/pretrained_model") for part in command)
+
+
+def test_given_demonstrations_are_converted(tmp_path):
+    (tmp_path / "metaworld_drawer-close_expert.zarr").mkdir()
+    (found,) = commands(make_benchmark(OUT, "smoke", methods=("dp3-10",), data=tmp_path)).values()
+    assert "record" not in found
+    assert found["convert"][:2] == ("lerobot-sdm", "convert")
+    assert "--resample-points=32" in found["convert"]
+    assert "record_held_out" in found
+    with pytest.raises(InputError, match=r"holds no adroit_hammer_expert.zarr"):
+        make_benchmark(OUT, "dp3-37", data=tmp_path)
+
+
+def test_names_are_checked():
+    for options, complaint in (
+        ({"suite": "dp3"}, r"--suite: 'dp3' is not known"),
+        ({"protocol": "strickt"}, r"--protocol: 'strickt' is not known. Did you mean 'strict'"),
+        ({"size": "smal"}, r"--size: 'smal' is not known. Did you mean 'small'"),
+        ({"tasks": ("hammr",)}, r"--tasks of suite dp3-37: 'hammr' is not known"),
+        ({"episodes": 99}, r"--episodes=99: protocol 'strict' needs at least 100"),
+        ({"episodes": 0, "suite": "smoke"}, r"--episodes=0"),
+        ({"threads": 0}, r"--threads=0"),
+        ({"training_seeds": (-1,)}, r"--seeds: -1"),
+    ):
+        with pytest.raises(InputError, match=complaint):
+            make_benchmark(OUT, **{"suite": "dp3-37"} | options)
+
+
+def test_what_a_folder_is_claimed_by():
+    """Tasks, methods and seeds may be added later; what numbers depend on may not change."""
+    whole = make_benchmark(OUT, "dp3-37")
+    part = make_benchmark(OUT, "dp3-37", tasks=("hammer",), methods=("sdm",), training_seeds=(5,))
+    assert whole.settings() == part.settings()
+    assert replace(whole, episodes=200).settings() != whole.settings()
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_the_smoke_suite_takes_any_number_of_episodes(protocol):
+    assert make_benchmark(OUT, "smoke", protocol=protocol).episodes == 4
+    assert make_benchmark(OUT, "smoke", protocol=protocol, episodes=1).episodes == 1

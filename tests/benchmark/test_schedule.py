@@ -1,0 +1,137 @@
+"""Which cells run at once, with real threads; and that a stage is held by one process."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from rich.console import Console
+
+from lerobot_sdm.benchmark.cell import stage_lock
+from lerobot_sdm.benchmark.config import Cell
+from lerobot_sdm.benchmark.schedule import Outcome, run_all
+from lerobot_sdm.benchmark.suites import SuiteTask
+from lerobot_sdm.pipeline.commands import run_command
+from lerobot_sdm.pipeline.plan import Layout
+from lerobot_sdm.pipeline.stages import Stage
+
+REACH, PUSH = SuiteTask("metaworld_pc", "reach", "easy"), SuiteTask("metaworld_pc", "push", "hard")
+CELLS = [Cell(task, method, 1) for method in ("dp3-10", "sdm") for task in (REACH, PUSH)]
+
+
+class Work:
+    """Cells that need their task's teacher and one stage of their own; takes note of who works at once."""
+
+    def __init__(self, broken: str = ""):
+        self.broken, self.done, self.told = broken, set(), []
+        self.running, self.most, self.lock = [], 0, threading.Lock()
+
+    def needs(self, cell: Cell) -> set[str]:
+        return {f"{cell.task.name}/teacher", cell.key} - self.done
+
+    def do(self, cell: Cell) -> None:
+        with self.lock:
+            needed = self.needs(cell)
+            assert not any(needed & other for other in self.running)
+            self.running.append(needed)
+            self.most = max(self.most, len(self.running))
+        time.sleep(0.05)
+        with self.lock:
+            self.running.remove(needed)
+            if self.broken in needed:
+                raise RuntimeError(f"{self.broken} is broken")
+            self.done |= needed
+
+    def run(self, jobs: int) -> Outcome:
+        with ThreadPoolExecutor(8) as pool:
+            return run_all(
+                CELLS,
+                self.needs,
+                lambda cell: pool.submit(self.do, cell),
+                jobs,
+                lambda cell, what: self.told.append((cell.key, what)),
+            )
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 8])
+def test_side_by_side_without_doing_a_thing_twice(jobs):
+    work = Work()
+    outcome = work.run(jobs)
+    assert sorted(cell.key for cell in outcome.finished) == sorted(cell.key for cell in CELLS)
+    assert not outcome.failed
+    # Four cells share two teachers: at first no more than two can run.
+    assert work.most == min(jobs, 2) or (jobs == 8 and work.most in (2, 3))
+    assert [what for _, what in work.told].count("started") == 4
+
+
+def test_a_failure_stops_only_what_needs_it():
+    outcome = Work(broken="reach/teacher").run(jobs=2)
+    assert [cell.key for cell in outcome.finished] == ["push.dp3-10.seed1", "push.sdm.seed1"]
+    assert [(cell.key, str(error)) for cell, error in outcome.failed] == [
+        ("reach.dp3-10.seed1", "reach/teacher is broken")
+    ]
+    assert [cell.key for cell in outcome.skipped] == ["reach.sdm.seed1"]
+
+
+def test_a_failure_of_its_own_does_not_stop_others_of_the_task():
+    outcome = Work(broken="reach.dp3-10.seed1").run(jobs=1)
+    assert [cell.key for cell, _ in outcome.failed] == ["reach.dp3-10.seed1"]
+    assert not outcome.skipped
+
+
+HOLDER = """
+import sys, os
+from pathlib import Path
+from rich.console import Console
+from lerobot_sdm.benchmark.cell import stage_lock
+from lerobot_sdm.pipeline.commands import run_command
+from lerobot_sdm.pipeline.plan import Layout
+from lerobot_sdm.pipeline.stages import Stage
+root = Path(sys.argv[1])
+sleeper = "import os, pathlib, sys, time; pathlib.Path(sys.argv[1]).write_text(str(os.getpid())); time.sleep(60)"
+with stage_lock(Layout(root), Console(), Stage("train", "Train", root)) as inherited:
+    command = (sys.executable, "-c", sleeper, str(root / "pid"))
+    run_command(command, root / "log", Console(), dict(os.environ), inherited=inherited)
+"""
+
+
+def test_a_killed_workers_command_holds_its_stage(tmp_path):
+    """Whoever continues must not write into a folder into which a command without parent still writes."""
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    holder.kill()
+    holder.wait()
+    orphan = int((tmp_path / "pid").read_text())
+
+    console = Console(file=io.StringIO())
+    took = threading.Event()
+
+    def take() -> None:
+        with stage_lock(Layout(tmp_path), console, Stage("train", "Train", tmp_path)):
+            took.set()
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    assert not took.wait(0.5)
+    os.kill(orphan, signal.SIGKILL)
+    assert took.wait(10)
+    thread.join()
+    assert "another process is at it" in console.file.getvalue()
+
+
+def test_a_command_lets_go_when_it_ends(tmp_path):
+    """The lock is the stage's, not the worker's: it is free again for other cells."""
+    stage = Stage("train", "Train", tmp_path)
+    for _ in range(2):
+        with stage_lock(Layout(tmp_path), Console(file=io.StringIO()), stage) as inherited:
+            command = (sys.executable, "-c", "print('done')")
+            run_command(command, tmp_path / "log", Console(file=io.StringIO()), dict(os.environ), inherited=inherited)
+    assert (tmp_path / "log").read_text().count("done\n") == 2

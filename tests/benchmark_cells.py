@@ -1,0 +1,55 @@
+"""Cells as a benchmark writes them down, made by hand."""
+
+from pathlib import Path
+from typing import Any
+
+from lerobot_sdm.pipeline.files import write_json
+
+SETTINGS = {"suite": "dp3-37", "protocol": "strict", "size": "small", "episodes": 4, "device": "cpu", "threads": 1}
+
+
+def made_cell(
+    task: str, level: str, method: str, outcomes: str, seed: int = 1, ms: float = 2.0, energy: float = 0.5
+) -> dict[str, Any]:
+    """A cell of one evaluation, or of several.
+
+    Args:
+        task, level, method, seed: What it is.
+        outcomes: A letter for each episode, x a success; evaluations with blanks between.
+        ms: Its latency.
+        energy: Its distance to its teacher.
+    """
+    from lerobot_sdm.benchmark.methods import METHODS
+    from lerobot_sdm.benchmark.scores import score
+
+    evaluated = [[letter == "x" for letter in part] for part in outcomes.split()]
+    best = 0 if len(evaluated) == 1 else 2
+    latency = {"median_ms": ms, "p95_ms": 2 * ms, "network_evaluations": 10 if method == "dp3-10" else 1}
+    return {
+        **SETTINGS,
+        "cell": f"{task}.{method}.seed{seed}",
+        "task": task,
+        "level": level,
+        "method": method,
+        "training_seed": seed,
+        "evaluations": [
+            {"step": 100 * number, "seeds": [100_000, 100_003], "successes": successes}
+            for number, successes in enumerate(evaluated, start=1)
+        ],
+        "score": score(evaluated, best),
+        "teacher": METHODS[method].teacher,
+        "distance_to_teacher": {"energy": {"estimate": energy, "low": 0.0, "high": 1.0}},
+        "latency": latency,
+        "teacher_latency": latency | {"median_ms": 20.0},
+        "machine": {"gpu": None, "processor": "a processor"},
+        "trainings": {METHODS[method].run: {"steps": 20, "loss": [(10, 1.0), (20, 0.5)]}},
+        "versions": {"python": "3.12"},
+    }
+
+
+def write_cells(root: Path, cells: list[dict[str, Any]], protocol: str = "strict") -> Path:
+    """A benchmark's folder with these cells."""
+    write_json(root / "settings.json", SETTINGS | {"protocol": protocol})
+    for cell in cells:
+        write_json(root / "cells" / f"{cell['cell']}.json", cell | {"protocol": protocol})
+    return root

@@ -1,0 +1,184 @@
+"""The smoke suite by the real command: whole, killed again and again, and through submitit."""
+
+import io
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from lerobot_sdm.benchmark.config import Benchmark, make_benchmark
+from lerobot_sdm.benchmark.engines import Engine
+from lerobot_sdm.benchmark.methods import SMOKE_METHODS
+from lerobot_sdm.benchmark.report import task_table
+from lerobot_sdm.benchmark.results import gather
+from lerobot_sdm.benchmark.run import run_benchmark
+from lerobot_sdm.pipeline.commands import find_program
+from lerobot_sdm.pipeline.files import read_json
+
+TASK = "drawer-close"
+UNTIMED = ("cell", "evaluations", "score", "distance_to_teacher", "hashes", "fingerprint", "settings", "rules")
+"""What must be the same however often a benchmark was interrupted."""
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+
+
+def run(benchmark: Benchmark, engine: Engine) -> str:
+    """Run a benchmark in this process; returns what it told."""
+    console = Console(file=io.StringIO(), width=200)
+    outcome = run_benchmark(benchmark, engine, console)
+    assert not outcome.failed, [str(error) for _, error in outcome.failed]
+    assert not outcome.skipped
+    return console.file.getvalue()
+
+
+def comparable(root: Path) -> list[dict]:
+    """Everything about the cells of a folder but for times."""
+    return [{key: cell.get(key) for key in UNTIMED} for cell in gather(root)["cells"]]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> tuple[Benchmark, float]:
+    """The suite without interruption, two cells at a time; and how many seconds it took."""
+    benchmark = make_benchmark(tmp_path_factory.mktemp("benchmark") / "whole", "smoke")
+    started = time.monotonic()
+    run(benchmark, Engine(jobs=2))
+    return benchmark, time.monotonic() - started
+
+
+def test_every_cell_says_what_it_rests_on(whole):
+    benchmark, _ = whole
+    cells = {cell["method"]: cell for cell in gather(benchmark.root)["cells"]}
+    assert tuple(cells) == SMOKE_METHODS
+    assert [cell["latency"]["network_evaluations"] for cell in cells.values()] == [10, 1, 1]
+    for cell in cells.values():
+        (evaluation,) = cell["evaluations"]
+        assert evaluation["seeds"] == [100_000, 100_003]
+        assert len(evaluation["successes"]) == 4
+        assert cell["teacher_latency"]["network_evaluations"] == 10
+    student, generator = cells["sdm"], cells["generator"]
+    commands = {record["stage"]: record["command"] for record in student["stages"]}
+    assert list(commands) == [
+        "record",
+        "record_held_out",
+        "train_dp3_seed1",
+        "train_sdm_seed1",
+        "evaluate_sdm_seed1",
+        "measure_sdm_seed1",
+    ]
+    assert commands["train_sdm_seed1"].startswith("lerobot-train")
+    assert student["hashes"]["dp3"] == generator["hashes"]["dp3"] != student["hashes"]["sdm"]
+    assert student["hashes"]["demonstrations"] != student["hashes"]["held_out"]
+    assert [step for step, _ in student["trainings"]["sdm"]["loss"]] == [10, 20, 30, 40]
+    assert student["distance_to_teacher"]["energy"]["estimate"] != 0
+
+
+def test_page_and_pictures(whole):
+    root = whole[0].root
+    assert "untrained generator" in (root / "results.md").read_text()
+    assert read_json(root / "results.json")["compared"] == [TASK]
+    for name in ("success_by_difficulty.png", "success_against_latency.png", "learning_curves.png"):
+        assert (root / name).stat().st_size > 10_000
+
+
+def test_finished_cells_are_not_run_again(whole):
+    benchmark, _ = whole
+    files = sorted((benchmark.root / "cells").iterdir())
+    before = [path.stat().st_mtime_ns for path in files]
+    assert "3 finished before" in run(benchmark, Engine())
+    assert [path.stat().st_mtime_ns for path in files] == before
+
+
+def test_killed_at_random_and_continued(whole, tmp_path):
+    """The driver alone or everything with it, at four moments; the table is that of the run that no one disturbed."""
+    undisturbed, seconds = whole
+    chance = random.Random(0)
+    output = tmp_path / "killed"
+    command = [find_program("lerobot-sdm"), "benchmark", "--suite=smoke", "--jobs=2", f"--output={output}"]
+    for everything in (True, False, True, False):
+        process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL)
+        time.sleep(chance.uniform(0.1, 0.35) * seconds)
+        if everything:
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+        process.wait()
+    last = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert last.returncode == 0, last.stdout + last.stderr
+    assert comparable(output) == comparable(undisturbed.root)
+    assert task_table(gather(output)) == task_table(gather(undisturbed.root))
+
+
+def test_submitit_runs_the_same_cells(whole, tmp_path):
+    """A folder that has moved, with two cells unfinished, is finished by jobs of submitit's local executor."""
+    pytest.importorskip("submitit", reason="needs the extra `benchmark`")
+    undisturbed, _ = whole
+    output = tmp_path / "moved"
+    shutil.copytree(undisturbed.root, output, symlinks=True)
+    folder = output / "tasks" / TASK
+    for method in ("generator", "sdm"):
+        (output / "cells" / f"{TASK}.{method}.seed1.json").unlink()
+        (folder / "stages" / f"measure_{method}_seed1.json").unlink()
+        (folder / "measurements" / f"{method}_seed1.json").unlink()
+    (folder / "stages" / "evaluate_sdm_seed1.json").unlink()
+    shutil.rmtree(folder / "evaluation" / "sdm_seed1")
+
+    engine = Engine("submitit", jobs=2, cluster="local", parameters={"timeout_min": 30})
+    told = run(make_benchmark(output, "smoke"), engine)
+    assert "1 finished before" in told
+    assert len(list((output / "submitit").glob("*_submitted.pkl"))) == 2
+    assert comparable(output) == comparable(undisturbed.root)
+
+
+def test_a_worker_without_parent_ends(tmp_path):
+    """With its command, though only the parent was killed: nothing goes on in the background."""
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from test_smoke import sleep_in_a_command\n"
+        "from lerobot_sdm.benchmark.engines import Engine\n"
+        "if __name__ == '__main__':\n"
+        "    with Engine().started(Path(sys.argv[1])) as submit:\n"
+        "        submit(sleep_in_a_command, Path(sys.argv[1])).result()\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    (tmp_path / "parent.py").write_text(script)
+    parent = subprocess.Popen([sys.executable, tmp_path / "parent.py", str(tmp_path)], env=environment)
+    pids = tmp_path / "pids"
+    deadline = time.monotonic() + 300
+    while not pids.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    worker, sleeper = map(int, pids.read_text().split())
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 60
+    while alive(worker) or alive(sleeper):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def sleep_in_a_command(folder: Path) -> None:
+    """What the worker does: run a command that notes both process ids and then sleeps."""
+    from lerobot_sdm.pipeline.commands import run_command
+
+    code = (
+        "import os, pathlib, sys, time; p = pathlib.Path(sys.argv[1]); t = p.with_suffix('.tmp')\n"
+        "t.write_text(f'{os.getppid()} {os.getpid()}'); t.rename(p); time.sleep(300)"
+    )
+    command = (sys.executable, "-c", code, str(folder / "pids"))
+    run_command(command, folder / "log", Console(file=io.StringIO()), dict(os.environ))
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and waits for its parent to notice does not."""
+    status = Path(f"/proc/{pid}/stat")
+    try:
+        return status.read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

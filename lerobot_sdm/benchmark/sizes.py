@@ -8,7 +8,7 @@ from lerobot_sdm.pipeline.presets import OPTIONS, SIZES, adapted
 
 # To see that everything works, in seconds of training; nobody learns much from two demonstrations.
 TINY = PipelineConfig(
-    task="drawer-close",
+    task="handle-press",
     env={"num_points": 32, "camera_size": 24, "render_size": 64, "episode_length": 60},
     episodes=2,
     held_out_episodes=1,

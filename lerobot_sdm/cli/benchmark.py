@@ -87,7 +87,8 @@ def _run(chosen: Benchmark, where: Engine) -> None:
         console.print(f"{cell.key}: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
     if outcome.skipped:
         console.print(f"Not tried, since they need what failed: {', '.join(cell.key for cell in outcome.skipped)}")
-    console.print(chosen.root / "results.md")
+    if (page := chosen.root / "results.md").exists():
+        console.print(page)
     if outcome.failed:
         raise typer.Exit(1)
 

@@ -33,7 +33,7 @@ def call(*arguments: str):
         (["--suite=smoke", "--engine=submitit", "--submitit-cluster=pbs"], "'pbs' is not known"),
         (["--suite=smoke", "--engine=submitit", "--submitit-parameter=gpu"], "is not KEY=VALUE"),
         (["--suite=smoke", "--submitit-parameter=timeout_min=5"], "goes with --engine=submitit"),
-        (["--suite=smoke", "--data=nowhere"], "holds no metaworld_drawer-close_expert.zarr"),
+        (["--suite=smoke", "--data=nowhere"], "holds no metaworld_handle-press_expert.zarr"),
     ],
 )
 def test_bad_input_writes_nothing(tmp_path, arguments, complaint):
@@ -83,11 +83,11 @@ def test_two_at_once(tmp_path):
 def test_a_cell_that_was_measured_otherwise(tmp_path):
     output = tmp_path / "out"
     benchmark = make_benchmark(output, "smoke")
-    write_cells(output, [made_cell("drawer-close", "easy", "sdm", "x...") | {"fingerprint": "another"}])
+    write_cells(output, [made_cell("handle-press", "easy", "sdm", "x...") | {"fingerprint": "another"}])
     write_json(output / "settings.json", benchmark.settings())
     result = call("--suite=smoke", f"--output={output}")
     assert result.exit_code == 2
-    assert "drawer-close.sdm.seed1 was measured by other commands" in result.output
+    assert "handle-press.sdm.seed1 was measured by other commands" in result.output
 
 
 def test_rendering_alone(tmp_path):
@@ -103,9 +103,9 @@ def test_dry_run_shows_everything_and_writes_nothing(tmp_path):
     result = call("--suite=smoke", "--dry-run", f"--output={output}")
     assert result.exit_code == 0
     assert [line for line in result.output.splitlines() if line.endswith(".seed1")] == [
-        "# drawer-close.dp3-10.seed1",
-        "# drawer-close.generator.seed1",
-        "# drawer-close.sdm.seed1",
+        "# handle-press.dp3-10.seed1",
+        "# handle-press.generator.seed1",
+        "# handle-press.sdm.seed1",
     ]
     assert result.output.count("lerobot-train") == 2
     assert result.output.count("lerobot-eval") == 3

@@ -98,11 +98,11 @@ def test_training_options_are_fields(size, run):
 
 def test_students_learn_from_their_own_seed():
     found = commands(make_benchmark(OUT, "smoke", methods=("sdm", "consistency", "difftori"), training_seeds=(3,)))
-    folder = OUT / "tasks" / "drawer-close"
+    folder = OUT / "tasks" / "handle-press"
     for cell, run, option in (
-        ("drawer-close.sdm.seed3", "sdm", "teacher_path=" + str(folder / "dp3_seed3")),
-        ("drawer-close.consistency.seed3", "consistency", "teacher_path=" + str(folder / "edm_seed3")),
-        ("drawer-close.difftori.seed3", "difftori", "base_path=" + str(folder / "dp3_seed3")),
+        ("handle-press.sdm.seed3", "sdm", "teacher_path=" + str(folder / "dp3_seed3")),
+        ("handle-press.consistency.seed3", "consistency", "teacher_path=" + str(folder / "edm_seed3")),
+        ("handle-press.difftori.seed3", "difftori", "base_path=" + str(folder / "dp3_seed3")),
     ):
         command = found[cell][f"train_{run}_seed3"]
         assert f"--policy.{option}/checkpoints/last/pretrained_model" in command
@@ -128,7 +128,7 @@ def test_the_papers_protocol_evaluates_fifteen_checkpoints():
 
 
 def test_given_demonstrations_are_converted(tmp_path):
-    (tmp_path / "metaworld_drawer-close_expert.zarr").mkdir()
+    (tmp_path / "metaworld_handle-press_expert.zarr").mkdir()
     (found,) = commands(make_benchmark(OUT, "smoke", methods=("dp3-10",), data=tmp_path)).values()
     assert "record" not in found
     assert found["convert"][:2] == ("lerobot-sdm", "convert")

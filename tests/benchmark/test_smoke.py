@@ -22,7 +22,7 @@ from lerobot_sdm.benchmark.run import run_benchmark
 from lerobot_sdm.pipeline.commands import find_program
 from lerobot_sdm.pipeline.files import read_json
 
-TASK = "drawer-close"
+TASK = "handle-press"
 UNTIMED = ("cell", "evaluations", "score", "distance_to_teacher", "hashes", "fingerprint", "settings", "rules")
 """What must be the same however often a benchmark was interrupted."""
 

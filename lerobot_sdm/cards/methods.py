@@ -24,6 +24,7 @@ MANICM_PAPER = ("ManiCM (Lu et al. 2024)", "https://arxiv.org/abs/2406.01586")
 EDM_PAPER = ("Elucidating the Design Space of Diffusion-Based Generative Models", "https://arxiv.org/abs/2206.00364")
 CTM_PAPER = ("Consistency Trajectory Models (Kim et al. 2023)", "https://arxiv.org/abs/2310.02279")
 CONSISTENCY_PAPER = ("Consistency Policy (Prasad et al. 2024)", "https://arxiv.org/abs/2405.07503")
+DIFFTORI_PAPER = ("DiffTORI (Wan et al. 2024)", "https://arxiv.org/abs/2402.05421")
 
 METHODS = {
     "dp3": Method(
@@ -55,6 +56,12 @@ METHODS = {
         "Jumps from noise to a chunk of actions in one network evaluation, or in a few: a consistency trajectory model "
         "of an EDM teacher, which is not needed to run it.",
         (CONSISTENCY_PAPER, CTM_PAPER, EDM_PAPER),
+    ),
+    "difftori": Method(
+        "DiffTORI",
+        "Improves a base policy's chunk of actions under a reward that was learned through the optimisation itself, by "
+        "Levenberg-Marquardt steps. The frozen base is a part of it.",
+        (DIFFTORI_PAPER,),
     ),
 }
 

@@ -17,6 +17,9 @@ DEFAULT_LICENSE = "apache-2.0"
 TEACHES = {"dp3": "sdm", "edm": "consistency"}
 """Policy types that students can be distilled from, with the student's type."""
 
+IMPROVES = ("difftori",)
+"""Policy types that are made from a base, which is a part of them."""
+
 KINDS = {"dp3": "DP3", "simple_dp3": "Simple DP3", "sdm": "SDM", "manicm": "ManiCM"}
 
 
@@ -186,6 +189,11 @@ def _interface(facts: CardFacts) -> str:
             f"\n\nSees {policy['n_obs_steps']} frames, predicts {policy['horizon']} actions, executes "
             f"{policy['n_action_steps']} of them before it looks again."
         )
+    elif "chunk_size" in policy:
+        text += (
+            f"\n\nSees {policy['n_obs_steps']} frames, improves a chunk of {policy['chunk_size']} actions by "
+            f"{policy['n_iterations']} iterations, executes {policy['n_action_steps']} of them before it looks again."
+        )
     network = policy.get("network") or policy  # A student's network is described as its teacher's.
     if "use_color" in network:
         text += f" Any number of points will do; {'xyz and rgb are' if network['use_color'] else 'only xyz is'} used."
@@ -266,16 +274,19 @@ def _commands(facts: CardFacts) -> str:
     kind = facts.policy["type"]
     student = TEACHES.get(kind, kind)
     if kind in TEACHES:
-        purpose, teacher = "Distil it into a one-step student", facts.repo_id
+        purpose, source = "Distil it into a one-step student", f"teacher_path={facts.repo_id}"
+    elif kind in IMPROVES:
+        purpose, source = "Improve another policy", f"base_path={facts.policy.get('base_path') or '<policy>'}"
     else:
-        purpose, teacher = "Distil another one", (facts.teacher and facts.teacher.repo_id) or "<teacher>"
+        teacher = (facts.teacher and facts.teacher.repo_id) or "<teacher>"
+        purpose, source = "Distil another one", f"teacher_path={teacher}"
     return (
         "```bash\n"
         "# Install the plugin lerobot_policy_sdm beside LeRobot, then:\n"
         f"lerobot-eval --policy.path={facts.repo_id} \\\n"
         f"  --env.type={suite} --env.task={task} --eval.n_episodes=50 --seed=100000\n"
         f"\n# {purpose}:\n"
-        f"lerobot-train --policy.type={student} --policy.teacher_path={teacher} \\\n"
+        f"lerobot-train --policy.type={student} --policy.{source} \\\n"
         f"  --policy.repo_id=<name>/<repo> --dataset.repo_id={_public_dataset(facts) or '<name>/<dataset>'}\n```"
     )
 

@@ -19,6 +19,8 @@ PRIVATE = {
     "a folder of this machine (Windows)": re.compile(r"\b[A-Za-z]:\\+[\w.-]+"),
     "an access token": re.compile(r"\bhf_[A-Za-z0-9]{20,}"),
 }
+ROLES = ("teacher", "base", "reward")
+"""Other policies and models that a policy is made from; its configuration has their ROLE_path and ROLE_revision."""
 TEXT_FILES = ("*.json", "*.jsonl", "*.md", "*.yaml", "*.txt")
 
 
@@ -38,10 +40,12 @@ def public_policy_config(config: Mapping[str, Any]) -> dict[str, Any]:
         config: Content of `config.json`.
     """
     public = dict(config)
-    if "teacher_path" in public:
-        public["teacher_path"] = hub_name(public["teacher_path"])
-        if public["teacher_path"] is None:
-            public["teacher_revision"] = None
+    for role in ROLES:
+        path, revision = f"{role}_path", f"{role}_revision"
+        if path in public:
+            public[path] = hub_name(public[path])
+            if public[path] is None:
+                public[revision] = None
     if "pretrained_path" in public:
         public["pretrained_path"] = hub_name(public["pretrained_path"])
     return _without_private_text(public)

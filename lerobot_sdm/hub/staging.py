@@ -13,7 +13,7 @@ from huggingface_hub.utils import HFValidationError, validate_repo_id
 from safetensors import safe_open
 
 from lerobot_sdm.cards.model_card import DEFAULT_LICENSE, CardFacts, Evaluation, Teacher, model_card
-from lerobot_sdm.cards.privacy import CONFIG_FILE, TRAIN_CONFIG_FILE, make_public, private_passages
+from lerobot_sdm.cards.privacy import CONFIG_FILE, ROLES, TRAIN_CONFIG_FILE, make_public, private_passages
 from lerobot_sdm.cards.training_card import teacher_of
 from lerobot_sdm.checkpoints.import_policy import IMPORT_FILE
 from lerobot_sdm.errors import InputError
@@ -93,11 +93,10 @@ def stage_policy(order: Order, target: Path) -> None:
     make_public(target)
     public = json.loads((target / CONFIG_FILE).read_text())
     public["repo_id"] = order.repo_id
+    # Nobody has checked that repos of these names hold what the policy was made from.
+    public |= {key: None for role in ROLES for key in (f"{role}_path", f"{role}_revision") if key in public}
     if order.teacher is not None:
         public |= {"teacher_path": order.teacher.repo_id, "teacher_revision": order.teacher.revision}
-    else:
-        # Nobody has checked that a repo of that name holds the teacher.
-        public |= {key: None for key in ("teacher_path", "teacher_revision") if key in public}
     (target / CONFIG_FILE).write_text(json.dumps(public, indent=4) + "\n")
     train = _json(target / TRAIN_CONFIG_FILE)
     if train is not None:

@@ -15,7 +15,7 @@ from lerobot.utils.constants import ACTION, OBS_STATE
 from torch import Tensor, nn
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.policies.chunk_policy import ChunkPolicy
+from lerobot_sdm.policies.chunk_policy import ChunkPolicy, logged
 from lerobot_sdm.policies.difftori.base_policy import (
     build_base,
     denoiser,
@@ -147,12 +147,12 @@ class DiffTORIPolicy(ChunkPolicy):
             real = (~batch["action_is_pad"]).unsqueeze(-1).expand_as(actions)
         action_loss = (chunk - actions)[real].square().mean()
         kl_loss = divergence_from_prior(mean, log_variance).mean()
-        logged = {
-            "action_loss": action_loss.item(),
-            "kl_loss": kl_loss.item(),
-            "start_loss": (start - actions)[real].square().mean().item(),
+        parts = {
+            "action_loss": action_loss,
+            "kl_loss": kl_loss,
+            "start_loss": (start - actions)[real].square().mean(),
         }
-        return config.action_weight * action_loss + config.kl_weight * kl_loss, logged
+        return config.action_weight * action_loss + config.kl_weight * kl_loss, logged(parts)
 
     def update(self) -> None:
         """LeRobot calls this behind each optimizer step."""

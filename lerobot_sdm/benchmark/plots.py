@@ -20,14 +20,6 @@ RUN_COLOURS = {run: next(COLOURS[key] for key, method in METHODS.items() if meth
 Results = dict[str, Any]
 
 
-def draw_all(results: Results, folder: Path) -> None:
-    """Write the pictures of a page; those of tasks that cannot be compared yet are left out."""
-    if results["summary"]:
-        save_figure(success_by_difficulty(results), folder / "success_by_difficulty.png")
-        save_figure(success_against_latency(results), folder / "success_against_latency.png")
-    save_figure(learning_curves(results), folder / "learning_curves.png")
-
-
 def success_by_difficulty(results: Results) -> Figure:
     """Mean success of each method at each level, with intervals where there are such."""
     entries = results["summary"]
@@ -107,7 +99,7 @@ def _loss_curves(results: Results) -> Figure:
     runs = [run for run in RUNS if run in curves]
     figure = Figure(figsize=(2 + 2.6 * len(runs), 3.2), layout="constrained")
     for axes, run in zip(np.atleast_1d(figure.subplots(1, len(runs))), runs, strict=True):
-        for line in curves[run].values():
+        for line in filter(None, curves[run].values()):
             axes.plot(*zip(*line, strict=True), color=RUN_COLOURS[run], alpha=0.6, linewidth=1)
         axes.set_title(run, fontsize=10)
         axes.set_xlabel("step")
@@ -116,6 +108,14 @@ def _loss_curves(results: Results) -> Figure:
     figure.supylabel("training loss", fontsize=10)
     figure.suptitle(_title(results), x=0.01, ha="left", fontsize=10)
     return figure
+
+
+DRAWINGS = {drawing.__name__: drawing for drawing in (success_by_difficulty, success_against_latency, learning_curves)}
+
+
+def draw(name: str, results: Results, folder: Path) -> None:
+    """Write one of the page's pictures as PNG."""
+    save_figure(DRAWINGS[name](results), folder / f"{name}.png")
 
 
 def _title(results: Results) -> str:

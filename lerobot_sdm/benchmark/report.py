@@ -24,9 +24,7 @@ def page(results: Results) -> str:
             f"# {settings['suite']}, protocol {settings['protocol']}, size {settings['size']}\n",
             summary_table(results),
             notes(results),
-            "![Success by difficulty](success_by_difficulty.png)\n",
-            "![Success against latency](success_against_latency.png)\n",
-            "![Learning curves](learning_curves.png)\n",
+            *(f"![{name.replace('_', ' ')}]({name}.png)\n" for name in pictures(results)),
             "## Task by task\n",
             task_table(results),
             "## Published numbers\n",
@@ -35,6 +33,11 @@ def page(results: Results) -> str:
             published_table(),
         )
     )
+
+
+def pictures(results: Results) -> list[str]:
+    """Names of the pictures that can be drawn: the first two compare methods over tasks that have all of them."""
+    return ["success_by_difficulty", "success_against_latency"] * bool(results["summary"]) + ["learning_curves"]
 
 
 def summary_table(results: Results) -> str:

@@ -15,7 +15,7 @@ from lerobot_sdm.benchmark import results as results_of
 from lerobot_sdm.benchmark.cell import is_finished, run_cell, unfinished_stages
 from lerobot_sdm.benchmark.config import Benchmark, Cell
 from lerobot_sdm.benchmark.engines import Engine
-from lerobot_sdm.benchmark.report import page
+from lerobot_sdm.benchmark.report import page, pictures
 from lerobot_sdm.benchmark.schedule import Outcome, run_all
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.pipeline.commands import CommandFailedError
@@ -59,10 +59,11 @@ def render(root: Path) -> dict[str, Any]:
     Raises:
         InputError: There are none.
     """
-    from lerobot_sdm.benchmark.plots import draw_all
+    from lerobot_sdm.benchmark.plots import draw
 
     results = results_of.gather(root)
-    draw_all(results, root)
+    for name in pictures(results):
+        draw(name, results, root)
     write_text(root / "results.md", page(results))
     write_json(root / "results.json", results)
     return results

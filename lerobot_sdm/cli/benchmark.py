@@ -56,8 +56,8 @@ def benchmark(
         suite=suite,
         protocol=protocol,
         size=size,
-        tasks=_names(tasks),
-        methods=_names(methods),
+        tasks=_names("--tasks", tasks),
+        methods=_names("--methods", methods),
         training_seeds=_seeds(seeds),
         episodes=episodes,
         device=device,
@@ -115,8 +115,16 @@ def _render(folder: Path) -> None:
     typer.echo(folder / "results.md")
 
 
-def _names(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
+def _names(option: str, text: str | None) -> tuple[str, ...] | None:
+    """Names with commas between.
+
+    Raises:
+        InputError: There are none.
+    """
+    names = tuple(name.strip() for name in (text or "").split(",") if name.strip())
+    if text is not None and not names:
+        raise InputError(f"{option}={text}: names nothing. Leave it out for all.")
+    return names or None
 
 
 def _seeds(text: str | None) -> tuple[int, ...] | None:

@@ -140,7 +140,7 @@ def test_a_worker_without_parent_ends(tmp_path):
     """With its command, though only the parent was killed: nothing goes on in the background."""
     script = (
         "import sys; from pathlib import Path\n"
-        "from test_smoke import sleep_in_a_command\n"
+        "from test_benchmark_smoke import sleep_in_a_command\n"
         "from lerobot_sdm.benchmark.engines import Engine\n"
         "if __name__ == '__main__':\n"
         "    with Engine().started(Path(sys.argv[1])) as submit:\n"

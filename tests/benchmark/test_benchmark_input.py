@@ -24,6 +24,7 @@ def call(*arguments: str):
         (["--suite=dp3-38"], "Did you mean 'dp3-37'"),
         (["--suite=dp3-37", "--methods=sdm,dp4-10"], "'dp4-10' is not known"),
         (["--suite=dp3-37", "--tasks=basketball"], "'basketball' is not known"),
+        (["--suite=dp3-37", "--tasks=,"], "--tasks=,: names nothing"),
         (["--suite=dp3-37", "--size=smal"], "Did you mean 'small'"),
         (["--suite=dp3-37", "--protocol=papr"], "Did you mean 'paper'"),
         (["--suite=dp3-37", "--episodes=50"], "needs at least 100"),

@@ -1,25 +1,29 @@
-"""What a decision of a DP3 teacher and of its one-step student costs, against the plain U-Net with the same weights.
+"""What a decision costs: a DP3 teacher, its one-step student, a consistency policy with one and with three steps.
 
     python examples/benchmarks/inference.py                                  # DP3's network at horizon 4
     python examples/benchmarks/inference.py --horizon=16 --down-dims 128 256 384
-    python examples/benchmarks/inference.py --device=cuda --compile --batch-sizes 1 64
+    python examples/benchmarks/inference.py --device=cuda --compile default reduce-overhead --batch-sizes 1 64
 
 `plain` is the same policy with LeRobot's U-Net, which has all kernel taps and computes FiLM anew in every step; the
 others are `--policy.inference_precision` of `float32` (exact), `bfloat16` and, on a CPU, `int8`, and on request
-compiled. Weights are random. `overhead` is what a decision takes beyond the network's own time: processors, encoder,
-queues, sampler.
+compiled; `reduce-overhead` is with CUDA graphs. Weights are random. `overhead` is what a decision takes beyond the
+network's own time: processors, encoder, queues, sampler. `floor` is what reading the weights once for each evaluation
+takes at the bandwidth of this machine's memory, which is measured first.
 """
 
 import argparse
+import itertools
 import json
 import platform
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from lerobot.policies.diffusion.modeling_diffusion import DiffusionConditionalUnet1d
+from lerobot.policies.pretrained import PreTrainedPolicy
 from rich.console import Console
 from rich.table import Table
 from training import POINTS, dp3_config, sdm_policy
@@ -27,8 +31,23 @@ from training import POINTS, dp3_config, sdm_policy
 from lerobot_sdm.evaluation.bench import Benchmark, benchmark
 from lerobot_sdm.evaluation.contenders import Contender, LoadedPolicy, load_contender
 from lerobot_sdm.nets.precision import PRECISIONS
+from lerobot_sdm.policies.consistency.configuration_consistency import ConsistencyConfig
+from lerobot_sdm.policies.consistency.modeling_consistency import ConsistencyPolicy
+from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
 from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Policy
 from lerobot_sdm.policies.dp3.processor_dp3 import make_dp3_pre_post_processors
+
+PLAIN = ("teacher", "student")
+"""Whose network LeRobot has, too."""
+
+
+def save(policy: PreTrainedPolicy, config: DP3Config, path: Path) -> Path:
+    """A checkpoint with the processors of a dp3 policy, which all of these have."""
+    path.mkdir()
+    policy.save_pretrained(path)
+    for pipeline in make_dp3_pre_post_processors(config):
+        pipeline.save_pretrained(path)
+    return path
 
 
 def write_policies(
@@ -36,14 +55,26 @@ def write_policies(
 ) -> tuple[Path, Path]:
     """Checkpoints of an untrained teacher and of a student that is its copy."""
     config = dp3_config(horizon, down_dims, device, points)
-    teacher, student = folder / "teacher", folder / "student"
-    policies = {teacher: lambda: DP3Policy(config), student: lambda: sdm_policy(teacher, device)}
-    for path, build in policies.items():
-        path.mkdir()
-        build().save_pretrained(path)
-        for pipeline in make_dp3_pre_post_processors(config):
-            pipeline.save_pretrained(path)
-    return teacher, student
+    teacher = save(DP3Policy(config), config, folder / "teacher")
+    return teacher, save(sdm_policy(teacher, device), config, folder / "student")
+
+
+def write_consistency(folder: Path, like: DP3Config) -> Path:
+    """Checkpoint of an untrained consistency policy of the same size."""
+    same = ("device", "horizon", "n_action_steps", "down_dims", "input_features", "output_features")
+    config = ConsistencyConfig(push_to_hub=False, **{name: getattr(like, name) for name in same})
+    return save(ConsistencyPolicy(config), like, folder / "consistency")
+
+
+def bandwidth(device: str) -> float:
+    """Bytes per millisecond that can be read from memory."""
+    values = torch.zeros(2**28, device=device)
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        values.sum().item()
+        times.append(time.perf_counter() - start)
+    return values.nbytes / (1000 * min(times))
 
 
 def with_plain_unet(loaded: LoadedPolicy, config: object) -> LoadedPolicy:
@@ -55,21 +86,25 @@ def with_plain_unet(loaded: LoadedPolicy, config: object) -> LoadedPolicy:
     return loaded
 
 
-def variants(path: Path, compiled: bool, device: str) -> Iterator[tuple[str, dict[str, str]]]:
+def variants(modes: list[str], device: str, plain: bool) -> Iterator[tuple[str, dict[str, str]]]:
     """Names and settings of all that is compared."""
     precisions = [name for name in PRECISIONS if device == "cpu" or name != "int8"]
-    yield "plain", {}
+    if plain:
+        yield "plain", {}
     for precision in precisions:
         yield precision, {"inference_precision": precision}
-    for precision in precisions if compiled else ():
-        yield f"{precision}, compiled", {"inference_precision": precision, "compile_model": "true"}
+    for precision, mode in itertools.product([name for name in precisions if name != "int8"], modes):
+        settings = {"inference_precision": precision, "compile_model": "true", "compile_mode": mode}
+        yield f"{precision}, {mode}", settings
 
 
-def rows_of(label: str, path: Path, config: object, options: argparse.Namespace, batch_size: int) -> list[Benchmark]:
+def rows_of(label: str, path: Path, fixed: dict, options: argparse.Namespace, batch_size: int) -> list[Benchmark]:
+    """All variants of a policy; for the plain one the U-Net's arguments are those of a DP3 network."""
     policies = []
-    for name, settings in variants(path, options.compile, options.device):
-        loaded = load_contender(Contender(f"{label}, {name}", str(path), settings), options.device)
-        policies.append(with_plain_unet(loaded, config) if name == "plain" else loaded)
+    for name, settings in variants(options.compile, options.device, plain=label in PLAIN):
+        contender = Contender(f"{label}, {name}", str(path), {**fixed, **settings})
+        loaded = load_contender(contender, options.device)
+        policies.append(with_plain_unet(loaded, options.config) if name == "plain" else loaded)
     return benchmark(policies, options.repeats, options.warmup, batch_size)
 
 
@@ -82,39 +117,60 @@ def main() -> None:
     parser.add_argument("--warmup", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--compile", action="store_true", help="also with torch.compile, CUDA graphs on a GPU")
+    parser.add_argument("--compile", nargs="*", default=[], metavar="MODE", help="also compiled in these modes")
+    parser.add_argument("--only", nargs="+", default=["teacher", "student", "consistency"])
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
+    torch._dynamo.config.recompile_limit = 1000  # every policy here compiles the same code for its own sizes
     print(f"{platform.machine()}, torch {torch.__version__}, {options.device}, {options.threads} thread(s)")
     print(f"horizon {options.horizon}, down_dims {options.down_dims}; milliseconds, medians")
-    config = dp3_config(options.horizon, tuple(options.down_dims), options.device)
+    options.config = dp3_config(options.horizon, tuple(options.down_dims), options.device)
+    speed = bandwidth(options.device)
+    print(f"memory: {speed / 1e6:.1f} GB/s")
     found = []
-    names = ("policy", "batch", "NFE", "chunk p50", "p95", "network", "overhead", "times faster", "weights MB", "error")
+    names = (
+        "policy",
+        "batch",
+        "NFE",
+        "chunk p50",
+        "p95",
+        "network",
+        "overhead",
+        "floor",
+        "times faster",
+        "MB",
+        "error",
+    )
     table = Table(*names)
     with tempfile.TemporaryDirectory() as scratch:
-        teacher, student = write_policies(Path(scratch), options.horizon, tuple(options.down_dims), options.device)
-        for batch_size in options.batch_sizes:
-            for label, path in (("teacher", teacher), ("student", student)):
-                rows = rows_of(label, path, config, options, batch_size)
-                found += rows
-                for row in rows:
-                    table.add_row(
-                        row.label,
-                        str(batch_size),
-                        f"{row.network_evaluations:g}",
-                        f"{row.chunk_p50:.2f}",
-                        f"{row.chunk_p95:.2f}",
-                        f"{row.network:.2f}",
-                        f"{100 * (row.chunk_p50 / row.network - 1):.0f}%",
-                        f"{rows[0].chunk_p50 / row.chunk_p50:.2f}",
-                        f"{row.weights_mb:.0f}",
-                        f"{row.action_error:.1g}",
-                    )
+        folder = Path(scratch)
+        teacher, student = write_policies(folder, options.horizon, tuple(options.down_dims), options.device)
+        consistency = write_consistency(folder, options.config)
+        policies = [("teacher", teacher, {}), ("student", student, {}), ("consistency", consistency, {})]
+        policies.append(("consistency, 3 steps", consistency, {"chaining_times": "[27,54]"}))
+        chosen = [policy for policy in policies if policy[0].split(",")[0] in options.only]
+        for batch_size, (label, path, fixed) in itertools.product(options.batch_sizes, chosen):
+            rows = rows_of(label, path, fixed, options, batch_size)
+            found += rows
+            for row in rows:
+                table.add_row(
+                    row.label,
+                    str(batch_size),
+                    f"{row.network_evaluations:g}",
+                    f"{row.chunk_p50:.2f}",
+                    f"{row.chunk_p95:.2f}",
+                    f"{row.network:.2f}",
+                    f"{100 * (row.chunk_p50 / row.network - 1):.0f}%",
+                    f"{1e6 * row.weights_mb * row.network_evaluations / speed:.2f}",
+                    f"{rows[0].chunk_p50 / row.chunk_p50:.2f}",
+                    f"{row.weights_mb:.0f}",
+                    f"{row.action_error:.1g}",
+                )
     Console(width=150).print(table)
     if options.json is not None:
-        settings = {name: str(value) for name, value in vars(options).items()}
+        settings = {name: str(value) for name, value in vars(options).items() if name != "config"}
         options.json.write_text(json.dumps({"options": settings, "rows": [asdict(row) for row in found]}))
 
 

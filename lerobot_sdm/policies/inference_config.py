@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from lerobot.configs.policies import PreTrainedConfig
 
-from lerobot_sdm.errors import unknown_name
+from lerobot_sdm.errors import InputError, unknown_name
 
 PRECISIONS = ("float32", "bfloat16", "int8")
 """What `nets.precision` can do; named here, because configurations are read without importing torch's networks."""
@@ -29,3 +29,8 @@ class InferenceConfig(PreTrainedConfig):
         super().__post_init__()
         if self.inference_precision not in PRECISIONS:
             raise unknown_name("--policy.inference_precision", self.inference_precision, PRECISIONS)
+        if self.compile_model and self.inference_precision == "int8":
+            raise InputError(
+                "--policy.compile_model=true: torch cannot compile the products of --policy.inference_precision=int8, "
+                "which would run slower than without. Leave out one of the two."
+            )

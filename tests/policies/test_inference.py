@@ -50,6 +50,11 @@ def test_unknown_precision(trained, kind):
         actions(trained(kind), inference_precision="int4")
 
 
+def test_int8_is_not_compiled(trained):
+    with pytest.raises(InputError, match=r"compile_model=true.*inference_precision=int8"):
+        actions(trained("dp3"), inference_precision="int8", compile_model="true")
+
+
 @pytest.mark.slow
 def test_compiled(trained):
     checkpoint = trained("sdm")

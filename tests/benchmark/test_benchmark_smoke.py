@@ -102,8 +102,11 @@ def test_killed_at_random_and_continued(whole, tmp_path):
     output = tmp_path / "killed"
     command = [find_program("lerobot-sdm"), "benchmark", "--suite=smoke", "--jobs=2", f"--output={output}"]
     for everything in (True, False, True, False):
-        process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL)
-        time.sleep(chance.uniform(0.1, 0.35) * seconds)
+        process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE, text=True)
+        for line in process.stdout:
+            if line.startswith("started"):
+                break
+        time.sleep(chance.uniform(0.1, 0.3) * seconds)
         if everything:
             os.killpg(process.pid, signal.SIGKILL)
         else:

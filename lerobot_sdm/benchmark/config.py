@@ -14,7 +14,8 @@ from lerobot_sdm.pipeline.config import PipelineConfig
 SMOKE = "smoke"
 STORE = "{family}_{task}_expert.zarr"
 """How DP3's script names a task's demonstrations."""
-FAMILIES = {"metaworld_pc": "metaworld", "adroit": "adroit", "dexart": "dexart"}
+FAMILIES = {"metaworld_pc": "metaworld", "adroit": "adroit"}
+"""What it calls the environments; DexArt's demonstrations show objects that are not here."""
 
 
 @dataclass(frozen=True)
@@ -117,10 +118,15 @@ class Benchmark:
         """The demonstrations of a task in zarr; None where they are recorded.
 
         Raises:
-            InputError: There are none.
+            InputError: There are none, or none that would fit.
         """
         if self.data is None:
             return None
+        if task.env_type not in FAMILIES:
+            raise InputError(
+                f"--data={self.data}: {task.name} cannot be learned from it, since those demonstrations show objects "
+                "that the simulator here does not have. Leave --data out, or the task, with --tasks."
+            )
         path = self.data / STORE.format(family=FAMILIES[task.env_type], task=task.task)
         if not path.exists():
             raise InputError(

@@ -136,6 +136,8 @@ def test_given_demonstrations_are_converted(tmp_path):
     assert "record_held_out" in found
     with pytest.raises(InputError, match=r"holds no adroit_hammer_expert.zarr"):
         make_benchmark(OUT, "dp3-37", data=tmp_path)
+    with pytest.raises(InputError, match=r"dexart-laptop cannot be learned from it"):
+        make_benchmark(OUT, "dexart-4", data=tmp_path)
 
 
 def test_names_are_checked():

@@ -23,10 +23,10 @@ from lerobot_sdm.pipeline.stages import Stage
 from lerobot_sdm.teachers import fingerprint
 
 PACKAGES = ("lerobot_policy_sdm", "lerobot", "torch", "gymnasium", "numpy")
-ENV_PACKAGES = {"pusht": ("gym-pusht", "pymunk", "shapely")}
-REWARDS = {"pusht": "coverage"}
-"""What an environment's highest reward of an episode is; Push-T's is the target's covered share, over the 95% that make
-a success, and at most 1."""
+ENV_PACKAGES = {"pusht": ("gym-pusht", "pymunk", "shapely"), "metaworld_pc": ("mujoco", "metaworld")}
+REWARDS = {"pusht": ("coverage", 1.0), "metaworld_pc": ("reward", 10.0)}
+"""What an environment's highest reward of an episode is, and the most that it can be. Push-T's is the target's covered
+share, over the 95% that make a success, and at most 1; MetaWorld's is 10 where the task is solved."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,11 @@ def collect_comparison(comparison: Comparison, layout: Layout, costs: Sequence[d
     """
     kind = comparison.env_options()["env.type"]
     outcomes = [evaluated_successes(layout.evaluation(row_key(policy))) for policy in comparison.policies]
-    rewards = [evaluated_metric(layout.evaluation(row_key(policy)), "max_rewards") for policy in comparison.policies]
+    name, most = REWARDS.get(kind, ("reward", 1.0))
+    rewards = [
+        [value / most for value in evaluated_metric(layout.evaluation(row_key(policy)), "max_rewards")]
+        for policy in comparison.policies
+    ]
     commands = {record["stage"]: record["command"] for record in stage_records(layout.root)}
     rows = [
         {
@@ -192,14 +196,15 @@ def collect_comparison(comparison: Comparison, layout: Layout, costs: Sequence[d
         }
         for policy, success, reward, cost in zip(comparison.policies, outcomes, rewards, costs, strict=True)
     ]
-    names = (*PACKAGES, *ENV_PACKAGES.get(kind, ()))
+    packages = (*PACKAGES, *ENV_PACKAGES.get(kind, ()))
     return {
         "task": comparison.env,
-        "reward": REWARDS.get(kind, "reward"),
+        "reward": name,
         "protocol": comparison.protocol(),
         "evaluation_seeds": [comparison.seed, comparison.seed + comparison.episodes - 1],
         "rows": rows,
-        "versions": {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in names},
+        "versions": {"python": platform.python_version()}
+        | {name: importlib.metadata.version(name) for name in packages},
         "machine": machine(),
     }
 

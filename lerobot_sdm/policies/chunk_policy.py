@@ -23,6 +23,7 @@ from lerobot_sdm.cards.training_card import PublicTrainConfig, training_card
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.nets.precision import lower_precision
 from lerobot_sdm.policies.frames import FrameMemory
+from lerobot_sdm.policies.guards import LossGuard, check_weights, checked_actions
 
 
 class ChunkPolicy(PreTrainedPolicy):
@@ -53,6 +54,7 @@ class ChunkPolicy(PreTrainedPolicy):
         # LeRobot seeds torch with --seed before it builds the policy.
         self.noise_seed = torch.initial_seed() % 2**63
         self._publishing: str | None = None  # The Hub repo, while uploading to it.
+        self.loss_guard = LossGuard()
         self.model: nn.Module
         self.average: nn.Module | None = None
         self.reset()
@@ -130,16 +132,20 @@ class ChunkPolicy(PreTrainedPolicy):
 
         Returns:
             Normalised actions (B, n_action_steps, A).
+
+        Raises:
+            NonFiniteError: One of them is not finite.
         """
+        keys = list(self.config.input_features)
         if self._queues[OBS_STATE]:
-            past = range(self.config.n_obs_steps)
-            frames = [{key: self._queues[key][i] for key in self.config.input_features} for i in past]
+            frames = [{key: self._queues[key][i] for key in keys} for i in range(self.config.n_obs_steps)]
             cond = self._frame_memory.condition(self.inference_model, frames, OBS_STATE)
-            actions = self._sample_under(cond, noise)
+            actions, batch = self._sample_under(cond, noise), frames[-1]
         else:
             actions = self.sample_actions(batch, noise)
         first = self.config.n_obs_steps - 1
-        return actions[:, first : first + self.config.n_action_steps]
+        planned = actions[:, first : first + self.config.n_action_steps]
+        return checked_actions(planned, {key: batch[key] for key in keys}, self.config.action_bound, self.name)
 
     @torch.no_grad()
     def select_action(self, batch: dict[str, Tensor], noise: Tensor | None = None) -> Tensor:
@@ -197,6 +203,8 @@ class ChunkPolicy(PreTrainedPolicy):
                 f"--policy.inference_precision={self.config.inference_precision}: the weights as trained are gone, so "
                 "that this policy cannot be saved. Load it without the option, or copy its checkpoint."
             )
+        self.loss_guard.check()
+        check_weights(self.inference_model.state_dict())
         self.config._save_pretrained(save_directory)
         save_file(_contiguous(self.inference_model.state_dict()), save_directory / "model.safetensors")
         if self._publishing:

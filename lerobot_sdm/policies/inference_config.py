@@ -19,16 +19,21 @@ class InferenceConfig(PreTrainedConfig):
             faster; `lerobot-sdm bench` says by how much actions change.
         compile_model: Compile the denoiser with `torch.compile` at its first call.
         compile_mode: How; `reduce-overhead` uses CUDA graphs.
+        action_bound: Normalised actions are clipped to plus and minus this; with MIN_MAX normalisation 1 is what the
+            data hold. None leaves them as the policy plans them.
     """
 
     inference_precision: str = "float32"
     compile_model: bool = False
     compile_mode: str = "reduce-overhead"
+    action_bound: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.inference_precision not in PRECISIONS:
             raise unknown_name("--policy.inference_precision", self.inference_precision, PRECISIONS)
+        if self.action_bound is not None and not 0 < self.action_bound < float("inf"):
+            raise InputError(f"--policy.action_bound={self.action_bound}: must be a finite number above 0.")
         if self.compile_model and self.inference_precision == "int8":
             raise InputError(
                 "--policy.compile_model=true: torch cannot compile the products of --policy.inference_precision=int8, "

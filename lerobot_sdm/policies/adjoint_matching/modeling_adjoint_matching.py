@@ -116,7 +116,7 @@ class AdjointMatchingPolicy(DistilledPolicy):
             "adjoint_norm_noise": lengths[0].mean(),
             "skipped_samples": (~adjoints.finite).sum().float(),
         }
-        return losses.mean(), logged(parts)
+        return self.loss_guard.watch(losses.mean(), self.train_step), logged(parts)
 
     def _process(self) -> MemorylessProcess:
         """Noise levels of the training's trajectories, from the noisiest at which clean actions can be read."""

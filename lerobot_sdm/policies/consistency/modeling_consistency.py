@@ -166,7 +166,7 @@ class ConsistencyPolicy(ChunkPolicy):
                 parts["dsm_loss"] = dsm_loss(denoiser, x0, noises[1], sigma, levels, config.loss_norm, real)
         weights = {"ctm_loss": config.ctm_weight, "dsm_loss": config.dsm_weight}
         total = torch.stack([weights[name] * part for name, part in parts.items()]).sum()
-        return total, logged(parts)
+        return self.loss_guard.watch(total, self.train_step), logged(parts)
 
     def update(self) -> None:
         """LeRobot calls this behind each optimizer step."""

@@ -27,6 +27,7 @@ from lerobot_sdm.policies.difftori.configuration_difftori import DiffTORIConfig
 from lerobot_sdm.policies.difftori.networks import Posterior, RewardNetwork, divergence_from_prior
 from lerobot_sdm.policies.difftori.trajectory_optimization import Optimization, optimize
 from lerobot_sdm.policies.frames import FrameEncoder
+from lerobot_sdm.policies.guards import checked_actions
 from lerobot_sdm.policies.normalization import Stats, prepare_stats
 from lerobot_sdm.policies.observation_config import ObservationConfig
 from lerobot_sdm.policies.observations import encode_frames, observation_encoder
@@ -91,9 +92,11 @@ class DiffTORIPolicy(ChunkPolicy):
         Returns:
             Normalised actions (B, n_action_steps, A).
         """
+        keys = list(self.config.input_features)
         if self._queues[OBS_STATE]:
-            batch = {key: torch.stack(list(self._queues[key]), dim=1) for key in self.config.input_features}
-        return self.sample_actions(batch, noise)[:, : self.config.n_action_steps]
+            batch = {key: torch.stack(list(self._queues[key]), dim=1) for key in keys}
+        planned = self.sample_actions(batch, noise)[:, : self.config.n_action_steps]
+        return checked_actions(planned, {key: batch[key] for key in keys}, self.config.action_bound, self.name)
 
     def sample_actions(self, batch: dict[str, Tensor], noise: Tensor | None = None) -> Tensor:
         """Improved chunks (B, chunk_size, A), normalised.
@@ -152,7 +155,8 @@ class DiffTORIPolicy(ChunkPolicy):
             "kl_loss": kl_loss,
             "start_loss": (start - actions)[real].square().mean(),
         }
-        return config.action_weight * action_loss + config.kl_weight * kl_loss, logged(parts)
+        total = config.action_weight * action_loss + config.kl_weight * kl_loss
+        return self.loss_guard.watch(total, self.train_step), logged(parts)
 
     def update(self) -> None:
         """LeRobot calls this behind each optimizer step."""

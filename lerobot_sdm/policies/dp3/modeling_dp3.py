@@ -60,7 +60,7 @@ class DP3Policy(ChunkPolicy):
         if self.config.do_mask_loss_for_padding and "action_is_pad" in batch:
             real = (~batch["action_is_pad"]).unsqueeze(-1).expand_as(error)
             error = error[real]
-        return error.mean(), {}
+        return self.loss_guard.watch(error.mean(), self.train_step), {}
 
     def update(self) -> None:
         """LeRobot calls this behind each optimizer step."""

@@ -77,7 +77,8 @@ class EdmPolicy(ChunkPolicy):
             cond = self.model.encode(batch)
             denoised = self.model.denoise(add_noise(actions, noise, sigma), sigma, cond)
         real = real_steps(config, batch)
-        return denoising_loss(denoised, actions, sigma, self.model.levels, config.loss_norm, real), {}
+        loss = denoising_loss(denoised, actions, sigma, self.model.levels, config.loss_norm, real)
+        return self.loss_guard.watch(loss, self.train_step), {}
 
     def update(self) -> None:
         """LeRobot calls this behind each optimizer step."""

@@ -85,7 +85,7 @@ class ManiCMPolicy(DistilledPolicy):
             delta=config.loss_delta,
             solver_noise=config.solver_noise,
         )
-        return loss, {}
+        return self.loss_guard.watch(loss, self.train_step), {}
 
     def update(self) -> None:
         """LeRobot calls this behind each optimizer step."""

@@ -93,7 +93,7 @@ class SDMPolicy(DistilledPolicy):
             parts["fake_score_loss"] = self._fake_score_loss(actions.detach(), cond, random)
         weights = {"regression_loss": regression_weight}
         total = torch.stack([weights.get(name, 1.0) * part for name, part in parts.items()]).sum()
-        return total, logged(parts)
+        return self.loss_guard.watch(total, self.train_step), logged(parts)
 
     @torch.no_grad()
     def _starts(

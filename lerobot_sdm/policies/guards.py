@@ -1,0 +1,75 @@
+"""What never passes silently: losses and actions that are not finite."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+ADVICE = (
+    "Look for values that are not finite in the data set, lower the learning rate, or train without mixed precision."
+)
+
+
+class NonFiniteError(RuntimeError):
+    """A number that must not be used: a loss that would spoil the weights, an action that would reach a robot."""
+
+
+class LossGuard:
+    """Refuses a loss that is not finite when the next one comes, or a checkpoint is written.
+
+    One step late, because asking for a value waits for the device, and by then LeRobot has waited anyway.
+    """
+
+    def __init__(self) -> None:
+        self._last: tuple[int, Tensor] | None = None
+
+    def watch(self, loss: Tensor, step: int) -> Tensor:
+        """The loss () of a training step, unchanged.
+
+        Raises:
+            NonFiniteError: The loss before it was not finite.
+        """
+        self.check()
+        self._last = step, loss.detach()
+        return loss
+
+    def check(self) -> None:
+        """Raises: NonFiniteError: The last loss was not finite."""
+        if self._last is not None and not bool(self._last[1].isfinite().all()):
+            step, loss = self._last
+            raise NonFiniteError(f"training step {step}: the loss is {loss.item()}. {ADVICE}")
+
+
+def check_weights(weights: Mapping[str, Tensor]) -> None:
+    """Refuse to write down weights that are not finite.
+
+    Raises:
+        NonFiniteError: Names the first of them.
+    """
+    for name, value in weights.items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise NonFiniteError(f"weights: '{name}' is not finite; no checkpoint is written. {ADVICE}")
+
+
+def checked_actions(actions: Tensor, observations: Mapping[str, Tensor], bound: float | None, policy: str) -> Tensor:
+    """Actions as they may reach a robot.
+
+    Args:
+        actions: Normalised (B, T, A).
+        observations: What they were planned from, each (B, ...), for the message.
+        bound: Actions are clipped to plus and minus this; None leaves them.
+        policy: Its type, for the message.
+
+    Raises:
+        NonFiniteError: Says which, and whether the observations were finite.
+    """
+    finite = actions.isfinite()
+    if not bool(finite.all()):
+        row, step, dim = (~finite).nonzero()[0].tolist()
+        bad = [key for key, value in observations.items() if not bool(value.isfinite().all())]
+        cause = f"the observation '{bad[0]}' is not finite either" if bad else "all observations are finite"
+        raise NonFiniteError(
+            f"{policy}: {int((~finite).sum())} planned values are not finite, the first for environment {row}, step "
+            f"{step}, dimension {dim} of the action ({actions[row, step, dim].item()}); {cause}. Nothing was executed."
+        )
+    return actions if bound is None else torch.clamp(actions, -bound, bound)

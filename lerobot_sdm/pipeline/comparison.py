@@ -23,10 +23,12 @@ from lerobot_sdm.pipeline.stages import Stage
 from lerobot_sdm.teachers import fingerprint
 
 PACKAGES = ("lerobot_policy_sdm", "lerobot", "torch", "gymnasium", "numpy")
-ENV_PACKAGES = {"pusht": ("gym-pusht", "pymunk", "shapely"), "metaworld_pc": ("mujoco", "metaworld")}
-REWARDS = {"pusht": ("coverage", 1.0), "metaworld_pc": ("reward", 10.0)}
+PUSHT_PACKAGES = ("gym-pusht", "pymunk", "shapely")
+ENV_PACKAGES = {"pusht": PUSHT_PACKAGES, "pusht_dense": PUSHT_PACKAGES, "metaworld_pc": ("mujoco", "metaworld")}
+REWARDS = {"pusht": ("coverage", 1.0), "pusht_dense": ("closeness", 1.0), "metaworld_pc": ("reward", 10.0)}
 """What an environment's highest reward of an episode is, and the most that it can be. Push-T's is the target's covered
-share, over the 95% that make a success, and at most 1; MetaWorld's is 10 where the task is solved."""
+share, over the 95% that make a success, and at most 1, or how close the block comes; MetaWorld's is 10 where the task
+is solved."""
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,15 @@ EDM_PAPER = ("Elucidating the Design Space of Diffusion-Based Generative Models"
 CTM_PAPER = ("Consistency Trajectory Models (Kim et al. 2023)", "https://arxiv.org/abs/2310.02279")
 CONSISTENCY_PAPER = ("Consistency Policy (Prasad et al. 2024)", "https://arxiv.org/abs/2405.07503")
 DIFFTORI_PAPER = ("DiffTORI (Wan et al. 2024)", "https://arxiv.org/abs/2402.05421")
+ADJOINT_MATCHING_PAPER = ("Adjoint Matching (Domingo-Enrich et al. 2024)", "https://arxiv.org/abs/2409.08861")
 
 METHODS = {
+    "adjoint_matching": Method(
+        "Adjoint Matching, fine-tuned diffusion policy",
+        "A diffusion policy that was fine-tuned towards a higher reward, as a reward model predicts it for the actions "
+        "that are executed. It has its base's network and samplers, and can be distilled like its base.",
+        (ADJOINT_MATCHING_PAPER,),
+    ),
     "dp3": Method(
         "3D Diffusion Policy (DP3)",
         "Denoises a chunk of actions under point clouds and robot states, with DDIM and a network that predicts the "

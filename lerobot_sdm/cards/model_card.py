@@ -17,8 +17,8 @@ DEFAULT_LICENSE = "apache-2.0"
 TEACHES = {"dp3": "sdm", "edm": "consistency"}
 """Policy types that students can be distilled from, with the student's type."""
 
-IMPROVES = ("difftori",)
-"""Policy types that are made from a base, which is a part of them."""
+IMPROVES = ("adjoint_matching", "difftori")
+"""Policy types that are made from a base, without being its student."""
 
 KINDS = {"dp3": "DP3", "simple_dp3": "Simple DP3", "sdm": "SDM", "manicm": "ManiCM"}
 

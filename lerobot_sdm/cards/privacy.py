@@ -60,8 +60,9 @@ def public_train_config(config: Mapping[str, Any]) -> dict[str, Any]:
     public = {key: value for key, value in config.items() if key not in MACHINE_FIELDS}
     if isinstance(public.get("dataset"), Mapping):
         public["dataset"] = {key: value for key, value in public["dataset"].items() if key != "root"}
-    if isinstance(public.get("policy"), Mapping):
-        public["policy"] = public_policy_config(public["policy"])
+    for part in ("policy", "reward_model"):
+        if isinstance(public.get(part), Mapping):
+            public[part] = public_policy_config(public[part])
     return _without_private_text(public)
 
 

@@ -47,6 +47,8 @@ def export_base(checkpoint: Path, output: Path) -> Path:
     base.n_action_steps = config.n_action_steps
     if config.num_inference_steps is not None:
         base.num_inference_steps = config.num_inference_steps
+    if hasattr(base, "pretrained_backbone_weights"):
+        base.pretrained_backbone_weights = None  # All weights are in the file: there is nothing to download.
     unfinished = output.with_name(f".{output.name}.unfinished")
     if unfinished.exists():
         shutil.rmtree(unfinished)

@@ -71,6 +71,8 @@ class Engine:
             )
         if self.name == "local" and self.parameters:
             raise InputError(f"--submitit-parameter={min(self.parameters)}=...: goes with --engine=submitit.")
+        if self.name == "submitit":
+            self._executor(Path())  # Complains now, before anything is written, and writes nothing itself.
 
     @contextmanager
     def started(self, root: Path) -> Iterator[Submit]:
@@ -80,7 +82,7 @@ class Engine:
             root: The benchmark's folder; submitit keeps its files in `submitit/` there.
         """
         if self.name == "submitit":
-            yield self._submitit(root / "submitit")
+            yield self._executor(root / "submitit").submit
             return
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(self.jobs, mp_context=context, initializer=_end_with_parent) as pool:
@@ -92,15 +94,18 @@ class Engine:
                     process.terminate()
                 raise
 
-    def _submitit(self, folder: Path) -> Submit:
+    def _executor(self, folder: Path) -> Any:
         import submitit
 
-        executor = submitit.AutoExecutor(folder, cluster=self.cluster)
+        try:
+            executor = submitit.AutoExecutor(folder, cluster=self.cluster)
+        except RuntimeError as error:
+            raise InputError(f"--submitit-cluster={self.cluster}: cannot be reached from here ({error}).") from error
         try:
             executor.update_parameters(**self.parameters)
-        except (TypeError, NameError) as error:
+        except (TypeError, NameError, AssertionError) as error:
             raise InputError(f"--submitit-parameter: submitit does not take it ({error}).") from error
-        return executor.submit
+        return executor
 
 
 def parse_parameters(texts: list[str]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What the command line refuses, before anything is written."""
 
+import shutil
 import sys
 
 import filelock
@@ -11,6 +12,9 @@ from lerobot_sdm.benchmark.config import make_benchmark
 from lerobot_sdm.cli.main import app
 from lerobot_sdm.pipeline.files import read_json, write_json
 from lerobot_sdm.pipeline.stages import claim_folder
+
+
+LOCAL_JOBS = ("--engine=submitit", "--submitit-cluster=local")
 
 
 def call(*arguments: str):
@@ -33,6 +37,7 @@ def call(*arguments: str):
         (["--suite=smoke", "--engine=slurm"], "--engine: 'slurm' is not known"),
         (["--suite=smoke", "--engine=submitit", "--submitit-cluster=pbs"], "'pbs' is not known"),
         (["--suite=smoke", "--engine=submitit", "--submitit-parameter=gpu"], "is not KEY=VALUE"),
+        (["--suite=smoke", *LOCAL_JOBS, "--submitit-parameter=timeout=5"], "submitit does not take it"),
         (["--suite=smoke", "--submitit-parameter=timeout_min=5"], "goes with --engine=submitit"),
         (["--suite=smoke", "--data=nowhere"], "holds no metaworld_handle-press_expert.zarr"),
     ],
@@ -51,6 +56,15 @@ def test_a_missing_engine(tmp_path, monkeypatch):
     result = call("--suite=smoke", "--engine=submitit", f"--output={output}")
     assert result.exit_code == 2
     assert "--extra benchmark" in result.output
+    assert not output.exists()
+
+
+@pytest.mark.skipif(shutil.which("srun") is not None, reason="here is a cluster")
+def test_an_engine_that_cannot_be_reached(tmp_path):
+    output = tmp_path / "out"
+    result = call("--suite=smoke", "--engine=submitit", f"--output={output}")
+    assert result.exit_code == 2
+    assert "--submitit-cluster=slurm: cannot be reached from here" in result.output
     assert not output.exists()
 
 
@@ -77,7 +91,7 @@ def test_two_at_once(tmp_path):
     with filelock.FileLock(output / ".lock"):
         result = call("--suite=smoke", f"--output={output}")
     assert result.exit_code == 2
-    assert "a benchmark is running there" in result.output
+    assert "another benchmark is running there" in result.output
     assert sorted(path.name for path in output.iterdir()) == [".lock", "settings.json"]
 
 

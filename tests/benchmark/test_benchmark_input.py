@@ -13,7 +13,6 @@ from lerobot_sdm.cli.main import app
 from lerobot_sdm.pipeline.files import read_json, write_json
 from lerobot_sdm.pipeline.stages import claim_folder
 
-
 LOCAL_JOBS = ("--engine=submitit", "--submitit-cluster=local")
 
 

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from lerobot_sdm.benchmark.methods import METHODS, RUNS
 from lerobot_sdm.benchmark.suites import LEVELS
 from lerobot_sdm.pipeline.pictures import save_figure
 
 # Okabe and Ito's colours, which colour-blind people tell apart.
-PALETTE = ("#000000", "#0072B2", "#56B4E9", "#999999", "#D55E00", "#009E73", "#7A4FA3", "#CC79A7", "#E69F00")
+PALETTE = ("#555555", "#0072B2", "#56B4E9", "#BBBBBB", "#D55E00", "#009E73", "#7A4FA3", "#CC79A7", "#E69F00")
 COLOURS = dict(zip(METHODS, PALETTE, strict=True))
 RUN_COLOURS = {run: next(COLOURS[key] for key, method in METHODS.items() if method.run == run) for run in RUNS}
 
@@ -24,17 +25,17 @@ def success_by_difficulty(results: Results) -> Figure:
     """Mean success of each method at each level, with intervals where there are such."""
     entries = results["summary"]
     levels = [level for level in LEVELS if level in entries[0]["levels"]]
-    figure = Figure(figsize=(2.5 + 1.6 * len(levels), 4.2), layout="constrained")
+    figure = Figure(figsize=(3.5 + 1.4 * len(levels), 4.2), layout="constrained")
     axes = figure.add_subplot()
     width = 0.8 / len(entries)
     for number, entry in enumerate(entries):
         for place, level in enumerate(levels):
             value, x = entry["levels"][level], place + (number - (len(entries) - 1) / 2) * width
             colour = COLOURS[entry["method"]]
-            label = entry["label"] if place == 0 else None
+            label = entry["method"] if place == 0 else None
             axes.bar(x, 100 * value["estimate"], 0.85 * width, color=colour, label=label)
             if "low" in value:
-                axes.plot([x, x], [100 * value["low"], 100 * value["high"]], color="#444444", linewidth=1)
+                axes.plot([x, x], [100 * value["low"], 100 * value["high"]], color="black", linewidth=1)
     axes.set_xticks(range(len(levels)), [LEVELS[level].replace("MetaWorld ", "MetaWorld\n") for level in levels])
     axes.set_ylim(0, 101)
     axes.set_ylabel("success in %")
@@ -52,9 +53,11 @@ def success_against_latency(results: Results) -> Figure:
         value, colour = entry["all"], COLOURS[entry["method"]]
         if "low" in value:
             axes.plot([entry["ms"]] * 2, [100 * value["low"], 100 * value["high"]], color=colour, alpha=0.5)
-        axes.plot(entry["ms"], 100 * value["estimate"], "o", color=colour, markersize=8, label=entry["label"])
+        axes.plot(entry["ms"], 100 * value["estimate"], "o", color=colour, markersize=8, label=entry["method"])
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("median milliseconds for a chunk of actions")
     axes.set_ylabel("success in %, mean over tasks")
     axes.set_ylim(-2, 102)
@@ -73,13 +76,13 @@ def learning_curves(results: Results) -> Figure:
 def _success_curves(results: Results) -> Figure:
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.add_subplot()
-    for key, method in METHODS.items():
+    for key in METHODS:
         cells = [cell for cell in results["cells"] if cell["method"] == key]
         curves = [[mean(item["successes"]) for item in cell["evaluations"]] for cell in cells]
         if curves:
             # Tasks of one size train equally long.
             share = np.linspace(0, 100, len(curves[0]) + 1)[1:]
-            axes.plot(share, 100 * np.mean(curves, axis=0), color=COLOURS[key], marker=".", label=method.label)
+            axes.plot(share, 100 * np.mean(curves, axis=0), color=COLOURS[key], marker=".", label=key)
     axes.set_xlabel("share of the training in %")
     axes.set_ylabel("success in %, mean over tasks and seeds")
     axes.set_ylim(-2, 102)

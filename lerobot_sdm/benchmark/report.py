@@ -98,7 +98,7 @@ def notes(results: Results) -> str:
     lines = [
         f"{how}.",
         f"Training seeds: {', '.join(map(str, seeds))}." + (" ± is the deviation between them." if seeds[1:] else ""),
-        f"Compared over the {len(results['compared'])} tasks that have all methods and seeds; without: "
+        f"Compared over the tasks that have all methods and seeds: {len(results['compared'])}; without: "
         f"{', '.join(missing) or 'none'}.",
         "A teacher is `dp3, 10 steps`, for consistency `edm`. Distances are energy distances in normalised action "
         "units on held-out observations, a teacher's own to itself under other noise. Milliseconds: median at batch "

@@ -13,7 +13,7 @@ from lerobot_sdm.benchmark.methods import METHODS, RUNS
 from lerobot_sdm.benchmark.suites import LEVELS
 from lerobot_sdm.pipeline.pictures import save_figure
 
-# Okabe and Ito's colours, which colour-blind people tell apart.
+# Mostly Okabe and Ito's colours, which colour-blind people tell apart.
 PALETTE = ("#555555", "#0072B2", "#56B4E9", "#BBBBBB", "#D55E00", "#009E73", "#7A4FA3", "#CC79A7", "#E69F00")
 COLOURS = dict(zip(METHODS, PALETTE, strict=True))
 RUN_COLOURS = {run: next(COLOURS[key] for key, method in METHODS.items() if method.run == run) for run in RUNS}

@@ -5,7 +5,7 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from lerobot.configs.types import FeatureType
 from lerobot.envs import close_envs, make_env, make_env_pre_post_processors
 from lerobot.envs.configs import EnvConfig
 from lerobot.utils.constants import ACTION
+from torch import Tensor
 from tqdm import tqdm
 
 from lerobot_sdm.cards.privacy import hub_name
@@ -38,6 +39,9 @@ class RolloutConfig:
         env: The environment, `--env.type=pusht_dense` and any other of its fields. Its reward is what is recorded.
         episodes: Episodes in the dataset.
         seed: Seed of the first episode; the next one takes the next seed, and so on.
+        action_noise: Standard deviation of Gaussian noise on the actions, in the environment's unit, drawn anew with
+            each chunk of the policy. Without it the data hardly hold other actions than the policy's favourites, so
+            that a reward model cannot tell what other actions would bring.
         evaluation_seeds: First and last seed that are kept for evaluations; episodes with one of them are refused.
         root: Folder of the dataset, which must not exist yet; unless given, `data/<environment type>-rollouts`.
         repo_id: Name of the dataset; unless given, `local/` and the same name.
@@ -48,6 +52,7 @@ class RolloutConfig:
     env: EnvConfig
     episodes: int = 300
     seed: int = 200_000
+    action_noise: float = 0.0
     evaluation_seeds: tuple[int, int] = (100_000, 199_999)
     root: Path | None = None
     repo_id: str | None = None
@@ -60,7 +65,7 @@ class RolloutConfig:
         Raises:
             InputError: A value that cannot work; nothing has been written then.
         """
-        for name, least in {"episodes": 1, "batch_size": 1, "seed": 0}.items():
+        for name, least in {"episodes": 1, "batch_size": 1, "seed": 0, "action_noise": 0}.items():
             if getattr(self, name) < least:
                 raise InputError(f"--{name}={getattr(self, name)}: give {least} or more.")
         first, last = self.evaluation_seeds
@@ -122,6 +127,7 @@ def collect_rollouts(config: RolloutConfig, policy: Contender) -> Path:
             "overrides": policy.overrides,
         },
         "seed": config.seed,
+        "action_noise": config.action_noise,
     }
     unfinished = folder / "dataset"
     if unfinished.exists():
@@ -143,7 +149,8 @@ def describe_rollouts(repo_id: str, env_config: EnvConfig, provenance: Mapping[s
             "`lerobot-sdm collect-rollouts`. `next.reward` is the environment's reward of each action.",
             "",
             f"- Policy: {policy['repo_id'] or 'a local checkpoint'}; SHA-256 of its weights `{policy['sha256']}`.",
-            f"- Seeds: {episodes[0]['seed']} to {episodes[-1]['seed']}.",
+            f"- Seeds: {episodes[0]['seed']} to {episodes[-1]['seed']}; noise on the actions: "
+            f"{provenance['action_noise']}.",
             "- Settings and versions: `meta/provenance.json`.",
             "",
             "Train a reward model on it:",
@@ -154,6 +161,28 @@ def describe_rollouts(repo_id: str, env_config: EnvConfig, provenance: Mapping[s
             "```",
         )
     )
+
+
+class NoisyActions:
+    """A policy's postprocessor with noise behind it, which stays the same for a whole chunk.
+
+    Args:
+        postprocess: Normalised actions (B, A) to the environment's.
+        std: Standard deviation, in the environment's unit; with 0 nothing is drawn.
+        hold: Steps for which a noise stays: noise of single steps averages out before it has moved anything.
+    """
+
+    def __init__(self, postprocess: Callable[[Tensor], Tensor], std: float, hold: int):
+        self._postprocess, self._std, self._hold = postprocess, std, hold
+        self._step, self._noise = 0, torch.zeros(())
+
+    def __call__(self, action: Tensor) -> Tensor:
+        """Args: action: (B, A) of one step; each call is the next one."""
+        given = self._postprocess(action)
+        if self._std > 0 and self._step % self._hold == 0:
+            self._noise = self._std * torch.randn(given.shape)
+        self._step += 1
+        return given + self._noise
 
 
 def _columns(env: EnvConfig, loaded: LoadedPolicy) -> list[str]:
@@ -201,8 +230,9 @@ def _roll_out(
                 torch.manual_seed(config.seed + start)
                 # A last, smaller batch fills up with episodes that are not kept.
                 seeds = [config.seed + start + i for i in range(size)]
+                act = NoisyActions(loaded.postprocess, config.action_noise, loaded.config.n_action_steps)
                 done = rollout(
-                    environment, loaded.policy, before, behind, loaded.preprocess, loaded.postprocess,
+                    environment, loaded.policy, before, behind, loaded.preprocess, act,
                     seeds=seeds, return_observations=True,
                 )  # fmt: skip
                 for i, path in enumerate(batch):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from lerobot.envs import close_envs, make_env
 from lerobot.envs.factory import make_env_config
@@ -16,7 +17,7 @@ from lerobot_sdm.cli.main import app
 from lerobot_sdm.datasets.episodes import Episode
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.evaluation.contenders import Contender
-from lerobot_sdm.evaluation.rollouts import RolloutConfig, collect_rollouts
+from lerobot_sdm.evaluation.rollouts import NoisyActions, RolloutConfig, collect_rollouts
 
 pytest.importorskip("gym_pusht", reason="needs the extra `pusht`")
 OPTIONS = {"obs_type": "environment_state_agent_pos", "episode_length": 6}
@@ -91,6 +92,17 @@ def test_an_interrupted_collection_goes_on_and_gives_the_same(policy, tmp_path, 
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+def test_noise_stays_for_a_chunk():
+    torch.manual_seed(0)
+    act = NoisyActions(lambda action: 2 * action, std=5.0, hold=3)
+    noise = torch.stack([act(torch.full((1000, 2), float(step))) - 2 * step for step in range(6)])
+    assert torch.equal(noise[0], noise[2])
+    assert torch.equal(noise[3], noise[5])
+    assert not torch.equal(noise[2], noise[3])
+    assert noise[0].std().item() == pytest.approx(5, rel=0.1)
+    assert torch.equal(NoisyActions(lambda action: action, 0.0, 3)(torch.ones(2, 2)), torch.ones(2, 2))
+
+
 def test_it_trains_a_reward_model_as_it_stands(policy, tmp_path, monkeypatch):
     root = collect(policy, tmp_path / "data")
     assert (train_reward(monkeypatch, policy, root, tmp_path / "run", steps=2) / "model.safetensors").is_file()
@@ -103,6 +115,7 @@ def test_it_trains_a_reward_model_as_it_stands(policy, tmp_path, monkeypatch):
         ({"seed": 199_999}, "overlap"),
         ({"episodes": 0}, "--episodes=0"),
         ({"batch_size": 0}, "--batch_size=0"),
+        ({"action_noise": -1.0}, r"--action_noise=-1\.0"),
         ({"env": make_env_config("pusht_dense")}, r"has no 'observation\.environment_state'"),
     ],
 )

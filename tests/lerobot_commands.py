@@ -1,7 +1,9 @@
 """LeRobot's own training command, called in this process, on a small dataset of random clouds."""
 
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,6 +63,22 @@ def lerobot_resume(monkeypatch, checkpoint: Path, output: Path) -> Path:
     config = checkpoint / "pretrained_model" / "train_config.json"
     _run_train(monkeypatch, ["--resume=true", f"--config_path={config}", f"--output_dir={output}"])
     return output / "checkpoints" / "last" / "pretrained_model"
+
+
+def lerobot_eval(monkeypatch, policy: Path | str, output: Path, *args: str) -> dict[str, Any]:
+    """Run `lerobot-eval` for two episodes at once; returns what it wrote down."""
+    from lerobot.scripts.lerobot_eval import main
+
+    common = ["--policy.device=cpu", "--eval.n_episodes=2", "--eval.batch_size=2", "--seed=0"]
+    arguments = [f"--policy.path={policy}", *common, f"--output_dir={output}", *args]
+    monkeypatch.setattr(sys, "argv", ["lerobot-eval", *arguments])
+    main()
+    return json.loads((output / "eval_info.json").read_text())
+
+
+def lerobot_train_config(monkeypatch, config: Path, *args: str) -> None:
+    """Run `lerobot-train` with a file of settings for two steps, below the present folder."""
+    _run_train(monkeypatch, [f"--config_path={config}", "--steps=2", "--batch_size=4", "--policy.device=cpu", *args])
 
 
 def _run_train(monkeypatch, args: list[str]) -> None:

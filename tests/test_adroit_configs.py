@@ -1,13 +1,12 @@
 """The train configs of the Adroit tasks: the same for every task, readable by LeRobot, and trainable."""
 
-import sys
 from pathlib import Path
 
 import draccus
 import pytest
 import yaml
 from lerobot.configs.train import TrainPipelineConfig
-from lerobot_commands import SMALL_DP3
+from lerobot_commands import SMALL_DP3, lerobot_eval, lerobot_train_config
 
 import lerobot_sdm  # noqa: F401 - registers the policies
 from lerobot_sdm.envs.adroit_tasks import HAND_TASKS
@@ -43,28 +42,10 @@ def test_teacher_and_student_train_on_a_recording(tmp_path, monkeypatch):
     env = AdroitPointCloudEnvConfig(task="hammer", num_points=32, camera_size=48, episode_length=12)
     expert = "still_expert:StillExpert"
     record(RecordConfig(env=env, episodes=2, expert=expert, keep="all"))
-    for kind in ("dp3", "sdm"):
-        name = f"hammer_{kind}_h4"
-        narrow = [flag for flag in SMALL_DP3 if "horizon" not in flag and "action_steps" not in flag]
-        narrow = [*narrow, "--policy.n_points=32"]
-        overrides = ["--steps=2", "--batch_size=4", "--policy.device=cpu", *(narrow if kind == "dp3" else [])]
-        monkeypatch.setattr(sys, "argv", ["lerobot-train", f"--config_path={FOLDER / name}.yaml", *overrides])
-        from lerobot.scripts.lerobot_train import main
-
-        main()
-    evaluate(monkeypatch, "outputs/adroit_hammer_sdm_h4/checkpoints/last/pretrained_model")
-
-
-def evaluate(monkeypatch, policy: str) -> None:
-    """An episode by LeRobot's own command."""
-    import json
-
-    from lerobot.scripts.lerobot_eval import main
-
-    arguments = ["--env.type=adroit", "--env.task=hammer", "--env.num_points=32", "--env.camera_size=48"]
-    arguments += ["--env.episode_length=4", "--eval.n_episodes=2", "--eval.batch_size=2", "--output_dir=evaluated"]
-    arguments += ["--policy.device=cpu", "--seed=0"]
-    monkeypatch.setattr(sys, "argv", ["lerobot-eval", f"--policy.path={policy}", *arguments])
-    main()
-    info = json.loads(Path("evaluated/eval_info.json").read_text())
+    narrow = [flag for flag in SMALL_DP3 if "horizon" not in flag and "action_steps" not in flag]
+    lerobot_train_config(monkeypatch, FOLDER / "hammer_dp3_h4.yaml", *narrow, "--policy.n_points=32")
+    lerobot_train_config(monkeypatch, FOLDER / "hammer_sdm_h4.yaml")
+    small = ("--env.task=hammer", "--env.num_points=32", "--env.camera_size=48", "--env.episode_length=4")
+    policy = "outputs/adroit_hammer_sdm_h4/checkpoints/last/pretrained_model"
+    info = lerobot_eval(monkeypatch, policy, tmp_path / "evaluated", "--env.type=adroit", *small)
     assert info["overall"]["pc_success"] == 0

@@ -96,6 +96,8 @@ def test_whole_road(tmp_path):
         (["--task=detour", "--episodes=5"], "multiple of 2"),
         (["--env-type=adroi"], "adroit"),
         (["--env-type=adroit"], "door"),
+        (["--env-type=dexart"], "laptop"),
+        (["--env-type=dexart", "--task=laptop", "--expert=mpc"], "drives"),
         (["--env-type=adroit", "--task=door", "--expert=dapg"], "--expert_path: is missing"),
         (["--env-type=adroit", "--task=door", "--expert=dapg", "--expert-path=gone.pickle"], "gone.pickle"),
     ],

@@ -88,6 +88,24 @@ def test_rules_differ_in_the_environment_alone():
     assert plan.dataset_name(config) == "local/adroit-door"  # MetaWorld has doors and hammers, too
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_dexart_is_evaluated_on_objects_that_no_demonstration_shows(size):
+    from lerobot_sdm.cli.record import parse
+
+    config = preset(size, "faucet", "dexart")
+    (row,) = [row for row in ROWS if row.key == "student"]
+    plain, unseen = (plan.evaluate_command(config, LAYOUT, row, rule) for rule in (None, "unseen"))
+    assert set(unseen) - set(plain) == {
+        "--env.objects=unseen",
+        f"--output_dir={LAYOUT.evaluation('student', 'unseen')}",
+    }
+    for held_out in (False, True):
+        _, _, *arguments = plan.record_command(config, LAYOUT, held_out)
+        recorded = parse(arguments).env
+        assert recorded.objects == "seen"
+        assert recorded.features["point_cloud"].shape == (96 + config.env["num_points"], 3)
+
+
 def test_rows_cover_the_free_baselines():
     overrides = {row.key: (row.run, row.overrides.get("num_inference_steps")) for row in ROWS}
     assert overrides == {

@@ -1,0 +1,45 @@
+"""Mixed precision: what is trained under autocast is saved in float32 and acts; every policy type."""
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from conftest import SOURCE_OF, TYPE_OPTIONS, options
+from lerobot_commands import checkpoint_tensors, lerobot_train
+
+from lerobot_sdm.evaluation.contenders import Contender, load_contender
+from lerobot_sdm.policies.guards import check_weights
+
+
+@pytest.fixture
+def own_precision():
+    """A process has one mixed precision, as accelerate sees it, and other tests train in this process without."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.fixture
+def source(trained, kind):
+    return trained(SOURCE_OF[kind]) if kind in SOURCE_OF else None
+
+
+@pytest.mark.parametrize("kind", TYPE_OPTIONS)
+def test_training_and_acting_under_autocast(trained, kind, dataset, tmp_path, monkeypatch, source, own_precision):
+    flags = (*options(kind, source), "--policy.use_amp=true")
+    output = tmp_path / "run"
+    folder = lerobot_train(monkeypatch, dataset, output, *flags, steps=8, save_freq=4)
+    first, last = checkpoint_tensors(output / "checkpoints/000004/pretrained_model"), checkpoint_tensors(folder)
+    weights = {key: value for key, value in last.items() if value.is_floating_point() and "optimizer" not in key}
+    assert {value.dtype for value in weights.values()} == {torch.float32}
+    check_weights(weights)
+    # Whatever learns goes on learning: of a student, the generator and the fake score.
+    networks = {key.split(".")[1] for key in weights if key.startswith("training_state")}
+    assert networks >= {"safetensors:fake_score", "safetensors:model"} or kind != "sdm"
+    for network in networks or {"safetensors"}:
+        moved = [key for key in weights if network in key and not torch.equal(first[key], last[key])]
+        assert moved, network
+
+    policy = load_contender(Contender("x", str(folder))).policy
+    seen = {key: torch.rand(2, *feature.shape) for key, feature in policy.config.input_features.items()}
+    with torch.autocast("cpu"), torch.inference_mode():
+        assert policy.select_action(seen).isfinite().all()

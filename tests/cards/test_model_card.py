@@ -35,3 +35,11 @@ def test_the_metadata_hold_one_result_for_each_task():
     card = model_card(CardFacts("me/x", {"type": "dp3"}, evaluations=evaluations))
     assert [result.dataset_name for result in card.data.eval_results] == ["suite, a", "suite, b"]
     assert str(card).count("Fifty seeds.") == 1
+
+
+def test_a_policy_on_a_base_says_how_another_one_is_made():
+    policy = {"type": "difftori", "n_obs_steps": 2, "chunk_size": 8, "n_iterations": 100, "n_action_steps": 6}
+    text = str(model_card(CardFacts("me/x", {**policy, "base_path": "me/base"})))
+    assert "--policy.type=difftori --policy.base_path=me/base" in text
+    assert "improves a chunk of 8 actions by 100 iterations, executes 6" in text
+    assert "teacher_path" not in text

@@ -77,3 +77,17 @@ def test_training_configurations_lose_where_it_ran():
     )
     expected = {"dataset": {"repo_id": "me/data"}, "policy": {"type": "dp3", "pretrained_path": None}, "steps": 5}
     assert json.loads(json.dumps(public)) == expected
+
+
+def test_bases_and_reward_models_are_treated_like_teachers(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = {"type": "x", "base_path": "outputs/dp3/last", "base_revision": "r", "base_sha256": "f"}
+    public = public_policy_config({**config, "reward_path": "me/reward", "reward_revision": "v1"})
+    assert public == {
+        "type": "x",
+        "base_path": None,
+        "base_revision": None,
+        "base_sha256": "f",
+        "reward_path": "me/reward",
+        "reward_revision": "v1",
+    }

@@ -96,6 +96,14 @@ def test_numbers(tmp_path):
     assert "seeds 7 to 10" in summary(results)
 
 
+def test_metaworlds_rewards_are_shares_of_the_highest(tmp_path):
+    layout = evaluated(tmp_path, {"a": [10.0, 2.5]})
+    env = "metaworld_pc,task=hammer"
+    results = collect_comparison(Comparison(env, (Contender("a", "somewhere"),), episodes=2), layout, [COST])
+    assert results["rows"][0]["max_rewards"] == [1.0, 0.25]
+    assert {"mujoco", "metaworld"} < results["versions"].keys()
+
+
 def test_command():
     policy = Contender("x", "folder", {"num_inference_steps": "2"})
     command = evaluate_command(Comparison(ENV, (policy,), episodes=30), Layout(Path("out")), policy)

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 from lerobot_commands import SMALL_DP3, lerobot_train, make_small_dataset
+from reward_models import reward_beside
 
 import lerobot_sdm  # noqa: F401  (registers the policy types)
 
 TYPE_OPTIONS = {
+    "adjoint_matching": ("--policy.sampling_steps=4", "--policy.loss_steps=2"),
     "consistency": (),
+    "difftori": ("--policy.n_iterations=8", "--policy.n_recorded_iterations=3"),
     "dp3": SMALL_DP3,
     "edm": (*SMALL_DP3, "--policy.num_inference_steps=4"),
     "manicm": (),
@@ -20,6 +23,11 @@ TYPE_OPTIONS = {
 
 TEACHER_OF = {"consistency": "edm", "manicm": "dp3", "sdm": "dp3"}
 """Student -> type of its teacher."""
+
+BASE_OF = {"adjoint_matching": "dp3", "difftori": "dp3"}
+"""Policy type that is made from another policy without being its student -> type of that policy."""
+
+SOURCE_OF = TEACHER_OF | BASE_OF
 
 
 @pytest.fixture(scope="session")
@@ -35,13 +43,13 @@ def session_monkeypatch():
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory, session_monkeypatch, dataset) -> Callable[[str], Path]:
-    """Gives the last checkpoint of a short run of a policy type; each type is trained once, its teacher before it."""
+    """Gives the last checkpoint of a short run of a policy type; each is trained once, behind what it is made from."""
 
     @cache
     def checkpoint(kind: str) -> Path:
-        teacher = checkpoint(TEACHER_OF[kind]) if kind in TEACHER_OF else None
+        source = checkpoint(SOURCE_OF[kind]) if kind in SOURCE_OF else None
         output = tmp_path_factory.mktemp("runs") / kind
-        return lerobot_train(session_monkeypatch, dataset, output, *options(kind, teacher))
+        return lerobot_train(session_monkeypatch, dataset, output, *options(kind, source))
 
     return checkpoint
 
@@ -56,7 +64,9 @@ def student(trained) -> Path:
     return trained("sdm")
 
 
-def options(kind: str, teacher: Path | None = None) -> tuple[str, ...]:
-    """Command-line options that train a policy type."""
-    needs_teacher = (f"--policy.teacher_path={teacher}",) if kind in TEACHER_OF else ()
-    return (f"--policy.type={kind}", *TYPE_OPTIONS[kind], *needs_teacher)
+def options(kind: str, source: Path | None = None) -> tuple[str, ...]:
+    """Command-line options that train a policy type, from another policy if it needs one."""
+    role = "teacher" if kind in TEACHER_OF else "base"
+    needs_source = (f"--policy.{role}_path={source}",) if kind in SOURCE_OF else ()
+    reward = (f"--policy.reward_path={reward_beside(source)}",) if kind == "adjoint_matching" else ()
+    return (f"--policy.type={kind}", *TYPE_OPTIONS[kind], *needs_source, *reward)

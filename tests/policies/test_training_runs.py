@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from conftest import TEACHER_OF, options
+from conftest import SOURCE_OF, TEACHER_OF, options
 from lerobot.policies.factory import get_policy_class, make_pre_post_processors
 from lerobot_commands import checkpoint_tensors, lerobot_resume, lerobot_train, make_small_dataset
 from safetensors.torch import load_file
@@ -30,9 +30,16 @@ def load(kind: str, path):
     return get_policy_class(kind).from_pretrained(path)
 
 
+def act(policy) -> torch.Tensor:
+    """A chunk from fixed observations, start noise and further random numbers."""
+    noise = torch.randn(3, 8, 4, generator=torch.Generator().manual_seed(1))
+    torch.manual_seed(2)
+    return policy.predict_action_chunk(observations(), noise=noise)
+
+
 @pytest.mark.parametrize(("kind", "more"), [*((kind, ()) for kind in KINDS), ("sdm", REUSE)])
 def test_resumed_run_equals_uninterrupted_run_bit_for_bit(kind, more, tmp_path, monkeypatch, dataset, trained):
-    flags = (*options(kind, trained(TEACHER_OF[kind]) if kind in TEACHER_OF else None), *more)
+    flags = (*options(kind, trained(SOURCE_OF[kind]) if kind in SOURCE_OF else None), *more)
     whole = lerobot_train(monkeypatch, dataset, tmp_path / "whole", *flags, steps=60, save_freq=30)
     half = tmp_path / "whole" / "checkpoints" / "000030"
     resumed = lerobot_resume(monkeypatch, half, tmp_path / "resumed")
@@ -54,44 +61,43 @@ def test_checkpoint_holds_what_inference_needs_and_no_more(kind, trained):
     policy = load(kind, folder)
     weights = load_file(folder / "model.safetensors")
     assert weights.keys() == policy.inference_model.state_dict().keys()
-    noise = torch.randn(3, 8, 4, generator=torch.Generator().manual_seed(1))
-    expected = policy.predict_action_chunk(observations(), noise=noise)
+    expected = act(policy)
     (folder / "training_state.safetensors").rename(folder / "elsewhere")
     try:
-        torch.testing.assert_close(load(kind, folder).predict_action_chunk(observations(), noise=noise), expected)
+        torch.testing.assert_close(act(load(kind, folder)), expected)
     finally:
         (folder / "elsewhere").rename(folder / "training_state.safetensors")
 
 
-@pytest.mark.parametrize("kind", STUDENTS)
-def test_student_works_without_its_teacher(kind, tmp_path, trained):
+@pytest.mark.parametrize("kind", SOURCE_OF)
+def test_a_checkpoint_works_without_what_it_was_made_from(kind, tmp_path, trained):
     student, alone = trained(kind), tmp_path / "alone"
     shutil.copytree(student, alone)
     config = json.loads((alone / "config.json").read_text())
-    config["teacher_path"] = str(tmp_path / "deleted")
+    role = "teacher" if kind in TEACHER_OF else "base"
+    assert config[f"{role}_path"] == str(trained(SOURCE_OF[kind]))
+    config[f"{role}_path"] = str(tmp_path / "deleted")
     (alone / "config.json").write_text(json.dumps(config))
     (alone / "training_state.safetensors").unlink()
 
-    noise = torch.randn(3, 8, 4)
-    expected = load(kind, student).predict_action_chunk(observations(), noise=noise)
     policy = load(kind, alone)
-    torch.testing.assert_close(policy.predict_action_chunk(observations(), noise=noise), expected)
+    torch.testing.assert_close(act(policy), act(load(kind, student)))
     pre, post = make_pre_post_processors(policy.config, pretrained_path=str(alone))
     assert [type(step).__name__ for step in pre.steps].count("PointCloudProcessorStep") == 1
     assert post is not None
 
 
-@pytest.mark.parametrize("kind", STUDENTS)
-def test_student_normalises_like_its_teacher(kind, trained):
-    teacher, student = trained(TEACHER_OF[kind]), trained(kind)
-    for file in teacher.glob("policy_*normalizer_processor.safetensors"):
+@pytest.mark.parametrize("kind", SOURCE_OF)
+def test_a_policy_normalises_like_what_it_was_made_from(kind, trained):
+    source, student = trained(SOURCE_OF[kind]), trained(kind)
+    for file in source.glob("policy_*normalizer_processor.safetensors"):
         mine, theirs = load_file(student / file.name), load_file(file)
         assert mine.keys() == theirs.keys()
         assert all(torch.equal(mine[key], theirs[key]) for key in mine)
 
 
-@pytest.mark.parametrize("kind", STUDENTS)
-def test_a_published_student_can_be_trained_further(kind, tmp_path, monkeypatch, dataset, trained):
+@pytest.mark.parametrize("kind", SOURCE_OF)
+def test_a_published_policy_can_be_trained_further(kind, tmp_path, monkeypatch, dataset, trained):
     published = tmp_path / "published"
     shutil.copytree(trained(kind), published)
     (published / "training_state.safetensors").unlink()
@@ -113,11 +119,11 @@ def test_resuming_with_another_teacher_is_refused(kind, tmp_path, monkeypatch, d
         lerobot_resume(monkeypatch, tmp_path / "run" / "checkpoints" / "000002", tmp_path / "resumed")
 
 
-@pytest.mark.parametrize("kind", STUDENTS)
-def test_data_that_do_not_fit_the_teacher_are_refused_before_anything_is_written(kind, tmp_path, monkeypatch, trained):
+@pytest.mark.parametrize("kind", SOURCE_OF)
+def test_data_that_do_not_fit_are_refused_before_anything_is_written(kind, tmp_path, monkeypatch, trained):
     other = make_small_dataset(tmp_path / "other", state_dim=7)
     with pytest.raises(InputError, match=r"observation\.state.*\(9,\).*\(7,\)"):
-        lerobot_train(monkeypatch, other, tmp_path / "run", *options(kind, trained(TEACHER_OF[kind])))
+        lerobot_train(monkeypatch, other, tmp_path / "run", *options(kind, trained(SOURCE_OF[kind])))
     assert not (tmp_path / "run").exists()
 
 

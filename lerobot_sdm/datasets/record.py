@@ -15,6 +15,7 @@ from lerobot.envs.configs import EnvConfig
 from tqdm import tqdm
 
 from lerobot_sdm.datasets.collect import Driver, Setting, outcomes
+from lerobot_sdm.datasets.disk import disk_full_is_an_input_error
 from lerobot_sdm.datasets.episodes import Episode, Rules
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
 from lerobot_sdm.errors import InputError, unknown_name
@@ -134,7 +135,7 @@ def record(config: RecordConfig) -> Path:
         The folder of the dataset.
 
     Raises:
-        InputError: A value cannot work, or the expert failed too often.
+        InputError: A value cannot work, the expert failed too often, or the disk is full.
     """
     from lerobot_sdm.datasets.write import verify, write
 
@@ -151,7 +152,7 @@ def record(config: RecordConfig) -> Path:
     )
     folder = config.root.parent / f".{config.root.name}.recording-{_fingerprint(config)}"
     driver = Driver(setting, folder)
-    with contextlib.closing(driver.env):
+    with contextlib.closing(driver.env), disk_full_is_an_input_error(config.root):
         # Whatever is wrong with the scene, with graphics or with what the expert reads shows here, before anything
         # is written.
         driver.expert.start(driver.env, config.seed)

@@ -1,10 +1,13 @@
 """Recording real episodes: reproducible, filtered, balanced, all or nothing, and resumable."""
 
+import contextlib
 import json
+import resource
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
@@ -261,3 +264,34 @@ def test_a_killed_recording_goes_on_where_it_stopped(tmp_path):
     rewards = columns_of(root)["next.reward"].reshape(3, 8)
     assert (rewards == 123).all(axis=1).tolist() == [True, False, False]
     assert leftovers(tmp_path) == ["killed"]
+
+
+@contextlib.contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """The system refuses larger files, as it refuses any once the disk is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_loses_no_finished_attempt(tmp_path):
+    """Full while an attempt is stored, then while the dataset is written; both times the same call goes on."""
+    root = tmp_path / "full"
+    with files_of_at_most(1000), pytest.raises(InputError, match=r"--root=.*the disk is full"):
+        record(brief(root, episodes=3))
+    assert not root.exists()
+    assert not list(tmp_path.rglob("attempt-*.npz"))
+
+    # An attempt has 5 kB, the dataset's file 18.
+    with files_of_at_most(8_000), pytest.raises(InputError, match=r"--root=.*the disk is full"):
+        record(brief(root, episodes=3))
+    assert not root.exists()
+    kept = {path.name: path.stat().st_ino for path in tmp_path.rglob("attempt-*.npz")}
+    assert len(kept) == 3
+
+    assert record(brief(root, episodes=3)) == root
+    assert leftovers(tmp_path) == ["full"]
+    assert len(columns_of(root)["index"]) == 3 * 8

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import errno
 import hashlib
 import json
 import logging
@@ -24,13 +23,13 @@ from lerobot_sdm.datasets.convert.mapping import Choices, Entry, columns_of, com
 from lerobot_sdm.datasets.convert.plan import Block, Plan
 from lerobot_sdm.datasets.convert.store import Store, checked_ends, open_store
 from lerobot_sdm.datasets.convert.verify import verify, verify_block
+from lerobot_sdm.datasets.disk import disk_full_is_an_input_error
 from lerobot_sdm.datasets.processes import Workers
 from lerobot_sdm.envs.configuration import OBS_POINT_CLOUD
 from lerobot_sdm.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 PEEKED_ROWS = 64
 
 
@@ -162,7 +161,7 @@ def convert(config: ConvertConfig, plan: Plan | None = None) -> Path:
             logger.warning("%s holds an unfinished conversion of something else. Remove it if it is not wanted.", other)
         if not folder.exists():
             _run(workers, check_block, plan, blocks, "checking")
-        with _only_one(folder), _disk_full_is_an_input_error(config.root):
+        with _only_one(folder), disk_full_is_an_input_error(config.root):
             _run(workers, write_block, plan, blocks, "writing", folder)
             unfinished = folder / "dataset"
             if unfinished.exists():
@@ -226,22 +225,6 @@ def _only_one(folder: Path) -> Iterator[None]:
             yield
     except filelock.Timeout as error:
         raise InputError(f"{folder.name}: another process is converting to this place. Wait for it.") from error
-
-
-@contextlib.contextmanager
-def _disk_full_is_an_input_error(root: Path) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        cause: BaseException | None = error  # libraries wrap it in exceptions of their own
-        while cause is not None and getattr(cause, "errno", None) not in DISK_FULL:
-            cause = cause.__cause__ or cause.__context__
-        if cause is None:
-            raise
-        raise InputError(
-            f"--root={root}: the disk is full ({cause}). What is finished is kept beside it: free some space, and "
-            "repeat the command to go on."
-        ) from error
 
 
 def _fingerprint(plan: Plan, config: ConvertConfig) -> str:

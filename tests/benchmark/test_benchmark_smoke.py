@@ -153,7 +153,7 @@ def test_a_worker_without_parent_ends(tmp_path):
     (tmp_path / "parent.py").write_text(script)
     parent = subprocess.Popen([sys.executable, tmp_path / "parent.py", str(tmp_path)], env=environment)
     pids = tmp_path / "pids"
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 600
     while not pids.exists():
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -1,5 +1,6 @@
 """Pictures of a benchmark: success by difficulty, success against latency, learning curves."""
 
+import math
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -100,8 +101,11 @@ def _loss_curves(results: Results) -> Figure:
         for run, training in cell["trainings"].items():
             curves.setdefault(run, {})[cell["task"], cell["training_seed"]] = training["loss"]
     runs = [run for run in RUNS if run in curves]
-    figure = Figure(figsize=(2 + 2.6 * len(runs), 3.2), layout="constrained")
-    for axes, run in zip(np.atleast_1d(figure.subplots(1, len(runs))), runs, strict=True):
+    columns = min(3, len(runs))
+    rows = math.ceil(len(runs) / columns)
+    figure = Figure(figsize=(2 + 2.6 * columns, 0.4 + 2.6 * rows), layout="constrained")
+    for place, run in enumerate(runs, start=1):
+        axes = figure.add_subplot(rows, columns, place)
         for line in filter(None, curves[run].values()):
             axes.plot(*zip(*line, strict=True), color=RUN_COLOURS[run], alpha=0.6, linewidth=1)
         axes.set_title(run, fontsize=10)

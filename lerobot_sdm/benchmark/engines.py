@@ -125,9 +125,13 @@ def parse_parameters(texts: list[str]) -> dict[str, Any]:
 
 def _end_with_parent() -> None:
     """Let a worker end its command with itself, and itself with its parent, even if that is killed."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends its workers.
     threading.Thread(target=_watch_parent, daemon=True).start()
+
+
+def _leave(*_: Any) -> None:
+    raise SystemExit(1)  # On the way out, `run_command` ends its command.
 
 
 def _watch_parent() -> None:

@@ -32,8 +32,8 @@ def policy(tmp_path_factory) -> Path:
 
 
 def order(root: Path, **fields) -> RolloutConfig:
-    env = make_env_config("pusht_dense", **OPTIONS)
-    return RolloutConfig(env, **{"episodes": 3, "batch_size": 2, "root": root, "repo_id": "local/rewarded"} | fields)
+    settings = {"episodes": 3, "batch_size": 2, "root": root, "repo_id": "local/rewarded"}
+    return RolloutConfig(**{"env": make_env_config("pusht_dense", **OPTIONS)} | settings | fields)
 
 
 def collect(policy: Path, root: Path, **fields) -> Path:

@@ -144,6 +144,27 @@ def test_a_lid_stays_open(make):
     assert env.measured.angle == pytest.approx(start, abs=0.02)
 
 
+def test_a_lid_does_not_touch_its_own_base(make):
+    env = make("laptop", **SMALL)
+    env.reset(seed=0)
+    model, data = env.world.model, env.world.data
+    data.joint("handle").qpos[:] = 0.0  # Closed: one lies on the other.
+    mujoco.mj_forward(model, data)
+    touching = {frozenset(model.body(model.geom_bodyid[geom]).name for geom in pair) for pair in data.contact.geom}
+    assert {"object", "handle"} not in touching
+
+
+def test_no_episode_starts_with_the_hand_inside_the_object(make):
+    env, as_drawn = make("toilet", **SMALL, objects="toilet-0"), []
+    for seed in range(20):
+        env.reset(seed=seed)
+        assert env.world.overlap() < 0.001
+        first = env.dexart_task.start(np.random.default_rng(seed), env._offset, env._yaw, env.world.handle_range)
+        env.world.reset(first)
+        as_drawn.append(env.world.overlap())
+    assert max(as_drawn) > 0.01
+
+
 @pytest.mark.parametrize("task", DEXART_TASKS)
 def test_clouds_are_in_the_frame_and_its_box(make, task):
     exact = {"cloud_noise": 0.0, "renderer": "raycast", "sampling": "fps", "num_points": 300, "camera_size": 48}

@@ -92,10 +92,15 @@ class DiffTORIPolicy(ChunkPolicy):
         Returns:
             Normalised actions (B, n_action_steps, A).
         """
-        keys = list(self.config.input_features)
+        keys, model = list(self.config.input_features), self.inference_model
         if self._queues[OBS_STATE]:
-            batch = {key: torch.stack(list(self._queues[key]), dim=1) for key in keys}
-        planned = self.sample_actions(batch, noise)[:, : self.config.n_action_steps]
+            frames = [{key: self._queues[key][i] for key in keys} for i in range(self.config.n_obs_steps)]
+            features = self._frame_memory.condition(model, frames, OBS_STATE)
+            batch = {key: torch.stack([frame[key] for frame in frames], dim=1) for key in keys}
+        else:
+            features = model.encode(batch)
+        chunk = self.actions_from_noise(model, model.propose(batch, noise), features)
+        planned = chunk[:, : self.config.n_action_steps]
         return checked_actions(planned, {key: batch[key] for key in keys}, self.config.action_bound, self.name)
 
     def sample_actions(self, batch: dict[str, Tensor], noise: Tensor | None = None) -> Tensor:
@@ -220,7 +225,10 @@ class DiffTORIModel(FrameEncoder):
             config.clip_range,
             config.n_recorded_iterations,
         )
-        return optimize(self.reward, start, self.reward.context(features, latent), how, group)
+        # In half precision nothing of a small reward would be left beside an offset of 1000.
+        with torch.autocast(start.device.type, enabled=False):
+            context = self.reward.context(features.float(), latent.float())
+            return optimize(self.reward, start.float(), context, how, group)
 
     def train(self, mode: bool = True) -> DiffTORIModel:
         """The base never trains: its batch statistics and its crops stay those of use."""

@@ -113,7 +113,8 @@ def test_with_reuse_the_teacher_samples_every_so_many_iterations_and_pairs_stay_
     assert int(pairs.added) == 12  # three batches of four, the oldest two of them overwritten
     cond, noise, target = pairs.draw(16, torch.Generator().manual_seed(0))
     assert len({row.sum().item() for row in noise}) > 4
-    torch.testing.assert_close(target, sample(noise, cond))
+    # Networks round by batch size, and ten steps amplify it; other pairs would differ by 0.1 and more.
+    torch.testing.assert_close(target, sample(noise, cond), atol=1e-4, rtol=1e-4)
 
 
 def test_each_network_is_clipped_and_scheduled_on_its_own(build):

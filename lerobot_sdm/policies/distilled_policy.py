@@ -111,6 +111,17 @@ class DistilledPolicy(ChunkPolicy):
         """What the teacher's own sampler makes of start noise (B, T, A) and conditions (B, F): (B, T, A)."""
         return self.teacher.sample(noise, cond, self.config.teacher_inference_steps)
 
+    def parameter_group(self, network: nn.Module, prefix: str) -> dict[str, Any]:
+        """A network's parameters with the settings of their optimizer, from the configuration's `<prefix>_lr`,
+        `<prefix>_grad_clip_norm`, `<prefix>_warmup_steps` and `<prefix>_final_lr_ratio`."""
+        return {
+            "params": list(network.parameters()),
+            "lr": getattr(self.config, f"{prefix}_lr"),
+            "max_norm": getattr(self.config, f"{prefix}_grad_clip_norm"),
+            "warmup_steps": getattr(self.config, f"{prefix}_warmup_steps"),
+            "final_lr_ratio": getattr(self.config, f"{prefix}_final_lr_ratio"),
+        }
+
     def update_student_average(self, turns: int) -> None:
         """Let the average follow the student, which has been trained `turns` times before."""
         if self.average is not None:

@@ -179,13 +179,4 @@ class AdjointMatchingPolicy(DistilledPolicy):
         self.train_step += 1
 
     def get_optim_params(self) -> list[dict[str, Any]]:
-        config = self.config
-        return [
-            {
-                "params": list(self.model.unet.parameters()),
-                "lr": config.finetune_lr,
-                "max_norm": config.finetune_grad_clip_norm,
-                "warmup_steps": config.finetune_warmup_steps,
-                "final_lr_ratio": config.finetune_final_lr_ratio,
-            }
-        ]
+        return [self.parameter_group(self.model.unet, "finetune")]

@@ -94,13 +94,4 @@ class ManiCMPolicy(DistilledPolicy):
         self.train_step += 1
 
     def get_optim_params(self) -> list[dict[str, Any]]:
-        config = self.config
-        return [
-            {
-                "params": list(self.model.unet.parameters()),
-                "lr": config.student_lr,
-                "max_norm": config.student_grad_clip_norm,
-                "warmup_steps": config.student_warmup_steps,
-                "final_lr_ratio": config.student_final_lr_ratio,
-            }
-        ]
+        return [self.parameter_group(self.model.unet, "student")]

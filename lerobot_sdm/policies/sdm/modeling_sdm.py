@@ -164,20 +164,7 @@ class SDMPolicy(DistilledPolicy):
 
     def get_optim_params(self) -> list[dict[str, Any]]:
         """Two parameter groups, each clipped and scheduled on its own."""
-        config = self.config
         return [
-            {
-                "params": list(self.model.unet.parameters()),
-                "lr": config.generator_lr,
-                "max_norm": config.generator_grad_clip_norm,
-                "warmup_steps": config.generator_warmup_steps,
-                "final_lr_ratio": config.generator_final_lr_ratio,
-            },
-            {
-                "params": list(self.fake_score.parameters()),
-                "lr": config.fake_score_lr,
-                "max_norm": config.fake_score_grad_clip_norm,
-                "warmup_steps": config.fake_score_warmup_steps,
-                "final_lr_ratio": config.fake_score_final_lr_ratio,
-            },
+            self.parameter_group(self.model.unet, "generator"),
+            self.parameter_group(self.fake_score, "fake_score"),
         ]

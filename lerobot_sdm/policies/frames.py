@@ -61,14 +61,12 @@ class FrameMemory:
             frames: n observations, oldest first, each entry (B, ...).
             key: The entry by which frames are told apart: the same frame has the same tensor.
         """
-        new: list[Mapping[str, Tensor]] = []
-        for frame in frames:
-            if not any(frame[key] is known for known in (*(kept for kept, _ in self._known), *(n[key] for n in new))):
-                new.append(frame)
+        distinct = {id(frame[key]): frame for frame in frames}
+        known = {id(kept): feature for kept, feature in self._known}
+        new = [frame for identity, frame in distinct.items() if identity not in known]
         if new:
             together = {name: torch.cat([frame[name] for frame in new]).unsqueeze(1) for name in new[0]}
             features = model.encode_frames(together).squeeze(1).chunk(len(new))
-            self._known += [(frame[key], feature) for frame, feature in zip(new, features, strict=True)]
-        self._known = [pair for pair in self._known if any(frame[key] is pair[0] for frame in frames)]
-        ordered = [next(feature for kept, feature in self._known if kept is frame[key]) for frame in frames]
-        return torch.cat(ordered, dim=1)
+            known |= {id(frame[key]): feature for frame, feature in zip(new, features, strict=True)}
+        self._known = [(frame[key], known[identity]) for identity, frame in distinct.items()]
+        return torch.cat([known[id(frame[key])] for frame in frames], dim=1)

@@ -1,10 +1,11 @@
-"""Training from two processes, started by accelerate on the CPU, and resumed.
+"""Training from two processes, started by accelerate on the CPU; every policy type, and one of them resumed.
 
-The windows of this data set fill whole rounds of both processes. Where they do not, accelerate fills the last round of
-an epoch with samples from its beginning, and a process that resumed within the epoch knows another beginning: that one
-round then holds other samples than in the uninterrupted run.
+The windows of the resumed run's data set fill whole rounds of both processes. Where they do not, accelerate fills the
+last round of an epoch with samples from its beginning, and a process that resumed within the epoch knows another
+beginning: that one round then holds other samples than in the uninterrupted run.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -12,25 +13,79 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import options
+import train_in_two
+from conftest import SOURCE_OF, options
 from lerobot_commands import COMMON, checkpoint_tensors, make_small_dataset
+from safetensors.torch import load_file
 
+from lerobot_sdm.policies import config_classes
+from lerobot_sdm.policies.guards import check_weights
+
+KINDS = sorted(config_classes())
 TOLERANCE = 1e-6
 """The sum over processes has one order for two of them; a resumed run was found bit-exact, and this leaves room for
 other builds of the communication library."""
 
 
-def launch(*args: str) -> None:
-    scripts = Path(sys.executable).parent
-    # On a machine without a GPU accelerate has no launcher for several CPU processes but this one; LeRobot itself
-    # keeps the processes on the CPU where --policy.device=cpu.
-    command = [
-        str(scripts / "accelerate"), "launch", "--multi_gpu", "--num_processes=2", "--num_machines=1",
-        "--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0", str(scripts / "lerobot-train"), *args,
-    ]  # fmt: skip
+def run(*command: str) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+def launch(*args: str) -> None:
+    """Start LeRobot's command in two processes, as a user does."""
+    scripts = Path(sys.executable).parent
+    # On a machine without a GPU accelerate has no launcher for several CPU processes but this one; LeRobot itself
+    # keeps the processes on the CPU where --policy.device=cpu.
+    run(
+        str(scripts / "accelerate"), "launch", "--multi_gpu", "--num_processes=2", "--num_machines=1",
+        "--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0", str(scripts / "lerobot-train"), *args,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trained_in_two(tmp_path_factory, dataset, trained) -> Path:
+    """A folder with a training of every policy type in two processes."""
+    root = tmp_path_factory.mktemp("two")
+    runs = {}
+    for kind in KINDS:
+        flags = options(kind, trained(SOURCE_OF[kind]) if kind in SOURCE_OF else None)
+        output = (f"--output_dir={root / kind / 'run'}", "--steps=6", "--save_freq=1")
+        runs[kind] = [*COMMON, f"--dataset.root={dataset}", *output, *flags]
+    (root / "runs.json").write_text(json.dumps(runs))
+    run(sys.executable, train_in_two.__file__, str(root))
+    return root
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_processes_train_one_policy(kind, trained_in_two):
+    """Both processes have seen other losses, having other samples and other noise, and still have the same weights: so
+    each step took both processes' gradients."""
+    folder = trained_in_two / kind
+    assert not (folder / "error.txt").exists(), (folder / "error.txt").read_text()
+    first, second = (load_file(folder / f"rank{rank}.safetensors") for rank in range(2))
+    assert not torch.isclose(first.pop("losses"), second.pop("losses")).any()
+    check_weights(first)
+    assert first.keys() == second.keys()
+    assert [key for key in first if not torch.equal(first[key], second[key])] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_processes_train_every_network(kind, trained_in_two):
+    steps = trained_in_two / kind / "run" / "checkpoints"
+    first, last = (checkpoint_tensors(steps / step / "pretrained_model") for step in ("000001", "000006"))
+    check_weights(last)
+    moments = {key for key in last if "exp_avg_sq" in key}
+    assert moments
+    assert all(last[key].any() for key in moments)  # whatever is optimised has had a gradient
+    weights = [key for key in last if "optimizer" not in key and last[key].is_floating_point()]
+    networks = {key.split(".")[1] for key in weights if key.startswith("training_state")} or {"safetensors:"}
+    assert networks >= {"safetensors:fake_score", "safetensors:model"} or kind != "sdm"
+    for network in networks:
+        assert any(network in key and not torch.equal(first[key], last[key]) for key in weights), network
 
 
 @pytest.mark.slow

@@ -1,0 +1,91 @@
+"""The documentation's commands in small: the same programs and options, with little to do; and what cannot run here."""
+
+import re
+from pathlib import Path
+
+import yaml
+from docs_commands import Command
+
+SMALL_NETWORK = ("--policy.down_dims=[8,16,16]", "--policy.diffusion_step_embed_dim=16")
+SMALL_ENCODER = ("--policy.blocks_per_level=1", "--policy.encoder_hidden_dims=[8,16]")
+NETWORKS = {
+    "dp3": (*SMALL_NETWORK, *SMALL_ENCODER),
+    "edm": (*SMALL_NETWORK, *SMALL_ENCODER),
+    "diffusion": (*SMALL_NETWORK, "--policy.n_groups=8"),
+}
+"""Options that make a network small; all other policies take over the network of one of these."""
+
+QUICKSTART = ("--episodes=2", "--eval-episodes=2", "--teacher-steps=4", "--student-steps=4")
+VERBS: dict[str, tuple[str, ...]] = {
+    "quickstart": QUICKSTART,
+    "record": ("--episodes=2",),
+    "distance": ("--observations=2", "--samples=4"),
+    "compare": ("--episodes=1", "--batch-size=1"),
+    "view": ("--episode=0",),
+    "bench": ("--repeats=1", "--warmup=0"),
+    "collect-rollouts": ("--episodes=2", "--batch-size=2", "--env.episode_length=30"),
+}
+SCRIPTS: dict[str, tuple[str, ...]] = {
+    "expert_success.py": ("--seeds", "0", "1"),
+    "env_throughput.py": ("--steps=5", "--processes", "1"),
+    "inference.py": ("--repeats=1", "--warmup=0", "--only", "student"),
+    "random_steps.py": ("--steps=20",),
+    "chunk_error.py": ("--every=200",),
+    "deploy.py": ("--episodes=2", "--slowdown", "1", "4"),
+}
+TINY_SUITE = ("--tasks=assembly", "--methods=dp3-10,sdm", "--size=tiny", "--episodes=2", "--jobs=1")
+"""A whole suite takes days; one task of it, with networks of a few thousand parameters, takes minutes."""
+
+UNREACHABLE: dict[str, str] = {
+    "hf": "needs an account of the Hub",
+    "publish": "needs an account of the Hub",
+    "lerobot-record": "needs a robot",
+    "lerobot-rollout": "needs a robot",
+    "--engine=submitit": "needs a cluster",
+    "--device=cuda": "needs a GPU",
+    "--multi_gpu": "needs GPUs",
+    "pip": "changes the environment",
+    "pytest": "is the test suite itself",
+    "--suite=smoke": "is what `tests/benchmark/test_benchmark_smoke.py` runs",
+    "examples/studies/gaussian_mixture.py": "trains for an hour; its parts are tested",
+    "examples/benchmarks/growth.py": "measures for half an hour what `inference.py` measures once",
+    "--env.assets_dir=path/to/dexart-release/assets": "needs DexArt's official assets",
+    "lerobot/pusht": "needs the Hub",
+}
+"""Why a command cannot run here, by one of its arguments; the first that it has counts."""
+
+YOURS = re.compile(r"(?:^|=)(?:me|lerobot)/[\w-]+$")
+"""Data or a policy that stands for a reader's own."""
+
+
+def reason_to_skip(argv: tuple[str, ...]) -> str | None:
+    """Why a command cannot run here; None if it can."""
+    reasons = [reason for part, reason in UNREACHABLE.items() if part in argv]
+    reasons += ["stands for data or a policy of yours" for argument in argv if YOURS.search(argument)]
+    return reasons[0] if reasons else None
+
+
+def in_small(command: Command) -> tuple[str, ...]:
+    """A command with options behind its own that leave it little to do; the later of two equal options counts."""
+    program, *arguments = command.argv[2:] if command.argv[:2] == ("uv", "run") else command.argv
+    if program == "lerobot-train":
+        arguments += _training(arguments)
+    elif program == "lerobot-eval":
+        arguments += ["--eval.n_episodes=1", "--eval.batch_size=1", "--env.episode_length=5"]
+    elif program == "lerobot-sdm":
+        arguments += VERBS.get(arguments[0], ())
+        if arguments[0] == "benchmark" and "--dry-run" not in arguments and "--render" not in arguments[1]:
+            arguments += TINY_SUITE
+    elif program == "python":
+        arguments += SCRIPTS.get(Path(arguments[0]).name, ())
+    return program, *arguments
+
+
+def _training(arguments: list[str]) -> list[str]:
+    """Two steps of a small network."""
+    given = dict(argument.removeprefix("--").partition("=")[::2] for argument in arguments)
+    settings = yaml.safe_load(Path(given["config_path"]).read_text()) if "config_path" in given else {}
+    part = "reward_model" if "reward_model" in settings else "policy"
+    kind = given.get("policy.type") or settings[part]["type"]
+    steps = ["--steps=2", "--save_freq=2", "--log_freq=1", "--batch_size=4", "--num_workers=0", f"--{part}.device=cpu"]
+    return [*steps, *NETWORKS.get(kind, ())]

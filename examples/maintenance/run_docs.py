@@ -1,0 +1,177 @@
+"""Run every command of the documentation, in small, and say which ran, which failed and which cannot run here.
+
+    uv run python examples/maintenance/run_docs.py --output=outputs/docs --data=path/to/data
+    uv run python examples/maintenance/run_docs.py --output=outputs/docs --pages README.md docs/adroit.md
+
+Each page has a folder of its own below `--output`, in which its commands run in order; what they read and did not make
+themselves comes from the folder of an earlier page. `--data` is searched for the files that readers bring along: the
+demonstration stores of DP3 and Diffusion Policy, a checkpoint of the original code, an expert of hand_dapg. Commands
+that failed are tried again by the next call; finished pages' commands are not. Needs an hour of one core.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from docs_commands import ROOT, Command, blocks, commands, pages
+from docs_scale import in_small, reason_to_skip
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+from lerobot_sdm.pipeline.files import read_json, write_json, write_text
+
+BROUGHT = {
+    "metaworld_drawer-open_expert.zarr": "metaworld_drawer-open_expert.zarr",
+    "adroit_hammer_expert.zarr": "adroit_hammer_expert.zarr",
+    "pusht_cchi_v7_replay.zarr": "pusht_cchi_v7_replay.zarr",
+    "pen-v0.pickle": "pen-v0.pickle",
+    "latest.ckpt": "simple_dp3_assembly.ckpt",
+}
+"""Files that readers bring along, as the documentation calls them, and what stands for them in `--data`."""
+
+MADE_BY = re.compile(r"^--(output|output_dir|root|rrd|png|json|plot|out)=|^output_dir:")
+NAMED = re.compile(r"\b(?:data|outputs)/[\w./-]+")
+FIRST = ("pusht", "README", "convert")
+"""Pages from which others take what they read."""
+
+LIMIT = 1800
+"""Seconds after which a command counts as failed."""
+
+
+def prepare(folder: Path, data: Path | None) -> None:
+    """What a reader finds or brings along: the checkout's files, the camera file of the documentation, data."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("configs", "examples", "lerobot_sdm"):
+        if not (folder / name).exists():
+            (folder / name).symlink_to(ROOT / name)
+    ((_, camera),) = blocks((ROOT / "docs" / "depth_cameras.md").read_text(), "yaml")
+    (folder / "cameras.yaml").write_text(camera)
+    for name, source in BROUGHT.items():
+        found = [] if data is None else list(data.rglob(source))
+        if found and not (folder / name).exists():
+            (folder / name).symlink_to(found[0].resolve())
+
+
+def borrow(argv: tuple[str, ...], folder: Path, earlier: list[Path]) -> None:
+    """Link what a command reads, and no command of this page has made, from the folder of an earlier page."""
+    read = [argument for argument in argv if not MADE_BY.match(argument) or argument.startswith("--dataset")]
+    for argument in argv:
+        if argument.startswith("--config_path="):
+            text = (ROOT / argument.partition("=")[2]).read_text()
+            read += [line for line in text.splitlines() if not MADE_BY.match(line)]
+    for name in NAMED.findall(" ".join(read)):
+        for other in earlier:
+            if not (folder / name).exists() and (other / name).exists():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).symlink_to((other / name).resolve())
+
+
+def missing_file(argv: tuple[str, ...], folder: Path) -> str | None:
+    """A file that readers bring along and that is not here."""
+    text = " ".join(argv)
+    return next((name for name in BROUGHT if name in text and not (folder / name).exists()), None)
+
+
+def run(command: Command, folder: Path, log: Path) -> dict[str, Any]:
+    """Run a command in small.
+
+    Returns:
+        Its outcome, with the reason if it did not run.
+    """
+    argv = in_small(command)
+    absent = missing_file(argv, folder)
+    reason = reason_to_skip(argv) or (absent and f"needs {absent}")
+    if reason:
+        return {"outcome": "skipped", "reason": reason}
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    defaults = {"OMP_NUM_THREADS": "1", "MUJOCO_GL": "egl", "HF_HUB_OFFLINE": "1"}
+    environment = {**defaults, **os.environ, "PATH": programs, "HF_LEROBOT_HOME": str(folder.resolve() / "cache")}
+    start = time.perf_counter()
+    with log.open("w") as file:
+        try:
+            done = subprocess.run(
+                argv, cwd=folder, env=environment, stdout=file, stderr=file, timeout=LIMIT, check=False
+            )
+            problem = f"exit status {done.returncode}" if done.returncode else None
+        except subprocess.TimeoutExpired:
+            problem = f"took more than {LIMIT} s"
+    seconds = round(time.perf_counter() - start, 1)
+    outcome = {"outcome": "failed", "reason": problem} if problem else {"outcome": "ran", "reason": None}
+    return {**outcome, "seconds": seconds}
+
+
+def run_page(page: Path, output: Path, data: Path | None) -> list[dict[str, Any]]:
+    """Run the commands of a page that have not run yet."""
+    folder = output / page.stem
+    results = folder / "commands.json"
+    others = [path for path in sorted(output.glob("*/commands.json")) if path != results]
+    # What ran on another page need not run here again.
+    known = {entry["command"]: entry for path in others for entry in read_json(path) if entry["outcome"] == "ran"}
+    known |= {entry["command"]: entry for entry in (read_json(results) if results.exists() else [])}
+    prepare(folder, data)
+    earlier = [path.parent for path in others]
+    entries: list[dict[str, Any]] = []
+    for number, command in enumerate(tqdm(commands(page), desc=command_page(page), unit="command")):
+        entry = known.get(str(command))
+        if entry is None or entry["outcome"] != "ran":
+            borrow(command.argv, folder, earlier)
+            outcome = run(command, folder, folder / f"command-{number}.log")
+            entry = {"command": str(command), **outcome}
+        entries.append({**entry, "page": command.page, "line": command.line})
+        write_json(results, entries)
+    return entries
+
+
+def command_page(page: Path) -> str:
+    """A page's name relative to the repository."""
+    return str(page.relative_to(ROOT))
+
+
+def report(entries: list[dict[str, Any]]) -> str:
+    """The outcome as Markdown: a line for each page, and every command that did not run, with its reason."""
+    lines = ["| page | commands | ran | skipped | failed |", "|---|---:|---:|---:|---:|"]
+    for page in dict.fromkeys(entry["page"] for entry in entries):
+        outcomes = [entry["outcome"] for entry in entries if entry["page"] == page]
+        counts = " | ".join(str(outcomes.count(name)) for name in ("ran", "skipped", "failed"))
+        link = page.removeprefix("docs/") if page.startswith("docs/") else f"../{page}"
+        lines.append(f"| [{page}]({link}) | {len(outcomes)} | {counts} |")
+    lines += ["", "| not run | page, line | why |", "|---|---|---|"]
+    for entry in entries:
+        if entry["outcome"] != "ran":
+            shown = entry["command"] if len(entry["command"]) <= 90 else f"{entry['command'][:87]}..."
+            lines.append(f"| `{shown.replace('|', '&#124;')}` | {entry['page']}, {entry['line']} | {entry['reason']} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, required=True, help="folder for everything")
+    parser.add_argument("--data", type=Path, help="folder that is searched for what readers bring along")
+    parser.add_argument("--pages", nargs="+", help="such as README.md docs/adroit.md; all if absent")
+    options = parser.parse_args()
+    order = sorted(pages(), key=lambda page: FIRST.index(page.stem) if page.stem in FIRST else len(FIRST))
+    chosen = [page for page in order if options.pages is None or command_page(page) in options.pages]
+    for page in chosen:
+        run_page(page, options.output, options.data)
+    done = [options.output / page.stem / "commands.json" for page in pages()]
+    entries = [entry for path in done if path.exists() for entry in read_json(path)]
+    write_text(options.output / "commands.md", report(entries))
+    table = Table("page", "line", "command", "outcome", "seconds", "why")
+    for entry in entries:
+        seconds = str(entry.get("seconds", ""))
+        table.add_row(
+            entry["page"], str(entry["line"]), entry["command"][:60], entry["outcome"], seconds, entry["reason"]
+        )
+    Console().print(table)
+    if any(entry["outcome"] == "failed" for entry in entries):
+        parser.exit(1, "Some commands failed; their logs lie beside commands.json.\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -42,6 +42,8 @@ class RolloutConfig:
         action_noise: Standard deviation of Gaussian noise on the actions, in the environment's unit, drawn anew with
             each chunk of the policy. Without it the data hardly hold other actions than the policy's favourites, so
             that a reward model cannot tell what other actions would bring.
+        noisy_share: Share of the chunks that get such noise. With less than 1 the data also hold what the policy does
+            undisturbed, and reach the places that it reaches.
         evaluation_seeds: First and last seed that are kept for evaluations; episodes with one of them are refused.
         root: Folder of the dataset, which must not exist yet; unless given, `data/<environment type>-rollouts`.
         repo_id: Name of the dataset; unless given, `local/` and the same name.
@@ -53,6 +55,7 @@ class RolloutConfig:
     episodes: int = 300
     seed: int = 200_000
     action_noise: float = 0.0
+    noisy_share: float = 1.0
     evaluation_seeds: tuple[int, int] = (100_000, 199_999)
     root: Path | None = None
     repo_id: str | None = None
@@ -68,6 +71,8 @@ class RolloutConfig:
         for name, least in {"episodes": 1, "batch_size": 1, "seed": 0, "action_noise": 0}.items():
             if getattr(self, name) < least:
                 raise InputError(f"--{name}={getattr(self, name)}: give {least} or more.")
+        if not 0 <= self.noisy_share <= 1:
+            raise InputError(f"--noisy_share={self.noisy_share}: a share of the chunks lies in 0 ... 1.")
         first, last = self.evaluation_seeds
         if self.seed <= last and first < self.seed + self.episodes:
             raise InputError(
@@ -128,6 +133,7 @@ def collect_rollouts(config: RolloutConfig, policy: Contender) -> Path:
         },
         "seed": config.seed,
         "action_noise": config.action_noise,
+        "noisy_share": config.noisy_share,
     }
     unfinished = folder / "dataset"
     if unfinished.exists():
@@ -150,7 +156,7 @@ def describe_rollouts(repo_id: str, env_config: EnvConfig, provenance: Mapping[s
             "",
             f"- Policy: {policy['repo_id'] or 'a local checkpoint'}; SHA-256 of its weights `{policy['sha256']}`.",
             f"- Seeds: {episodes[0]['seed']} to {episodes[-1]['seed']}; noise on the actions: "
-            f"{provenance['action_noise']}.",
+            f"{provenance['action_noise']}, in {provenance['noisy_share']:.0%} of the chunks.",
             "- Settings and versions: `meta/provenance.json`.",
             "",
             "Train a reward model on it:",
@@ -169,18 +175,20 @@ class NoisyActions:
     Args:
         postprocess: Normalised actions (B, A) to the environment's.
         std: Standard deviation, in the environment's unit; with 0 nothing is drawn.
+        share: Share of the chunks with noise, drawn for each environment.
         hold: Steps for which a noise stays: noise of single steps averages out before it has moved anything.
     """
 
-    def __init__(self, postprocess: Callable[[Tensor], Tensor], std: float, hold: int):
-        self._postprocess, self._std, self._hold = postprocess, std, hold
+    def __init__(self, postprocess: Callable[[Tensor], Tensor], std: float, share: float, hold: int):
+        self._postprocess, self._std, self._share, self._hold = postprocess, std, share, hold
         self._step, self._noise = 0, torch.zeros(())
 
     def __call__(self, action: Tensor) -> Tensor:
         """Args: action: (B, A) of one step; each call is the next one."""
         given = self._postprocess(action)
         if self._std > 0 and self._step % self._hold == 0:
-            self._noise = self._std * torch.randn(given.shape)
+            noisy = torch.rand(len(given), 1) < self._share
+            self._noise = torch.where(noisy, self._std * torch.randn(given.shape), 0.0)
         self._step += 1
         return given + self._noise
 
@@ -230,7 +238,9 @@ def _roll_out(
                 torch.manual_seed(config.seed + start)
                 # A last, smaller batch fills up with episodes that are not kept.
                 seeds = [config.seed + start + i for i in range(size)]
-                act = NoisyActions(loaded.postprocess, config.action_noise, loaded.config.n_action_steps)
+                act = NoisyActions(
+                    loaded.postprocess, config.action_noise, config.noisy_share, loaded.config.n_action_steps
+                )
                 done = rollout(
                     environment, loaded.policy, before, behind, loaded.preprocess, act,
                     seeds=seeds, return_observations=True,

@@ -94,13 +94,16 @@ def test_an_interrupted_collection_goes_on_and_gives_the_same(policy, tmp_path, 
 
 def test_noise_stays_for_a_chunk():
     torch.manual_seed(0)
-    act = NoisyActions(lambda action: action + 7, std=5.0, hold=3)
+    act = NoisyActions(lambda action: action + 7, std=5.0, share=1.0, hold=3)
     noise = torch.stack([act(torch.full((1000, 2), -7.0)) for _ in range(6)])
     assert torch.equal(noise[0], noise[2])
     assert torch.equal(noise[3], noise[5])
     assert not torch.equal(noise[2], noise[3])
     assert noise[0].std().item() == pytest.approx(5, rel=0.1)
-    assert torch.equal(NoisyActions(lambda action: action, 0.0, 3)(torch.ones(2, 2)), torch.ones(2, 2))
+    noisy = NoisyActions(lambda action: action, 5.0, 0.3, 1)(torch.zeros(4000, 2))
+    shown = (noisy != 0).any(dim=1).float().mean().item()
+    assert shown == pytest.approx(0.3, abs=0.03)  # four standard errors
+    assert torch.equal(NoisyActions(lambda action: action, 0.0, 1.0, 3)(torch.ones(2, 2)), torch.ones(2, 2))
 
 
 def test_it_trains_a_reward_model_as_it_stands(policy, tmp_path, monkeypatch):
@@ -116,6 +119,7 @@ def test_it_trains_a_reward_model_as_it_stands(policy, tmp_path, monkeypatch):
         ({"episodes": 0}, "--episodes=0"),
         ({"batch_size": 0}, "--batch_size=0"),
         ({"action_noise": -1.0}, r"--action_noise=-1\.0"),
+        ({"noisy_share": 1.5}, r"--noisy_share=1\.5"),
         ({"env": make_env_config("pusht_dense")}, r"has no 'observation\.environment_state'"),
     ],
 )

@@ -22,6 +22,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lerobot_sdm.cards.privacy import hub_name
+from lerobot_sdm.datasets.disk import disk_full_is_an_input_error
 from lerobot_sdm.datasets.episodes import Attempt, Episode
 from lerobot_sdm.datasets.write import verify, versions, write
 from lerobot_sdm.errors import InputError
@@ -101,9 +102,16 @@ def collect_rollouts(config: RolloutConfig, policy: Contender) -> Path:
         The folder of the dataset.
 
     Raises:
-        InputError: A value cannot work, or policy and environment do not fit.
+        InputError: A value cannot work, policy and environment do not fit, or the disk is full.
     """
     config = config.checked()
+    with disk_full_is_an_input_error(config.root):
+        _collect(config, policy)
+    return config.root
+
+
+def _collect(config: RolloutConfig, policy: Contender) -> None:
+    """`collect_rollouts`, for a configuration that was checked."""
     loaded = load_contender(policy, config.device)
     columns = _columns(config.env, loaded)
     sha256 = fingerprint(policy.path)
@@ -142,7 +150,6 @@ def collect_rollouts(config: RolloutConfig, policy: Contender) -> Path:
     verify(unfinished, config.repo_id, paths)
     unfinished.rename(config.root)
     shutil.rmtree(folder)
-    return config.root
 
 
 def describe_rollouts(repo_id: str, env_config: EnvConfig, provenance: Mapping[str, Any]) -> str:

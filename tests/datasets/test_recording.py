@@ -1,19 +1,17 @@
 """Recording real episodes: reproducible, filtered, balanced, all or nothing, and resumable."""
 
-import contextlib
 import json
-import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import psutil
 import pytest
+from full_disk import files_of_at_most
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
 from lerobot_sdm.datasets.cached import CachedLeRobotDataset
@@ -264,17 +262,6 @@ def test_a_killed_recording_goes_on_where_it_stopped(tmp_path):
     rewards = columns_of(root)["next.reward"].reshape(3, 8)
     assert (rewards == 123).all(axis=1).tolist() == [True, False, False]
     assert leftovers(tmp_path) == ["killed"]
-
-
-@contextlib.contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """The system refuses larger files, as it refuses any once the disk is full."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_full_disk_loses_no_finished_attempt(tmp_path):

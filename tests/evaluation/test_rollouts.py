@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from full_disk import files_of_at_most
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from lerobot.envs import close_envs, make_env
 from lerobot.envs.factory import make_env_config
@@ -90,6 +91,23 @@ def test_an_interrupted_collection_goes_on_and_gives_the_same(policy, tmp_path, 
     for key, values in whole.items():
         np.testing.assert_array_equal(values, resumed[key])
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_full_disk_loses_no_finished_episode(policy, tmp_path):
+    """Full while an episode is stored, then while the dataset is written; both times the same call goes on."""
+    root = tmp_path / "data"
+    with files_of_at_most(1000), pytest.raises(InputError, match=r"--root=.*the disk is full"):
+        collect(policy, root)
+    assert not root.exists()
+    assert not list(tmp_path.rglob("episode-*.npz"))
+
+    with files_of_at_most(4000), pytest.raises(InputError, match=r"--root=.*the disk is full"):
+        collect(policy, root)
+    assert not root.exists()
+    kept = {path.name: path.stat().st_ino for path in tmp_path.rglob("episode-*.npz")}
+    assert len(kept) == 3
+    assert collect(policy, root) == root
+    assert set(columns(root)["episode_index"]) == {0, 1, 2}
 
 
 def test_noise_stays_for_a_chunk():

@@ -2,19 +2,22 @@
 
     uv run python examples/update_readme.py
 
-Reads `results/*/results.json`. In `README.md` it replaces what stands between two markers by one line for each task;
-`results/README.md` gets all tables.
+Reads `results/*/results.json`. In `README.md` it replaces what stands between markers: one line for each run of the
+quickstart, and the summary of each benchmark; `results/README.md` gets all tables.
 """
 
 from pathlib import Path
 from typing import Any
 
+from lerobot_sdm.benchmark import report
 from lerobot_sdm.pipeline import comparison_report, tables
 from lerobot_sdm.pipeline.files import read_json, write_text
 
 ROOT = Path(__file__).parents[1]
-BEGIN, END = "<!-- results: begin (examples/update_readme.py) -->", "<!-- results: end -->"
+BEGIN, END = "<!-- {}: begin (examples/update_readme.py) -->", "<!-- {}: end -->"
+NONE = "No results are committed yet.\n"
 SHOWN = ("teacher_10", "teacher_1", "student")
+SHOWN_PICTURES = ("success_against_latency",)
 
 
 def all_results(folder: Path) -> dict[str, dict[str, Any]]:
@@ -24,10 +27,9 @@ def all_results(folder: Path) -> dict[str, dict[str, Any]]:
 
 def overview(folder: Path) -> str:
     """One line for each run of the quickstart; a sentence where there are none yet."""
-    # A comparison's results have no settings of a pipeline.
-    runs = {name: results for name, results in all_results(folder).items() if "settings" in results}
+    runs = {name: results for name, results in all_results(folder).items() if kind(results) == "quickstart"}
     if not runs:
-        return "No results are committed yet.\n"
+        return NONE
     header = "task", "teacher, 10 steps", "read-out, 1 step", "student, 1 step", "student against teacher, points"
     header = (*header, "distance to teacher: read-out", "student", "ms per chunk: teacher", "student")
     lines = [header, ("---",) + ("---:",) * (len(header) - 1)]
@@ -46,29 +48,56 @@ def overview(folder: Path) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 
 
+def benchmarks(folder: Path) -> str:
+    """Summary and pictures of each benchmark; a sentence where there are none yet."""
+    parts = []
+    for name, results in all_results(folder).items():
+        if kind(results) == "benchmark":
+            shown = [f"![{picture.replace('_', ' ')}](results/{name}/{picture}.png)" for picture in SHOWN_PICTURES]
+            parts += [report.summary_table(results), *(f"{picture}\n" for picture in shown)]
+            parts.append(
+                f"Task by task, conditions, and the outcome of every episode: [{name}](results/{name}/results.md).\n"
+            )
+    return "\n".join(parts) or NONE
+
+
+def kind(results: dict[str, Any]) -> str:
+    """What wrote some results: "benchmark", "quickstart" or "comparison"."""
+    return "benchmark" if "cells" in results else "quickstart" if "settings" in results else "comparison"
+
+
 def page(folder: Path) -> str:
     """All tables."""
     parts = ["# Results\n\nWritten by `examples/update_readme.py` from the `results.json` of each folder.\n"]
     for name, results in all_results(folder).items():
-        report = tables if "settings" in results else comparison_report
-        parts.append(f"## {name}\n\n{report.markdown_table(results)}\n{report.summary(results)}")
+        if kind(results) == "benchmark":
+            parts.append(f"## {name}\n\n{report.summary_table(results)}\n[All of it]({name}/results.md)\n")
+            continue
+        module = tables if kind(results) == "quickstart" else comparison_report
+        parts.append(f"## {name}\n\n{module.markdown_table(results)}\n{module.summary(results)}")
     return "\n".join(parts)
 
 
-def updated(readme: str, table: str) -> str:
-    """The README with the part between the markers replaced.
+def updated(readme: str, part: str, text: str) -> str:
+    """The README with what stands between the markers of a part replaced.
 
     Raises:
         ValueError: If a marker is missing.
     """
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"README.md needs the markers {BEGIN} and {END}.")
-    return f"{before}{BEGIN}\n\n{table}\n{END}{after}"
+    begin, end = BEGIN.format(part), END.format(part)
+    before, found, rest = readme.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not (found and found_end):
+        raise ValueError(f"README.md needs the markers {begin} and {end}.")
+    return f"{before}{begin}\n\n{text}\n{end}{after}"
+
+
+def written(readme: str, folder: Path) -> str:
+    """The README with all parts that come from results."""
+    return updated(updated(readme, "results", overview(folder)), "benchmark", benchmarks(folder))
 
 
 if __name__ == "__main__":
     readme = ROOT / "README.md"
-    write_text(readme, updated(readme.read_text(), overview(ROOT / "results")))
+    write_text(readme, written(readme.read_text(), ROOT / "results"))
     write_text(ROOT / "results" / "README.md", page(ROOT / "results"))

@@ -19,17 +19,17 @@ def script():
 
 
 def test_tables_are_those_of_the_committed_results(script):
-    assert script.updated(README, script.overview(ROOT / "results")) == README
+    assert script.written(README, ROOT / "results") == README
     assert script.page(ROOT / "results") == (ROOT / "results" / "README.md").read_text()
 
 
 def test_only_the_marked_part_changes(script):
-    changed = script.updated(README, "| new |\n")
-    assert changed.startswith(README[: README.index(script.BEGIN)])
-    assert changed.endswith(README[README.index(script.END) :])
+    changed = script.updated(README, "results", "| new |\n")
+    assert changed.startswith(README[: README.index(script.BEGIN.format("results"))])
+    assert changed.endswith(README[README.index(script.END.format("results")) :])
     assert "| new |" in changed
     with pytest.raises(ValueError, match="markers"):
-        script.updated("no markers", "")
+        script.updated("no markers", "results", "")
 
 
 def test_set_up_commands():

@@ -120,6 +120,16 @@ def make_robot(deployment: Deployment) -> SimulatedRobot:
     return SimulatedRobot(env, deployment.period, latency, HOLDS[deployment.interface])
 
 
+def make_controller(deployment: Deployment, loaded: LoadedPolicy, slowdown: float) -> Controller:
+    """A policy at that robot."""
+    config, replay = deployment.config, None
+    if deployment.decision_ms is not None:
+        replay = itertools.cycle(round(value * MILLISECOND) for value in deployment.decision_ms)
+    keys = {name: key for name, key in config.features_map.items() if name != "action"}
+    size = config.features["action"].shape[0]
+    return Controller(loaded, size, keys, CLOCKS[deployment.clock], slowdown, replay)
+
+
 def run_point(
     deployment: Deployment, robot: SimulatedRobot, loaded: LoadedPolicy, slowdown: float
 ) -> tuple[list[Episode], list[dict[str, Any]]]:
@@ -128,12 +138,7 @@ def run_point(
     Returns:
         A record of each episode, and the first turns of the first one's loop.
     """
-    config, replay = deployment.config, None
-    if deployment.decision_ms is not None:
-        replay = itertools.cycle(round(value * MILLISECOND) for value in deployment.decision_ms)
-    keys = {name: key for name, key in config.features_map.items() if name != "action"}
-    size = config.features["action"].shape[0]
-    controller = Controller(loaded, size, keys, CLOCKS[deployment.clock], slowdown, replay)
+    controller = make_controller(deployment, loaded, slowdown)
     robot.reset(deployment.seed)
     controller.warm_up(robot.observe())
     episodes, timeline = [], []

@@ -5,7 +5,7 @@
 
 The loop is that of `lerobot-rollout` with its synchronous inference engine; the robot is a MetaWorld task whose clock
 runs on while a policy thinks (`simulated_robot.py`, `control_loop.py`). Decision times are measured on this machine as
-they occur; `--slowdown` multiplies them, to stand for a larger network or a slower computer, and `--decision-ms` gives
+they occur; `--slowdown` multiplies them, to stand for a slower computer, and `--decision-ms` gives
 times of your own, for runs that can be repeated. Interrupted, the same command goes on where it stopped.
 docs/deployment.md explains it.
 """
@@ -158,7 +158,7 @@ def run(deployment: Deployment, output: Path) -> dict[str, Any]:
         output: Folder; a finished point is a file in it.
 
     Returns:
-        JSON-compatible results.
+        JSON-compatible results; `timelines` are of the first point.
 
     Raises:
         InputError: The folder holds points of other settings.
@@ -174,7 +174,7 @@ def run(deployment: Deployment, output: Path) -> dict[str, Any]:
         if missing:
             raise InputError(f"--policy={policy.contender.path}: sees '{min(missing)}', which the robot does not have.")
     write_json(output / "settings.json", settings)
-    robot, points = make_robot(deployment), []
+    robot, points, timelines = make_robot(deployment), [], {}
     for slowdown in deployment.slowdown:
         rows = []
         for policy in loaded:
@@ -183,6 +183,7 @@ def run(deployment: Deployment, output: Path) -> dict[str, Any]:
                 episodes, timeline = run_point(deployment, robot, policy, slowdown)
                 write_json(file, {"episodes": episodes, "timeline": timeline})
             rows.append(read_json(file))
+            timelines.setdefault(policy.contender.label, rows[-1]["timeline"])
         first = rows[0]["episodes"]
         points.append(
             {
@@ -192,7 +193,6 @@ def run(deployment: Deployment, output: Path) -> dict[str, Any]:
                         "label": policy.contender.label,
                         **summarise(row["episodes"]),
                         "difference_to_first": against(first, row["episodes"]),
-                        "timeline": row["timeline"],
                     }
                     for policy, row in zip(loaded, rows, strict=True)
                 ],
@@ -203,6 +203,7 @@ def run(deployment: Deployment, output: Path) -> dict[str, Any]:
         "period_ms": deployment.period / MILLISECOND,
         "measured": deployment.decision_ms is None,
         "points": points,
+        "timelines": timelines,
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "machine": machine(),
     }

@@ -25,9 +25,10 @@ def timeline_plot(results: dict[str, Any], path: Path) -> None:
     figure = Figure(figsize=(9, 2.3 * len(rows) + 0.6), layout="constrained")
     panels = figure.subplots(len(rows), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     for axes, row, colour in zip(panels, rows, COLOURS, strict=False):
-        starts = np.array([tick["start"] for tick in row["timeline"]]) / MILLISECOND
-        decisions = np.array([tick["decision"] for tick in row["timeline"]]) / MILLISECOND
-        missed = np.array([tick["missed"] for tick in row["timeline"]])
+        ticks = results["timelines"][row["label"]]
+        starts = np.array([tick["start"] for tick in ticks]) / MILLISECOND
+        decisions = np.array([tick["decision"] for tick in ticks]) / MILLISECOND
+        missed = np.array([tick["missed"] for tick in ticks])
         for start, number in zip(starts[missed > 0], missed[missed > 0], strict=True):
             axes.axvspan(start, start + number * period, color=PALE, alpha=0.5, linewidth=0)
         axes.bar(starts, decisions, width=0.8 * period, align="edge", color=colour)
@@ -76,7 +77,7 @@ def sweep_plot(results: dict[str, Any], path: Path) -> None:
     success.set_ylim(-4, 104)
     success.set_xscale("log", base=2)
     success.set_xticks(factors, [f"{factor:g}" for factor in factors])
-    success.set_xlabel("decision times multiplied by (1: as measured; the others stand for larger networks)")
+    success.set_xlabel("decision times multiplied by (1: as measured; the others stand for slower computers)")
     for axes in (held, success):
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)

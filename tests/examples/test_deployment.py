@@ -215,7 +215,7 @@ def test_command(checkpoints, tmp_path, capsys):
         # Second one: 3 actions, 2 held, 3 + 3 actions, 1 held, and time is up.
         assert (row["periods"], row["periods_held"]) == (24, 7)
         assert row["successes"] == [False, False]
-        assert len(row["timeline"]) == 8
+        assert len(results["timelines"][row["label"]]) == 8
     assert all((output / name).stat().st_size > 10_000 for name in ("timeline.png", "sweep.png"))
 
     kept = {path: path.stat().st_mtime_ns for path in (output / "points").iterdir()}

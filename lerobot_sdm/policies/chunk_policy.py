@@ -15,7 +15,7 @@ from lerobot.configs.policies import PreTrainedConfig
 from lerobot.policies.pretrained import PreTrainedPolicy
 from lerobot.policies.utils import populate_queues
 from lerobot.utils.constants import ACTION, OBS_STATE
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lerobot_sdm.cards.privacy import make_public
@@ -23,7 +23,8 @@ from lerobot_sdm.cards.training_card import PublicTrainConfig, training_card
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.nets.precision import lower_precision
 from lerobot_sdm.policies.frames import FrameMemory
-from lerobot_sdm.policies.guards import LossGuard, check_weights, checked_actions
+from lerobot_sdm.policies.guards import LossGuard, check_weights, check_whole_steps, checked_actions
+from lerobot_sdm.policies.weights import load_strictly, read_weights
 
 
 class ChunkPolicy(PreTrainedPolicy):
@@ -47,8 +48,17 @@ class ChunkPolicy(PreTrainedPolicy):
     name = "chunk_policy"
     training_state_file = "training_state.safetensors"
 
+    def __init_subclass__(cls, **kwargs) -> None:
+        super().__init_subclass__(**kwargs)
+        # `torch.compile` of a policy compiles the networks that `forward` calls, not the turns that these take: a graph
+        # holds one value of the step's number, so that there would be a new one in every step.
+        if "forward" in vars(cls):
+            cls.forward = torch.compiler.disable(cls.forward, recursive=False)
+
     def __init__(self, config, training: bool):
         super().__init__(config)
+        if training:
+            check_whole_steps(self.name)
         self.built_for_training = training
         self.train_step = 0
         # LeRobot seeds torch with --seed before it builds the policy.
@@ -183,6 +193,7 @@ class ChunkPolicy(PreTrainedPolicy):
             torch.manual_seed(self._step_seed(stream=1))
             yield
 
+    @torch.compiler.disable  # It would become arithmetic of torch's, which lacks some of NumPy's.
     def _step_seed(self, stream: int | None = None) -> int:
         """Seed of this step and process; each stream has numbers that are independent of the others'."""
         distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
@@ -226,7 +237,7 @@ class ChunkPolicy(PreTrainedPolicy):
     def _load_as_safetensor(cls, model: ChunkPolicy, model_file: str, map_location: str, strict: bool) -> ChunkPolicy:
         """Load the inference weights and, for training, the rest. Always strict: a missing tensor in a policy that
         moves a robot is an error, not a warning."""
-        load_strictly(model.inference_model, load_file(model_file), model_file)
+        load_strictly(model.inference_model, read_weights(model_file), model_file)
         if model.built_for_training:
             model.load_training_state(Path(model_file).parent / cls.training_state_file)
         else:
@@ -249,7 +260,7 @@ class ChunkPolicy(PreTrainedPolicy):
         if not path.exists():
             self.model.load_state_dict(self.inference_model.state_dict())
             return
-        state = load_file(path)
+        state = read_weights(path)
         self.train_step = int(state.pop("train_step"))
         self.noise_seed = int(state.pop("noise_seed"))
         for name, module in self.training_modules().items():
@@ -285,20 +296,3 @@ def logged(parts: Mapping[str, Tensor]) -> dict[str, float]:
 
 def _contiguous(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {key: value.detach().contiguous() for key, value in state.items()}
-
-
-def load_strictly(module: nn.Module, state: dict[str, Tensor], source: str) -> None:
-    """Copy weights into a module; names and shapes must match exactly.
-
-    Raises:
-        InputError: Lists the first offending names.
-    """
-    expected = module.state_dict()
-    missing, extra = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
-    wrong = sorted(key for key in expected.keys() & state.keys() if expected[key].shape != state[key].shape)
-    if missing or extra or wrong:
-        raise InputError(
-            f"{source}: the weights do not fit the configuration beside them "
-            f"(missing: {missing[:3]}, not known: {extra[:3]}, other shape: {wrong[:3]})."
-        )
-    module.load_state_dict(state)

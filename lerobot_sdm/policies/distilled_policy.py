@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from lerobot_sdm.nets.ema import update_average, warmup_decay
 from lerobot_sdm.nets.feature_memory import FeatureMemory
 from lerobot_sdm.policies.backbone import Backbone
-from lerobot_sdm.policies.chunk_policy import ChunkPolicy, load_strictly
+from lerobot_sdm.policies.chunk_policy import ChunkPolicy
 from lerobot_sdm.policies.distilled_config import DistilledConfig
 from lerobot_sdm.policies.normalization import Stats
+from lerobot_sdm.policies.weights import load_strictly
 from lerobot_sdm.teachers import Teacher, adapter_for, check_same_teacher, load_teacher
 
 

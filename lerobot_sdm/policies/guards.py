@@ -1,9 +1,11 @@
-"""What never passes silently: losses and actions that are not finite."""
+"""What never passes silently: losses and actions that are not finite, and steps that are none."""
 
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+
+from lerobot_sdm.errors import InputError
 
 ADVICE = (
     "Look for values that are not finite in the data set, lower the learning rate, or train without mixed precision."
@@ -12,6 +14,28 @@ ADVICE = (
 
 class NonFiniteError(RuntimeError):
     """A number that must not be used: a loss that would spoil the weights, an action that would reach a robot."""
+
+
+def check_whole_steps(policy: str) -> None:
+    """Refuse accelerate's gradient accumulation, of which LeRobot's training only takes a part: it divides the loss,
+    and then steps the optimizer behind every batch. Networks that learn in turns would mix theirs besides.
+
+    Args:
+        policy: Its type, for the message.
+
+    Raises:
+        InputError: Accumulation was asked for, by accelerate's configuration or by its environment variable.
+    """
+    from accelerate.state import GradientState
+
+    steps = GradientState().num_steps
+    if steps != 1:
+        raise InputError(
+            f"gradient_accumulation_steps={steps}, in accelerate's configuration (accelerate config, or "
+            "ACCELERATE_GRADIENT_ACCUMULATION_STEPS): LeRobot's training does not accumulate gradients, and a "
+            f"{policy} policy takes a step with every batch. Set it to 1, and --batch_size={steps} times as large, or "
+            f"train in {steps} processes."
+        )
 
 
 class LossGuard:

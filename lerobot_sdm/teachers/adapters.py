@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from lerobot.configs.policies import PreTrainedConfig
 from lerobot.configs.types import PolicyFeature
-from safetensors.torch import load_file
 from torch import Tensor
+
+from lerobot_sdm.policies.weights import read_weights
 
 if TYPE_CHECKING:
     from lerobot_sdm.policies.backbone import Backbone
@@ -50,7 +51,7 @@ class Adapter(ABC):
 
     def weights(self, file: Path) -> dict[str, Tensor]:
         """The state of `network` from a checkpoint's `model.safetensors`."""
-        return load_file(file)
+        return read_weights(file)
 
 
 def adapter_for(kind: str) -> Adapter:

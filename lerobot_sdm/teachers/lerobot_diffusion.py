@@ -10,7 +10,6 @@ from lerobot.configs.types import PolicyFeature
 from lerobot.policies.diffusion.configuration_diffusion import DiffusionConfig
 from lerobot.policies.diffusion.modeling_diffusion import DiffusionModel, DiffusionRgbEncoder
 from lerobot.utils.constants import OBS_IMAGES, OBS_STATE
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lerobot_sdm.diffusion.schedules import ddim_timesteps
@@ -18,6 +17,7 @@ from lerobot_sdm.errors import InputError
 from lerobot_sdm.nets.temporal_unet import TemporalUnet
 from lerobot_sdm.policies.backbone import Backbone
 from lerobot_sdm.policies.normalization import Stats
+from lerobot_sdm.policies.weights import read_weights
 from lerobot_sdm.teachers.adapters import Adapter
 
 DDIM_STEPS = 16
@@ -97,7 +97,7 @@ class TeacherAdapter(Adapter):
         """LeRobot's `diffusion` takes statistics as they are."""
 
     def weights(self, file: Path) -> dict[str, Tensor]:
-        return {name.replace("_orig_mod.", ""): value for name, value in load_file(file).items()}
+        return {name.replace("_orig_mod.", ""): value for name, value in read_weights(file).items()}
 
     def keep_features(self, config: DiffusionConfig, offered: Mapping[str, PolicyFeature]) -> dict[str, PolicyFeature]:
         missing = [key for key in config.input_features if key not in offered]

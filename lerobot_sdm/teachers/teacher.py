@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lerobot_sdm.diffusion.predictions import Denoised
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.policies.chunk_policy import load_strictly
+from lerobot_sdm.policies.weights import load_strictly
 from lerobot_sdm.teachers.adapters import adapter_for
 from lerobot_sdm.teachers.files import WEIGHTS_FILE, fingerprint, read_teacher_config, teacher_file
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from accelerate.state import GradientState
 from conftest import SOURCE_OF, TYPE_OPTIONS, options
 from lerobot_commands import lerobot_train
 from safetensors.torch import load_file
@@ -61,6 +62,23 @@ def test_a_training_that_diverges_stops_without_a_checkpoint(trained, kind, data
         lerobot_train(monkeypatch, dataset, tmp_path / "run", *flags, steps=6, save_freq=1)
     for file in (tmp_path / "run").rglob("model.safetensors"):
         check_weights(load_file(file))
+
+
+@pytest.fixture
+def accumulating(monkeypatch, trained, kind):
+    """As `accelerate launch --gradient_accumulation_steps=4` has it; what is trained beforehand is trained without."""
+    source = trained(SOURCE_OF[kind]) if kind in SOURCE_OF else None
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    yield options(kind, source)
+    GradientState._reset_state()
+
+
+@pytest.mark.parametrize("kind", TYPE_OPTIONS)
+def test_steps_of_several_batches_are_refused(kind, dataset, tmp_path, monkeypatch, accumulating):
+    """LeRobot would divide the loss by 4, and step behind every batch."""
+    with pytest.raises(InputError, match=rf"gradient_accumulation_steps=4.*{kind} policy.*--batch_size=4 times"):
+        lerobot_train(monkeypatch, dataset, tmp_path / "run", *accumulating, steps=2)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_loss_is_refused_one_step_later():

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from lerobot.utils.constants import ACTION
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lerobot_sdm.diffusion.ctm import chained_jumps, ctm_loss, draw_times, dsm_loss, dsm_sigmas, estimate, jump
@@ -26,6 +25,7 @@ from lerobot_sdm.policies.chunk_policy import ChunkPolicy, logged
 from lerobot_sdm.policies.consistency.configuration_consistency import TEACHER_TYPES, ConsistencyConfig
 from lerobot_sdm.policies.edm.modeling_edm import EdmModel, EdmPolicy, KarrasModel, real_steps
 from lerobot_sdm.policies.normalization import Stats, prepare_stats
+from lerobot_sdm.policies.weights import read_weights
 from lerobot_sdm.teachers import (
     WEIGHTS_FILE,
     check_same_features,
@@ -236,6 +236,8 @@ def load_edm(config: ConsistencyConfig) -> EdmPolicy:
                 f"--policy.teacher_use_ema=false: the teacher at {path} has no {state.name} with its raw weights. "
                 "Leave the option out to learn from its average."
             )
-        raw = {key.removeprefix("model."): value for key, value in load_file(state).items() if key.startswith("model.")}
+        raw = {
+            key.removeprefix("model."): value for key, value in read_weights(state).items() if key.startswith("model.")
+        }
         teacher.model.load_state_dict(raw)
     return teacher.requires_grad_(False).eval()

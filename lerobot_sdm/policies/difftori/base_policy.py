@@ -9,10 +9,10 @@ import torch
 from lerobot.configs.policies import PreTrainedConfig
 from lerobot.policies.factory import get_policy_class
 from lerobot.policies.pretrained import PreTrainedPolicy
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from lerobot_sdm.policies.chunk_policy import ChunkPolicy, load_strictly
+from lerobot_sdm.policies.chunk_policy import ChunkPolicy
+from lerobot_sdm.policies.weights import load_strictly, read_weights
 from lerobot_sdm.teachers import configuration
 
 LEROBOT_TYPES = ("act", "diffusion")
@@ -52,7 +52,7 @@ def load_weights(base: PreTrainedPolicy, file: Path, source: str) -> None:
     Raises:
         InputError: They do not fit.
     """
-    weights = {name.replace(COMPILED, ""): value for name, value in load_file(file).items()}
+    weights = {name.replace(COMPILED, ""): value for name, value in read_weights(file).items()}
     load_strictly(base.inference_model if isinstance(base, ChunkPolicy) else base, weights, source)
 
 

@@ -89,7 +89,8 @@ def growth(samples: Sequence[Sample]) -> float:
     from scipy.stats import theilslopes
 
     half = samples[len(samples) // 2 :]
-    return 1000 * float(theilslopes([s.rss_mib for s in half], [s.episodes for s in half]).slope)
+    slope = theilslopes([s.rss_mib for s in half], [s.episodes for s in half]).slope
+    return 1000 * float(slope) + 0.0  # no "-0.00"
 
 
 def complaints(samples: Sequence[Sample], changed: Sequence[str], max_growth: float) -> list[str]:

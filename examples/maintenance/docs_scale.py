@@ -31,6 +31,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "inference.py": ("--repeats=1", "--warmup=0", "--only", "student"),
     "random_steps.py": ("--steps=20",),
     "chunk_error.py": ("--every=200",),
+    "soak.py": ("--minutes=0", "--batch-size=1", "--env=metaworld_pc,task=detour,episode_length=5"),
     "deploy.py": ("--episodes=2", "--slowdown", "1", "4"),
 }
 TINY_SUITE = ("--tasks=assembly", "--methods=dp3-10,sdm", "--size=tiny", "--episodes=2", "--jobs=1")
@@ -48,6 +49,7 @@ UNREACHABLE: dict[str, str] = {
     "pytest": "is the test suite itself",
     "--suite=smoke": "is what `tests/benchmark/test_benchmark_smoke.py` runs",
     "examples/studies/gaussian_mixture.py": "trains for an hour; its parts are tested",
+    "examples/maintenance/supported_versions.py": "fills environments from the package index, for minutes",
     "examples/benchmarks/growth.py": "measures for half an hour what `inference.py` measures once",
     "--env.assets_dir=path/to/dexart-release/assets": "needs DexArt's official assets",
     "lerobot/pusht": "needs the Hub",

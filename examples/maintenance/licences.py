@@ -8,6 +8,7 @@ its libraries with programs that need them. Everything else is listed at the end
 Known holes in what is installed: `uvx pip-audit`, in the environment.
 """
 
+import argparse
 import re
 from collections import defaultdict
 from importlib.metadata import Distribution, distributions
@@ -53,6 +54,7 @@ def kind(name: str, text: str) -> str:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     found: dict[str, dict[str, str]] = defaultdict(dict)
     for distribution in distributions():
         name, text = distribution.metadata["Name"], licence(distribution)

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import yaml
-from docs_commands import Command
+from docs_commands import ROOT, Command
 
 SMALL_NETWORK = ("--policy.down_dims=[8,16,16]", "--policy.diffusion_step_embed_dim=16")
 SMALL_ENCODER = ("--policy.blocks_per_level=1", "--policy.encoder_hidden_dims=[8,16]")
@@ -75,6 +75,8 @@ def in_small(command: Command) -> tuple[str, ...]:
     elif program == "lerobot-eval":
         arguments += ["--eval.n_episodes=1", "--eval.batch_size=1", "--env.episode_length=5"]
     elif program == "lerobot-sdm":
+        if arguments[0] == "compare":
+            arguments = [f"{text},episode_length=5" if text.startswith("--env=") else text for text in arguments]
         arguments += VERBS.get(arguments[0], ())
         if arguments[0] == "benchmark" and "--dry-run" not in arguments and "--render" not in arguments[1]:
             arguments += TINY_SUITE
@@ -86,7 +88,7 @@ def in_small(command: Command) -> tuple[str, ...]:
 def _training(arguments: list[str]) -> list[str]:
     """Two steps of a small network."""
     given = dict(argument.removeprefix("--").partition("=")[::2] for argument in arguments)
-    settings = yaml.safe_load(Path(given["config_path"]).read_text()) if "config_path" in given else {}
+    settings = yaml.safe_load((ROOT / given["config_path"]).read_text()) if "config_path" in given else {}
     part = "reward_model" if "reward_model" in settings else "policy"
     kind = given.get("policy.type") or settings[part]["type"]
     steps = ["--steps=2", "--save_freq=2", "--log_freq=1", "--batch_size=4", "--num_workers=0", f"--{part}.device=cpu"]

@@ -6,15 +6,21 @@
 Each page has a folder of its own below `--output`, in which its commands run in order; what they read and did not make
 themselves comes from the folder of an earlier page. `--data` is searched for the files that readers bring along: the
 demonstration stores of DP3 and Diffusion Policy, a checkpoint of the original code, an expert of hand_dapg. Commands
-that failed are tried again by the next call; finished pages' commands are not. Needs an hour of one core.
+that failed are tried again by the next call; those that ran are not. Needs half an hour of one core.
+
+Programs are forked from this process, which has imported what they need: imports would take longer than the commands.
+What a command starts itself (`quickstart`, `compare`, `benchmark`) is started anew.
 """
 
 import argparse
+import importlib
+import multiprocessing
 import os
 import re
-import subprocess
+import runpy
 import sys
 import time
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +45,11 @@ MADE_BY = re.compile(r"^--(output|output_dir|root|rrd|png|json|plot|out)=|^outpu
 NAMED = re.compile(r"\b(?:data|outputs)/[\w./-]+")
 FIRST = ("pusht", "README", "convert")
 """Pages from which others take what they read."""
+
+PRELOADED = (
+    *("lerobot_sdm", "lerobot.scripts.lerobot_train", "lerobot.scripts.lerobot_eval", "lerobot.datasets"),
+    *("lerobot_sdm.cli.main", "lerobot_sdm.datasets.record", "lerobot_sdm.evaluation.contenders", "metaworld", "zarr"),
+)
 
 LIMIT = 1800
 """Seconds after which a command counts as failed."""
@@ -78,6 +89,38 @@ def missing_file(argv: tuple[str, ...], folder: Path) -> str | None:
     return next((name for name in BROUGHT if name in text and not (folder / name).exists()), None)
 
 
+def perform(argv: tuple[str, ...], folder: Path, log: Path) -> None:
+    """Be a program: in this process, which ends with it.
+
+    Args:
+        argv: `python SCRIPT ...`, or a program that an installed package brings.
+        folder: Where it runs.
+        log: File for all that it prints.
+    """
+    with log.open("w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    os.chdir(folder)
+    if argv[0] == "python":
+        sys.argv = list(argv[1:])
+        sys.path.insert(0, str(Path(argv[1]).resolve().parent))
+        runpy.run_path(argv[1], run_name="__main__")
+    else:
+        sys.argv = list(argv)
+        (program,) = entry_points(group="console_scripts", name=argv[0])
+        sys.exit(program.load()())
+
+
+def prepare_process(output: Path) -> None:
+    """Settings and imports that all programs inherit."""
+    cache = str(output.resolve() / "cache")
+    defaults = {"OMP_NUM_THREADS": "1", "MUJOCO_GL": "egl", "HF_HUB_OFFLINE": "1", "HF_LEROBOT_HOME": cache}
+    os.environ.update({name: os.environ.get(name, value) for name, value in defaults.items()})
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for module in PRELOADED:
+        importlib.import_module(module)
+
+
 def run(command: Command, folder: Path, log: Path) -> dict[str, Any]:
     """Run a command in small.
 
@@ -89,18 +132,16 @@ def run(command: Command, folder: Path, log: Path) -> dict[str, Any]:
     reason = reason_to_skip(argv) or (absent and f"needs {absent}")
     if reason:
         return {"outcome": "skipped", "reason": reason}
-    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    defaults = {"OMP_NUM_THREADS": "1", "MUJOCO_GL": "egl", "HF_HUB_OFFLINE": "1"}
-    environment = {**defaults, **os.environ, "PATH": programs, "HF_LEROBOT_HOME": str(folder.resolve() / "cache")}
     start = time.perf_counter()
-    with log.open("w") as file:
-        try:
-            done = subprocess.run(
-                argv, cwd=folder, env=environment, stdout=file, stderr=file, timeout=LIMIT, check=False
-            )
-            problem = f"exit status {done.returncode}" if done.returncode else None
-        except subprocess.TimeoutExpired:
-            problem = f"took more than {LIMIT} s"
+    child = multiprocessing.get_context("fork").Process(target=perform, args=(argv, folder, log))
+    child.start()
+    child.join(LIMIT)
+    if child.exitcode is None:
+        child.kill()
+        child.join()
+        problem = f"took more than {LIMIT} s"
+    else:
+        problem = f"exit status {child.exitcode}" if child.exitcode else None
     seconds = round(time.perf_counter() - start, 1)
     outcome = {"outcome": "failed", "reason": problem} if problem else {"outcome": "ran", "reason": None}
     return {**outcome, "seconds": seconds}
@@ -157,6 +198,7 @@ def main() -> None:
     options = parser.parse_args()
     order = sorted(pages(), key=lambda page: FIRST.index(page.stem) if page.stem in FIRST else len(FIRST))
     chosen = [page for page in order if options.pages is None or command_page(page) in options.pages]
+    prepare_process(options.output)
     for page in chosen:
         run_page(page, options.output, options.data)
     done = [options.output / page.stem / "commands.json" for page in pages()]

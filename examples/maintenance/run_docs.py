@@ -174,6 +174,23 @@ def command_page(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
+PAGE = """# Which commands were run
+
+Written by `examples/maintenance/run_docs.py`, which runs every command of the README and of these pages in order, in
+small: a few episodes, two training steps, networks of a few thousand parameters (`docs_scale.py` has the options that
+it adds). What a page reads and does not make comes from the pages before it; demonstration stores and checkpoints of
+others are given with `--data`.
+
+```bash
+python examples/maintenance/run_docs.py --output=outputs/docs --data=path/to/data --report=docs/commands.md
+```
+
+That each command is *understood*, with exactly the options that stand there, is a test: `tests/docs/` has them read by
+the parsers of the programs themselves, without running them; those that need a robot, a GPU or the Hub as well.
+
+"""
+
+
 def report(entries: list[dict[str, Any]]) -> str:
     """The outcome as Markdown: a line for each page, and every command that did not run, with its reason."""
     lines = ["| page | commands | ran | skipped | failed |", "|---|---:|---:|---:|---:|"]
@@ -194,6 +211,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True, help="folder for everything")
     parser.add_argument("--data", type=Path, help="folder that is searched for what readers bring along")
+    parser.add_argument("--report", type=Path, help="page to write with the outcome of all commands")
     parser.add_argument("--pages", nargs="+", help="such as README.md docs/adroit.md; all if absent")
     options = parser.parse_args()
     order = sorted(pages(), key=lambda page: FIRST.index(page.stem) if page.stem in FIRST else len(FIRST))
@@ -203,7 +221,8 @@ def main() -> None:
         run_page(page, options.output, options.data)
     done = [options.output / page.stem / "commands.json" for page in pages()]
     entries = [entry for path in done if path.exists() for entry in read_json(path)]
-    write_text(options.output / "commands.md", report(entries))
+    if options.report is not None:
+        write_text(options.report, PAGE + report(entries))
     table = Table("page", "line", "command", "outcome", "seconds", "why")
     for entry in entries:
         seconds = str(entry.get("seconds", ""))

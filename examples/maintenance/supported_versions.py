@@ -62,10 +62,14 @@ def check(resolution: str, wheel: Path, work: Path, bar: tqdm) -> tuple[dict[str
     """
     venv = work / "venv"
     python = venv / "bin" / "python"
-    uv = ("uv", "pip", "install", "-q", "--python", str(python), f"--resolution={resolution}")
+    # What a wheel depends on is nobody's direct dependency: uv looks for the lowest only of what `pyproject.toml` names.
+    resolve = ["uv", "pip", "compile", "-q", "--python", str(python), f"--resolution={resolution}"]
+    install = ["uv", "pip", "install", "-q", "--python", str(python)]
     found: dict[str, str | None] = {}
     steps = {"make environment": ["uv", "venv", "-q", f"--python={sys.executable}", str(venv)]}
-    steps |= {"install": [*uv, str(wheel)]} | commands(work)
+    steps["resolve"] = [*resolve, str(ROOT / "pyproject.toml"), f"--output-file={work / 'pinned.txt'}"]
+    steps["install"] = [*install, f"--requirements={work / 'pinned.txt'}", str(wheel)]
+    steps |= commands(work)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
     environment.pop("PYTHONPATH", None)
     for name, command in steps.items():
@@ -105,7 +109,7 @@ def main() -> None:
         ):
             raise SystemExit(complaint)
         (wheel,) = Path(scratch).glob("*.whl")
-        with tqdm(total=len(options.resolutions) * (2 + len(commands(Path(scratch)))), desc="Versions") as bar:
+        with tqdm(total=len(options.resolutions) * (3 + len(commands(Path(scratch)))), desc="Versions") as bar:
             for resolution in options.resolutions:
                 work = Path(scratch) / resolution
                 work.mkdir()

@@ -62,7 +62,7 @@ def check(resolution: str, wheel: Path, work: Path, bar: tqdm) -> tuple[dict[str
     """
     venv = work / "venv"
     python = venv / "bin" / "python"
-    # What a wheel depends on is nobody's direct dependency: uv looks for the lowest only of what `pyproject.toml` names.
+    # Of a wheel's dependencies none is direct, and uv would take the newest of each.
     resolve = ["uv", "pip", "compile", "-q", "--python", str(python), f"--resolution={resolution}"]
     install = ["uv", "pip", "install", "-q", "--python", str(python)]
     found: dict[str, str | None] = {}

@@ -17,10 +17,11 @@ sys.path.insert(0, str(ROOT / "examples" / "maintenance"))
 
 from decoders import DECODERS, decode  # noqa: E402
 from docs_commands import FENCE, PROGRAMS, Command, blocks, commands, pages  # noqa: E402
+from docs_scale import in_small, reason_to_skip  # noqa: E402
 
 from lerobot_sdm.errors import InputError  # noqa: E402
 
-COMMANDS = [command for page in pages() for command in commands(page)]
+COMMANDS = list({command.argv: command for page in pages() for command in commands(page)}.values())
 ASSETS = "--env.assets_dir=path/to/dexart-release/assets"
 LANGUAGES = {"bash", "python", "yaml", ""}
 
@@ -70,6 +71,32 @@ def test_what_a_program_does_not_know_is_found(argv):
     """The decoders are no rubber stamps."""
     with pytest.raises((Exception, SystemExit)):
         decode(argv)
+
+
+def kinds() -> dict[tuple[str, ...], Command]:
+    """The first command of each program, verb and script that `run_docs.py` runs."""
+    found: dict[tuple[str, ...], Command] = {}
+    for command in COMMANDS:
+        if reason_to_skip(in_small(command)) is None:
+            found.setdefault(
+                in_small(command)[:2] if command.argv[0] in ("lerobot-sdm", "python") else command.argv[:1], command
+            )
+    return found
+
+
+@pytest.mark.parametrize("command", kinds().values(), ids=identifier)
+def test_in_small_it_is_understood_as_well(command):
+    """What `run_docs.py` adds to a command does not turn it into a wrong one."""
+    decode(in_small(command))
+
+
+def test_what_cannot_run_has_a_reason():
+    reasons = {str(command): reason_to_skip(in_small(command)) for command in COMMANDS}
+    assert all(
+        "robot" in why for text, why in reasons.items() if text.startswith(("lerobot-rollout", "lerobot-record"))
+    )
+    assert all("GPU" in why for text, why in reasons.items() if text.startswith("python") and "cuda" in text)
+    assert sum(why is None for why in reasons.values()) > len(COMMANDS) / 2
 
 
 def test_programs_exist():

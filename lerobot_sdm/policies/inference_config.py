@@ -5,9 +5,26 @@ from dataclasses import dataclass
 from lerobot.configs.policies import PreTrainedConfig
 
 from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.policies.settings import check_values
 
 PRECISIONS = ("float32", "bfloat16", "int8")
 """What `nets.precision` can do; named here, because configurations are read without importing torch's networks."""
+
+WIDTH, LENGTH, LEVELS, PIXELS = 8192, 10_000, 100_000, 16_384
+MOST = {
+    **dict.fromkeys(("down_dims", "n_groups", "diffusion_step_embed_dim", "latent_dim", "hidden_dim"), WIDTH),
+    **dict.fromkeys(("encoder_hidden_dims", "encoder_out_dim", "state_mlp_dims"), WIDTH),
+    "spatial_softmax_num_keypoints": WIDTH,
+    **dict.fromkeys(("horizon", "chunk_size", "n_obs_steps", "kernel_size"), LENGTH),
+    **dict.fromkeys(("num_train_timesteps", "bins", "num_inference_steps", "teacher_inference_steps"), LEVELS),
+    **dict.fromkeys(("solver_levels", "timestep_levels", "max_solver_steps", "coupled_copies", "n_iterations"), LEVELS),
+    **dict.fromkeys(("resize_shape", "crop_shape"), PIXELS),
+    "pair_buffer_size": 100_000_000,
+}
+"""Settings that decide how large something gets, or how long it takes -> far more than anybody has needed: a slip of
+the pen must not take all memory."""
+LEAST = {"n_iterations": 0, "solver_levels": 0}
+"""Least value of those of them that need not be 1."""
 
 
 @dataclass
@@ -29,7 +46,11 @@ class InferenceConfig(PreTrainedConfig):
     action_bound: float | None = None
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        check_values(self, {name: (LEAST.get(name, 1), most) for name, most in MOST.items()})
+        try:
+            super().__post_init__()
+        except ValueError as error:  # LeRobot's, in whose place draccus would say nothing of the device
+            raise InputError(f"--policy.device={self.device}: {error}") from error
         if self.inference_precision not in PRECISIONS:
             raise unknown_name("--policy.inference_precision", self.inference_precision, PRECISIONS)
         if self.action_bound is not None and not 0 < self.action_bound < float("inf"):

@@ -8,6 +8,8 @@ from typing import Any
 import draccus
 from lerobot.configs.policies import PreTrainedConfig
 
+from lerobot_sdm.errors import unknown_name
+
 LEFT_OUT = {
     *("device", "use_amp", "use_peft", "push_to_hub", "repo_id", "private", "tags", "license"),
     "pretrained_backbone_weights",
@@ -30,7 +32,14 @@ def describe(config: PreTrainedConfig) -> dict[str, Any]:
 
 
 def configuration(description: Mapping[str, Any], device: str) -> PreTrainedConfig:
-    """The configuration that `describe` was given, for another device."""
+    """The configuration that `describe` was given, for another device.
+
+    Raises:
+        InputError: It does not say of what type of policy it is.
+    """
     import lerobot.policies  # noqa: F401  (registers LeRobot's own types)
 
+    kind, known = description.get("type"), PreTrainedConfig.get_known_choices()
+    if kind not in known:
+        raise unknown_name("type, in a configuration's `network` or `base`", str(kind), known)
     return draccus.decode(PreTrainedConfig, {**description, "device": device})

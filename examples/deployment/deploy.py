@@ -5,9 +5,8 @@
 
 The loop is that of `lerobot-rollout` with its synchronous inference engine; the robot is a MetaWorld task whose clock
 runs on while a policy thinks (`simulated_robot.py`, `control_loop.py`). Decision times are measured on this machine as
-they occur; `--slowdown` multiplies them, to stand for a slower computer, and `--decision-ms` gives
-times of your own, for runs that can be repeated. Interrupted, the same command goes on where it stopped.
-docs/deployment.md explains it.
+they occur; `--slowdown` multiplies them, to stand for a slower computer, and `--decision-ms` gives times of your own,
+for runs that can be repeated. Interrupted, the same command goes on where it stopped. docs/deployment.md explains it.
 """
 
 import argparse
@@ -48,7 +47,7 @@ class Deployment:
         env: A single task of MetaWorld, `metaworld_pc,task=NAME[,FIELD=VALUE...]`.
         policies: The rows; the first is what the others are held against.
         fps: Control periods per second; the environment's own rate if None.
-        slowdown: Factors on measured decision times; one point of the sweep each.
+        slowdown: Factors on all measured decision times; one point of the sweep each.
         decision_ms: Times of the decisions that plan, instead of measured ones, over and over again.
         robot_latency_ms: What an observation takes to the policy, and a command to the robot.
         interface: What the robot does without a new command, see `HOLDS`.
@@ -163,16 +162,16 @@ def run(deployment: Deployment, output: Path) -> dict[str, Any]:
     Raises:
         InputError: The folder holds points of other settings.
     """
-    settings = deployment.settings() | {
-        "policies": [asdict(policy) | {"sha256": fingerprint(policy.path)} for policy in deployment.policies]
-    }
-    if (output / "settings.json").exists() and read_json(output / "settings.json") != settings:
-        raise InputError(f"--output={output}: holds points of other settings or weights. Choose another folder.")
     loaded = [load_contender(policy) for policy in deployment.policies]
     for policy in loaded:
         missing = set(policy.config.input_features) - set(deployment.config.features_map.values())
         if missing:
             raise InputError(f"--policy={policy.contender.path}: sees '{min(missing)}', which the robot does not have.")
+    settings = deployment.settings() | {
+        "policies": [asdict(policy) | {"sha256": fingerprint(policy.path)} for policy in deployment.policies]
+    }
+    if (output / "settings.json").exists() and read_json(output / "settings.json") != settings:
+        raise InputError(f"--output={output}: holds points of other settings or weights. Choose another folder.")
     write_json(output / "settings.json", settings)
     robot, points, timelines = make_robot(deployment), [], {}
     for slowdown in deployment.slowdown:

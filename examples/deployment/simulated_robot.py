@@ -83,9 +83,9 @@ class SimulatedRobot:
         self._now = 0
 
     def observe(self) -> Observation:
-        """The newest observation that has arrived by now; they are taken when a period begins."""
+        """The newest observation that has arrived by now; one is taken at the beginning of each period."""
         newest = max(0, (self._now - self._latency) // self.period)
-        return self._seen[newest]
+        return self._seen[min(newest, len(self._seen) - 1)]
 
     def send(self, action: Action, at: int) -> None:
         """Send a command.

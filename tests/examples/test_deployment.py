@@ -73,6 +73,8 @@ def test_commands_in_time_are_executed_in_their_period():
     assert robot.periods == [Period(number, held=False) for number in range(6)]
     assert robot.over
     assert robot.success  # At step 2, and not at the end.
+    robot.run_until(1000)
+    assert robot.observe() == {"step": 6}  # Nothing comes behind the last one.
 
 
 def test_late_commands_find_the_robot_holding():
@@ -225,6 +227,10 @@ def test_command(checkpoints, tmp_path, capsys):
     with pytest.raises(SystemExit):
         deploy.main([*arguments, "--fps=40"])
     assert "other settings" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        deploy.main([f"--env={ENV}", "--policy=nowhere", f"--output={tmp_path / 'new'}"])
+    assert "there is no folder 'nowhere'" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize(

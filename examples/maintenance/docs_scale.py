@@ -27,7 +27,7 @@ VERBS: dict[str, tuple[str, ...]] = {
 }
 SCRIPTS: dict[str, tuple[str, ...]] = {
     "expert_success.py": ("--seeds", "0", "1"),
-    "env_throughput.py": ("--steps=5", "--processes", "1"),
+    "env_throughput.py": ("--steps=5", "--processes", "1", "--renderers", "egl"),
     "inference.py": ("--repeats=1", "--warmup=0", "--only", "student"),
     "random_steps.py": ("--steps=20",),
     "chunk_error.py": ("--every=200",),

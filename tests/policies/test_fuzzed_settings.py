@@ -40,7 +40,9 @@ VALUES = (
 
 
 @pytest.fixture(autouse=True)
-def _bounded_memory() -> Iterator[None]:
+def _bounds(monkeypatch) -> Iterator[None]:
+    """Of memory; and a path that is no folder is not looked for on the Hub."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, hard))

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import draccus
+import lerobot.policies  # noqa: F401 - registers LeRobot's policies
 import pytest
 import yaml
 from lerobot.configs.train import TrainPipelineConfig

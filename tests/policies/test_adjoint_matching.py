@@ -186,7 +186,7 @@ def test_what_is_not_finite_is_skipped_and_ends_training_when_it_persists(build)
         assert logged["skipped_samples"] == 1
         loss.backward()
         assert all(parameter.grad.isfinite().all() for parameter in policy.model.unet.parameters())
-    with pytest.raises(InputError, match=r"3 iterations in a row.*1 of 6 samples.*reward_weight \(now 30"):
+    with pytest.raises(InputError, match=r"3 iterations in a row.*1 of 6 samples.*reward_weight \(now 100"):
         policy.forward(batch())
     like_it(policy, lambda actions: actions.flatten(1).sum(dim=1))
     policy.forward(batch())

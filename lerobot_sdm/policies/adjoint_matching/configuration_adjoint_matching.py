@@ -33,7 +33,8 @@ class AdjointMatchingConfig(DistilledConfig):
         max_skipped_steps: After so many iterations in a row with adjoints that are not finite, training stops.
         num_inference_steps: Network evaluations of deterministic DDIM when it acts; None for as many as the base's
             configuration says.
-        finetune_lr: Learning rate.
+        finetune_lr: Learning rate. Adam moves all weights by this much whatever is asked for: at 1e-4 a small network
+            wandered further from its base than the reward led it.
         finetune_grad_clip_norm: Gradient norm at which the network is clipped; 0 for none.
         finetune_warmup_steps: Learning-rate warm-up.
         finetune_final_lr_ratio: Share of the learning rate that is left at the end of its cosine schedule.
@@ -46,7 +47,7 @@ class AdjointMatchingConfig(DistilledConfig):
     reward_path: str | None = None
     reward_revision: str | None = None
 
-    reward_weight: float = 30.0
+    reward_weight: float = 100.0
     reward_pessimism: float = 1.0
     sampling_steps: int = 20
     loss_steps: int = 4
@@ -56,7 +57,7 @@ class AdjointMatchingConfig(DistilledConfig):
 
     num_inference_steps: int | None = None
 
-    finetune_lr: float = 1e-4
+    finetune_lr: float = 2e-5
     finetune_grad_clip_norm: float = 1.0
     finetune_warmup_steps: int = 10
     finetune_final_lr_ratio: float = 0.05

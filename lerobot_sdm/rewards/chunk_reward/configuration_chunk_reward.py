@@ -47,7 +47,7 @@ class ChunkRewardConfig(RewardModelConfig):
     target: str = "change"
     look_ahead: int = 0
     ensemble: int = 4
-    hidden_dims: tuple[int, ...] = (256, 256)
+    hidden_dims: tuple[int, ...] = (512, 512, 512)
     drop_n_last_frames: int = 0
 
     optimizer_lr: float = 1e-3

@@ -100,6 +100,7 @@ def perform(argv: tuple[str, ...], folder: Path, log: Path) -> None:
     with log.open("w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+    sys.stdout = sys.stderr = os.fdopen(1, "w", buffering=1)  # Whatever they were in the parent.
     os.chdir(folder)
     if argv[0] == "python":
         sys.argv = list(argv[1:])
@@ -147,26 +148,29 @@ def run(command: Command, folder: Path, log: Path) -> dict[str, Any]:
     return {**outcome, "seconds": seconds}
 
 
-def run_page(page: Path, output: Path, data: Path | None) -> list[dict[str, Any]]:
-    """Run the commands of a page that have not run yet."""
+def outcomes(output: Path) -> dict[str, dict[str, Any]]:
+    """What is known of each command, by its text; that it ran, on whatever page, counts most."""
+    found: dict[str, dict[str, Any]] = {}
+    for path in sorted(output.glob("*/commands.json")):
+        for text, outcome in read_json(path).items():
+            if found.get(text, {}).get("outcome") != "ran":
+                found[text] = outcome
+    return found
+
+
+def run_page(page: Path, output: Path, data: Path | None) -> None:
+    """Run the commands of a page that have not run yet, on this page or another."""
     folder = output / page.stem
     results = folder / "commands.json"
-    others = [path for path in sorted(output.glob("*/commands.json")) if path != results]
-    # What ran on another page need not run here again.
-    known = {entry["command"]: entry for path in others for entry in read_json(path) if entry["outcome"] == "ran"}
-    known |= {entry["command"]: entry for entry in (read_json(results) if results.exists() else [])}
+    known = outcomes(output)
+    here = read_json(results) if results.exists() else {}
     prepare(folder, data)
-    earlier = [path.parent for path in others]
-    entries: list[dict[str, Any]] = []
+    earlier = [path.parent for path in sorted(output.glob("*/commands.json")) if path != results]
     for number, command in enumerate(tqdm(commands(page), desc=command_page(page), unit="command")):
-        entry = known.get(str(command))
-        if entry is None or entry["outcome"] != "ran":
+        if known.get(str(command), {}).get("outcome") != "ran":
             borrow(command.argv, folder, earlier)
-            outcome = run(command, folder, folder / f"command-{number}.log")
-            entry = {"command": str(command), **outcome}
-        entries.append({**entry, "page": command.page, "line": command.line})
-        write_json(results, entries)
-    return entries
+            here[str(command)] = run(command, folder, folder / f"command-{number}.log")
+            write_json(results, here)
 
 
 def command_page(page: Path) -> str:
@@ -191,16 +195,28 @@ the parsers of the programs themselves, without running them; those that need a 
 """
 
 
-def report(entries: list[dict[str, Any]]) -> str:
+def entries(output: Path) -> list[dict[str, Any]]:
+    """Every command of every page, with its outcome."""
+    known, found = outcomes(output), []
+    for command in (command for page in pages() for command in commands(page)):
+        outcome = known.get(str(command), {"outcome": "not yet", "reason": "not tried yet"})
+        if reason := reason_to_skip(in_small(command)):
+            outcome = {"outcome": "skipped", "reason": reason}
+        found.append({"page": command.page, "line": command.line, "command": str(command), **outcome})
+    return found
+
+
+def report(found: list[dict[str, Any]]) -> str:
     """The outcome as Markdown: a line for each page, and every command that did not run, with its reason."""
-    lines = ["| page | commands | ran | skipped | failed |", "|---|---:|---:|---:|---:|"]
-    for page in dict.fromkeys(entry["page"] for entry in entries):
-        outcomes = [entry["outcome"] for entry in entries if entry["page"] == page]
-        counts = " | ".join(str(outcomes.count(name)) for name in ("ran", "skipped", "failed"))
-        link = page.removeprefix("docs/") if page.startswith("docs/") else f"../{page}"
-        lines.append(f"| [{page}]({link}) | {len(outcomes)} | {counts} |")
+    kinds = ("ran", "skipped", "failed", "not yet")
+    lines = [f"| page | commands | {' | '.join(kinds)} |", f"|---|{'---:|' * (len(kinds) + 1)}"]
+    for page in [*dict.fromkeys(entry["page"] for entry in found), None]:
+        of_page = [entry["outcome"] for entry in found if page in (None, entry["page"])]
+        counts = " | ".join(str(of_page.count(kind)) for kind in kinds)
+        link = "all" if page is None else f"[{page}]({page[5:] if page.startswith('docs/') else '../' + page})"
+        lines.append(f"| {link} | {len(of_page)} | {counts} |")
     lines += ["", "| not run | page, line | why |", "|---|---|---|"]
-    for entry in entries:
+    for entry in found:
         if entry["outcome"] != "ran":
             shown = entry["command"] if len(entry["command"]) <= 90 else f"{entry['command'][:87]}..."
             lines.append(f"| `{shown.replace('|', '&#124;')}` | {entry['page']}, {entry['line']} | {entry['reason']} |")
@@ -212,25 +228,25 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder for everything")
     parser.add_argument("--data", type=Path, help="folder that is searched for what readers bring along")
     parser.add_argument("--report", type=Path, help="page to write with the outcome of all commands")
-    parser.add_argument("--pages", nargs="+", help="such as README.md docs/adroit.md; all if absent")
+    parser.add_argument(
+        "--pages", nargs="*", help="such as README.md docs/adroit.md; all if absent, none without names"
+    )
     options = parser.parse_args()
     order = sorted(pages(), key=lambda page: FIRST.index(page.stem) if page.stem in FIRST else len(FIRST))
     chosen = [page for page in order if options.pages is None or command_page(page) in options.pages]
-    prepare_process(options.output)
+    if chosen:
+        prepare_process(options.output)
     for page in chosen:
         run_page(page, options.output, options.data)
-    done = [options.output / page.stem / "commands.json" for page in pages()]
-    entries = [entry for path in done if path.exists() for entry in read_json(path)]
+    found = entries(options.output)
     if options.report is not None:
-        write_text(options.report, PAGE + report(entries))
+        write_text(options.report, PAGE + report(found))
     table = Table("page", "line", "command", "outcome", "seconds", "why")
-    for entry in entries:
-        seconds = str(entry.get("seconds", ""))
-        table.add_row(
-            entry["page"], str(entry["line"]), entry["command"][:60], entry["outcome"], seconds, entry["reason"]
-        )
+    for entry in found:
+        texts = (entry["page"], entry["line"], entry["command"][:60], entry["outcome"], entry.get("seconds", ""))
+        table.add_row(*map(str, texts), entry["reason"])
     Console().print(table)
-    if any(entry["outcome"] == "failed" for entry in entries):
+    if any(entry["outcome"] == "failed" for entry in found):
         parser.exit(1, "Some commands failed; their logs lie beside commands.json.\n")
 
 

@@ -191,6 +191,9 @@ python examples/maintenance/run_docs.py --output=outputs/docs --data=path/to/dat
 
 That each command is *understood*, with exactly the options that stand there, is a test: `tests/docs/` has them read by
 the parsers of the programs themselves, without running them; those that need a robot, a GPU or the Hub as well.
+`quickstart`, `compare` and `benchmark` are also run, in small, by `tests/cli/test_quickstart.py`,
+`tests/pipeline/test_comparison.py` and `tests/benchmark/test_benchmark_smoke.py`; *not yet* below means that this
+script has not come to the command, not that it failed.
 
 """
 

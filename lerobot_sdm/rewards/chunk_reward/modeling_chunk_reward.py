@@ -12,14 +12,14 @@ from lerobot.configs.types import FeatureType
 from lerobot.rewards.pretrained import PreTrainedRewardModel
 from lerobot.utils.constants import ACTION, REWARD
 from lerobot.utils.feature_utils import dataset_to_policy_features
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lerobot_sdm.cards.training_card import PublicTrainConfig
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.backbone import Backbone
-from lerobot_sdm.policies.chunk_policy import load_strictly, logged
+from lerobot_sdm.policies.chunk_policy import logged
 from lerobot_sdm.policies.normalization import Stats
+from lerobot_sdm.policies.weights import load_strictly, read_weights
 from lerobot_sdm.rewards.chunk_reward.configuration_chunk_reward import ChunkRewardConfig
 from lerobot_sdm.teachers import (
     CONFIG_FILE,
@@ -151,7 +151,7 @@ class ChunkRewardRewardModel(PreTrainedRewardModel):
         cls, model: ChunkRewardRewardModel, model_file: str, map_location: str, strict: bool
     ) -> ChunkRewardRewardModel:
         """Always strict: LeRobot only warns where weights are missing."""
-        load_strictly(model, load_file(model_file), model_file)
+        load_strictly(model, read_weights(model_file), model_file)
         return model
 
     def push_model_to_hub(self, cfg: Any, *_: Any, **__: Any) -> None:

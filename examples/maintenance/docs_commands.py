@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 PROGRAMS = (
-    *("lerobot-sdm", "lerobot-train", "lerobot-eval", "lerobot-record", "lerobot-rollout"),
+    *("lerobot-sdm", "lerobot-train", "lerobot-eval", "lerobot-record", "lerobot-rollout", "lerobot-edit-dataset"),
     *("python", "pytest", "pip", "uv", "hf", "accelerate", "rerun"),
 )
 """All that the documentation may call. Anything else is an error: a typo, or a program that a reader may not have."""

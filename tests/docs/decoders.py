@@ -138,6 +138,7 @@ DECODERS: dict[str, Callable[[Arguments], None]] = {
     "lerobot-eval": lerobot("lerobot.configs.eval", "EvalPipelineConfig"),
     "lerobot-record": lerobot("lerobot.scripts.lerobot_record", "RecordConfig"),
     "lerobot-rollout": lerobot("lerobot.scripts.lerobot_rollout", "RolloutConfig"),
+    "lerobot-edit-dataset": lerobot("lerobot.scripts.lerobot_edit_dataset", "EditDatasetConfig"),
     "lerobot-sdm": lerobot_sdm,
     "python": script,
     "accelerate": launch,

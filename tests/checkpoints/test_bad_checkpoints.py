@@ -247,7 +247,7 @@ def setting(path: str, value: Any) -> Callable[[Original], Any]:
         ("policy.down_dims", [], "down_dims should be a list of 1 to 10 whole numbers"),
         ("policy.down_dims", [16] * 11, "down_dims should be a list of 1 to 10 whole numbers"),
         # Would take a petabyte, if it were built.
-        ("policy.down_dims", [16, 32, 1_000_000], "has shape .*, but its configuration asks for"),
+        ("policy.down_dims", [16, 32, 1_000_000], r"down_dims.*must lie in"),
         ("policy.noise_scheduler.num_train_timesteps", 10**15, "num_train_timesteps' is .*, which cannot be meant"),
         ("policy.down_dims", [16, 32, 65], "multiple of n_groups"),
         ("policy.down_dims", [16, 32, 128], r"has shape \(64,.*\), but its configuration asks for \(128,"),

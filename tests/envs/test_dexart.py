@@ -1,15 +1,13 @@
 """The DexArt environments, walked through the registry: seeding, clouds, physics, objects, and what is refused."""
 
-import importlib.util
 import json
 import shutil
-import sys
-from pathlib import Path
 
 import gymnasium as gym
 import mujoco
 import numpy as np
 import pytest
+from example_scripts import load_script
 from gymnasium.utils.env_checker import check_env
 from scipy.spatial import cKDTree
 
@@ -46,13 +44,7 @@ def make():
 
 @pytest.fixture(scope="module")
 def random_steps():
-    path = Path(__file__).parents[2] / "examples/benchmarks/random_steps.py"
-    spec = importlib.util.spec_from_file_location("random_steps", path)
-    module = importlib.util.module_from_spec(spec)
-    # Dataclasses look their module up by name.
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_script("benchmarks/random_steps.py")
 
 
 def state(env) -> np.ndarray:

@@ -1,11 +1,11 @@
 """The watch over long evaluations: it runs, and it notices what it is there to notice."""
 
 import dataclasses
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
+from example_scripts import load_script
 
 from lerobot_sdm.envs.depth_camera import graphics_failure
 
@@ -14,10 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("soak", ROOT / "examples" / "soak.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("soak.py")
 
 
 def series(script, rounds: int = 200, **leaks: float) -> list:

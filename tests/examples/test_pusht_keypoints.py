@@ -1,12 +1,12 @@
 """Push-T's keypoints from stored poses: what gym-pusht's environment shows for the same pose."""
 
-import importlib.util
 from pathlib import Path
 
 import gymnasium
 import numpy as np
 import pytest
 import zarr
+from example_scripts import load_script
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
 pytest.importorskip("gym_pusht", reason="needs the extra `pusht`")
@@ -19,10 +19,7 @@ LENGTHS = (4, 3)
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("pusht_keypoints", ROOT / "examples" / "pusht_keypoints.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("pusht_keypoints.py")
 
 
 @pytest.fixture(scope="module")

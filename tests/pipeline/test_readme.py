@@ -1,9 +1,9 @@
 """The README's numbers come from committed results, and it begins with the two commands. The rest: `tests/docs`."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
+from example_scripts import load_script
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -11,10 +11,7 @@ README = (ROOT / "README.md").read_text()
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("update_readme", ROOT / "examples" / "update_readme.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("update_readme.py")
 
 
 def test_tables_are_those_of_the_committed_results(script):

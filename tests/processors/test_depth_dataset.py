@@ -1,6 +1,5 @@
 """From recorded depth images to a dataset of clouds, by the example script."""
 
-import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 from depth_datasets import EPISODES, FRAMES, REPO_ID, write_depth_dataset
 from depth_world import COLOUR_KEY, DEPTH_KEY, SIZE, distance_to_surfaces
+from example_scripts import load_script
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from PIL import Image
 from typer.testing import CliRunner
@@ -20,15 +20,10 @@ from lerobot_sdm.processors.depth_step import DepthToPointCloudStep
 from lerobot_sdm.processors.depth_to_cloud import DepthToCloud
 from lerobot_sdm.viewing.sources import open_episode
 
-SCRIPT = Path(__file__).parents[2] / "examples" / "depth_to_clouds.py"
-
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("depth_to_clouds", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("depth_to_clouds.py")
 
 
 def run(script, source: Path, cameras: Path, output: Path, *options: str) -> None:

@@ -1,22 +1,16 @@
 """The study of the best of several chunks: its copies of a table go on as the table does."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from example_scripts import load_script
 
 pytest.importorskip("gym_pusht")
-FILE = Path(__file__).parents[2] / "examples/studies/best_of.py"
 
 
 @pytest.fixture(scope="module")
 def study():
-    spec = importlib.util.spec_from_file_location("best_of", FILE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("studies/best_of.py")
 
 
 def pushed(study, steps):

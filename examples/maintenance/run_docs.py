@@ -18,6 +18,7 @@ import multiprocessing
 import os
 import re
 import runpy
+import signal
 import sys
 import time
 from importlib.metadata import entry_points
@@ -52,7 +53,7 @@ PRELOADED = (
 )
 
 LIMIT = 1800
-"""Seconds after which a command counts as failed."""
+"""Seconds that a command may take."""
 
 
 def prepare(folder: Path, data: Path | None) -> None:
@@ -97,6 +98,7 @@ def perform(argv: tuple[str, ...], folder: Path, log: Path) -> None:
         folder: Where it runs.
         log: File for all that it prints.
     """
+    os.setsid()  # Whatever the program starts can be ended with it.
     with log.open("w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
@@ -122,8 +124,14 @@ def prepare_process(output: Path) -> None:
         importlib.import_module(module)
 
 
-def run(command: Command, folder: Path, log: Path) -> dict[str, Any]:
+def run(command: Command, folder: Path, log: Path, limit: float = LIMIT) -> dict[str, Any]:
     """Run a command in small.
+
+    Args:
+        command: What to run.
+        folder: Where.
+        log: File for all that it prints.
+        limit: Seconds after which it is killed, with all that it has started, and counts as failed.
 
     Returns:
         Its outcome, with the reason if it did not run.
@@ -136,13 +144,14 @@ def run(command: Command, folder: Path, log: Path) -> dict[str, Any]:
     start = time.perf_counter()
     child = multiprocessing.get_context("fork").Process(target=perform, args=(argv, folder, log))
     child.start()
-    child.join(LIMIT)
-    if child.exitcode is None:
-        child.kill()
-        child.join()
-        problem = f"took more than {LIMIT} s"
-    else:
-        problem = f"exit status {child.exitcode}" if child.exitcode else None
+    try:
+        child.join(limit)
+        late = child.exitcode is None
+    finally:  # Of this process' interruption too, which a group of its own would not notice.
+        if child.is_alive():
+            os.killpg(child.pid, signal.SIGKILL)
+            child.join()
+    problem = f"took more than {limit} s" if late else f"exit status {child.exitcode}" if child.exitcode else None
     seconds = round(time.perf_counter() - start, 1)
     outcome = {"outcome": "failed", "reason": problem} if problem else {"outcome": "ran", "reason": None}
     return {**outcome, "seconds": seconds}

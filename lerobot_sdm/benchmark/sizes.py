@@ -87,7 +87,10 @@ SIZE_SETTINGS = {
 
 def task_config(size: str, task: SuiteTask) -> PipelineConfig:
     """Settings of a task at a size, but for what the protocol decides."""
-    return adapted(SIZE_SETTINGS[size].base, task.task, task.env_type)
+    base = SIZE_SETTINGS[size].base
+    if task.task != base.task:  # `tiny` cuts episodes to what its own task needs; experts of others would not finish.
+        base = replace(base, env={name: value for name, value in base.env.items() if name != "episode_length"})
+    return adapted(base, task.task, task.env_type)
 
 
 def training(size: str, config: PipelineConfig, run: str) -> Training:

@@ -10,7 +10,8 @@ from lerobot_sdm.benchmark.config import Benchmark, make_benchmark
 from lerobot_sdm.benchmark.methods import METHODS, RUNS, check_methods, trainings
 from lerobot_sdm.benchmark.plan import evaluations, stages, trained
 from lerobot_sdm.benchmark.protocols import PROTOCOLS
-from lerobot_sdm.benchmark.sizes import SIZE_SETTINGS
+from lerobot_sdm.benchmark.sizes import SIZE_SETTINGS, task_config
+from lerobot_sdm.benchmark.suites import suite_tasks
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.pipeline.config import flag_text
 
@@ -34,6 +35,12 @@ def test_every_policy_type_of_a_training_is_registered():
 
     assert set(RUNS) <= set(config_classes())
     assert {method.run for method in METHODS.values()} == set(RUNS)
+
+
+def test_short_episodes_are_for_the_smoke_task_alone():
+    """Experts of other tasks need their whole episode."""
+    tasks = (*suite_tasks("smoke"), *suite_tasks("dp3-37", ("assembly",)))
+    assert [task_config("tiny", task).env.get("episode_length") for task in tasks] == [60, None]
 
 
 def test_methods_stand_in_the_order_of_the_tables():

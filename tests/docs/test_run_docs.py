@@ -24,6 +24,18 @@ def test_outcomes_of_real_programs(tmp_path):
     assert (absent["outcome"], absent["reason"]) == ("skipped", "needs adroit_hammer_expert.zarr")
 
 
+def test_a_command_that_takes_too_long_leaves_nothing_behind(tmp_path):
+    """Not even what it has started itself."""
+    script = (
+        "import os, subprocess, time; pid = subprocess.Popen(['sleep', '300']).pid; open('pid', 'w').write(str(pid)); "
+    )
+    (tmp_path / "late.py").write_text(script + "time.sleep(300)")
+    late = run_docs.run(Command("x", 1, ("python", "late.py")), tmp_path, tmp_path / "log", limit=5)
+    assert (late["outcome"], late["reason"]) == ("failed", "took more than 5 s")
+    status = Path("/proc", (tmp_path / "pid").read_text(), "status")
+    assert not status.exists() or "State:\tZ" in status.read_text()
+
+
 def test_inputs_are_borrowed_and_outputs_are_not(tmp_path):
     here, earlier = tmp_path / "here", tmp_path / "earlier"
     here.mkdir()

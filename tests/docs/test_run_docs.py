@@ -26,13 +26,11 @@ def test_outcomes_of_real_programs(tmp_path):
 
 def test_a_command_that_takes_too_long_leaves_nothing_behind(tmp_path):
     """Not even what it has started itself."""
-    script = (
-        "import os, subprocess, time; pid = subprocess.Popen(['sleep', '300']).pid; open('pid', 'w').write(str(pid)); "
-    )
-    (tmp_path / "late.py").write_text(script + "time.sleep(300)")
-    late = run_docs.run(Command("x", 1, ("python", "late.py")), tmp_path, tmp_path / "log", limit=5)
-    assert (late["outcome"], late["reason"]) == ("failed", "took more than 5 s")
-    status = Path("/proc", (tmp_path / "pid").read_text(), "status")
+    script = "from subprocess import Popen; from time import sleep\nprint(Popen(['sleep', '300']).pid, flush=True)\n"
+    (tmp_path / "late.py").write_text(f"{script}sleep(300)\n")
+    late = run_docs.run(Command("x", 1, ("python", "late.py")), tmp_path, tmp_path / "log", limit=8)
+    assert (late["outcome"], late["reason"]) == ("failed", "took more than 8 s")
+    status = Path("/proc", (tmp_path / "log").read_text().strip(), "status")
     assert not status.exists() or "State:\tZ" in status.read_text()
 
 

@@ -43,6 +43,7 @@ def made_cell(
         "teacher_latency": latency | {"median_ms": 20.0},
         "machine": {"gpu": None, "processor": "a processor"},
         "trainings": {METHODS[method].run: {"steps": 20, "loss": [(10, 1.0), (20, 0.5)]}},
+        "hashes": {name: f"of {task}, {seed}" for name in ("demonstrations", METHODS[method].run)},
         "versions": {"python": "3.12"},
     }
 

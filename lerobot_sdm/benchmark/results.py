@@ -22,7 +22,7 @@ def gather(root: Path) -> dict[str, Any]:
         seeds that occur; `summary`, one entry for each method.
 
     Raises:
-        InputError: No benchmark's folder, or no cell has finished.
+        InputError: No benchmark's folder, no cell has finished, or cells of a task rest on different trainings.
     """
     if not (root / "settings.json").exists() or not (root / "cells").is_dir():
         raise InputError(f"{root}: holds no finished cell of a benchmark. Run `lerobot-sdm benchmark --output={root}`.")
@@ -32,8 +32,28 @@ def gather(root: Path) -> dict[str, Any]:
         (read_json(path) for path in (root / "cells").glob("*.json")),
         key=lambda cell: (order.index(cell["task"]), list(METHODS).index(cell["method"]), cell["training_seed"]),
     )
+    check_shared(cells)
     tasks = complete_tasks(cells)
     return {"settings": settings, "cells": cells, "compared": tasks, "summary": summarise(cells, tasks)}
+
+
+def check_shared(cells: list[dict[str, Any]]) -> None:
+    """Make sure that the cells of a task rest on the same demonstrations and trainings: a student is held against the
+    very teacher that it learned from. A training repeated on another processor ends with other weights.
+
+    Raises:
+        InputError: They do not.
+    """
+    seen: dict[tuple[str, int, str], tuple[str, str]] = {}
+    for cell in cells:
+        for name, value in cell["hashes"].items():
+            other, known = seen.setdefault((cell["task"], cell["training_seed"], name), (cell["cell"], value))
+            if value != known:
+                raise InputError(
+                    f"cells {other} and {cell['cell']} rest on different weights or data ('{name}'), so that their "
+                    f"difference says nothing. Delete the cells of {cell['task']} that come from elsewhere, and run "
+                    "the benchmark again."
+                )
 
 
 def complete_tasks(cells: list[dict[str, Any]]) -> list[str]:

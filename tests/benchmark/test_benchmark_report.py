@@ -83,6 +83,19 @@ def test_published_numbers_stand_below_how_they_differ(root):
     assert "Not comparable" in published.partition("74.8")[0]
 
 
+def test_a_student_is_held_against_its_own_teacher_alone(tmp_path):
+    """Cells of one task that rest on two trainings of the teacher are not compared."""
+    teacher = made_cell("reach", "easy", "dp3-10", "xxxx")
+    student = made_cell("reach", "easy", "sdm", "xxx.")
+    student["hashes"]["dp3"] = "of another machine's training"
+    root = write_cells(tmp_path / "out", [teacher, student])
+    with pytest.raises(
+        InputError, match=r"reach\.dp3-10\.seed1 and reach\.sdm\.seed1 .*'dp3'.*Delete the cells of reach"
+    ):
+        render(root)
+    assert not (root / "results.md").exists()
+
+
 def test_nothing_to_render(root, tmp_path):
     shutil.rmtree(root / "cells")
     for folder in (root, tmp_path / "absent"):

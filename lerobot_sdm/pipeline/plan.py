@@ -1,4 +1,4 @@
-"""The stages of a run and the exact command of each. Pure functions of a config and a folder."""
+"""The exact command of each stage of a run. Pure functions of a config and a folder, but for one that mends a link."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,8 +140,17 @@ def training_command(
 
 
 def continue_training_command(layout: Layout, run: str) -> tuple[str, ...] | None:
-    """Command that resumes a training from its last checkpoint, None where it had not written one."""
+    """Command that resumes a training from its last checkpoint, None where it had not written one.
+
+    LeRobot writes a checkpoint whole and then replaces the link `last`, by taking the old one away first. Where it was
+    killed in between, the link is missing, and the newest of several checkpoints is whole: the link is made again. A
+    single checkpoint without the link may be half-written.
+    """
     train_config = layout.training(run) / TRAIN_CONFIG
+    last = train_config.parents[1]
+    checkpoints = sorted(last.parent.glob("[0-9]*"))
+    if not last.is_symlink() and len(checkpoints) > 1:
+        last.symlink_to(checkpoints[-1].name)
     if not train_config.exists():
         return None
     # LeRobot would otherwise go on in the folder that the checkpoint remembers, even if it was moved since.

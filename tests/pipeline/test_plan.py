@@ -139,6 +139,18 @@ def test_training_continues_only_from_a_checkpoint(tmp_path):
     assert f"--config_path={train_config}" in command
 
 
+def test_a_training_killed_while_it_replaced_the_link_goes_on_from_its_newest_checkpoint(tmp_path):
+    layout = Layout(tmp_path)
+    checkpoints = layout.training("teacher") / "checkpoints"
+    for step in ("000010", "000020"):
+        # A single one without the link may be half-written.
+        assert plan.continue_training_command(layout, "teacher") is None
+        (checkpoints / step / "pretrained_model").mkdir(parents=True)
+        (checkpoints / step / "pretrained_model" / "train_config.json").write_text("{}")
+    assert plan.continue_training_command(layout, "teacher") is not None
+    assert (checkpoints / "last").resolve() == checkpoints / "000020"
+
+
 def test_seed_ranges_must_not_meet():
     training = Training(1, 1, 1)
     with pytest.raises(InputError, match="10000 apart"):

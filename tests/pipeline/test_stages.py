@@ -6,14 +6,16 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
+from full_disk import files_of_at_most
 from rich.console import Console
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.pipeline.commands import CommandFailedError, find_program, format_command, run_command
-from lerobot_sdm.pipeline.files import read_json, write_text
+from lerobot_sdm.pipeline.files import read_json, write_json, write_text
 from lerobot_sdm.pipeline.stages import Stage, claim_folder, format_seconds, run_stages
 
 COUNTER = """
@@ -77,13 +79,14 @@ def start_and_wait_for_first_step(root: Path) -> subprocess.Popen:
     script = (
         # A shell that runs tests in the background lets them ignore interrupts, which children would inherit.
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path\n"
-        "from test_stages import counter_stage; from rich.console import Console; import os\n"
+        "import os, sys; sys.path[:0] = sys.argv[1].split(os.pathsep); from pathlib import Path\n"
+        "from test_stages import counter_stage; from rich.console import Console\n"
         "from lerobot_sdm.pipeline.stages import run_stages\n"
         "root = Path(sys.argv[2])\n"
         "run_stages([counter_stage(root, pause=60)], root, Console(), dict(os.environ))\n"
     )
-    arguments = [sys.executable, "-c", script, str(Path(__file__).parent), str(root)]
+    places = os.pathsep.join(map(str, Path(__file__).parents[:2]))
+    arguments = [sys.executable, "-c", script, places, str(root)]
     process = subprocess.Popen(arguments, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     count = root / "counter" / "count"
     deadline = time.monotonic() + 60
@@ -122,6 +125,27 @@ def test_interrupted_run_takes_its_command_along(tmp_path):
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
     assert not (tmp_path / "stages" / "count.json").exists()
+
+
+def test_a_full_disk_loses_no_finished_stage(tmp_path, console):
+    """Full while a stage writes down what it made, and then while it leaves its marker."""
+    first, second = tmp_path / "first.json", tmp_path / "second.json"
+    stages = [
+        Stage(path.stem, path.stem, path, function=partial(write_json, path, "x" * size), settings={})
+        for path, size in ((first, 2000), (second, 20_000))
+    ]
+    with files_of_at_most(8000), pytest.raises(OSError, match=r"File too large|No space left"):
+        run(stages, tmp_path, console)
+    assert first.exists()
+    made = first.stat().st_ino
+    with files_of_at_most(100), pytest.raises(OSError, match=r"File too large|No space left"):
+        run([Stage("small", "Small", second, function=partial(write_json, second, 1), settings={})], tmp_path, console)
+    files = sorted(path.name for path in tmp_path.rglob("*") if path.is_file())
+    assert files == ["first.json", "first.json", "second.json"]
+
+    assert "first: finished before" in run(stages, tmp_path, console)
+    assert first.stat().st_ino == made
+    assert read_json(second) == "x" * 20_000
 
 
 def test_changed_command_is_refused(tmp_path, console):

@@ -1,5 +1,6 @@
-"""A training that is killed again and again ends with the weights of one that was left alone."""
+"""A training that is killed again and again, or finds the disk full, ends with the weights of one left alone."""
 
+import contextlib
 import random
 import signal
 import subprocess
@@ -9,7 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import SOURCE_OF, options
-from lerobot_commands import COMMON, checkpoint_tensors, lerobot_train
+from full_disk import files_of_at_most
+from lerobot.scripts import lerobot_train as lerobot_script
+from lerobot_commands import COMMON, checkpoint_tensors, lerobot_resume, lerobot_train
 
 SCRIPT = "from lerobot.scripts.lerobot_train import main; main()"
 DOOMED = """
@@ -65,3 +68,28 @@ def test_kill_9_again_and_again(tmp_path, monkeypatch, dataset, trained):
     assert expected.keys() == found.keys()
     assert [key for key in expected if not torch.equal(expected[key], found[key])] == []
     assert checkpoints(run) == checkpoints(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("largest", [100, 20_000])
+def test_a_full_disk_loses_no_finished_checkpoint(largest, tmp_path, monkeypatch, dataset, trained):
+    """From the second checkpoint on not even its settings can be written, or its settings and not its weights."""
+    flags = options("sdm", trained(SOURCE_OF["sdm"]))
+    whole = lerobot_train(monkeypatch, dataset, tmp_path / "whole", *flags, steps=30)
+    save, saved = lerobot_script.save_checkpoint, []
+
+    def save_on_a_full_disk(*args, **kwargs):
+        saved.append(None)
+        with files_of_at_most(largest) if len(saved) > 1 else contextlib.nullcontext():
+            save(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lerobot_script, "save_checkpoint", save_on_a_full_disk)
+        with pytest.raises(Exception, match=r"File too large|No space left"):
+            lerobot_train(monkeypatch, dataset, tmp_path / "full", *flags, steps=30)
+    assert len(saved) == 2
+    last = tmp_path / "full" / "checkpoints" / "last"
+    assert last.resolve().name == "000010"
+    resumed = lerobot_resume(monkeypatch, last, tmp_path / "full")
+    expected, found = checkpoint_tensors(whole), checkpoint_tensors(resumed)
+    assert expected.keys() == found.keys()
+    assert [key for key in expected if not torch.equal(expected[key], found[key])] == []

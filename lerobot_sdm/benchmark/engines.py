@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import cycle, islice
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Protocol
@@ -47,6 +48,8 @@ class Engine:
         jobs: How many cells run at once.
         cluster: What submitit submits to: `slurm`, or `local` for processes of this machine.
         parameters: What submitit tells the cluster, such as {"timeout_min": 600, "slurm_partition": "gpu"}.
+        gpus: GPUs of this machine that cells are spread over, as CUDA_VISIBLE_DEVICES names them; what one cell sees
+            is its own alone. Nothing is said to cells where there are none.
 
     Raises:
         InputError: A value cannot work, or submitit is not installed.
@@ -56,6 +59,7 @@ class Engine:
     jobs: int = 1
     cluster: str = "slurm"
     parameters: dict[str, Any] = field(default_factory=dict)
+    gpus: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.name not in ENGINES:
@@ -71,6 +75,11 @@ class Engine:
             )
         if self.name == "local" and self.parameters:
             raise InputError(f"--submitit-parameter={min(self.parameters)}=...: goes with --engine=submitit.")
+        if self.name == "submitit" and self.gpus:
+            raise InputError(
+                f"--gpus={','.join(self.gpus)}: goes with --engine=local; for a cluster, ask for GPUs with "
+                "--submitit-parameter=gpus_per_node=1."
+            )
         if self.name == "submitit":
             self._executor(Path())  # Complains now, before anything is written, and writes nothing itself.
 
@@ -85,7 +94,12 @@ class Engine:
             yield self._executor(root / "submitit").submit
             return
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(self.jobs, mp_context=context, initializer=_end_with_parent) as pool:
+        gpus = context.SimpleQueue()
+        for gpu in islice(cycle(self.gpus), self.jobs):
+            gpus.put(gpu)
+        with ProcessPoolExecutor(
+            self.jobs, mp_context=context, initializer=_start_worker, initargs=(gpus if self.gpus else None,)
+        ) as pool:
             try:
                 yield pool.submit
             except BaseException:
@@ -123,8 +137,11 @@ def parse_parameters(texts: list[str]) -> dict[str, Any]:
     return parameters
 
 
-def _end_with_parent() -> None:
-    """Let a worker end its command with itself, and itself with its parent, even if that is killed."""
+def _start_worker(gpus: Any) -> None:
+    """Give a worker one of the GPUs that are left, for itself and for its commands; let it end its command with itself,
+    and itself with its parent, even if that is killed."""
+    if gpus is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus.get()
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends its workers.
     threading.Thread(target=_watch_parent, daemon=True).start()

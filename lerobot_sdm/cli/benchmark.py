@@ -29,6 +29,9 @@ def benchmark(
     device: Annotated[str, typer.Option(help="Torch device of trainings and policies.")] = "cpu",
     threads: Annotated[int, typer.Option(help="CPU threads of each command.")] = 1,
     jobs: Annotated[int, typer.Option(help="Cells that run at once.")] = 1,
+    gpus: Annotated[
+        str | None, typer.Option(help="GPUs that cells are spread over, such as 0,1,2,3; with --device=cuda.")
+    ] = None,
     engine: Annotated[str, typer.Option(help=f"Where cells run: {', '.join(ENGINES)}.")] = "local",
     submitit_cluster: Annotated[str, typer.Option(help=f"What submitit submits to: {', '.join(CLUSTERS)}.")] = "slurm",
     submitit_parameter: Annotated[
@@ -64,7 +67,10 @@ def benchmark(
         threads=threads,
         data=data,
     )
-    where = Engine(engine, jobs, submitit_cluster, parse_parameters(submitit_parameter or []))
+    if gpus is not None and device != "cuda":
+        raise InputError(f"--gpus={gpus}: goes with --device=cuda, which each cell takes as the GPU that it is given.")
+    parameters = parse_parameters(submitit_parameter or [])
+    where = Engine(engine, jobs, submitit_cluster, parameters, gpus=_names("--gpus", gpus) or ())
     _dry_run(chosen) if dry_run else _run(chosen, where)
 
 

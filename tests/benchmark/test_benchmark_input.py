@@ -38,6 +38,9 @@ def call(*arguments: str):
         (["--suite=smoke", "--engine=submitit", "--submitit-parameter=gpu"], "is not KEY=VALUE"),
         (["--suite=smoke", *LOCAL_JOBS, "--submitit-parameter=timeout=5"], "submitit does not take it"),
         (["--suite=smoke", "--submitit-parameter=timeout_min=5"], "goes with --engine=submitit"),
+        (["--suite=smoke", "--gpus=0,1"], "--gpus=0,1: goes with --device=cuda"),
+        (["--suite=smoke", "--device=cuda", "--gpus=,"], "--gpus=,: names nothing"),
+        (["--suite=smoke", "--device=cuda", *LOCAL_JOBS, "--gpus=0"], "--gpus=0: goes with --engine=local"),
         (["--suite=smoke", "--data=nowhere"], "holds no metaworld_handle-press_expert.zarr"),
     ],
 )

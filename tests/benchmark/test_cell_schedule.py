@@ -1,4 +1,4 @@
-"""Which cells run at once, with real threads; and that a stage is held by one process."""
+"""Which cells run at once, with real threads; on which GPU; and that a stage is held by one process."""
 
 import io
 import os
@@ -8,12 +8,14 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from lerobot_sdm.benchmark.cell import stage_lock
 from lerobot_sdm.benchmark.config import Cell
+from lerobot_sdm.benchmark.engines import Engine
 from lerobot_sdm.benchmark.schedule import Outcome, run_all
 from lerobot_sdm.benchmark.suites import SuiteTask
 from lerobot_sdm.pipeline.commands import run_command
@@ -89,6 +91,24 @@ def test_a_failure_of_its_own_does_not_stop_others_of_the_task():
     outcome = Work(1, broken="reach.dp3-10.seed1").run()
     assert [cell.key for cell, _ in outcome.failed] == ["reach.dp3-10.seed1"]
     assert not outcome.skipped
+
+
+def gpu_of_a_command(folder: Path) -> str:
+    """What a command of this worker sees, once three workers have asked theirs."""
+    script = "import os; print('sees', os.environ['CUDA_VISIBLE_DEVICES'])"
+    log = folder / f"{os.getpid()}.log"
+    run_command((sys.executable, "-c", script), log, Console(file=io.StringIO()), dict(os.environ))
+    deadline = time.monotonic() + 120
+    while len(list(folder.glob("*.log"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return log.read_text().split()[-1]
+
+
+def test_cells_are_spread_over_gpus(tmp_path):
+    """Whoever works at the same time sees another GPU, as long as there are enough."""
+    with Engine(jobs=3, gpus=("0", "3")).started(tmp_path) as submit:
+        jobs = [submit(gpu_of_a_command, tmp_path) for _ in range(3)]
+        assert sorted(job.result() for job in jobs) == ["0", "0", "3"]
 
 
 HOLDER = """

@@ -15,7 +15,10 @@ NETWORKS = {
 }
 """Options that make a network small; all other policies take over the network of one of these."""
 
-QUICKSTART = ("--episodes=2", "--eval-episodes=2", "--teacher-steps=4", "--student-steps=4")
+QUICKSTART = (
+    *("--episodes=2", "--held-out-episodes=2", "--teacher-steps=4", "--student-steps=4"),
+    *("--eval-episodes=2", "--observations=2", "--samples=4"),
+)
 VERBS: dict[str, tuple[str, ...]] = {
     "quickstart": QUICKSTART,
     "record": ("--episodes=2",),

@@ -29,7 +29,10 @@ def quickstart(
     ),
     size: Annotated[str, typer.Option(help=f"Networks and trainings: {', '.join(SIZES)}.")] = "small",
     episodes: Annotated[int | None, typer.Option(help="Demonstrations to train on.")] = None,
+    held_out_episodes: Annotated[int | None, typer.Option(help="Demonstrations on which actions are compared.")] = None,
     eval_episodes: Annotated[int | None, typer.Option(help="Episodes for each row of the table.")] = None,
+    observations: Annotated[int | None, typer.Option(help="Observations on which actions are compared.")] = None,
+    samples: Annotated[int | None, typer.Option(help="Chunks of actions sampled for each of them.")] = None,
     teacher_steps: Annotated[int | None, typer.Option(help="Training steps of the teacher.")] = None,
     student_steps: Annotated[int | None, typer.Option(help="Training steps of the student.")] = None,
     expert: Annotated[str | None, typer.Option(help="Who demonstrates; the task's own expert if absent.")] = None,
@@ -46,7 +49,10 @@ def quickstart(
     """
     given = {
         "episodes": episodes,
+        "held_out_episodes": held_out_episodes,
         "eval_episodes": eval_episodes,
+        "observations": observations,
+        "samples": samples,
         "train_seed": train_seed,
         "threads": threads,
         "device": device,

@@ -54,6 +54,7 @@ UNREACHABLE: dict[str, str] = {
     "--suite=smoke": "is what `tests/benchmark/test_benchmark_smoke.py` runs",
     "examples/studies/gaussian_mixture.py": "trains for an hour; its parts are tested",
     "examples/maintenance/supported_versions.py": "fills environments from the package index, for minutes",
+    "examples/maintenance/fuzz.py": "needs atheris; the line before it installs that",
     "examples/benchmarks/growth.py": "measures for half an hour what `inference.py` measures once",
     "--env.assets_dir=path/to/dexart-release/assets": "needs DexArt's official assets",
     "lerobot/pusht": "needs the Hub",

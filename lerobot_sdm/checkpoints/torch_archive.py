@@ -17,6 +17,7 @@ from torch import Tensor
 
 from lerobot_sdm.checkpoints.unpickling import Allowed, Global, Record, inert, load
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.zip_files import ZIP_DAMAGE
 
 STORAGE_TYPES = {
     "DoubleStorage": torch.float64,
@@ -78,7 +79,7 @@ class TorchArchive:
         self.path, self.source = path, path.name
         try:
             self._zip = zipfile.ZipFile(path)
-        except zipfile.BadZipFile as error:
+        except ZIP_DAMAGE as error:
             raise InputError(
                 f"{self.source}: is no whole file of torch.save ({error}). It may be truncated: get it again. Files "
                 "that PyTorch before 1.6 wrote are of another kind: load and save them once with a newer PyTorch."
@@ -180,7 +181,7 @@ class TorchArchive:
             if optional:
                 return None
             raise InputError(f"{self.source}: '{name}' is missing in it; get the file again.") from error
-        except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+        except (*ZIP_DAMAGE, OSError) as error:
             raise InputError(f"{self.source}: '{name}' in it is corrupt ({error}); get the file again.") from error
 
 

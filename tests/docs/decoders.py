@@ -106,10 +106,10 @@ def uv(arguments: Arguments) -> None:
 
 
 def pip(arguments: Arguments) -> None:
-    """Decoder of `pip install` of uv, or of this package with an extra."""
+    """Decoder of `pip install` of uv, of the fuzzer, or of this package with an extra."""
     action, *packages = arguments
     assert action == "install"
-    assert set(packages) <= {"uv", *(f"lerobot_policy_sdm[{extra}]" for extra in extras())}
+    assert set(packages) <= {"uv", "atheris", *(f"lerobot_policy_sdm[{extra}]" for extra in extras())}
 
 
 def hub(arguments: Arguments) -> None:

@@ -1,11 +1,11 @@
 """What must hold before zarr is let near a store: no way out of a zip file, no pickles, no broken chunks."""
 
 import contextlib
+import errno
 import itertools
 import json
 import stat
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -14,6 +14,7 @@ import numpy as np
 import zarr
 
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.zip_files import ZIP_DAMAGE
 
 # Codecs that do arithmetic and nothing else. Pickle, JSON and text codecs, which object arrays need, are not here.
 SAFE_CODECS = {"bytes", "transpose", "sharding_indexed", "blosc", "zstd", "gzip", "zlib", "bz2", "lzma", "lz4"}
@@ -119,11 +120,13 @@ def list_files(path: Path, prefix: str) -> dict[str, int]:
     if not path.is_file() or not zipfile.is_zipfile(path):
         missing = "does not exist" if not path.exists() else "is neither a folder nor a whole zip file"
         raise InputError(f"{path}: {missing}. Expected a zarr folder or zip file with data/* and meta/episode_ends.")
-    with zipfile.ZipFile(path) as archive:
+    with _opened_zip(path) as archive:
         members = [member for member in archive.infolist() if not member.is_dir()]
     for member in members:
         place = PurePosixPath(member.filename.replace("\\", "/"))
         is_link = stat.S_ISLNK(member.external_attr >> 16)
+        if not place.parts:
+            raise InputError(f"{path.name}: a member without a name ({member.filename!r}). Zip the store again.")
         if place.is_absolute() or ".." in place.parts or ":" in place.parts[0] or is_link:
             raise InputError(f"{path.name}: member {member.filename!r} leads out of the zip file's folder. Not opened.")
     sizes = {member.filename: member.file_size for member in members}
@@ -138,8 +141,16 @@ def opened(path: Path) -> Iterator[OpenFile]:
     if path.is_dir():
         yield lambda key: (path / key).open("rb")
         return
+    with _opened_zip(path) as archive:
+        yield archive.open
+
+
+@contextlib.contextmanager
+def _opened_zip(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
-            yield archive.open
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError) as error:
+            yield archive
+    except (*ZIP_DAMAGE, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # Which is a place before the file's beginning.
+            raise
         raise InputError(f"{path.name}: {error}. The zip file is damaged or encrypted: copy it again.") from error

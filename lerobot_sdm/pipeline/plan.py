@@ -171,7 +171,8 @@ def evaluate_command(config: PipelineConfig, layout: Layout, row: Row, rule: str
         f"--policy.device={config.device}",
         *_environment_flags(config, rule),
         f"--eval.n_episodes={config.eval_episodes}",
-        f"--eval.batch_size={config.eval_batch_size}",
+        # LeRobot fills up its last batch with episodes that nobody counts.
+        f"--eval.batch_size={min(config.eval_batch_size, config.eval_episodes)}",
         f"--eval.use_async_envs={'true' if config.eval_async else 'false'}",
         f"--seed={config.eval_seed}",
         f"--output_dir={layout.evaluation(row.key, rule)}",

@@ -72,7 +72,7 @@ def test_rows_share_seeds_and_environment():
     }
     assert len(shared) == 1
     (common,) = shared
-    assert {"--seed=100000", "--eval.n_episodes=7", "--env.task=drawer-open"} <= set(common)
+    assert {"--seed=100000", "--eval.n_episodes=7", "--eval.batch_size=7", "--env.task=drawer-open"} <= set(common)
     assert len({command[-1] for command in commands}) == len(ROWS)
 
 

@@ -80,6 +80,20 @@ def test_what_the_fuzzer_found_in_zip_files(tmp_path, change):
         read_all(path)
 
 
+def test_zip_files_in_several_parts(tmp_path):
+    """Of which `zipfile.is_zipfile`, which is asked first, raises BadZipFile."""
+    path = tmp_path / "store.zip"
+    with zipfile.ZipFile(path, "w") as store:
+        store.writestr("data/action", b"x")
+    data = path.read_bytes()
+    end = data.rindex(b"PK\x05\x06")
+    # What tells where the end of a large file's directory lies: in part 1 of 2.
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 1, 0, 2)
+    path.write_bytes(data[:end] + bytes(56) + locator + data[end:])
+    with pytest.raises(InputError, match=r"store\.zip: is neither a folder nor a whole zip file"):
+        list_files(path, "")
+
+
 def test_members_without_a_name(tmp_path):
     path = tmp_path / "store.zip"
     with zipfile.ZipFile(path, "w") as store:

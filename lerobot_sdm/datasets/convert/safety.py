@@ -117,7 +117,7 @@ def list_files(path: Path, prefix: str) -> dict[str, int]:
     if path.is_dir():
         found = (entry for entry in path.rglob("*") if entry.is_file())
         return {entry.relative_to(path).as_posix(): entry.stat().st_size for entry in found}
-    if not path.is_file() or not zipfile.is_zipfile(path):
+    if not path.is_file() or not _is_whole_zip(path):
         missing = "does not exist" if not path.exists() else "is neither a folder nor a whole zip file"
         raise InputError(f"{path}: {missing}. Expected a zarr folder or zip file with data/* and meta/episode_ends.")
     with _opened_zip(path) as archive:
@@ -133,6 +133,13 @@ def list_files(path: Path, prefix: str) -> dict[str, int]:
     if len(sizes) != len(members):
         raise InputError(f"{path.name}: holds several members of the same name. Zip the store again.")
     return {key.removeprefix(prefix): size for key, size in sizes.items() if key.startswith(prefix)}
+
+
+def _is_whole_zip(path: Path) -> bool:
+    try:
+        return zipfile.is_zipfile(path)
+    except ZIP_DAMAGE:  # Its end says that it goes on elsewhere.
+        return False
 
 
 @contextlib.contextmanager

@@ -1,5 +1,7 @@
 """The page of a benchmark: summary, tasks, and what others published, in Markdown."""
 
+from collections.abc import Callable
+from statistics import mean
 from typing import Any
 
 from lerobot_sdm.benchmark.methods import METHODS
@@ -26,7 +28,10 @@ def page(results: Results) -> str:
             notes(results),
             *(f"![{name.replace('_', ' ')}]({name}.png)\n" for name in pictures(results)),
             "## Task by task\n",
+            "Success in %:\n",
             task_table(results),
+            "Energy distance to the teacher:\n",
+            distance_table(results),
             "## Published numbers\n",
             "Not comparable with those above: this is how they differ.\n",
             markdown(PROTOCOL_DIFFERENCES),
@@ -67,12 +72,24 @@ def summary_table(results: Results) -> str:
 
 def task_table(results: Results) -> str:
     """One row for each task: success of each method, of all its seeds."""
+    return _by_task(results, lambda cells: rate(pooled(cells)))
+
+
+def distance_table(results: Results) -> str:
+    """One row for each task: how far the actions of each method are from its teacher's, mean of all its seeds."""
+    return _by_task(
+        results, lambda cells: f"{mean(cell['distance_to_teacher']['energy']['estimate'] for cell in cells):.3f}"
+    )
+
+
+def _by_task(results: Results, text: Callable[[list[dict[str, Any]]], str]) -> str:
+    """One row for each task, a column for each method with what `text` says of its cells."""
     methods = [key for key in METHODS if any(cell["method"] == key for cell in results["cells"])]
     rows = []
     for task in dict.fromkeys(cell["task"] for cell in results["cells"]):
         mine = [cell for cell in results["cells"] if cell["task"] == task]
         by_method = [[cell for cell in mine if cell["method"] == key] for key in methods]
-        rows.append((task, LEVELS[mine[0]["level"]], *(rate(pooled(cells)) if cells else "" for cells in by_method)))
+        rows.append((task, LEVELS[mine[0]["level"]], *(text(cells) if cells else "" for cells in by_method)))
     return markdown((("task", "level", *(METHODS[key].label for key in methods)), *rows))
 
 
@@ -101,9 +118,9 @@ def notes(results: Results) -> str:
         f"Compared over the tasks that have all methods and seeds: {len(results['compared'])}; without: "
         f"{', '.join(missing) or 'none'}.",
         "A teacher is `dp3, 10 steps`, for consistency `edm`. Distances are energy distances in normalised action "
-        "units on held-out observations, a teacher's own to itself under other noise. Milliseconds: median at batch "
-        f"size 1, its teacher timed in turns with it; {settings['device']}, {settings['threads']} thread(s), "
-        f"{', '.join(machines)}.",
+        "units on held-out observations, medians over tasks, a teacher's own to itself under other noise.",
+        f"Milliseconds: medians at batch size 1, its teacher timed in turns with it; {settings['device']}, "
+        f"{settings['threads']} thread(s), {', '.join(machines)}.",
         f"Versions: {', '.join(f'{name} {version}' for name, version in cells[0]['versions'].items())}.",
         "Commands, hashes, seeds, times and the outcome of every episode: `cells/`.",
     ]

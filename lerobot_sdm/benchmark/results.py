@@ -1,7 +1,7 @@
 """All finished cells of a folder, gathered; and the numbers of the summary."""
 
 from pathlib import Path
-from statistics import mean, median
+from statistics import median
 from typing import Any
 
 from lerobot_sdm.benchmark.methods import METHODS
@@ -72,8 +72,8 @@ def summarise(cells: list[dict[str, Any]], tasks: list[str]) -> list[dict[str, A
 
     Returns:
         `method`, `label`, `teacher`; `levels`, success of each level; `all`, of all tasks; `difference`, episode by
-        episode to the teacher, where its cells are there too; `energy`, mean distance to the teacher; `ms`,
-        `teacher_ms` and `network_evaluations`, medians over cells.
+        episode to the teacher, where its cells are there too; `energy`, distance to the teacher, `ms`, `teacher_ms` and
+        `network_evaluations`, medians over cells.
     """
     kept = [cell for cell in cells if cell["task"] in tasks]
     entries = []
@@ -91,7 +91,8 @@ def summarise(cells: list[dict[str, Any]], tasks: list[str]) -> list[dict[str, A
                 "levels": {level: pooled(group) for level, group in groups.items() if group},
                 "all": pooled(mine),
                 "difference": difference(mine, teachers) if teachers and key != method.teacher else None,
-                "energy": mean(cell["distance_to_teacher"]["energy"]["estimate"] for cell in mine),
+                # One task that nobody has learned can be as far away as all others together.
+                "energy": median(cell["distance_to_teacher"]["energy"]["estimate"] for cell in mine),
                 "ms": median(cell["latency"]["median_ms"] for cell in mine),
                 "teacher_ms": median(cell["teacher_latency"]["median_ms"] for cell in mine),
                 "network_evaluations": median(cell["latency"]["network_evaluations"] for cell in mine),

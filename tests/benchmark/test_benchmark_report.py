@@ -6,7 +6,7 @@ import pytest
 from benchmark_cells import made_cell, write_cells
 from PIL import Image
 
-from lerobot_sdm.benchmark.report import page, summary_table, task_table
+from lerobot_sdm.benchmark.report import distance_table, page, summary_table, task_table
 from lerobot_sdm.benchmark.results import gather
 from lerobot_sdm.benchmark.run import render
 from lerobot_sdm.errors import InputError
@@ -27,7 +27,7 @@ def root(tmp_path):
 
 
 def test_summary(root):
-    """Means over the tasks that have all methods; Wilson's limits for 6 and 5 of 8; medians of milliseconds."""
+    """Rates are means over the tasks that have all methods, with Wilson's limits for 6 and 5 of 8; the rest medians."""
     header, _, teacher, student = summary_table(gather(root)).splitlines()
     assert header.startswith(
         "| method | MetaWorld easy (1) | MetaWorld hard (1) | all (2) | against its teacher, points"
@@ -35,6 +35,18 @@ def test_summary(root):
     assert teacher == "| dp3, 10 steps | 100.0 | 50.0 | 75.0 (40.9 to 92.9) |  | 0.000 | 25.0 | 20.0 | 10 |"
     assert student.startswith("| sdm, 1 step | 75.0 | 50.0 | 62.5 (30.6 to 86.3) | -12 (")
     assert student.endswith(" | 0.400 | 2.5 | 20.0 | 1 |")
+
+
+def test_one_distant_task_does_not_speak_for_all(tmp_path):
+    tasks = {"reach": ("easy", 0.1), "push": ("hard", 0.2), "pick-place": ("hard", 9.0)}
+    cells = [made_cell(task, level, "sdm", "x...", energy=energy) for task, (level, energy) in tasks.items()]
+    results = gather(write_cells(tmp_path / "out", cells))
+    assert " | 0.200 | " in summary_table(results)
+    assert [row.split(" | ")[2] for row in distance_table(results).splitlines()[2:]] == [
+        "0.100 |",
+        "9.000 |",
+        "0.200 |",
+    ]
 
 
 def test_tasks(root):

@@ -59,6 +59,8 @@ def lerobot_sdm(arguments: Arguments) -> None:
         else:
             _, _, rest = collect_rollouts.policy_options(rest)
             parse_options(RolloutConfig, rest).checked()
+    if verb == "benchmark" and given["render"] is None and given["engine"] == "local":
+        load(verb).main([*rest, "--dry-run"], standalone_mode=False)  # Plans every cell, and begins none.
     if verb == "compare":
         Comparison(given["env"], tuple(map(Contender.parse, given["policy"])))
 

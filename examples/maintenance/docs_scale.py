@@ -52,7 +52,6 @@ UNREACHABLE: dict[str, str] = {
     "pip": "changes the environment",
     "pytest": "is the test suite itself",
     "examples/maintenance/run_docs.py": "is what wrote this page",
-    "--suite=smoke": "is what `tests/benchmark/test_benchmark_smoke.py` runs",
     "examples/studies/gaussian_mixture.py": "trains for an hour; its parts are tested",
     "examples/maintenance/supported_versions.py": "fills environments from the package index, for minutes",
     "examples/maintenance/fuzz.py": "needs atheris; the line before it installs that",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lerobot_sdm.benchmark import report
+from lerobot_sdm.benchmark.methods import METHODS
 from lerobot_sdm.pipeline import comparison_report, tables
 from lerobot_sdm.pipeline.files import read_json, write_text
 
@@ -49,12 +50,17 @@ def overview(folder: Path) -> str:
 
 
 def benchmarks(folder: Path) -> str:
-    """Summary and pictures of each benchmark; a sentence where there are none yet."""
+    """Summary and pictures of each benchmark under the strict protocol; a sentence where there are none yet.
+
+    Pictures compare trainings: where all methods are ways to read out one, there are none.
+    """
     parts = []
     for name, results in all_results(folder).items():
-        if kind(results) == "benchmark":
-            shown = [f"![{picture.replace('_', ' ')}](results/{name}/{picture}.png)" for picture in SHOWN_PICTURES]
-            parts += [report.summary_table(results), *(f"{picture}\n" for picture in shown)]
+        if kind(results) == "benchmark" and results["settings"]["protocol"] == "strict":
+            several = len({METHODS[entry["method"]].run for entry in results["summary"]}) > 1
+            shown = SHOWN_PICTURES if several else ()
+            pictures = [f"![{picture.replace('_', ' ')}](results/{name}/{picture}.png)\n" for picture in shown]
+            parts += [report.summary_table(results), *pictures]
             parts.append(
                 f"Task by task, conditions, and the outcome of every episode: [{name}](results/{name}/results.md).\n"
             )

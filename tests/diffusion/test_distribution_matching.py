@@ -55,8 +55,13 @@ def test_surrogate_loss_has_the_gradient_it_was_given():
     torch.testing.assert_close(x.grad, wanted / wanted.numel())
 
 
-def test_descent_moves_a_gaussian_generator_onto_its_teacher():
-    """Generator N(m, s^2) by a learned shift; both scores are known exactly, so no network hides a wrong sign."""
+@pytest.mark.parametrize("seed", range(3))
+def test_descent_moves_a_gaussian_generator_onto_its_teacher(seed):
+    """Generator N(m, s^2) by a learned shift; both scores are known exactly, so no network hides a wrong sign.
+
+    With the floor: samples of a single entry come as close to the teacher's estimate as one likes, and without it such
+    a sample throws the mean thousands of times as far as the others move it.
+    """
     schedule = alphas_cumprod(100)
     target_mean, std = 0.7, 0.3
 
@@ -65,7 +70,7 @@ def test_descent_moves_a_gaussian_generator_onto_its_teacher():
 
     mean = torch.zeros((), requires_grad=True)
     optimizer = torch.optim.SGD([mean], lr=0.5)
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(seed)
     for _ in range(200):
         x = mean + std * torch.randn(64, 1, 1, generator=generator)
         a = schedule[torch.randint(2, 98, (64,), generator=generator)]
@@ -73,6 +78,6 @@ def test_descent_moves_a_gaussian_generator_onto_its_teacher():
         a3 = a.view(-1, 1, 1)
         real, fake = posterior_mean(x_t, a3, target_mean), posterior_mean(x_t, a3, mean.detach())
         optimizer.zero_grad()
-        surrogate_loss(x, distribution_matching_gradient(x.detach(), x_t, real, fake, a)).backward()
+        surrogate_loss(x, distribution_matching_gradient(x.detach(), x_t, real, fake, a, floor=0.2)).backward()
         optimizer.step()
     assert mean.item() == pytest.approx(target_mean, abs=0.05)

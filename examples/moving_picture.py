@@ -1,6 +1,8 @@
 """Make a moving picture (GIF) of a video, for a README or a card, which show no videos.
 
-uv run python examples/moving_picture.py outputs/quickstart/comparison.mp4 docs/detour.gif
+    uv run python examples/moving_picture.py outputs/quickstart/comparison.mp4 docs/detour.gif --width=600 --fps=8
+
+`--start` and `--seconds` show a part of it.
 """
 
 import argparse
@@ -22,7 +24,7 @@ def moving_picture(video: Path, output: Path, width: int, fps: float, start: flo
         video: Any video that ffmpeg reads.
         output: GIF to write.
         width: Of the picture, in pixels; its height follows.
-        fps: Pictures per second, at the video's own speed.
+        fps: Pictures per second, or nearly: each one is a frame of the video, shown as long as it stands for.
         start: Seconds of the video to leave out.
         seconds: How much of it to show; to its end if None.
 
@@ -35,7 +37,8 @@ def moving_picture(video: Path, output: Path, width: int, fps: float, start: flo
     rate = iio.immeta(video, plugin="pyav")["fps"]
     frames = iio.imread(video, plugin="pyav")
     stop = len(frames) if seconds is None else round((start + seconds) * rate)
-    shown = frames[round(start * rate) : stop : max(1, round(rate / fps))]
+    step = max(1, round(rate / fps))
+    shown = frames[round(start * rate) : stop : step]
     if not len(shown):
         raise ValueError(f"{video} has {len(frames) / rate:.1f} s, none of them behind second {start:g}.")
     height = round(shown.shape[1] * width / shown.shape[2])
@@ -46,7 +49,7 @@ def moving_picture(video: Path, output: Path, width: int, fps: float, start: flo
     pictures = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
     temporary = output.with_name(f".{output.name}.tmp")
     pictures[0].save(
-        temporary, format="GIF", save_all=True, append_images=pictures[1:], duration=round(1000 / fps), loop=0
+        temporary, format="GIF", save_all=True, append_images=pictures[1:], duration=round(1000 * step / rate), loop=0
     )
     temporary.replace(output)
     return len(pictures)

@@ -158,11 +158,11 @@ def main() -> None:
     corpus.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(seeds()):
         (corpus / f"seed-{number}").write_bytes(seed)
-        read(seed)  # Imports what it needs, unwatched as yet.
     for name in [name for name in sys.modules if name.startswith(INSTRUMENTED)]:
         del sys.modules[name]
     with atheris.instrument_imports(include=["zipfile", "pickletools", "lerobot_sdm"]):
-        read(next(seeds()))
+        for seed in seeds():
+            read(seed)  # Imports what it needs, unwatched as yet.
     codecs.lookup("cp437")  # Python imports it for names in zip files that are not UTF-8.
     sys.addaudithook(watch)
     arguments = (f"-max_total_time={options.seconds}", f"-seed={options.seed}", f"-max_len={MAX_BYTES}")

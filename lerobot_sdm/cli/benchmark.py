@@ -129,7 +129,7 @@ def _names(option: str, text: str | None) -> tuple[str, ...] | None:
     """
     names = tuple(name.strip() for name in (text or "").split(",") if name.strip())
     if text is not None and not names:
-        raise InputError(f"{option}={text}: names nothing. Leave it out for all.")
+        raise InputError(f"{option}={text}: names nothing. Give names with commas between, or leave it out.")
     return names or None
 
 

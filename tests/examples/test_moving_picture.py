@@ -30,9 +30,16 @@ def test_its_pictures_are_those_of_the_video(video, tmp_path):
             pixels = np.asarray(picture.convert("L"))
             brightness.append(pixels[:, :28].mean())
             assert pixels[:, 36:].mean() < 12
-    # Frames 10, 12, ... 28 of the video, up to the palette's 64 colours.
+    # Frames 10, 12, ... 28 of the video, up to the palette's colours.
     np.testing.assert_allclose(brightness, 6 * np.arange(10, 30, 2), atol=12)
     assert [path.name for path in tmp_path.iterdir()] == ["x.gif"]
+
+
+def test_it_is_as_fast_as_the_video_where_rates_do_not_divide(video, tmp_path):
+    """Every second frame of 20 a second, though 8 were asked for: each stands for a tenth of a second."""
+    assert moving_picture(video, tmp_path / "x.gif", width=64, fps=8, start=0, seconds=None) == 20
+    with Image.open(tmp_path / "x.gif") as picture:
+        assert picture.info["duration"] == 100
 
 
 def test_nothing_left_to_show(video, tmp_path):

@@ -9,9 +9,8 @@ import logging
 LOGGER = "lerobot.utils.import_utils"
 MARK = "'torchcodec' is installed but cannot be loaded"
 NOTICE = (
-    "Videos are decoded by PyAV, because torchcodec, which is faster, found no FFmpeg that it can load. Nothing is "
-    "wrong, and datasets without videos need neither. To use torchcodec, install FFmpeg 4 to 8, such as by "
-    "`apt install ffmpeg` or `conda install ffmpeg`; docs/troubleshooting.md says more."
+    "Videos are decoded by PyAV: torchcodec, which is faster, found no FFmpeg that it can load. Datasets without videos "
+    "need neither; for others install FFmpeg, such as by `apt install ffmpeg` (see docs/troubleshooting.md)."
 )
 
 

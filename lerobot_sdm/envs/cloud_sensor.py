@@ -38,7 +38,7 @@ class CloudSensor:
         self._camera_id = model.camera(options.camera).id
         size, fovy = options.camera_size, float(model.cam_fovy[self._camera_id])
         self._rays = pixel_rays(size, size, fovy, frame.pixel_offset)
-        bodies = [model.body(name).id for name in arm if not options.show_arm]
+        bodies = [body for body in range(model.nbody) if not options.show_arm and model.body(body).name in arm]
         self._left_out = np.flatnonzero(np.isin(model.geom_bodyid, bodies))
 
     def look(

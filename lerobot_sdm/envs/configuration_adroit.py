@@ -4,15 +4,19 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
 from lerobot.configs import PolicyFeature
+from lerobot.envs.configs import EnvConfig
 
 from lerobot_sdm.envs.adroit_tasks import gym_id, hand_task
 from lerobot_sdm.envs.adroit_views import DEFAULT_VIEW, views
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
+from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.envs.hand_task import SIMULATOR_RATE, SUCCESS_RULES
 from lerobot_sdm.envs.options import CloudOptions, require_known, require_positive
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.registration import registered
 
 
+@registered(EnvConfig, "adroit")
 @dataclass
 class AdroitPointCloudEnvConfig(PointCloudEnvConfig):
     """Adroit tasks observed as point clouds.
@@ -49,7 +53,7 @@ class AdroitPointCloudEnvConfig(PointCloudEnvConfig):
         InputError: For a value that cannot work, before any environment is built.
     """
 
-    env_class: ClassVar[str] = "lerobot_sdm.envs.adroit:AdroitPointCloudEnv"
+    env_class: ClassVar[str] = FAMILIES["adroit"].env_class
     min_success_steps: ClassVar[int] = 10
 
     task: str = "hammer"

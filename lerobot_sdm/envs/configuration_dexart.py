@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from lerobot.configs import FeatureType, PolicyFeature
+from lerobot.envs.configs import EnvConfig
 
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
 from lerobot_sdm.envs.dexart_control import ACTION_SIZE
@@ -11,12 +12,15 @@ from lerobot_sdm.envs.dexart_imagination import COLUMNS, MODES, POINTS
 from lerobot_sdm.envs.dexart_sources import body_source
 from lerobot_sdm.envs.dexart_tasks import RULE_SETS, dexart_task, gym_id
 from lerobot_sdm.envs.dexart_view import DEFAULT_VIEW, HUMAN, OBSERVER, SAMPLINGS, views
+from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.envs.options import CloudOptions, require_known, require_not_negative, require_positive
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.registration import registered
 
 CONTROL_RATE = 25
 
 
+@registered(EnvConfig, "dexart")
 @dataclass
 class DexArtPointCloudEnvConfig(PointCloudEnvConfig):
     """DexArt's tasks observed as point clouds, with objects made by this package or the official ones.
@@ -57,7 +61,7 @@ class DexArtPointCloudEnvConfig(PointCloudEnvConfig):
         InputError: For a value that cannot work, or assets that are not whole, before any environment is built.
     """
 
-    env_class: ClassVar[str] = "lerobot_sdm.envs.dexart:DexArtPointCloudEnv"
+    env_class: ClassVar[str] = FAMILIES["dexart"].env_class
     min_success_steps: ClassVar[int] = 1
 
     task: str = "laptop"

@@ -4,13 +4,17 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from lerobot.configs import PolicyFeature
+from lerobot.envs.configs import EnvConfig
 
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
+from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.envs.metaworld_views import DEFAULT_VIEW, views
 from lerobot_sdm.envs.options import CloudOptions, require_known, require_positive
 from lerobot_sdm.envs.tasks import CAMERAS, gym_id, task_groups
+from lerobot_sdm.registration import registered
 
 
+@registered(EnvConfig, "metaworld_pc")
 @dataclass
 class MetaWorldPointCloudEnvConfig(PointCloudEnvConfig):
     """MetaWorld tasks observed as point clouds.
@@ -43,7 +47,7 @@ class MetaWorldPointCloudEnvConfig(PointCloudEnvConfig):
         InputError: For a value that cannot work, before any environment is built.
     """
 
-    env_class: ClassVar[str] = "lerobot_sdm.envs.metaworld:MetaWorldPointCloudEnv"
+    env_class: ClassVar[str] = FAMILIES["metaworld_pc"].env_class
     min_success_steps: ClassVar[int] = 5
 
     task: str = "drawer-open"

@@ -146,9 +146,7 @@ class DexArtPointCloudEnv(PointCloudEnv):
         if imagin_robot == "apart":
             observed["imagin_robot"] = _unbounded(POINTS, COLUMNS)
         elif imagin_robot == "joined":
-            observed["point_cloud"] = _unbounded(
-                self.cloud_options.num_points + POINTS, self.cloud_options.channels
-            )
+            observed["point_cloud"] = _unbounded(self.cloud_options.num_points + POINTS, self.cloud_options.channels)
 
     @property
     def task_description(self) -> str:

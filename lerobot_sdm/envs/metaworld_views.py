@@ -8,9 +8,7 @@ DEFAULT_VIEW = "workspace"
 
 # Made for learning. The box begins just above the table, where the table top does not take most of the points, and ends
 # around what a task can reach. The arm says nothing that the state does not.
-WORKSPACE = CloudOptions(
-    num_points=160, frame="world", crop=((-0.5, 0.23, 0.004), (0.5, 0.975, 0.7)), show_arm=False
-)
+WORKSPACE = CloudOptions(num_points=160, frame="world", crop=((-0.5, 0.23, 0.004), (0.5, 0.975, 0.7)), show_arm=False)
 
 # That of the DP3 demonstrations, so that stores and checkpoints of the DP3 family fit: camera-centred frame, table and
 # robot in the box, and MetaWorld's own markers drawn.

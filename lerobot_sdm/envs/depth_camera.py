@@ -242,8 +242,6 @@ def graphics_failure() -> str | None:
 
 
 def _gl_context_class():
-    # It says in every run that an optional package is missing, which is of use for nothing that is done here.
-    logging.getLogger("OpenGL.acceleratesupport").setLevel(logging.WARNING)
     if sys.platform == "linux" and os.environ.get("MUJOCO_GL", "egl").lower() in ("", "egl"):
         # MuJoCo reads this variable again when it loads OpenGL; unset, it would look for a display.
         os.environ["MUJOCO_GL"] = "egl"

@@ -95,18 +95,6 @@ def test_closing_twice_is_fine():
     camera.close()
 
 
-def test_graphics_open_without_a_word_about_optional_packages():
-    program = f"""
-import logging
-logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
-import mujoco
-from lerobot_sdm.envs.depth_camera import open_camera
-open_camera(mujoco.MjModel.from_xml_string({SCENE!r}), "auto", 8).close()
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert "OpenGL_accelerate" not in done.stderr
-
-
 def test_without_graphics_auto_says_so_once_and_casts_rays():
     program = f"""
 import logging, sys

@@ -25,7 +25,7 @@ from lerobot_sdm.cards.privacy import hub_name
 from lerobot_sdm.datasets.disk import disk_full_is_an_input_error
 from lerobot_sdm.datasets.episodes import Attempt, Episode
 from lerobot_sdm.datasets.write import verify, versions, write
-from lerobot_sdm.errors import InputError
+from lerobot_sdm.errors import InputError, refuse_existing
 from lerobot_sdm.evaluation.contenders import Contender, LoadedPolicy, load_contender
 from lerobot_sdm.evaluation.rollout_options import RolloutOptions
 from lerobot_sdm.teachers import fingerprint
@@ -52,8 +52,7 @@ class RolloutConfig(RolloutOptions):
         self.check_values()
         name = f"{self.env.type}-rollouts"
         root = self.root or Path("data") / name
-        if root.exists():
-            raise InputError(f"--root={root}: exists already. Choose another folder, or remove it first.")
+        refuse_existing("--root", root)
         return dataclasses.replace(self, root=root, repo_id=self.repo_id or f"local/{name}")
 
 

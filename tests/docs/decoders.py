@@ -104,8 +104,9 @@ def uv(arguments: Arguments) -> None:
     if action == "run":
         decode(tuple(rest))
     elif action in ("add", "pip", "venv"):
-        # uv reads all arguments before it answers. Where there is none, the action is all that is known.
-        if program := shutil.which("uv"):
+        # uv reads all arguments before it answers. Where none runs, the action is all that is known.
+        program = shutil.which("uv")
+        if program and subprocess.run([program, "--version"], capture_output=True, check=False).returncode == 0:
             subprocess.run([program, *arguments, "--help"], check=True, capture_output=True, timeout=60)
     else:
         assert action == "sync"

@@ -66,6 +66,8 @@ BAD_OPTIONS = {
     ("compare", "--env=metaworld_pc,task=drawer-opn", "--policy=a/b", "--output=out"): "drawer-open",
     ("compare", "--env=metaworld_pc,tsak=drawer-open", "--policy=a/b", "--output=out"): "'task'",
     ("compare", "--env=pusht", "--policy=/nowhere", "--output=out"): "/nowhere",
+    ("demo", "--episodes=0"): "--episodes=0",
+    ("demo", "--pair=/nowhere"): "--pair=/nowhere",
     ("bench", "--policy=a/b", "--repeats=0"): "--repeats=0",
     ("bench", "--policy=/nowhere"): "/nowhere",
     ("distance", "--teacher=a/b", "--policy=/nowhere", "--dataset.repo_id=a/b"): "/nowhere",

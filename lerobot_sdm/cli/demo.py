@@ -55,9 +55,12 @@ def demo(
         if filmed:
             status.update("Writing the video")
             write_side_by_side(performances, seeds, video)
-    table = Table(title=f"{chosen.task}, seeds {seeds[0]} to {seeds[-1]}")
-    for column in ("policy", "success", "in its evaluation", "network evaluations", "ms per decision"):
-        table.add_column(column, justify="left" if column == "policy" else "right")
+    table = Table(
+        title=f"{chosen.task}, seeds {seeds[0]} to {seeds[-1]}",
+        caption="evaluated: success in the evaluation after its training; ms: a decision, median",
+    )
+    for column in ("policy", "success", "evaluated", "network evaluations", "ms"):
+        table.add_column(column, justify="left" if column == "policy" else "right", no_wrap=True)
     for row in table_rows(chosen, performances):
         table.add_row(*row.values())
     console.print(table)

@@ -23,7 +23,7 @@ from lerobot_sdm.policies.weights import read_weights
 from lerobot_sdm.teachers import WEIGHTS_FILE
 
 MOST_BYTES = 4 * 2**20
-"""A repository and a wheel should not grow by more than this."""
+"""A repository and a wheel should not grow by more than this: two networks of a million weights just fit."""
 
 
 def build_pair(run: Path, output: Path) -> Path:
@@ -72,7 +72,7 @@ def build_pair(run: Path, output: Path) -> Path:
     size = sum(file.stat().st_size for file in unfinished.rglob("*") if file.is_file())
     if size > MOST_BYTES:
         raise InputError(
-            f"{run}: the pair takes {size / 2**20:.1f} MB of at most {MOST_BYTES / 2**20:.0f}. Train smaller networks: "
+            f"{run}: the pair takes {size:,} bytes of at most {MOST_BYTES:,}. Train smaller networks: "
             "`lerobot-sdm quickstart --size=small`."
         )
     unfinished.rename(output)
@@ -84,15 +84,12 @@ def _store(checkpoint: Path, target: Path, name: str, results: Path, provenance:
     kind = read_policy_config(checkpoint)["type"]
     with TemporaryDirectory(prefix="pair-") as scratch:
         halved = Path(scratch)
-        for file in policy_files(checkpoint):
+        for file in set(policy_files(checkpoint)) - {TRAIN_CONFIG_FILE}:  # The commands say as much in less room.
             shutil.copyfile(checkpoint / file, halved / file)
         save_file(_half(checkpoint / WEIGHTS_FILE), halved / WEIGHTS_FILE)
         evaluations = read_results(results, kind, None, trained_steps(checkpoint))
         stage_policy(Order(halved, name, evaluations=evaluations), target)
-    config = read_json(target / CONFIG_FILE) | {"repo_id": None}  # It is on no Hub.
-    write_json(target / CONFIG_FILE, config)
-    if (target / TRAIN_CONFIG_FILE).exists():
-        write_json(target / TRAIN_CONFIG_FILE, read_json(target / TRAIN_CONFIG_FILE) | {"policy": config})
+    write_json(target / CONFIG_FILE, read_json(target / CONFIG_FILE) | {"repo_id": None})  # It is on no Hub.
     card = target / "README.md"
     card.write_text(f"{card.read_text(encoding='utf-8')}\n{_provenance_text(provenance)}", encoding="utf-8")
 
@@ -118,7 +115,7 @@ def _provenance(layout: Layout, results: dict[str, Any]) -> dict[str, Any]:
     return {
         "commit": _commit(),
         "commands": {
-            stage: commands[stage].replace(str(layout.root), "RUN")
+            stage: commands[stage].replace(f"={layout.root}/", "=RUN/")
             for stage in ("record", "train_teacher", "train_student")
         },
         "dataset_sha256": data_hash(layout.demonstrations),

@@ -186,7 +186,7 @@ def test_bad_runs_leave_no_pair(run, pair, tmp_path, monkeypatch):
         build_pair(run, pair)
     with monkeypatch.context() as patch:
         patch.setattr("lerobot_sdm.demo.build.MOST_BYTES", 1000)
-        with pytest.raises(InputError, match=r"takes \d\.\d MB of at most 0"):
+        with pytest.raises(InputError, match=r"takes [\d,]+ bytes of at most 1,000"):
             build_pair(run, tmp_path / "pair")
     copy = tmp_path / "run"
     shutil.copytree(run, copy)

@@ -118,6 +118,7 @@ def record(config: RecordConfig) -> Path:
             "task": config.env.task,
             "task_description": driver.env.unwrapped.task_description,
             "env": draccus.encode(config.env) | {"type": config.env.type},
+            "view": config.env.cloud_view(),
             "expert": driver.expert.provenance(),
             "rules": dataclasses.asdict(setting.rules),
             "seed": config.seed,

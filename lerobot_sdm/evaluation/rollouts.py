@@ -25,6 +25,7 @@ from lerobot_sdm.cards.privacy import hub_name
 from lerobot_sdm.datasets.disk import disk_full_is_an_input_error
 from lerobot_sdm.datasets.episodes import Attempt, Episode
 from lerobot_sdm.datasets.write import verify, versions, write
+from lerobot_sdm.envs.configuration import PointCloudEnvConfig
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.evaluation.contenders import Contender, LoadedPolicy, load_contender
 from lerobot_sdm.evaluation.rollout_options import RolloutOptions
@@ -99,6 +100,7 @@ def _collect(config: RolloutConfig, policy: Contender) -> None:
     finally:
         close_envs(environments)
     facts = {
+        "view": config.env.cloud_view() if isinstance(config.env, PointCloudEnvConfig) else None,
         "task": config.env.task,
         "task_description": description,
         "env": draccus.encode(config.env) | {"type": config.env.type},
@@ -236,7 +238,7 @@ def _episode(done: dict[str, Any], i: int, attempt: Attempt, columns: list[str],
     frames[ACTION] = done[ACTION][i, :length].numpy().astype(np.float32)
     frames["next.reward"] = done["reward"][i, :length].numpy().astype(np.float32)[:, None]
     frames["next.success"] = done["success"][i, :length].numpy().astype(bool)[:, None]
-    return Episode(attempt, True, int(frames["next.success"].sum()), frames)
+    return Episode(attempt, True, int(frames["next.success"].sum()), frames=frames)
 
 
 def _fingerprint(config: RolloutConfig, policy: Contender, sha256: str) -> str:

@@ -63,9 +63,9 @@ FRAME_BUILDERS = {
 class MetaWorldPointCloudEnv(PointCloudEnv):
     """One MetaWorld task, observed as `PointCloudEnv` says.
 
-    `agent_pos` is (9,) in metres: hand body, right finger site, left finger site, in the world, or where clouds have the
-    hand as origin, too, from there: then its own position is 0. An action is (4,): hand
-    displacement in centimetres per 12.5 ms step, then gripper effort. Success is MetaWorld's, at any step.
+    `agent_pos` is (9,): hand body, right finger site, left finger site, in world metres; where the hand is the clouds'
+    origin, from there, too, so that its own position is 0. An action is (4,): hand displacement in centimetres per
+    12.5 ms step, then gripper effort. Success is MetaWorld's, at any step.
 
     Where the goal is only a point in the air (`envs.tasks.HIDDEN_GOALS`) nothing in the scene shows it: the default
     view draws a ball there.

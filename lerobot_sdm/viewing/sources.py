@@ -123,7 +123,7 @@ def _store_episode(path: Path, number: int, fps: float | None) -> Episode:
     start, stop = (int(ends[number - 1]) if number else 0), int(ends[number])
     columns = {column.key: column for column in plan.columns}
 
-    readers = {key: store.reader(column.array) for key, column in columns.items()}
+    readers = plan.readers()
     images = tuple(key for key, column in columns.items() if column.kind == "image")
     depths = tuple(key for key, column in columns.items() if column.kind == "depth")
     clouds = tuple(key for key, column in columns.items() if _is_cloud(key, column.shape))
@@ -131,13 +131,13 @@ def _store_episode(path: Path, number: int, fps: float | None) -> Episode:
 
     def read(index: int) -> dict[str, NDArray]:
         row = start + index
-        frame = {key: columns[key].values(readers[key].read(row, row + 1))[0] for key in seen}
+        frame = {key: columns[key].read(readers, row, row + 1)[0] for key in seen}
         return frame | {key: _depth(frame[key][..., 0]) for key in depths}
 
     signals: dict[str, Signal] = {}
     for key, column in columns.items():
         if key not in seen and np.prod(column.shape) <= LONGEST_SIGNAL:
-            signals[key] = signal(column.values(readers[key].read(start, stop)), label=_short(key))
+            signals[key] = signal(column.read(readers, start, stop), label=_short(key))
     return Episode(
         title=f"{store.name}, episode {number} of {len(ends)}",
         fps=fps,

@@ -18,6 +18,8 @@ from tqdm import tqdm
 
 from lerobot_sdm.datasets.convert.assemble import assemble, provenance
 from lerobot_sdm.datasets.convert.blocks import check_block, write_block
+from lerobot_sdm.datasets.convert.columns import Column
+from lerobot_sdm.datasets.convert.lacks import check_usable, lacks
 from lerobot_sdm.datasets.convert.layouts import LAYOUTS, find_layout
 from lerobot_sdm.datasets.convert.mapping import Choices, Entry, columns_of, complete, parse
 from lerobot_sdm.datasets.convert.plan import Block, Plan
@@ -110,10 +112,13 @@ def make_plan(config: ConvertConfig) -> Plan:
         raise InputError(
             "--fps: is missing. The store does not say how many frames there are in a second, and LeRobot needs it."
         )
-    unit_colors = {entry.key: _has_unit_colors(store, entry, config.choices) for entry in entries}
-    columns = columns_of(entries, store.arrays, config.choices, unit_colors)
-    ends = checked_ends(store, list(dict.fromkeys(column.array for column in columns)))
+    columns = _with_color_scale(store, columns_of(entries, store.arrays, config.choices), config.choices)
+    check_usable(columns, store.arrays)
+    ends = checked_ends(store, list(dict.fromkeys(array for column in columns for array in column.arrays)))
     facts: dict[str, Any] = {"layout": layout_name, "notes": layout.notes}
+    lacking = lacks(columns, store.arrays)
+    if lacking:
+        facts["lacks"] = list(lacking)
     for column in columns:
         if column.key == OBS_POINT_CLOUD:
             described = {
@@ -123,7 +128,7 @@ def make_plan(config: ConvertConfig) -> Plan:
                 "camera": config.camera or layout.camera or "not stated",
                 "crop": config.crop or layout.crop or "not stated",
                 "points": column.shape[0],
-                "points_in_the_store": store.arrays[column.array].shape[1],
+                "points_in_the_store": sum(part.shape[0] for part in column.parts),
             }
             facts["clouds"] = {column.key: {key: value for key, value in described.items() if value is not None}}
     return Plan(store, tuple(columns), ends, fps, config.task or layout.task or _task(store.name, layout_name), facts)
@@ -189,16 +194,25 @@ def _entries(config: ConvertConfig, store: Store, layout_mapping: Iterable[str])
     return complete(entries, store.arrays)
 
 
-def _has_unit_colors(store: Store, entry: Entry, choices: Choices) -> bool:
-    """Whether the colours of a column lie in [0, 1]: as declared, else as the array's first rows look."""
+def _with_color_scale(store: Store, columns: Iterable[Column], choices: Choices) -> list[Column]:
+    """The columns, told whether their colors lie in [0, 1]."""
+    return [
+        dataclasses.replace(column, unit_colors=column.colors is not None and _has_unit_colors(store, column, choices))
+        for column in columns
+    ]
+
+
+def _has_unit_colors(store: Store, column: Column, choices: Choices) -> bool:
+    """Whether the colors of a column lie in [0, 1]: as declared, else as the first rows of its arrays look."""
+    arrays = {part: store.arrays[part.array] for part in column.parts}
+    if any(info.dtype == np.uint8 for info in arrays.values()):
+        return False
     if choices.color_range is not None:
         return choices.color_range == "0-1"
-    info = store.arrays[entry.array]
-    is_cloud = entry.key == OBS_POINT_CLOUD and info.shape[-1] == 6
-    if info.dtype.kind != "f" or not ("image" in entry.key or is_cloud):
+    if any(info.dtype.kind != "f" for info in arrays.values()):
         return False
-    rows = store.reader(entry.array).read(0, min(PEEKED_ROWS, info.shape[0]))
-    return bool(np.max(rows[..., 3:] if is_cloud else rows, initial=0) <= 1)
+    peeked = {part: store.reader(part.array).read(0, min(PEEKED_ROWS, info.shape[0])) for part, info in arrays.items()}
+    return all(np.max(column.colors_of(part, rows), initial=0) <= 1 for part, rows in peeked.items())
 
 
 def _task(name: str, layout: str) -> str:

@@ -76,7 +76,7 @@ def import_checkpoint(file: Path, output: Path, weights: str | None = None) -> I
         InputError: The file cannot be imported, or `output` exists.
     """
     if output.exists():
-        raise InputError(f"--output={output}: exists already. Choose another folder, or remove it first.")
+        raise InputError(f"--output={output}: exists already. Choose another folder.")
     if not file.is_file():
         raise InputError(f"{file}: there is no such file.")
     with TorchArchive(file) as archive:

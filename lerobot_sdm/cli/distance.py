@@ -33,7 +33,7 @@ def distance(
     --dataset.repo_id=local/held-out --dataset.root=data/held-out
     """
     if output is not None and output.exists():
-        raise InputError(f"--output={output} exists. Give a new file name, or delete it.")
+        raise InputError(f"--output={output}: exists already. Choose another file.")
 
     # Torch and LeRobot's models take seconds to import; a mistyped option should not.
     from lerobot_sdm.evaluation.contenders import Contender, load_contender

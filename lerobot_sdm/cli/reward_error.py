@@ -23,7 +23,7 @@ def reward_error(
     from lerobot_sdm.pipeline.files import write_json
 
     if output is not None and output.exists():
-        raise InputError(f"--output={output}: exists already. Choose another file, or remove it first.")
+        raise InputError(f"--output={output}: exists already. Choose another file.")
     measured = measure_reward_error(str(reward), root)
     table = Table("", "held-out episodes", title=str(reward))
     for name, value in measured.items():

@@ -23,9 +23,10 @@ from lerobot_sdm.datasets.convert.lacks import check_usable, lacks
 from lerobot_sdm.datasets.convert.layouts import LAYOUTS, find_layout
 from lerobot_sdm.datasets.convert.mapping import Choices, Entry, columns_of, complete, parse
 from lerobot_sdm.datasets.convert.plan import Block, Plan
-from lerobot_sdm.datasets.convert.store import Store, checked_ends, open_store
+from lerobot_sdm.datasets.convert.store import EPISODE_ENDS, Store, checked_ends, is_store_folder, open_store
 from lerobot_sdm.datasets.convert.verify import verify, verify_block
 from lerobot_sdm.datasets.disk import disk_full_is_an_input_error
+from lerobot_sdm.datasets.names import check_lerobot_can_read, named, stem
 from lerobot_sdm.datasets.processes import Workers
 from lerobot_sdm.envs.configuration import OBS_POINT_CLOUD
 from lerobot_sdm.errors import InputError
@@ -73,6 +74,10 @@ class ConvertConfig:
     fill_missing_chunks: bool = False
     workers: int = 1
 
+    def __post_init__(self) -> None:
+        # A dataset is named like its store, which "." does not say.
+        object.__setattr__(self, "source", named(self.source))
+
     def checked(self) -> "ConvertConfig":
         """This configuration with its names filled in.
 
@@ -83,13 +88,18 @@ class ConvertConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"--{name}={value}: give 1 or more.")
-        stem = self.source.name.removesuffix(".zip").removesuffix(".zarr")
-        repo_id = self.repo_id or f"local/{stem}"
+        repo_id = self.repo_id or f"local/{stem(self.source)}"
         if not 1 <= len([part for part in repo_id.split("/") if part]) <= 2 or repo_id.count("/") > 1:
             raise InputError(f"--repo-id={repo_id}: expected NAME or USER/NAME.")
         root = self.root or Path("data") / repo_id.rpartition("/")[2]
+        if is_store_folder(self.source) and root.resolve().is_relative_to(self.source.resolve()):
+            raise InputError(
+                f"--root={root}: lies inside the store {self.source.name}, which must stay as it is. Choose a folder "
+                "outside of it."
+            )
         if root.exists():
-            raise InputError(f"--root={root}: exists already. Choose another folder, or remove it first.")
+            raise InputError(f"--root={root}: exists already. Choose another folder.")
+        check_lerobot_can_read("--root", root)
         return dataclasses.replace(self, repo_id=repo_id, root=root)
 
 
@@ -103,7 +113,8 @@ def make_plan(config: ConvertConfig) -> Plan:
         InputError: The store or the mapping cannot work.
     """
     store = open_store(config.source, config.skip)
-    store.check_chunks(store.arrays, store.files(), config.fill_missing_chunks)
+    keys = [EPISODE_ENDS, *(f"data/{name}" for name in store.arrays)]
+    store.check_chunks(keys, store.files(), config.fill_missing_chunks)
     layout_name = find_layout(config.layout, {name: info.shape[1:] for name, info in store.arrays.items()})
     layout = LAYOUTS[layout_name]
     entries = _entries(config, store, layout.mapping)
@@ -112,7 +123,7 @@ def make_plan(config: ConvertConfig) -> Plan:
         raise InputError(
             "--fps: is missing. The store does not say how many frames there are in a second, and LeRobot needs it."
         )
-    columns = _with_color_scale(store, columns_of(entries, store.arrays, config.choices), config.choices)
+    columns = with_color_scale(store, columns_of(entries, store.arrays, config.choices), config.choices)
     check_usable(columns, store.arrays)
     ends = checked_ends(store, list(dict.fromkeys(array for column in columns for array in column.arrays)))
     facts: dict[str, Any] = {"layout": layout_name, "notes": layout.notes}
@@ -194,7 +205,7 @@ def _entries(config: ConvertConfig, store: Store, layout_mapping: Iterable[str])
     return complete(entries, store.arrays)
 
 
-def _with_color_scale(store: Store, columns: Iterable[Column], choices: Choices) -> list[Column]:
+def with_color_scale(store: Store, columns: Iterable[Column], choices: Choices) -> list[Column]:
     """The columns, told whether their colors lie in [0, 1]."""
     return [
         dataclasses.replace(column, unit_colors=column.colors is not None and _has_unit_colors(store, column, choices))

@@ -296,3 +296,13 @@ def test_resampling_without_a_cloud(demo):
 
 def test_no_safe_codec_holds_objects():
     assert not {"pickle", "json2", "msgpack2", "vlen-bytes", "vlen-utf8", "vlen-array"} & SAFE_CODECS
+
+
+def test_an_array_that_cannot_be_read_can_be_left_out(tmp_path, demo):
+    """UMI's stores compress pictures with a codec that is not read here; the rest of them can be converted."""
+    metadata = demo / "data/img/.zarray"
+    codec = {"id": "imagecodecs_jpegxl"}
+    metadata.write_text(json.dumps(json.loads(metadata.read_text()) | {"compressor": codec}))
+    refuse(demo, r"codec 'imagecodecs_jpegxl', which is not accepted\. Leave the array out with --skip img\.")
+    root = convert(ConvertConfig(demo, root=tmp_path / "out", fps=20, skip=("img",)))
+    assert "observation.image" not in stored_columns(root)

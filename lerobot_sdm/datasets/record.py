@@ -17,6 +17,7 @@ from tqdm import tqdm
 from lerobot_sdm.datasets.collect import Driver, Setting, outcomes
 from lerobot_sdm.datasets.disk import disk_full_is_an_input_error
 from lerobot_sdm.datasets.episodes import Episode, Rules
+from lerobot_sdm.datasets.names import check_lerobot_can_read
 from lerobot_sdm.datasets.record_options import RecordOptions
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
 from lerobot_sdm.errors import InputError
@@ -64,7 +65,8 @@ class RecordConfig(RecordOptions):
         name = env.dataset_name(env.task)
         root = self.root or Path("data") / name
         if root.exists():
-            raise InputError(f"--root={root}: exists already. Choose another folder, or remove it first.")
+            raise InputError(f"--root={root}: exists already. Choose another folder.")
+        check_lerobot_can_read("--root", root)
         return dataclasses.replace(
             self,
             env=env,

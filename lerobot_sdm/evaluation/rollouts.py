@@ -24,6 +24,7 @@ from tqdm import tqdm
 from lerobot_sdm.cards.privacy import hub_name
 from lerobot_sdm.datasets.disk import disk_full_is_an_input_error
 from lerobot_sdm.datasets.episodes import Attempt, Episode
+from lerobot_sdm.datasets.names import check_lerobot_can_read
 from lerobot_sdm.datasets.write import verify, versions, write
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
 from lerobot_sdm.errors import InputError
@@ -54,7 +55,8 @@ class RolloutConfig(RolloutOptions):
         name = f"{self.env.type}-rollouts"
         root = self.root or Path("data") / name
         if root.exists():
-            raise InputError(f"--root={root}: exists already. Choose another folder, or remove it first.")
+            raise InputError(f"--root={root}: exists already. Choose another folder.")
+        check_lerobot_can_read("--root", root)
         return dataclasses.replace(self, root=root, repo_id=self.repo_id or f"local/{name}")
 
 

@@ -145,6 +145,7 @@ def test_the_other_cloud_key_is_accepted():
         ({"n_points": 0}, "n_points=0"),
         ({"timestep_spacing": "odd"}, "timestep_spacing=odd"),
         ({"num_inference_steps": 0}, "num_inference_steps=0"),
+        ({"beta_start": 0.03}, r"beta_start=0\.03, --policy\.beta_end=0\.02"),
         ({"n_obs_steps": 0}, "n_obs_steps=0"),
     ],
 )

@@ -29,7 +29,8 @@ def config_classes() -> dict[str, type[PreTrainedConfig]]:
 def register() -> None:
     """Make the policy types, and the processor steps that their saved pipelines name, known to LeRobot's commands."""
     import lerobot_sdm.policies.dp3.processor_dp3
-    import lerobot_sdm.policies.imagined_robot  # noqa: F401
+    import lerobot_sdm.policies.imagined_robot
+    import lerobot_sdm.policies.observation_step  # noqa: F401
 
     for name, config_class in config_classes().items():
         register_choice(PreTrainedConfig, name, config_class)

@@ -20,7 +20,7 @@ from lerobot_sdm.datasets.episodes import Episode, Rules
 from lerobot_sdm.datasets.names import check_lerobot_can_read
 from lerobot_sdm.datasets.record_options import RecordOptions
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
-from lerobot_sdm.errors import InputError
+from lerobot_sdm.errors import InputError, refuse_existing
 from lerobot_sdm.experts import expert_class
 
 logger = logging.getLogger(__name__)
@@ -64,8 +64,7 @@ class RecordConfig(RecordOptions):
         expert = self.checked_expert(env.type, env.task)
         name = env.dataset_name(env.task)
         root = self.root or Path("data") / name
-        if root.exists():
-            raise InputError(f"--root={root}: exists already. Choose another folder.")
+        refuse_existing("--root", root)
         check_lerobot_can_read("--root", root)
         return dataclasses.replace(
             self,

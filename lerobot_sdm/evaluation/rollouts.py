@@ -27,7 +27,7 @@ from lerobot_sdm.datasets.episodes import Attempt, Episode
 from lerobot_sdm.datasets.names import check_lerobot_can_read
 from lerobot_sdm.datasets.write import verify, versions, write
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
-from lerobot_sdm.errors import InputError
+from lerobot_sdm.errors import InputError, refuse_existing
 from lerobot_sdm.evaluation.contenders import Contender, LoadedPolicy, load_contender
 from lerobot_sdm.evaluation.rollout_options import RolloutOptions
 from lerobot_sdm.teachers import fingerprint
@@ -54,8 +54,7 @@ class RolloutConfig(RolloutOptions):
         self.check_values()
         name = f"{self.env.type}-rollouts"
         root = self.root or Path("data") / name
-        if root.exists():
-            raise InputError(f"--root={root}: exists already. Choose another folder.")
+        refuse_existing("--root", root)
         check_lerobot_can_read("--root", root)
         return dataclasses.replace(self, root=root, repo_id=self.repo_id or f"local/{name}")
 

@@ -29,7 +29,7 @@ from lerobot_sdm.datasets.disk import disk_full_is_an_input_error
 from lerobot_sdm.datasets.names import check_lerobot_can_read, named, stem
 from lerobot_sdm.datasets.processes import Workers
 from lerobot_sdm.envs.configuration import OBS_POINT_CLOUD
-from lerobot_sdm.errors import InputError
+from lerobot_sdm.errors import InputError, refuse_existing
 
 logger = logging.getLogger(__name__)
 
@@ -97,8 +97,7 @@ class ConvertConfig:
                 f"--root={root}: lies inside the store {self.source.name}, which must stay as it is. Choose a folder "
                 "outside of it."
             )
-        if root.exists():
-            raise InputError(f"--root={root}: exists already. Choose another folder.")
+        refuse_existing("--root", root)
         check_lerobot_can_read("--root", root)
         return dataclasses.replace(self, repo_id=repo_id, root=root)
 

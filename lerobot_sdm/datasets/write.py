@@ -19,8 +19,8 @@ from lerobot_sdm.datasets.cached import CachedLeRobotDataset
 from lerobot_sdm.datasets.checks import check_finite, must_be_finite
 from lerobot_sdm.datasets.episodes import Episode, shown_points
 from lerobot_sdm.envs.options import view_sentence
+from lerobot_sdm.processors.cloud_view import PROVENANCE
 
-PROVENANCE = Path("meta/provenance.json")
 # Reading and writing arrays needs no video decoder; naming one spares LeRobot the search for the best.
 VIDEO_BACKEND = "pyav"
 

@@ -33,6 +33,7 @@ from lerobot_sdm.policies.incoming import not_finite, one_step, whole_clouds, wi
 from lerobot_sdm.policies.sizes import check_checkpoint, takes_any_image_size
 from lerobot_sdm.policies.weights import load_strictly, read_weights
 from lerobot_sdm.processors import POINT_CLOUD
+from lerobot_sdm.processors.cloud_view import OBS_CLOUD_VIEW, recorded_view, warn_of_another_view
 
 
 class ChunkPolicy(PreTrainedPolicy):
@@ -67,6 +68,8 @@ class ChunkPolicy(PreTrainedPolicy):
         super().__init__(config)
         if training:
             check_whole_steps(self.name)
+            self._take_view_of_dataset()
+        self._view_checked = False
         self.built_for_training = training
         self.train_step = 0
         # LeRobot seeds torch with --seed before it builds the policy.
@@ -174,6 +177,7 @@ class ChunkPolicy(PreTrainedPolicy):
             InputError: An observation is missing, does not fit, or is of another number of robots than before.
             NonFiniteError: An observation or a planned action is not finite; names it.
         """
+        self._check_view(batch)
         self._history.add(self._frame(batch))
         if not self._history.planned:
             self._history.planned.extend(self._plan_from_history(noise).transpose(0, 1))
@@ -197,6 +201,18 @@ class ChunkPolicy(PreTrainedPolicy):
             "like": next(self.inference_model.parameters()),
             "any_image_size": takes_any_image_size(self.config),
         }
+
+    def _take_view_of_dataset(self) -> None:
+        """Remember how the clouds of the training data are made; a checkpoint or teacher may have seen others."""
+        view = recorded_view(getattr(getattr(self.config, "_runtime_dataset_meta", None), "root", None))
+        warn_of_another_view(self.config.cloud_view, view, "the dataset")
+        self.config.cloud_view = view or self.config.cloud_view
+
+    def _check_view(self, batch: Any) -> None:
+        """Say once if an environment's clouds are not those of the training."""
+        if not self._view_checked and isinstance(batch, Mapping):
+            self._view_checked = True
+            warn_of_another_view(self.config.cloud_view, batch.get(OBS_CLOUD_VIEW), "the environment")
 
     def _frame(self, batch: Any) -> dict[str, Tensor]:
         """A time step as it may be acted on."""

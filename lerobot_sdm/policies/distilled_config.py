@@ -143,6 +143,9 @@ class DistilledConfig(InferenceConfig):
             setattr(self, name, theirs)
         if self.n_action_steps is None:
             self.n_action_steps = network.n_action_steps
+        if self.cloud_view is None:
+            # Until training sees the dataset's own: then the teacher's must be the same.
+            self.cloud_view = getattr(network, "cloud_view", None)
         longest = self.horizon - self.n_obs_steps + 1
         if not 1 <= self.n_action_steps <= longest:
             raise InputError(

@@ -26,6 +26,7 @@ VERBS: dict[str, tuple[str, ...]] = {
     "compare": ("--episodes=1", "--batch-size=1"),
     "view": ("--episode=0",),
     "bench": ("--repeats=1", "--warmup=0"),
+    "demo": ("--episodes=1", "--filmed=1"),
     "collect-rollouts": ("--episodes=2", "--batch-size=2", "--env.episode_length=30"),
 }
 SCRIPTS: dict[str, tuple[str, ...]] = {
@@ -50,6 +51,8 @@ UNREACHABLE: dict[str, str] = {
     "--device=cuda": "needs a GPU",
     "--multi_gpu": "needs GPUs",
     "pip": "changes the environment",
+    "add": "changes the environment",
+    "venv": "changes the environment",
     "pytest": "is the test suite itself",
     "examples/maintenance/run_docs.py": "is what wrote this page",
     "examples/studies/gaussian_mixture.py": "trains for an hour; its parts are tested",

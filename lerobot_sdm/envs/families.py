@@ -35,6 +35,14 @@ class Family:
         """Fields of the configuration, name -> type and default, without importing it; see `Outline`."""
         return outline(self.config_class).fields | INHERITED
 
+    def configuration(self, **fields: Any) -> Any:
+        """LeRobot's configuration of an environment, which takes LeRobot to import.
+
+        Raises:
+            InputError: A value cannot work.
+        """
+        return _load(self.config_class)(**fields)
+
     def check(self, given: dict[str, Any]) -> None:
         """Let the environment look at options, which LeRobot's configuration takes seconds to do; nothing is built.
 
@@ -45,10 +53,14 @@ class Family:
             InputError: A value cannot work.
         """
         names = self.task_names(given["task"]) if "task" in given else list(self.tasks)
-        module, _, name = self.env_class.partition(":")
-        env_class = getattr(importlib.import_module(module), name)
+        env_class = _load(self.env_class)
         known = inspect.signature(env_class).parameters
         env_class(**{key: value for key, value in given.items() if key in known} | {"task": names[0]})
+
+
+def _load(target: str) -> Any:
+    module, _, name = target.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 FAMILIES: dict[str, Family] = {

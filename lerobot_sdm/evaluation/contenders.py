@@ -7,10 +7,13 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lerobot.configs import PreTrainedConfig
+from lerobot.envs.utils import preprocess_observation
 from lerobot.policies import make_pre_post_processors
 from lerobot.policies.factory import get_policy_class
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lerobot_sdm.errors import unknown_name
@@ -32,6 +35,24 @@ class LoadedPolicy:
     @property
     def config(self) -> Any:
         return self.policy.config
+
+    def reset(self) -> None:
+        """Forget the last episode; call it whenever one starts."""
+        self.policy.reset()
+
+    def act(self, observation: dict[str, NDArray]) -> NDArray[np.float32]:
+        """The next action for an environment of this package.
+
+        Args:
+            observation: As the environment gives it, `agent_pos` (S,), `point_cloud` (N, 3 or 6) and so on.
+
+        Returns:
+            (A,) in the environment's unit.
+        """
+        batch = preprocess_observation({key: np.asarray(value)[None] for key, value in observation.items()})
+        with torch.inference_mode():
+            action = self.policy.select_action(self.preprocess(batch))
+        return self.postprocess(action)[0].cpu().numpy()
 
     @property
     def denoiser(self) -> nn.Module:

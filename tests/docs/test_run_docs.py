@@ -54,7 +54,7 @@ def test_report(tmp_path):
     write_json(tmp_path / "c" / "commands.json", {str(second): {"outcome": "failed", "reason": "exit status 1"}})
     found = run_docs.entries(tmp_path)
     assert len(found) == sum(len(commands(page)) for page in pages())
-    by_text = {entry["command"]: entry for entry in found}
+    by_text = {entry["command"]: entry for entry in reversed(found)}  # On the README, if it is there.
     assert by_text[str(first)]["outcome"] == "ran"
     assert by_text[str(second)]["reason"] == "exit status 1"
     assert by_text["pip install uv"]["outcome"] == "skipped"

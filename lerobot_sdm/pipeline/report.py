@@ -1,12 +1,10 @@
 """The last stages of a run: the measurements that need no process of their own, and the report."""
 
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
+from tqdm import tqdm
 
 from lerobot_sdm.pipeline.config import Flags, PipelineConfig
 from lerobot_sdm.pipeline.files import read_json, write_json, write_text
@@ -15,7 +13,7 @@ from lerobot_sdm.pipeline.plan import ROWS, Layout, dataset_name
 TRAJECTORIES = 6  # Demonstrations whose paths are drawn into the picture.
 
 
-def measure_expert(config: PipelineConfig, layout: Layout, console: Console) -> None:
+def measure_expert(config: PipelineConfig, layout: Layout) -> None:
     """Let the expert do the evaluation episodes and write the outcomes."""
     from lerobot.envs.configs import EnvConfig
 
@@ -28,8 +26,7 @@ def measure_expert(config: PipelineConfig, layout: Layout, console: Console) -> 
 
     def successes(rule: Flags) -> list[bool]:
         environment = EnvConfig.get_choice_class(config.env_type)(task=config.task, **config.env | rule)
-        progress = partial(track, description="   driving", console=console)
-        return expert_successes(environment, seeds, config.record.get("expert"), progress, **options)
+        return expert_successes(environment, seeds, config.record.get("expert"), tqdm, **options)
 
     by_rule = {name: successes(rule) for name, rule in config.other_rules.items()}
     write_json(layout.expert, {"seeds": list(seeds), "successes": successes({}), "other_rules": by_rule})

@@ -8,6 +8,7 @@ import draccus
 from lerobot.configs.policies import PreTrainedConfig
 
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.plugin import register_all
 from lerobot_sdm.teachers.files import CONFIG_FILE, PROCESSOR_FILES, WEIGHTS_FILE
 
 FINE_TUNED = ("adjoint_matching",)
@@ -30,13 +31,14 @@ def export_base(checkpoint: Path, output: Path) -> Path:
         InputError: No such policy, or the folder exists.
     """
     if output.exists():
-        raise InputError(f"--output={output}: exists already. Choose another folder, or remove it first.")
+        raise InputError(f"--output={output}: exists already. Choose another folder.")
     for name in (CONFIG_FILE, WEIGHTS_FILE, *PROCESSOR_FILES):
         if not (checkpoint / name).is_file():
             raise InputError(
                 f"{checkpoint}: holds no {name}. Give a checkpoint's `pretrained_model` folder, such as "
                 "RUN/checkpoints/last/pretrained_model."
             )
+    register_all()
     config = PreTrainedConfig.from_pretrained(checkpoint)
     if config.type not in FINE_TUNED:
         raise InputError(

@@ -5,6 +5,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Table
+
+from lerobot_sdm.errors import refuse_existing
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -19,7 +23,11 @@ def convert(
     fps: Annotated[int | None, typer.Option(help="Frames per second; known for some layouts.")] = None,
     task: Annotated[str | None, typer.Option(help="The task in words; from the store's name if absent.")] = None,
     mapping: Annotated[
-        list[str] | None, typer.Option("--map", help="NAME=COLUMN or NAME[a:b]=COLUMN, instead of the guess.")
+        list[str] | None,
+        typer.Option(
+            "--map",
+            help="NAME=COLUMN, NAME[a:b]=COLUMN or NAME[i]=COLUMN, instead of the guess; several are joined.",
+        ),
     ] = None,
     skip: Annotated[list[str] | None, typer.Option(help="An array to leave out. May be given repeatedly.")] = None,
     images: Annotated[str, typer.Option(help="image (PNG, lossless), video, or skip.")] = "image",
@@ -43,9 +51,10 @@ def convert(
 
     lerobot-sdm convert metaworld_drawer-open_expert.zarr --repo-id local/drawer-open
     """
-    from rich.console import Console
-    from rich.table import Table
+    if root is not None:
+        refuse_existing("--root", root)
 
+    # Torch and LeRobot's models take seconds to import; a mistyped option should not.
     from lerobot_sdm.datasets.convert.assemble import STORED_AS
     from lerobot_sdm.datasets.convert.mapping import Choices
     from lerobot_sdm.datasets.convert.run import ConvertConfig, make_plan
@@ -73,12 +82,16 @@ def convert(
     console = Console()
     table = Table("array", "of each row", "column", "stored as")
     for column in plan.columns:
-        info = plan.store.arrays[column.array]
+        infos = [plan.store.arrays[part.array] for part in column.parts]
         stored = f"{column.dtype.name} {column.shape}, {STORED_AS[column.kind]}"
-        stored += ", colours times 255" if column.unit_colors else ""
+        stored += ", turned to (points, channels)" if column.is_turned else ""
+        stored += ", colors times 255" if column.unit_colors else ""
         stored += ", resampled" if column.points else ""
-        table.add_row(column.origin, f"{info.dtype.name} {info.shape[1:]}", column.key, stored)
+        rows = "\n".join(f"{info.dtype.name} {info.shape[1:]}" for info in infos)
+        table.add_row("\n".join(part.origin for part in column.parts), rows, column.key, stored)
     console.print(table)
+    for sentence in plan.facts.get("lacks", ()):
+        console.print(f"Note: {sentence}", markup=False, style="yellow")
     console.print(
         f"{plan.store.kind}, layout {plan.facts['layout']}: {len(plan.ends)} episodes, {plan.frames} frames at "
         f"{plan.fps} Hz, task '{plan.task}'.",

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from lerobot_sdm.errors import InputError, refuse_existing
+
 
 class Weights(StrEnum):
     """Weight sets of a checkpoint."""
@@ -27,6 +29,10 @@ def import_checkpoint(
     The directory serves as `--policy.path` of lerobot-eval, as `--policy.teacher_path` of a distillation, and for
     `lerobot-sdm publish`.
     """
+    refuse_existing("--output", output)
+    if not file.is_file():
+        raise InputError(f"{file}: there is no such file. Give a checkpoint, such as latest.ckpt.")
+
     # Torch and LeRobot's models take seconds to import; a mistyped option should not.
     from lerobot_sdm.checkpoints.import_policy import import_checkpoint as run
 
@@ -37,3 +43,8 @@ def import_checkpoint(
     )
     if imported.imagined_robot:
         typer.echo("It needs the imagined robot's points as `observation.imagin_robot` beside the cloud.")
+    if imported.unit_colors:
+        typer.echo(
+            "It was trained with colors of 0 to 1, and this package's data and environments have 0 to 255. Convert its "
+            "demonstrations with --color-range=none, which leaves colors as they are."
+        )

@@ -13,7 +13,7 @@ from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from lerobot.policies.factory import get_policy_class, make_pre_post_processors
 from lerobot_commands import REPO_ID, lerobot_resume, lerobot_train
 
-import lerobot_sdm  # noqa: F401  (registers the policy types)
+import lerobot_policy_sdm  # noqa: F401  (registers the policy types)
 from lerobot_sdm.errors import InputError
 
 STATE, KEYPOINTS, CAMERA = "observation.state", "observation.environment_state", "observation.images.front"
@@ -111,7 +111,7 @@ def test_one_command_distils_and_the_student_acts_with_the_teacher_deleted(
         preprocess, postprocess = make_pre_post_processors(policy.config, pretrained_path=str(path))
         noise = torch.randn(2, 8, 2, generator=torch.Generator().manual_seed(0))
         actions.append(postprocess(policy.select_action(preprocess(raw_observation()), noise=noise)))
-        assert len(policy._queues["action"]) == 3  # one of four is taken
+        assert len(policy._history.planned) == 3  # one of four is taken
     assert torch.equal(*actions)  # random crops included, the resumed run is the uninterrupted one
     assert torch.isfinite(actions[0]).all()
 

@@ -7,7 +7,7 @@ import json
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,10 @@ from lerobot_sdm.pipeline.files import read_json, write_json
 from lerobot_sdm.pipeline.plan import Layout
 from lerobot_sdm.pipeline.results import PACKAGES, evaluated_successes, stage_records
 from lerobot_sdm.pipeline.run import shared_variables
-from lerobot_sdm.pipeline.stages import Stage, finished_stage, run_stages
+from lerobot_sdm.pipeline.runner import run_stages
+from lerobot_sdm.pipeline.stages import Stage, finished_stage
+from lerobot_sdm.processes.launcher import Launcher, warm_process
+from lerobot_sdm.processes.preloaded import PRELOADED
 
 
 def cell_file(benchmark: Benchmark, cell: Cell) -> Path:
@@ -57,11 +60,12 @@ def unfinished_stages(benchmark: Benchmark, cell: Cell) -> set[str]:
     return {f"{cell.task.name}/{stage.name}" for stage in left}
 
 
-def run_cell(benchmark: Benchmark, cell: Cell) -> Path:
+def run_cell(benchmark: Benchmark, launcher: Launcher | None, cell: Cell) -> Path:
     """Do what has not been done yet of a cell. What it tells goes to `logs/CELL.log`.
 
     Args:
         benchmark: The benchmark, whose folder is claimed.
+        launcher: Starts the commands; None where the cell has a machine of its own, and a warm process there.
         cell: One of its cells.
 
     Returns:
@@ -77,9 +81,16 @@ def run_cell(benchmark: Benchmark, cell: Cell) -> Path:
     with log.open("a") as file:
         console = Console(file=file, width=120)
         environment = os.environ | shared_variables(config)
-        run_stages(
-            stages(benchmark, cell), layout.root, console, environment, guard=partial(stage_lock, layout, console)
-        )
+        warm = warm_process(environment, PRELOADED, log.with_suffix(".warm.log"))
+        with warm if launcher is None else nullcontext(launcher) as chosen:
+            run_stages(
+                stages(benchmark, cell),
+                layout.root,
+                console,
+                environment,
+                guard=partial(stage_lock, layout, console),
+                launcher=chosen,
+            )
     write_json(cell_file(benchmark, cell), collect(benchmark, cell))
     return cell_file(benchmark, cell)
 

@@ -1,8 +1,9 @@
 """A benchmark from its first cell to its page."""
 
+import os
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,10 @@ from lerobot_sdm.benchmark.schedule import Outcome, run_all
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.pipeline.commands import CommandFailedError
 from lerobot_sdm.pipeline.files import write_json, write_text
+from lerobot_sdm.pipeline.run import shared_variables
 from lerobot_sdm.pipeline.stages import claim_folder
+from lerobot_sdm.processes.launcher import Launcher, warm_process
+from lerobot_sdm.processes.preloaded import PRELOADED
 
 STYLES = {"finished": "green", "failed": "red", "skipped": "yellow"}
 
@@ -87,7 +91,11 @@ def only_one(root: Path) -> Iterator[None]:
 
 def _run(benchmark: Benchmark, left: list[Cell], engine: Engine, console: Console) -> Outcome:
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console) as progress, engine.started(benchmark.root) as submit:
+    with (
+        Progress(*columns, console=console) as progress,
+        _launcher(benchmark, engine) as launcher,
+        engine.started(benchmark.root) as submit,
+    ):
         bar = progress.add_task("cells", total=len(left))
 
         def tell(cell: Cell, what: str) -> None:
@@ -99,9 +107,17 @@ def _run(benchmark: Benchmark, left: list[Cell], engine: Engine, console: Consol
             return run_all(
                 left,
                 needs=partial(unfinished_stages, benchmark),
-                submit=partial(submit, run_cell, benchmark),
+                submit=partial(submit, run_cell, benchmark, launcher),
                 jobs=engine.jobs,
                 tell=tell,
             )
         except BrokenProcessPool as error:
             raise CommandFailedError("A worker process was killed; memory may have run out.") from error
+
+
+def _launcher(benchmark: Benchmark, engine: Engine) -> AbstractContextManager[Launcher | None]:
+    """One warm process for all cells of this machine; cells on other machines see to that themselves."""
+    if engine.name != "local":
+        return nullcontext()
+    environment = os.environ | shared_variables(benchmark.task_config(benchmark.tasks[0]))
+    return warm_process(environment, PRELOADED, benchmark.root / "logs" / "warm_process.log")

@@ -19,8 +19,8 @@ from lerobot_sdm.benchmark.methods import SMOKE_METHODS
 from lerobot_sdm.benchmark.report import task_table
 from lerobot_sdm.benchmark.results import gather
 from lerobot_sdm.benchmark.run import run_benchmark
-from lerobot_sdm.pipeline.commands import find_program
 from lerobot_sdm.pipeline.files import read_json
+from lerobot_sdm.processes.launcher import find_program
 
 TASK = "handle-press"
 UNTIMED = ("cell", "evaluations", "score", "distance_to_teacher", "hashes", "fingerprint", "settings", "rules")

@@ -16,7 +16,8 @@ from lerobot_sdm.pipeline.config import PipelineConfig, Training
 from lerobot_sdm.pipeline.files import read_json
 from lerobot_sdm.pipeline.plan import Layout
 from lerobot_sdm.pipeline.run import all_stages, run_pipeline, shared_variables
-from lerobot_sdm.pipeline.stages import claim_folder, run_stages
+from lerobot_sdm.pipeline.runner import run_stages
+from lerobot_sdm.pipeline.stages import claim_folder
 
 OPTIONS = {"num_workers": 0}
 TINY = PipelineConfig(
@@ -42,7 +43,7 @@ def test_whole_road(tmp_path):
     """Every stage runs; a training that was interrupted half-way goes on; the report is complete."""
     layout, console = Layout(tmp_path / "run"), Console(file=io.StringIO(), width=200)
     claim_folder(layout.root, TINY.settings())
-    stages = [stage for stage in all_stages(TINY, layout, console) if stage.name in ("record", "train_teacher")]
+    stages = [stage for stage in all_stages(TINY, layout) if stage.name in ("record", "train_teacher")]
     run_stages(stages, layout.root, console, os.environ | shared_variables(TINY))
     # As if it had been killed between the checkpoints of steps 4 and 8.
     checkpoints = layout.training("teacher") / "checkpoints"

@@ -136,13 +136,13 @@ def run_stages(
 
 
 def finished_stage(stage: Stage, root: Path) -> dict[str, Any] | None:
-    """What the marker of a stage says; None if it has not finished.
+    """What the marker of a stage says; None if it has not finished, or what it made has been deleted since.
 
     Raises:
         InputError: It was another command.
     """
     marker = _marker(stage, root)
-    if not marker.exists():
+    if not (marker.exists() and stage.produces.exists()):
         return None
     record = read_json(marker)
     if record["fingerprint"] != stage.fingerprint(root):

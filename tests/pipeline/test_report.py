@@ -102,7 +102,7 @@ def test_table(layout):
     assert "student (SDM), 1 step" in student
     assert "4/4" in student
     assert "+25 (" in student
-    assert "untrained generator" in lines[-2]
+    assert "untrained student" in lines[-2]
     text = summary(results)
     assert "seeds 100000 to 100003" in text
     assert "1 min 30 s" in text

@@ -1,3 +1,5 @@
 """What LeRobot's plugin discovery imports: the module named like the distribution."""
 
-import lerobot_sdm  # noqa: F401
+from lerobot_sdm.plugin import register_all
+
+register_all()

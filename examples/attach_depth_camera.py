@@ -14,7 +14,7 @@ from pathlib import Path
 from lerobot.configs.policies import PreTrainedConfig
 from lerobot.processor import PolicyProcessorPipeline
 
-import lerobot_sdm  # noqa: F401  (registers policy types and processor steps)
+import lerobot_policy_sdm  # noqa: F401  (registers policy types and processor steps)
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.dp3.processor_dp3 import PointCloudProcessorStep
 from lerobot_sdm.processors.depth_config import DepthToCloudConfig, read_depth_config

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 from draccus import ParsingError
 
@@ -12,6 +13,17 @@ class InputError(ParsingError):
     Derived from draccus' error, which travels unchanged through the parsing of a command line; a ValueError would
     be replaced by a sentence that says neither which value nor why.
     """
+
+
+def refuse_existing(option: str, path: Path) -> None:
+    """Raise an InputError if what is about to be written is there already.
+
+    Args:
+        option: The option that names it, such as `--output`.
+        path: What it names.
+    """
+    if path.exists():
+        raise InputError(f"{option}={path}: exists already. Choose another name, or remove it first.")
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:

@@ -15,7 +15,7 @@ from lerobot.optim.optimizers import OptimizerConfig
 from lerobot.optim.schedulers import LRSchedulerConfig
 from torch.optim.lr_scheduler import LambdaLR
 
-from lerobot_sdm.registration import register_choice
+from lerobot_sdm.registration import registered
 
 
 class PerGroupAdamW(torch.optim.AdamW):
@@ -31,6 +31,7 @@ class PerGroupAdamW(torch.optim.AdamW):
         return super().step(closure)
 
 
+@registered(OptimizerConfig, "adamw_per_group")
 @dataclass
 class PerGroupAdamWConfig(OptimizerConfig):
     """AdamW with gradient clipping per parameter group.
@@ -55,6 +56,7 @@ class PerGroupAdamWConfig(OptimizerConfig):
         return PerGroupAdamW(params, lr=self.lr, betas=self.betas, eps=self.eps, weight_decay=self.weight_decay)
 
 
+@registered(LRSchedulerConfig, "cosine_per_group")
 @dataclass
 class PerGroupCosineConfig(LRSchedulerConfig):
     """Linear warm-up and cosine decay, with each parameter group's own `warmup_steps` and `final_lr_ratio`.
@@ -84,9 +86,3 @@ def cosine_factor(step: int, warmup: int, total: int, final: float = 0.0) -> flo
         return step / warmup
     progress = min(1.0, (step - warmup) / max(1, total - warmup))
     return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-def register() -> None:
-    """Make the optimizer and the scheduler known to LeRobot's commands and checkpoints."""
-    register_choice(OptimizerConfig, "adamw_per_group", PerGroupAdamWConfig)
-    register_choice(LRSchedulerConfig, "cosine_per_group", PerGroupCosineConfig)

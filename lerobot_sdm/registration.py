@@ -1,10 +1,21 @@
-"""What this plugin adds to LeRobot's and Gymnasium's registries, and how name collisions are settled."""
+"""How a class of this package gets its name in one of LeRobot's registries, and how name collisions are settled."""
 
 import logging
+from collections.abc import Callable
 
 import draccus
 
 logger = logging.getLogger(__name__)
+
+
+def registered[T: type](registry: type[draccus.ChoiceRegistry], name: str) -> Callable[[T], T]:
+    """Decorate a dataclass that is `name` in `registry`; see `register_choice`."""
+
+    def register(config_class: T) -> T:
+        register_choice(registry, name, config_class)
+        return config_class
+
+    return register
 
 
 def register_choice(registry: type[draccus.ChoiceRegistry], name: str, config_class: type) -> None:
@@ -34,11 +45,3 @@ def register_choice(registry: type[draccus.ChoiceRegistry], name: str, config_cl
             alias,
         )
     registry.register_subclass(name, config_class)
-
-
-def register_all() -> None:
-    """Register everything this package offers. Called once, when `lerobot_sdm` is imported."""
-    from lerobot_sdm import datasets, envs, optim, policies, processors, rewards
-
-    for part in (optim, processors, policies, rewards, envs, datasets):
-        part.register()

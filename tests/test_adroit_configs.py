@@ -8,7 +8,7 @@ import yaml
 from lerobot.configs.train import TrainPipelineConfig
 from lerobot_commands import SMALL_DP3, lerobot_eval, lerobot_train_config
 
-import lerobot_sdm  # noqa: F401 - registers the policies
+import lerobot_policy_sdm  # noqa: F401 - registers the policies
 from lerobot_sdm.envs.adroit_tasks import HAND_TASKS
 
 FOLDER = Path(__file__).parents[1] / "configs/adroit"

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from lerobot.configs.train import TrainPipelineConfig
 
-import lerobot_sdm  # noqa: F401 - registers the policies
+import lerobot_policy_sdm  # noqa: F401 - registers the policies
 
 FOLDER = Path(__file__).parents[1] / "configs/pusht"
 ALL = {path.stem: yaml.safe_load(path.read_text()) for path in sorted(FOLDER.glob("*.yaml"))}

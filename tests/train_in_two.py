@@ -14,7 +14,7 @@ from accelerate import debug_launcher
 from lerobot.scripts import lerobot_train
 from safetensors.torch import save_file
 
-import lerobot_sdm.policies
+from lerobot_sdm.plugin import register_all
 from lerobot_sdm.teachers import adapters  # noqa: F401 - imported here, once for all runs
 
 
@@ -40,7 +40,7 @@ def train_and_tell(folder: Path, arguments: list[str]) -> None:
 
 def main() -> None:
     root = Path(sys.argv[1])
-    lerobot_sdm.policies.register()
+    register_all()
     for name, arguments in json.loads((root / "runs.json").read_text()).items():
         (root / name).mkdir()
         try:

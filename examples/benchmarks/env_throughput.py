@@ -44,7 +44,7 @@ def step_many(env_type: str, settings: dict, steps: int, barrier) -> tuple[float
     of it, and the processor's time, in seconds."""
     from lerobot.envs.factory import make_env_config
 
-    import lerobot_sdm  # noqa: F401 - registers the environment types
+    import lerobot_policy_sdm  # noqa: F401 - registers the environment types
 
     config = make_env_config(env_type, **settings, terminate_on_success=False)
     (vector_env,) = config.create_envs(1)[config.task].values()

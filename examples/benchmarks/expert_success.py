@@ -69,7 +69,7 @@ def main() -> None:
     from lerobot.envs.factory import make_env_config
     from tqdm import tqdm
 
-    import lerobot_sdm  # noqa: F401 - registers the environment types
+    import lerobot_policy_sdm  # noqa: F401 - registers the environment types
     from lerobot_sdm.errors import InputError
     from lerobot_sdm.evaluation.expert import expert_episodes
     from lerobot_sdm.evaluation.statistics import wilson_interval

@@ -48,19 +48,20 @@ def main() -> None:
     from lerobot.datasets.lerobot_dataset import LeRobotDatasetMetadata
     from lerobot.envs.factory import make_env_config
 
-    import lerobot_sdm  # noqa: F401 - registers the environment types
+    import lerobot_policy_sdm  # noqa: F401 - registers the environment types
     from lerobot_sdm.datasets.record import RecordConfig, record
 
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, {options.env_type} {options.task}, {options.episodes} episodes"
     )
     env = make_env_config(options.env_type, task=options.task)
-    seconds, frames = drive(RecordConfig(env, root=Path("nowhere")).checked(), options.episodes)
+    seconds, frames = drive(RecordConfig(env=env, root=Path("nowhere")).checked(), options.episodes)
     limit = frames / seconds
     print(f"driving alone: {limit:.0f} frames per second")
     with tempfile.TemporaryDirectory() as scratch:
         for workers in options.workers:
-            config = RecordConfig(env, options.episodes, Path(scratch) / f"by-{workers}", workers=workers, keep="all")
+            root = Path(scratch) / f"by-{workers}"
+            config = RecordConfig(env=env, episodes=options.episodes, root=root, workers=workers, keep="all")
             started = time.perf_counter()
             root = record(config)
             seconds = time.perf_counter() - started

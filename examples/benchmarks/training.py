@@ -37,7 +37,8 @@ from lerobot_sdm.nets.observation_encoder import ObservationEncoder
 from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
 from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Policy
 from lerobot_sdm.policies.dp3.processor_dp3 import make_dp3_pre_post_processors
-from lerobot_sdm.policies.sdm.configuration_sdm import GENERATOR_TIMESTEP, SDMConfig
+from lerobot_sdm.policies.sdm import GENERATOR_TIMESTEP
+from lerobot_sdm.policies.sdm.configuration_sdm import SDMConfig
 from lerobot_sdm.policies.sdm.modeling_sdm import SDMPolicy
 
 STATE, ACTIONS, POINTS = 24, 26, 512  # Adroit's hammer

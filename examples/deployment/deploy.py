@@ -26,7 +26,7 @@ from rich.table import Table
 from simulated_robot import HOLDS, MILLISECOND, SimulatedRobot
 from tqdm import tqdm
 
-import lerobot_sdm  # noqa: F401 - registers the environment types
+import lerobot_policy_sdm  # noqa: F401 - registers the environment types
 from lerobot_sdm.envs.configuration_metaworld import MetaWorldPointCloudEnvConfig
 from lerobot_sdm.errors import InputError, unknown_name
 from lerobot_sdm.evaluation.contenders import Contender, LoadedPolicy, load_contender

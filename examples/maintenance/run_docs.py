@@ -48,7 +48,7 @@ FIRST = ("pusht", "README", "convert")
 """Pages from which others take what they read."""
 
 PRELOADED = (
-    *("lerobot_sdm", "lerobot.scripts.lerobot_train", "lerobot.scripts.lerobot_eval", "lerobot.datasets"),
+    *("lerobot_policy_sdm", "lerobot.scripts.lerobot_train", "lerobot.scripts.lerobot_eval", "lerobot.datasets"),
     *("lerobot_sdm.cli.main", "lerobot_sdm.datasets.record", "lerobot_sdm.evaluation.contenders", "metaworld", "zarr"),
 )
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import default_collate
 from tqdm import tqdm
 
-import lerobot_sdm  # noqa: F401  (registers the policy types)
+import lerobot_policy_sdm  # noqa: F401  (registers the policy types)
 from lerobot_sdm.evaluation.contenders import Contender, LoadedPolicy, load_contender
 
 

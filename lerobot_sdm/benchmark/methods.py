@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from lerobot_sdm.errors import unknown_name
-from lerobot_sdm.policies.sdm.configuration_sdm import GENERATOR_TIMESTEP
+from lerobot_sdm.policies.sdm import GENERATOR_TIMESTEP
 
 
 @dataclass(frozen=True)

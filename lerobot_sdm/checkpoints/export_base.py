@@ -8,6 +8,7 @@ import draccus
 from lerobot.configs.policies import PreTrainedConfig
 
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.plugin import register_all
 from lerobot_sdm.teachers.files import CONFIG_FILE, PROCESSOR_FILES, WEIGHTS_FILE
 
 FINE_TUNED = ("adjoint_matching",)
@@ -37,6 +38,7 @@ def export_base(checkpoint: Path, output: Path) -> Path:
                 f"{checkpoint}: holds no {name}. Give a checkpoint's `pretrained_model` folder, such as "
                 "RUN/checkpoints/last/pretrained_model."
             )
+    register_all()
     config = PreTrainedConfig.from_pretrained(checkpoint)
     if config.type not in FINE_TUNED:
         raise InputError(

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.evaluation.policy_spec import Contender
 
 
 def bench(
@@ -36,17 +37,19 @@ def bench(
     if output is not None and output.exists():
         raise InputError(f"--output={output} exists. Give a new file name, or delete it.")
 
+    entries = [Contender.parse(text).checked() for text in policy]
+
     # Torch and LeRobot's models take seconds to import; a mistyped option should not.
     import torch
 
     from lerobot_sdm.evaluation.bench import benchmark
-    from lerobot_sdm.evaluation.contenders import Contender, load_contender
+    from lerobot_sdm.evaluation.contenders import load_contender
     from lerobot_sdm.pipeline.files import write_json
     from lerobot_sdm.pipeline.results import machine
 
     if threads is not None:
         torch.set_num_threads(threads)
-    loaded = [load_contender(Contender.parse(text), device) for text in policy]
+    loaded = [load_contender(entry, device) for entry in entries]
     rows = benchmark(loaded, repeats, warmup, batch_size, seed)
 
     names = "policy", "NFE", "chunk p50", "p95", "processors", "encoder", "network", "other"

@@ -1,33 +1,40 @@
 """`lerobot-sdm collect-rollouts`: options in, dataset folder out; the rest is in `lerobot_sdm.evaluation.rollouts`."""
 
-import inspect
 from collections.abc import Sequence
 
 import typer
 
-from lerobot_sdm.cli.options import parse_options, with_underscores
+from lerobot_sdm.cli.early import TYPE, check_options, joined, value_of
+from lerobot_sdm.cli.options import parse_options
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.evaluation.policy_spec import Contender
+from lerobot_sdm.evaluation.rollout_options import RolloutOptions
+from lerobot_sdm.outlines import outline
 
 USAGE = "Usage: lerobot-sdm collect-rollouts --policy.path=POLICY --env.type=pusht_dense [--option=value ...]"
 POLICY = "--policy."
+CONFIG = "lerobot_sdm.evaluation.rollouts:RolloutConfig"
+OPTIONS = "lerobot_sdm.evaluation.rollout_options:RolloutOptions"
 
 
 def collect_rollouts(context: typer.Context) -> None:
     """Roll a policy out into a LeRobot dataset, with the rewards."""
-    # Torch and LeRobot's models take seconds to import.
-    from lerobot_sdm.evaluation.contenders import Contender
-    from lerobot_sdm.evaluation.rollouts import RolloutConfig
-    from lerobot_sdm.evaluation.rollouts import collect_rollouts as collect
-
     if not context.args or {"--help", "-h"} & set(context.args):
-        typer.echo(f"{USAGE}\n\n{inspect.getdoc(RolloutConfig)}")
+        typer.echo("\n\n".join([USAGE, outline(CONFIG).documentation, outline(OPTIONS).documentation]))
         typer.echo("    policy: --policy.path, and any field that differs from the checkpoint, as --policy.FIELD.")
         return
     path, overrides, rest = policy_options(context.args)
-    if not any(argument.startswith("--env.type") for argument in rest):
+    if value_of(rest, TYPE) is None:
         raise InputError("--env.type: is missing. Give an environment, such as --env.type=pusht_dense.")
-    config = parse_options(RolloutConfig, rest)
-    typer.echo(f"Collected {collect(config, Contender(path, path, overrides))}")
+    policy = Contender(path, path, overrides).checked()
+    check_options(RolloutOptions, rest)
+
+    from lerobot_sdm.evaluation.rollouts import RolloutConfig
+    from lerobot_sdm.evaluation.rollouts import collect_rollouts as collect
+    from lerobot_sdm.plugin import register_all
+
+    register_all()
+    typer.echo(f"Collected {collect(parse_options(RolloutConfig, rest), policy)}")
 
 
 def policy_options(arguments: Sequence[str]) -> tuple[str, dict[str, str], list[str]]:
@@ -37,7 +44,7 @@ def policy_options(arguments: Sequence[str]) -> tuple[str, dict[str, str], list[
         InputError: There is no path, or an option of the policy has no value.
     """
     overrides, rest = {}, []
-    for argument in map(with_underscores, arguments):
+    for argument in joined(arguments):
         if not argument.startswith(POLICY):
             rest.append(argument)
             continue

@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from lerobot_sdm.evaluation.policy_spec import Contender
+
 
 def compare(
     env: Annotated[str, typer.Option(help="TYPE[,FIELD=VALUE...], as `--env.FIELD` of lerobot-eval.")],
@@ -29,14 +31,14 @@ def compare(
     lerobot-sdm compare --env=pusht,obs_type=environment_state_agent_pos --policy=TEACHER,label=teacher
     --policy=STUDENT,label=student --output=outputs/comparison
     """
-    # Torch and LeRobot's models take seconds to import; a mistyped option should not.
-    from lerobot_sdm.evaluation.contenders import Contender
+    rows = tuple(Contender.parse(text).checked() for text in policy)
+
+    # matplotlib takes a second to import, and LeRobot ten; a mistyped option should not.
     from lerobot_sdm.pipeline.commands import CommandFailedError
     from lerobot_sdm.pipeline.comparison import Comparison
     from lerobot_sdm.pipeline.comparison_report import run_comparison, terminal_table
     from lerobot_sdm.pipeline.plan import Layout
 
-    rows = tuple(Contender.parse(text) for text in policy)
     comparison = Comparison(env, rows, episodes, seed, batch_size, device, threads)
     console = Console()
     # A polite kill is treated like Ctrl-C: the running command is ended with this one.

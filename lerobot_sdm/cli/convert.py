@@ -5,6 +5,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Table
+
+from lerobot_sdm.errors import refuse_existing
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -43,9 +47,10 @@ def convert(
 
     lerobot-sdm convert metaworld_drawer-open_expert.zarr --repo-id local/drawer-open
     """
-    from rich.console import Console
-    from rich.table import Table
+    if root is not None:
+        refuse_existing("--root", root)
 
+    # Torch and LeRobot's models take seconds to import; a mistyped option should not.
     from lerobot_sdm.datasets.convert.assemble import STORED_AS
     from lerobot_sdm.datasets.convert.mapping import Choices
     from lerobot_sdm.datasets.convert.run import ConvertConfig, make_plan

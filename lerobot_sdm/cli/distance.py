@@ -9,6 +9,7 @@ from rich.progress import track
 from rich.table import Table
 
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.evaluation.policy_spec import Contender
 
 
 def distance(
@@ -35,13 +36,14 @@ def distance(
     if output is not None and output.exists():
         raise InputError(f"--output={output} exists. Give a new file name, or delete it.")
 
+    entries = [Contender.parse(text).checked() for text in (teacher, *policy)]
+
     # Torch and LeRobot's models take seconds to import; a mistyped option should not.
-    from lerobot_sdm.evaluation.contenders import Contender, load_contender
+    from lerobot_sdm.evaluation.contenders import load_contender
     from lerobot_sdm.evaluation.distillation import FLOOR, compare_to_teacher
     from lerobot_sdm.evaluation.observations import held_out_observations
     from lerobot_sdm.pipeline.files import write_json
 
-    entries = [Contender.parse(text) for text in (teacher, *policy)]
     reference, *contenders = (load_contender(entry, device) for entry in entries)
     inputs = held_out_observations(repo_id, root, reference.config, observations)
 

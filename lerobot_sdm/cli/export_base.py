@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from lerobot_sdm.errors import refuse_existing
+
 
 def export_base(
     checkpoint: Annotated[Path, typer.Argument(help="The fine-tuned policy's `pretrained_model` folder.")],
@@ -14,6 +16,9 @@ def export_base(
 
     The folder serves as `--policy.path` of LeRobot's commands, and as `--policy.teacher_path` of a distillation.
     """
+    refuse_existing("--output", output)
+
+    # Torch and LeRobot's models take seconds to import; a mistyped option should not.
     from lerobot_sdm.checkpoints.export_base import export_base as export
 
     typer.echo(f"Wrote {export(checkpoint, output)}")

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from lerobot_sdm.errors import InputError, refuse_existing
+
 
 class Weights(StrEnum):
     """Weight sets of a checkpoint."""
@@ -27,6 +29,10 @@ def import_checkpoint(
     The directory serves as `--policy.path` of lerobot-eval, as `--policy.teacher_path` of a distillation, and for
     `lerobot-sdm publish`.
     """
+    refuse_existing("--output", output)
+    if not file.is_file():
+        raise InputError(f"{file}: there is no such file. Give a checkpoint, such as latest.ckpt.")
+
     # Torch and LeRobot's models take seconds to import; a mistyped option should not.
     from lerobot_sdm.checkpoints.import_policy import import_checkpoint as run
 

@@ -4,7 +4,6 @@ import importlib
 import importlib.util
 from typing import Any, NamedTuple
 
-import click
 import typer
 from typer.core import TyperCommand, TyperGroup
 
@@ -72,7 +71,7 @@ def available_verbs() -> dict[str, Verb]:
     return {name: verb for name, verb in VERBS.items() if importlib.util.find_spec(verb.target.partition(":")[0])}
 
 
-def load(name: str) -> click.Command:
+def load(name: str) -> TyperCommand:
     """Import the module of a verb and make a command of its function."""
     verb = VERBS[name]
     module, _, function = verb.target.partition(":")
@@ -87,22 +86,22 @@ def load(name: str) -> click.Command:
 class LazyGroup(TyperGroup):
     """Lists verbs from the table, imports the one that is called, and prints bad input without a traceback."""
 
-    def list_commands(self, context: click.Context) -> list[str]:
+    def list_commands(self, context: typer.Context) -> list[str]:
         return list(available_verbs())
 
-    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+    def get_command(self, context: typer.Context, name: str) -> TyperCommand | None:
         """A stand-in with the summary, which is all that the list of verbs shows."""
         verb = available_verbs().get(name)
         return TyperCommand(name, help=verb.summary) if verb else None
 
     def resolve_command(
-        self, context: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
+        self, context: typer.Context, args: list[str]
+    ) -> tuple[str | None, TyperCommand | None, list[str]]:
         """The verb that was called, imported only now."""
         name, command, rest = super().resolve_command(context, args)
         return name, command and load(name), rest
 
-    def invoke(self, context: click.Context) -> Any:
+    def invoke(self, context: typer.Context) -> Any:
         try:
             return super().invoke(context)
         except InputError as error:

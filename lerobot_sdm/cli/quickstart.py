@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from lerobot_sdm.envs.configuration import PointCloudEnvConfig
+from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.errors import InputError, unknown_name
 from lerobot_sdm.experts import check_expert, default_expert, expert_class
 from lerobot_sdm.pipeline.commands import CommandFailedError
@@ -92,13 +92,9 @@ def _single_task(env_type: str, task: str) -> str:
     Raises:
         InputError: No such environments or task, or several tasks.
     """
-    from lerobot.envs.configs import EnvConfig
-
-    choices = EnvConfig.get_known_choices()
-    drivable = [name for name, choice in choices.items() if issubclass(choice, PointCloudEnvConfig)]
-    if env_type not in drivable:
-        raise unknown_name("--env-type", env_type, drivable)
-    tasks = choices[env_type](task=task).task_names()
+    if env_type not in FAMILIES:
+        raise unknown_name("--env-type", env_type, FAMILIES)
+    tasks = FAMILIES[env_type].task_names(task)
     if len(tasks) != 1:
         raise InputError(f"--task={task} stands for {len(tasks)} tasks. Give a single one.")
     return tasks[0]

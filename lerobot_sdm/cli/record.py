@@ -1,18 +1,24 @@
 """`lerobot-sdm record`: options in, dataset folder out. Everything else is in `lerobot_sdm.datasets.record`."""
 
-import inspect
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import typer
-from lerobot.envs.configs import EnvConfig
 
+from lerobot_sdm.cli.early import TYPE, check_options, joined, value_of
 from lerobot_sdm.cli.options import parse_options
-from lerobot_sdm.datasets.record import RecordConfig
-from lerobot_sdm.datasets.record import record as record_dataset
-from lerobot_sdm.envs.configuration import PointCloudEnvConfig
+from lerobot_sdm.datasets.record_options import RecordOptions
+from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.outlines import outline
+
+if TYPE_CHECKING:
+    from lerobot_sdm.datasets.record import RecordConfig
 
 USAGE = "Usage: lerobot-sdm record --env.type=metaworld_pc --env.task=drawer-open --episodes=10 [--option=value ...]"
+CONFIG = "lerobot_sdm.datasets.record:RecordConfig"
 
 
 def record(context: typer.Context) -> None:
@@ -20,7 +26,10 @@ def record(context: typer.Context) -> None:
     if not context.args or {"--help", "-h"} & set(context.args):
         typer.echo(help_text())
         return
-    folder = record_dataset(parse(context.args))
+    config = parse(context.args)
+    from lerobot_sdm.datasets.record import record as record_dataset
+
+    folder = record_dataset(config)
     typer.echo(f"Recorded {folder}")
 
 
@@ -33,20 +42,29 @@ def parse(arguments: Sequence[str]) -> RecordConfig:
     Raises:
         InputError: An option is unknown or missing, or its value cannot work.
     """
-    if not any(argument.startswith("--env.type") for argument in arguments):
+    kind = value_of(joined(arguments), TYPE)
+    if kind is None:
         raise InputError("--env.type: is missing. Give an environment, such as --env.type=metaworld_pc.")
+    if kind not in FAMILIES:
+        raise InputError(f"--env.type={kind}: no expert can drive it. Give one of {', '.join(FAMILIES)}.")
+    options = check_options(RecordOptions, arguments)
+    if options is not None:
+        options.checked_expert(kind, options.env.task)
+
+    from lerobot_sdm.datasets.record import RecordConfig
+    from lerobot_sdm.plugin import register_all
+
+    register_all()
     return parse_options(RecordConfig, arguments)
 
 
 def help_text() -> str:
     """All options with their meaning, from the configuration classes themselves."""
-    choices = EnvConfig.get_known_choices().items()
-    recordable = {name: choice for name, choice in choices if issubclass(choice, PointCloudEnvConfig)}
-    parts = [USAGE, _documentation(RecordConfig)]
-    for name, choice in recordable.items():
-        parts += [f"Fields of env for --env.type={name}, each an option --env.<field>:", _documentation(choice)]
+    options = outline("lerobot_sdm.datasets.record_options:RecordOptions").documentation
+    parts = [USAGE, outline(CONFIG).documentation, options]
+    for name, family in FAMILIES.items():
+        parts += [
+            f"Fields of env for --env.type={name}, each an option --env.<field>:",
+            outline(family.config_class).documentation,
+        ]
     return "\n\n".join(parts)
-
-
-def _documentation(described: type) -> str:
-    return inspect.getdoc(described).partition("Raises:")[0].strip()

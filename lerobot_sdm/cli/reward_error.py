@@ -7,6 +7,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from lerobot_sdm.errors import refuse_existing
+
 
 def reward_error(
     reward: Annotated[Path, typer.Option(help="A chunk_reward checkpoint's `pretrained_model` folder.")],
@@ -17,13 +19,13 @@ def reward_error(
 
     lerobot-sdm reward-error --reward=outputs/pusht-keypoints/chunk_reward/checkpoints/last/pretrained_model
     """
+    if output is not None:
+        refuse_existing("--output", output)
+
     # Torch and LeRobot's models take seconds to import; a mistyped option should not.
-    from lerobot_sdm.errors import InputError
     from lerobot_sdm.evaluation.reward_error import measure_reward_error
     from lerobot_sdm.pipeline.files import write_json
 
-    if output is not None and output.exists():
-        raise InputError(f"--output={output}: exists already. Choose another file, or remove it first.")
     measured = measure_reward_error(str(reward), root)
     table = Table("", "held-out episodes", title=str(reward))
     for name, value in measured.items():

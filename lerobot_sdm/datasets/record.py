@@ -17,54 +17,23 @@ from tqdm import tqdm
 from lerobot_sdm.datasets.collect import Driver, Setting, outcomes
 from lerobot_sdm.datasets.disk import disk_full_is_an_input_error
 from lerobot_sdm.datasets.episodes import Episode, Rules
+from lerobot_sdm.datasets.record_options import RecordOptions
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
-from lerobot_sdm.errors import InputError, unknown_name
-from lerobot_sdm.experts import check_expert, default_expert, expert_class
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.experts import expert_class
 
 logger = logging.getLogger(__name__)
 
-KEEP = ("any", "last", "all")
 
-
-@dataclass
-class RecordConfig:
-    """What to record. Every field is an option of `lerobot-sdm record`.
+@dataclass(kw_only=True)
+class RecordConfig(RecordOptions):
+    """What to record. Every field is an option of `lerobot-sdm record`; see `RecordOptions` for the others.
 
     Attributes:
         env: The environment, `--env.type=metaworld_pc --env.task=drawer-open` and any other of its fields.
-        episodes: Episodes in the dataset.
-        root: Folder of the dataset, which must not exist yet; unless given, `data/<task>`, or `data/adroit-<task>`.
-        repo_id: Name of the dataset; unless given, `local/` and the same name.
-        seed: Seed of the first start state; the next start state takes the next seed, and so on.
-        workers: Processes that drive at the same time. The dataset does not depend on it.
-        expert: Who drives: a registered name, or "module:Class"; unless given, the task's own.
-        expert_path: The file or folder that the expert reads, where it reads one.
-        action_noise: Standard deviation of Gaussian noise on the expert's actions.
-        clip_actions: Record actions clipped to [-1, 1]; false keeps what the expert asked for, as DP3 does.
-        keep: `any`: success at any step; `last`: success at the last step too; `all`: failed episodes too.
-        min_success_steps: For how many simulator steps the goal must hold for `any` and `last`; unless given, what
-            the DP3 scripts ask for, 5 in MetaWorld and 10 in Adroit.
-        stop_after_success: Cut episodes this many steps after their first success; unless given, they are
-            recorded at their full length.
-        max_failures: Failed episodes after which recording gives up; max(20, 3 * episodes) unless given.
-        image: Also record the camera's picture, as `observation.image`.
     """
 
     env: EnvConfig
-    episodes: int = 10
-    root: Path | None = None
-    repo_id: str | None = None
-    seed: int = 0
-    workers: int = 1
-    expert: str | None = None
-    expert_path: Path | None = None
-    action_noise: float = 0.0
-    clip_actions: bool = True
-    keep: str = "any"
-    min_success_steps: int | None = None
-    stop_after_success: int | None = None
-    max_failures: int | None = None
-    image: bool = False
 
     def recording_env(self) -> PointCloudEnvConfig:
         """The environment as it is recorded: one task, going on after success, with pictures if asked for.
@@ -89,24 +58,9 @@ class RecordConfig:
         Raises:
             InputError: A value that cannot work; nothing has been written then.
         """
-        lowest = {"episodes": 1, "workers": 1, "min_success_steps": 1, "seed": 0}
-        # LeRobot cannot store an episode of a single frame, so at least one follows the first success.
-        lowest |= {"stop_after_success": 1, "max_failures": 0}
-        for name, least in lowest.items():
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise InputError(f"--{name}={value}: give {least} or more.")
-        if self.keep not in KEEP:
-            raise unknown_name("--keep", self.keep, KEEP)
+        self.check_values()
         env = self.recording_env()
-        expert = self.expert or default_expert(env.type, env.task)
-        check_expert(expert, env.type, self.expert_path)
-        variants = expert_class(expert).variants
-        if self.episodes % variants:
-            raise InputError(
-                f"--episodes={self.episodes}: expert '{expert}' records every start {variants} times. "
-                f"Give a multiple of {variants}."
-            )
+        expert = self.checked_expert(env.type, env.task)
         name = env.dataset_name(env.task)
         root = self.root or Path("data") / name
         if root.exists():

@@ -1,4 +1,4 @@
-"""Adroit's dexterous tasks seen through point clouds, as in the DP3 benchmark unless told otherwise."""
+"""Adroit's dexterous tasks seen through point clouds, judged as in the DP3 benchmark unless told otherwise."""
 
 from collections import deque
 from typing import Any
@@ -7,11 +7,13 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from lerobot_sdm.envs.adroit_scenes import ARM, HAND, SCENERY
 from lerobot_sdm.envs.adroit_tasks import hand_task
+from lerobot_sdm.envs.adroit_views import DEFAULT_VIEW, views
 from lerobot_sdm.envs.base import Outcome, PointCloudEnv
 from lerobot_sdm.envs.frames import Frame
 from lerobot_sdm.envs.hand_task import SIMULATOR_RATE, SUCCESS_RULES, State, actions_to_controls
-from lerobot_sdm.envs.options import CloudOptions, require_known, require_positive
+from lerobot_sdm.envs.options import options_of_view, require_known, require_positive
 
 PHYSICS_STEPS = 5
 """Steps of 2 ms in a simulator step."""
@@ -28,9 +30,9 @@ class AdroitPointCloudEnv(PointCloudEnv):
 
     Args:
         task: `hammer`, `door`, `pen` or `relocate`.
-        num_points, use_color, camera_size, frame, crop, renderer: See `CloudOptions`.
-        camera: Which of the scene's cameras looks; the task's own for None.
-        show_goal: Whether relocate's target is drawn into clouds and pictures. No other task has a hidden goal.
+        view: How the scene is looked at, a name from `adroit_views.views`. The options that follow replace single values.
+        num_points, use_color, camera, camera_size, frame, crop, renderer, show_goal, show_markers, show_arm: See
+            `CloudOptions`; the view's for None. Only relocate has a hidden goal.
         success_rule: When an episode is a success: a name from `SUCCESS_RULES`.
         action_repeat: For how many simulator steps an action holds.
         episode_length: Control steps after which an episode is truncated; the benchmark's for None.
@@ -45,23 +47,29 @@ class AdroitPointCloudEnv(PointCloudEnv):
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 50}  # noqa: RUF012 - Gymnasium's convention
+    arm = ARM
+    hand = HAND
+    scenery = SCENERY
 
     def __init__(
         self,
         task: str = "hammer",
-        num_points: int = 512,
-        use_color: bool = False,
+        view: str = DEFAULT_VIEW,
+        num_points: int | None = None,
+        use_color: bool | None = None,
         camera: str | None = None,
-        camera_size: int = 84,
-        frame: str = "legacy",
+        camera_size: int | None = None,
+        frame: str | None = None,
         crop: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None,
-        renderer: str = "auto",
+        renderer: str | None = None,
         success_rule: str = "dp3",
         action_repeat: int = 2,
         episode_length: int | None = None,
         terminate_on_success: bool = False,
         pixels: bool = False,
-        show_goal: bool = True,
+        show_goal: bool | None = None,
+        show_markers: bool | None = None,
+        show_arm: bool | None = None,
         render_size: int = 256,
         render_mode: str = "rgb_array",
     ):
@@ -70,11 +78,24 @@ class AdroitPointCloudEnv(PointCloudEnv):
         self.human_camera = self.hand_task.human_camera
         require_known("success_rule", success_rule, SUCCESS_RULES)
         require_positive("action_repeat", action_repeat)
-        camera = camera or self.hand_task.camera
         if episode_length is None:
             episode_length = self.hand_task.episode_substeps // action_repeat
         super().__init__(
-            CloudOptions(num_points, use_color, camera, camera_size, frame, crop, renderer, show_goal),
+            options_of_view(
+                views(self.hand_task),
+                view,
+                num_points=num_points,
+                use_color=use_color,
+                camera=camera,
+                camera_size=camera_size,
+                frame=frame,
+                crop=crop,
+                renderer=renderer,
+                show_goal=show_goal,
+                show_markers=show_markers,
+                show_arm=show_arm,
+            ),
+            view=view,
             cameras=self.hand_task.cameras,
             agent_pos_size=self.hand_task.agent_pos_size,
             action_size=self.hand_task.action_size,
@@ -191,7 +212,7 @@ class AdroitPointCloudEnv(PointCloudEnv):
         return self._mj_data.qpos[self.hand_task.agent_pos]
 
     def _goal(self) -> NDArray[np.float64] | None:
-        return self.hand_task.goal_position(self._mj_data) if self.cloud_options.show_goal else None
+        return None if self.cloud_options.show_goal is False else self.hand_task.goal_position(self._mj_data)
 
     def _require_reset(self, what: str) -> None:
         if self._mj_data is None:

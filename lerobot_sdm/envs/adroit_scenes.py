@@ -18,6 +18,13 @@ TOP_ANGLE = 3.14
 """By how much DP3 turns its camera `top` about z, radians."""
 
 FAR = 10.0
+
+ARM = ("vive_tracker", "forearm")
+HAND = (
+    *("wrist", "palm", "lfmetacarpal", "thbase", "thproximal", "thhub", "thmiddle", "thdistal"),
+    *(f"{finger}{link}" for finger in ("ff", "mf", "rf", "lf") for link in ("knuckle", "proximal", "middle", "distal")),
+)
+SCENERY = ("world", "table")
 CONTROLLER_GAINS = {("A_WRJ1", "A_WRJ0"): 10.0, ("A_FFJ3", "A_THJ0"): 1.0}
 """First and last actuator of wrist and fingers, and the gains that all Adroit environments give them."""
 

@@ -1,6 +1,7 @@
 """What all point-cloud environments share: options, spaces, time, pictures. A family adds its simulator."""
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -10,10 +11,11 @@ import mujoco
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from lerobot_sdm.clouds.geometry import sample_or_pad
 from lerobot_sdm.envs.cloud_sensor import CloudSensor, upright
-from lerobot_sdm.envs.depth_camera import DepthCamera, RayDepthCamera, open_camera
+from lerobot_sdm.envs.depth_camera import GOAL, MARKER, VISIBLE_GEOM_GROUPS, DepthCamera, RayDepthCamera, open_camera
 from lerobot_sdm.envs.frames import Frame
 from lerobot_sdm.envs.options import CloudOptions, require_known, require_positive
 
@@ -54,6 +56,7 @@ class PointCloudEnv(gym.Env, ABC):
 
     Args:
         options: How the scene becomes a cloud.
+        view: Name of the view that these options are, or were changed from.
         cameras: Names of the cameras that the scene has.
         agent_pos_size: S.
         action_size: A.
@@ -70,6 +73,15 @@ class PointCloudEnv(gym.Env, ABC):
     human_camera: str
     """For people watching, who want to see small objects and no arm in the way."""
 
+    arm: ClassVar[Collection[str]] = ()
+    """Bodies of the robot's arm, which a view may leave out."""
+
+    hand: ClassVar[Collection[str]] = ()
+    """Bodies of the robot's hand."""
+
+    scenery: ClassVar[Collection[str]] = ("world",)
+    """Bodies of table, floor and walls."""
+
     hand_in_agent_pos: ClassVar[slice | None] = None
     """Where in `agent_pos` the hand's position in the world is, metres; None if it is not observed."""
 
@@ -77,6 +89,7 @@ class PointCloudEnv(gym.Env, ABC):
         self,
         options: CloudOptions,
         *,
+        view: str,
         cameras: Collection[str],
         agent_pos_size: int,
         action_size: int,
@@ -91,6 +104,7 @@ class PointCloudEnv(gym.Env, ABC):
         require_positive("render_size", render_size)
         require_known("render_mode", render_mode, self.metadata["render_modes"])
         self.cloud_options = options
+        self.view = view
         self.render_mode = render_mode
         self._max_episode_steps = episode_length
         self._terminate_on_success = terminate_on_success
@@ -161,6 +175,39 @@ class PointCloudEnv(gym.Env, ABC):
         """A cloud of `count` rows of all points (n, C) in the crop."""
         return sample_or_pad(points, count)
 
+    def points_by_part(self) -> dict[str, int]:
+        """How many points of a cloud, drawn now, lie on what: `hand`, `arm`, `scenery`, `goal`, `markers` and the names of
+        the scene's objects. Parts that no point shows are missing, and so are padding rows.
+
+        A diagnosis: it looks anew, and draws from the environment's chance where its clouds do.
+        """
+        if self._model is None:
+            raise RuntimeError("points_by_part: reset the environment first.")
+        points, geoms, _ = self._sensor.points(self._data(), goal=self._goal())
+        if not len(points):
+            return {}
+        cloud = self._thin_out(points, self.cloud_options.num_points)
+        cloud = cloud[(cloud != 0).any(axis=1)]
+        nearest = cKDTree(points[:, :3]).query(cloud[:, :3])[1]
+        return dict(Counter(self._part_of(geom) for geom in geoms[nearest]))
+
+    @property
+    def objects(self) -> set[str]:
+        """Names of what stands in the scene besides robot and scenery, as `points_by_part` has them."""
+        visible = np.flatnonzero(VISIBLE_GEOM_GROUPS[self._model.geom_group])
+        return {self._part_of(geom) for geom in visible} - {"hand", "arm", "scenery"}
+
+    def _part_of(self, geom: int) -> str:
+        """The part of the scene that a geom, or what stands for one in `Picture.geoms`, belongs to."""
+        if geom in (GOAL, MARKER):
+            return "goal" if geom == GOAL else "markers"
+        model = self._model
+        body = int(model.geom_bodyid[geom])
+        for part, bodies in (("hand", self.hand), ("arm", self.arm), ("scenery", self.scenery)):
+            if model.body(body).name in bodies:
+                return part
+        return model.body(int(model.body_rootid[body])).name or f"body {model.body_rootid[body]}"
+
     def _verdict(self, outcome: Outcome, over: bool) -> bool:
         """Whether the episode counts as a success as of now.
 
@@ -224,7 +271,7 @@ class PointCloudEnv(gym.Env, ABC):
         if self._model is None:
             model, options = self._load(), self.cloud_options
             self._camera = open_camera(model, options.renderer, max(options.camera_size, self._render_size))
-            self._sensor = CloudSensor(model, self._camera, options, self.frame, self._thin_out)
+            self._sensor = CloudSensor(model, self._camera, options, self.frame, self._thin_out, self.arm)
             self._model = model
 
     def _observation(self) -> dict[str, NDArray]:

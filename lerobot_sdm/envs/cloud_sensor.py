@@ -1,13 +1,13 @@
 """From a MuJoCo scene to the point cloud of an observation: picture, frame, crop, farthest point sampling."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from lerobot_sdm.clouds.geometry import deproject, pixel_rays, sample_or_pad
-from lerobot_sdm.envs.depth_camera import DepthCamera
+from lerobot_sdm.clouds.geometry import deproject, inside_box, pixel_rays, sample_or_pad
+from lerobot_sdm.envs.depth_camera import GOAL, DepthCamera, Picture
 from lerobot_sdm.envs.frames import Frame
 from lerobot_sdm.envs.options import CloudOptions
 
@@ -18,6 +18,7 @@ class CloudSensor:
     Args:
         model, camera, options, frame: What looks at what, and how.
         thin_out: Makes a cloud of so many rows of all points in the crop.
+        arm: Bodies of the scene that `show_arm=False` leaves out.
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class CloudSensor:
         options: CloudOptions,
         frame: Frame,
         thin_out: Callable[[NDArray[np.float32], int], NDArray[np.float32]] = sample_or_pad,
+        arm: Collection[str] = (),
     ):
         self._camera = camera
         self._options = options
@@ -36,6 +38,8 @@ class CloudSensor:
         self._camera_id = model.camera(options.camera).id
         size, fovy = options.camera_size, float(model.cam_fovy[self._camera_id])
         self._rays = pixel_rays(size, size, fovy, frame.pixel_offset)
+        bodies = [body for body in range(model.nbody) if not options.show_arm and model.body(body).name in arm]
+        self._left_out = np.flatnonzero(np.isin(model.geom_bodyid, bodies))
 
     def look(
         self, data: mujoco.MjData, *, image: bool = False, goal: NDArray[np.float64] | None = None
@@ -51,21 +55,43 @@ class CloudSensor:
             The cloud (num_points, 3 or 6), in farthest-point order unless `thin_out` has another, colours 0 to 255
             from the pixel each point came from, and the picture (H, W, 3), upright, or None.
         """
+        points, _, picture = self.points(data, image=image, goal=goal)
+        cloud = self._thin_out(points, self._options.num_points)
+        return cloud, upright(picture.colour, data.cam_xmat[self._camera_id].reshape(3, 3)) if image else None
+
+    def points(
+        self, data: mujoco.MjData, *, image: bool = False, goal: NDArray[np.float64] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.int32], Picture]:
+        """All points of the view, before a cloud is drawn from them.
+
+        Args:
+            data, image, goal: As for `look`.
+
+        Returns:
+            The points (n, 3 or 6), what each lies on (n,), as `Picture.geoms` has it, and the picture.
+        """
         options = self._options
         picture = self._camera.take(
-            data, options.camera, options.camera_size, colour=image or options.use_color, goal=goal
+            data,
+            options.camera,
+            options.camera_size,
+            colour=image or options.use_color,
+            goal=goal,
+            markers=options.show_markers,
         )
         camera_rotation = data.cam_xmat[self._camera_id].reshape(3, 3)
         rotation = self._frame.rotation @ camera_rotation
         translation = self._frame.rotation @ data.cam_xpos[self._camera_id] + self._frame.translation
 
-        depth = picture.depth.reshape(-1)
-        points, pixels = deproject(depth, np.isfinite(depth), self._rays, rotation, translation, self._crop)
+        depth, geoms = picture.depth.reshape(-1), picture.geoms.reshape(-1)
+        valid = np.isfinite(depth) & ~np.isin(geoms, self._left_out)
+        points, pixels = deproject(depth, valid, self._rays, rotation, translation, None)
+        # A goal may lie on the table or in a hole, below the box.
+        stays = inside_box(points, *self._crop) | (geoms[pixels] == GOAL)
+        points, pixels = points[stays], pixels[stays]
         if options.use_color:
-            colours = picture.colour.reshape(-1, 3)[pixels].astype(np.float32)
-            points = np.hstack([points, colours])
-        cloud = self._thin_out(points, options.num_points)
-        return cloud, upright(picture.colour, camera_rotation) if image else None
+            points = np.hstack([points, picture.colour.reshape(-1, 3)[pixels].astype(np.float32)])
+        return points, geoms[pixels], picture
 
 
 def upright(image: NDArray[np.uint8], camera_rotation: NDArray[np.float64]) -> NDArray[np.uint8]:

@@ -4,15 +4,15 @@ import functools
 import importlib
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import fields, replace
-from typing import ClassVar, Self
+from dataclasses import replace
+from typing import Any, ClassVar, Self
 
 import gymnasium as gym
 from lerobot.configs import FeatureType, PolicyFeature
 from lerobot.envs.configs import EnvConfig
 from lerobot.utils.constants import ACTION, OBS_IMAGE, OBS_STATE
 
-from lerobot_sdm.envs.options import CloudOptions, require_positive
+from lerobot_sdm.envs.options import OPTION_NAMES, CloudOptions, described_view, options_of_view, require_positive
 
 OBS_POINT_CLOUD = "observation.point_cloud"
 
@@ -20,8 +20,8 @@ OBS_POINT_CLOUD = "observation.point_cloud"
 class PointCloudEnvConfig(EnvConfig):
     """An environment that `lerobot-sdm record` can record and LeRobot's commands can evaluate in.
 
-    A family's dataclass has the fields of `CloudOptions`, and `episode_length`, `terminate_on_success`, `pixels` and
-    `render_size`; it calls `_describe` in its `__post_init__`.
+    A family's dataclass has `view` and the fields of `CloudOptions`, where None stands for the view's value, and
+    `episode_length`, `terminate_on_success`, `pixels` and `render_size`; it calls `_describe` in its `__post_init__`.
     """
 
     env_class: ClassVar[str]
@@ -41,12 +41,20 @@ class PointCloudEnvConfig(EnvConfig):
         }
         self.features_map = {"agent_pos": OBS_STATE, "point_cloud": OBS_POINT_CLOUD, "action": ACTION}
         if self.pixels:
-            self.features["pixels"] = PolicyFeature(FeatureType.VISUAL, (self.camera_size, self.camera_size, 3))
+            self.features["pixels"] = PolicyFeature(FeatureType.VISUAL, (options.camera_size, options.camera_size, 3))
             self.features_map["pixels"] = OBS_IMAGE
 
     def cloud_options(self) -> CloudOptions:
         """The options of the cloud, checked."""
-        return CloudOptions(**{option.name: getattr(self, option.name) for option in fields(CloudOptions)})
+        return options_of_view(self.views(), self.view, **{name: getattr(self, name) for name in OPTION_NAMES})
+
+    def cloud_view(self) -> dict[str, Any]:
+        """How clouds are made, as datasets and policies keep it."""
+        return {"env_type": self.type} | described_view(self.view, self.cloud_options())
+
+    @abstractmethod
+    def views(self) -> dict[str, CloudOptions]:
+        """The views that `view` can name, for the first of the tasks."""
 
     @abstractmethod
     def task_groups(self) -> dict[str, list[str]]:
@@ -67,8 +75,7 @@ class PointCloudEnvConfig(EnvConfig):
     @property
     def gym_kwargs(self) -> dict:
         """Keyword arguments of the environment, but for the task."""
-        names = [option.name for option in fields(CloudOptions)]
-        names += ["episode_length", "terminate_on_success", "pixels", "render_size"]
+        names = ["view", *OPTION_NAMES, "episode_length", "terminate_on_success", "pixels", "render_size"]
         return {name: getattr(self, name) for name in names}
 
     def create_envs(self, n_envs: int, use_async_envs: bool = False) -> dict[str, dict[int, gym.vector.VectorEnv]]:

@@ -4,14 +4,19 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
 from lerobot.configs import PolicyFeature
+from lerobot.envs.configs import EnvConfig
 
 from lerobot_sdm.envs.adroit_tasks import gym_id, hand_task
+from lerobot_sdm.envs.adroit_views import DEFAULT_VIEW, views
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
+from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.envs.hand_task import SIMULATOR_RATE, SUCCESS_RULES
-from lerobot_sdm.envs.options import require_known, require_positive
+from lerobot_sdm.envs.options import CloudOptions, require_known, require_positive
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.registration import registered
 
 
+@registered(EnvConfig, "adroit")
 @dataclass
 class AdroitPointCloudEnvConfig(PointCloudEnvConfig):
     """Adroit tasks observed as point clouds.
@@ -26,16 +31,20 @@ class AdroitPointCloudEnvConfig(PointCloudEnvConfig):
         episode_length: Control steps after which an episode is truncated; null for the benchmark's, 100 and
             50 for pen at an action repeat of 2.
         terminate_on_success: Whether the first success ends the episode.
+        view: How the scene is looked at: `workspace`, made for learning, or `dp3`, that of the DP3 demonstrations. Each
+            of the next options replaces one value of the view; null leaves it.
         num_points: Rows of the point cloud.
         use_color: Whether each point carries r, g, b (0 to 255) after x, y, z.
-        camera: Which of the scene's cameras looks; null for DP3's, `top` or, for pen, `vil_camera`.
+        camera: Which of the scene's cameras looks; DP3's is `top` or, for pen, `vil_camera`.
         camera_size: Width and height of the depth image in pixels.
         frame: `legacy`, the frame of the DP3 demonstrations, or `world`.
-        crop: Two opposite corners [[xmin, ymin, zmin], [xmax, ymax, zmax]] in that frame; null for its default,
-            which leaves out table and floor.
+        crop: Two opposite corners [[xmin, ymin, zmin], [xmax, ymax, zmax]] in that frame; the frame's own leaves out
+            table and floor.
         renderer: `egl`, `raycast`, or `auto` for the first that works.
-        pixels: Whether observations hold the picture behind the cloud, as `observation.image`.
         show_goal: Whether relocate's target is drawn, as a ball, into clouds and pictures.
+        show_markers: Whether the simulator's own markers are drawn.
+        show_arm: Whether points on the forearm stay in the cloud.
+        pixels: Whether observations hold the picture behind the cloud, as `observation.image`.
         render_size: Width and height of video frames.
         features: What observations and actions consist of; built from the fields above.
         features_map: Their names in datasets and policies; built likewise.
@@ -44,7 +53,7 @@ class AdroitPointCloudEnvConfig(PointCloudEnvConfig):
         InputError: For a value that cannot work, before any environment is built.
     """
 
-    env_class: ClassVar[str] = "lerobot_sdm.envs.adroit:AdroitPointCloudEnv"
+    env_class: ClassVar[str] = FAMILIES["adroit"].env_class
     min_success_steps: ClassVar[int] = 10
 
     task: str = "hammer"
@@ -53,15 +62,18 @@ class AdroitPointCloudEnvConfig(PointCloudEnvConfig):
     success_rule: str = "dp3"
     episode_length: int | None = None
     terminate_on_success: bool = False
-    num_points: int = 512
-    use_color: bool = False
+    view: str = DEFAULT_VIEW
+    num_points: int | None = None
+    use_color: bool | None = None
     camera: str | None = None
-    camera_size: int = 84
-    frame: str = "legacy"
+    camera_size: int | None = None
+    frame: str | None = None
     crop: list[list[float]] | None = None
-    renderer: str = "auto"
+    renderer: str | None = None
+    show_goal: bool | None = None
+    show_markers: bool | None = None
+    show_arm: bool | None = None
     pixels: bool = False
-    show_goal: bool = True
     render_size: int = 256
     features: dict[str, PolicyFeature] = field(default_factory=dict)
     features_map: dict[str, str] = field(default_factory=dict)
@@ -79,6 +91,9 @@ class AdroitPointCloudEnvConfig(PointCloudEnvConfig):
             require_positive("episode_length", self.episode_length)
         self._describe(task.agent_pos_size, task.action_size)
 
+    def views(self) -> dict[str, CloudOptions]:
+        return views(hand_task(self.task))
+
     def dataset_name(self, task: str) -> str:
         """MetaWorld has a hammer, too."""
         return f"adroit-{task}"
@@ -90,7 +105,7 @@ class AdroitPointCloudEnvConfig(PointCloudEnvConfig):
         """At DP3's length, which for pen is twice an evaluation's."""
         recorded = super().as_recorded(task, pixels)
         length = self.episode_length or hand_task(task).demonstration_substeps // self.action_repeat
-        return replace(recorded, episode_length=length, camera=self.camera or hand_task(task).camera)
+        return replace(recorded, episode_length=length)
 
     @property
     def gym_id(self) -> str:

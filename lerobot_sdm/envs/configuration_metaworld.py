@@ -4,12 +4,17 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from lerobot.configs import PolicyFeature
+from lerobot.envs.configs import EnvConfig
 
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
-from lerobot_sdm.envs.options import require_known, require_positive
+from lerobot_sdm.envs.families import FAMILIES
+from lerobot_sdm.envs.metaworld_views import DEFAULT_VIEW, views
+from lerobot_sdm.envs.options import CloudOptions, require_known, require_positive
 from lerobot_sdm.envs.tasks import CAMERAS, gym_id, task_groups
+from lerobot_sdm.registration import registered
 
 
+@registered(EnvConfig, "metaworld_pc")
 @dataclass
 class MetaWorldPointCloudEnvConfig(PointCloudEnvConfig):
     """MetaWorld tasks observed as point clouds.
@@ -20,15 +25,20 @@ class MetaWorldPointCloudEnvConfig(PointCloudEnvConfig):
         fps: Control steps per second; the simulator's own rate.
         episode_length: Steps after which an episode is truncated.
         terminate_on_success: Whether the first success ends the episode.
+        view: How the scene is looked at: `workspace`, made for learning, or `dp3`, that of the DP3 demonstrations. Each
+            of the next options replaces one value of the view; null leaves it.
         num_points: Rows of the point cloud.
         use_color: Whether each point carries r, g, b (0 to 255) after x, y, z.
         camera: Which of the scene's cameras looks.
         camera_size: Width and height of the depth image in pixels.
         frame: `legacy`, the camera-centred frame of the DP3 demonstrations, or `world`.
-        crop: Two opposite corners [[xmin, ymin, zmin], [xmax, ymax, zmax]] in that frame; null for its default.
+        crop: Two opposite corners [[xmin, ymin, zmin], [xmax, ymax, zmax]] in that frame.
         renderer: `egl`, `raycast`, or `auto` for the first that works.
+        show_goal: Whether the goal is drawn, as a ball, into clouds and pictures; unless said here or by the view, where
+            nothing else shows it.
+        show_markers: Whether MetaWorld's own markers of goals and parts are drawn.
+        show_arm: Whether points on the robot's arm stay in the cloud.
         pixels: Whether observations hold the picture behind the cloud, as `observation.image`.
-        show_goal: Whether the goal is drawn, as a ball, into clouds and pictures.
         render_size: Width and height of video frames.
         features: What observations and actions consist of; built from the fields above.
         features_map: Their names in datasets and policies; built likewise.
@@ -37,31 +47,38 @@ class MetaWorldPointCloudEnvConfig(PointCloudEnvConfig):
         InputError: For a value that cannot work, before any environment is built.
     """
 
-    env_class: ClassVar[str] = "lerobot_sdm.envs.metaworld:MetaWorldPointCloudEnv"
+    env_class: ClassVar[str] = FAMILIES["metaworld_pc"].env_class
     min_success_steps: ClassVar[int] = 5
 
     task: str = "drawer-open"
     fps: int = 80
     episode_length: int = 200
     terminate_on_success: bool = True
-    num_points: int = 512
-    use_color: bool = False
-    camera: str = "corner2"
-    camera_size: int = 128
-    frame: str = "legacy"
+    view: str = DEFAULT_VIEW
+    num_points: int | None = None
+    use_color: bool | None = None
+    camera: str | None = None
+    camera_size: int | None = None
+    frame: str | None = None
     crop: list[list[float]] | None = None
-    renderer: str = "auto"
+    renderer: str | None = None
+    show_goal: bool | None = None
+    show_markers: bool | None = None
+    show_arm: bool | None = None
     pixels: bool = False
-    show_goal: bool = False
     render_size: int = 256
     features: dict[str, PolicyFeature] = field(default_factory=dict)
     features_map: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         task_groups(self.task)
-        require_known("camera", self.camera, CAMERAS)
+        if self.camera is not None:
+            require_known("camera", self.camera, CAMERAS)
         require_positive("episode_length", self.episode_length)
         self._describe(agent_pos_size=9, action_size=4)
+
+    def views(self) -> dict[str, CloudOptions]:
+        return views(self.task_names()[0])
 
     def task_groups(self) -> dict[str, list[str]]:
         return task_groups(self.task)

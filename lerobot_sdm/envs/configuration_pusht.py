@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
-from lerobot.envs.configs import PushtEnv
+from lerobot.envs.configs import EnvConfig, PushtEnv
 
-GYM_ID = "lerobot_sdm/PushTDense-v0"
+from lerobot_sdm.envs import DENSE_PUSHT_ID
+from lerobot_sdm.registration import registered
 
 
+@registered(EnvConfig, "pusht_dense")
 @dataclass
 class DensePushTEnvConfig(PushtEnv):
     """LeRobot's `pusht` with the closeness of the block to its target for a reward; see `envs.pusht_dense`.
@@ -16,4 +18,4 @@ class DensePushTEnvConfig(PushtEnv):
 
     @property
     def gym_id(self) -> str:
-        return GYM_ID
+        return DENSE_PUSHT_ID

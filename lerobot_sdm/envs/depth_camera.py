@@ -1,7 +1,7 @@
 """One camera interface for MuJoCo scenes, with two backends: OpenGL without a screen, and ray casting.
 
-Both leave out sites, which MetaWorld uses to mark goals and parts of objects, and both see the same geoms,
-so that a cloud does not depend on the machine it was made on.
+Both see the same geoms, and leave out sites, which MetaWorld uses to mark goals and parts of objects, unless asked for
+them: a cloud does not depend on the machine it was made on.
 """
 
 import atexit
@@ -25,6 +25,8 @@ VISIBLE_GEOM_GROUPS = np.array([1, 1, 1, 0, 0, 0], dtype=np.uint8)
 GOAL_RADIUS = 0.02
 GOAL_COLOUR = np.array([0.0, 0.8, 0.0, 1.0], dtype=np.float32)
 BACKGROUND = np.zeros(3, dtype=np.uint8)
+NOTHING, MARKER, GOAL = -1, -2, -3
+"""What stands in `Picture.geoms` where a pixel shows no geom: nothing at all, a site, the goal ball."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,12 @@ class Picture:
 
     Args:
         depth: (H, W) float32, metres along the optical axis, infinite where nothing was hit.
+        geoms: (H, W) int32, the number of the geom that each pixel shows, or one of `NOTHING`, `MARKER` and `GOAL`.
         colour: (H, W, 3) uint8, or None if it was not asked for.
     """
 
     depth: NDArray[np.float32]
+    geoms: NDArray[np.int32]
     colour: NDArray[np.uint8] | None
 
 
@@ -51,6 +55,7 @@ class DepthCamera(Protocol):
         *,
         colour: bool = False,
         goal: NDArray[np.float64] | None = None,
+        markers: bool = False,
     ) -> Picture:
         """Take one picture.
 
@@ -60,6 +65,7 @@ class DepthCamera(Protocol):
             size: Height and width in pixels.
             colour: Whether to return colours too.
             goal: (3,) world position at which to draw a ball of 2 cm radius, or None.
+            markers: Whether the scene's spherical sites are drawn.
         """
         ...
 
@@ -92,33 +98,48 @@ class GLDepthCamera:
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         self._context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
 
-        self._scene = mujoco.MjvScene(model, maxgeom=model.ngeom + 100)
+        self._scene = mujoco.MjvScene(model, maxgeom=model.ngeom + model.nsite + 100)
         for flag in ("SHADOW", "REFLECTION", "SKYBOX", "FOG", "HAZE"):
             self._scene.flags[getattr(mujoco.mjtRndFlag, f"mjRND_{flag}")] = False
         self._options = mujoco.MjvOption()
         self._options.geomgroup[:] = VISIBLE_GEOM_GROUPS
-        self._options.sitegroup[:] = 0
         self._camera = mujoco.MjvCamera()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
         # The display is terminated by another exit handler, registered just now and hence run after this one.
         atexit.register(_close_if_alive, weakref.ref(self))
 
-    def take(self, data, camera, size, *, colour=False, goal=None) -> Picture:
+    def take(self, data, camera, size, *, colour=False, goal=None, markers=False) -> Picture:
         self._gl.make_current()
         self._camera.fixedcamid = self._model.camera(camera).id
+        self._options.sitegroup[:] = VISIBLE_GEOM_GROUPS * markers
         category = mujoco.mjtCatBit.mjCAT_ALL
         mujoco.mjv_updateScene(self._model, data, self._options, None, self._camera, category, self._scene)
         if goal is not None:
             _add_ball(self._scene, goal)
-        # Flat object ids instead of lit textures: the depth is the same and drawing is a third faster.
-        self._scene.flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = not colour
-        self._scene.flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = not colour
+        # Flat object numbers instead of lit textures: the depth is the same and drawing is a third faster.
+        numbers, depth = self._draw(size, as_numbers=True)
+        rgb = self._draw(size, as_numbers=False)[0] if colour else None
+        return Picture(self._metres(depth), self._geoms(numbers), rgb)
+
+    def _draw(self, size: int, *, as_numbers: bool) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Draw the scene; returns (size, size, 3) colors and the (size, size) depth buffer."""
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_SEGMENT] = as_numbers
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_IDCOLOR] = as_numbers
         rectangle = mujoco.MjrRect(0, 0, size, size)
         depth = np.empty((size, size), dtype=np.float32)
-        rgb = np.empty((size, size, 3), dtype=np.uint8) if colour else None
+        rgb = np.empty((size, size, 3), dtype=np.uint8)
         mujoco.mjr_render(rectangle, self._scene, self._context)
         mujoco.mjr_readPixels(rgb, depth, rectangle, self._context)
-        return Picture(self._metres(np.flipud(depth)), None if rgb is None else np.flipud(rgb))
+        return np.flipud(rgb), np.flipud(depth)
+
+    def _geoms(self, colours: NDArray[np.uint8]) -> NDArray[np.int32]:
+        """(H, W) geom numbers of a picture of object numbers, which are one more than `segid`, lowest byte in red."""
+        # One row for each number that can occur: the background, then whatever the scene holds.
+        shown = np.full(self._scene.maxgeom + 1, NOTHING, dtype=np.int32)
+        for geom in self._scene.geoms[: self._scene.ngeom]:
+            if 0 <= geom.segid < self._scene.maxgeom:
+                shown[geom.segid + 1] = _shown_by(geom)
+        return shown[colours.astype(np.int32) @ np.array([1, 1 << 8, 1 << 16])]
 
     def _metres(self, buffer: NDArray[np.float32]) -> NDArray[np.float32]:
         """Undo the perspective division of a reversed depth buffer (1 at the near plane, 0 at the far one)."""
@@ -149,28 +170,42 @@ class RayDepthCamera:
         # The last row is read by the index -1: a ray that hit nothing.
         self._geom_colour = np.vstack([np.uint8(np.clip(rgba[:, :3], 0, 1) * 255), BACKGROUND])
 
-    def take(self, data, camera, size, *, colour=False, goal=None) -> Picture:
+    def take(self, data, camera, size, *, colour=False, goal=None, markers=False) -> Picture:
         index = self._model.camera(camera).id
         origin = data.cam_xpos[index].copy()
         rays = _rays_through_pixel_centres(size, float(self._model.cam_fovy[index]))
         rays = transform(rays, data.cam_xmat[index].reshape(3, 3), np.zeros(3))
 
         depth = np.empty(len(rays))
-        geoms = np.empty(len(rays), dtype=np.int64)
+        geoms = np.empty(len(rays), dtype=np.int32)
         geom = np.empty(1, dtype=np.int32)
         for i, ray in enumerate(rays):
             depth[i] = mujoco.mj_ray(self._model, data, origin, ray, VISIBLE_GEOM_GROUPS, 1, -1, geom)
             geoms[i] = geom[0]
         depth[geoms < 0] = np.inf
         rgb = self._geom_colour[geoms] if colour else None
-        if goal is not None:
-            ball = _distance_to_ball(origin, rays, goal)
+        for number, centre, radius, ball_colour in self._balls(data, goal, markers):
+            ball = _distance_to_ball(origin, rays, centre, radius)
+            nearer = ball < depth
+            geoms[nearer] = number
             if rgb is not None:
-                rgb[ball < depth] = np.uint8(GOAL_COLOUR[:3] * 255)
+                rgb[nearer] = np.uint8(ball_colour[:3] * 255)
             depth = np.minimum(depth, ball)
         return Picture(
-            depth.astype(np.float32).reshape(size, size), None if rgb is None else rgb.reshape(size, size, 3)
+            depth.astype(np.float32).reshape(size, size),
+            geoms.reshape(size, size),
+            None if rgb is None else rgb.reshape(size, size, 3),
         )
+
+    def _balls(self, data, goal, markers: bool):
+        """Yield (what `Picture.geoms` says, centre, radius, color) of everything that is not a geom."""
+        model = self._model
+        if markers:
+            for site in np.flatnonzero((model.site_type == mujoco.mjtGeom.mjGEOM_SPHERE) & (model.site_rgba[:, 3] > 0)):
+                if VISIBLE_GEOM_GROUPS[model.site_group[site]]:
+                    yield MARKER, data.site_xpos[site], model.site_size[site, 0], model.site_rgba[site]
+        if goal is not None:
+            yield GOAL, goal, GOAL_RADIUS, GOAL_COLOUR
 
     def close(self) -> None:
         """Nothing is held."""
@@ -233,8 +268,15 @@ def _add_ball(scene: mujoco.MjvScene, centre: NDArray[np.float64]) -> None:
     scene.ngeom += 1
 
 
-def _distance_to_ball(origin, rays, centre) -> NDArray[np.float64]:
-    """Distance to the goal ball along rays (n, 3), in units of the ray; infinite where missed.
+def _shown_by(geom) -> int:
+    """What `Picture.geoms` says where a geom of the scene is seen."""
+    if geom.objtype == mujoco.mjtObj.mjOBJ_GEOM:
+        return geom.objid
+    return MARKER if geom.objtype == mujoco.mjtObj.mjOBJ_SITE else GOAL
+
+
+def _distance_to_ball(origin, rays, centre, radius: float) -> NDArray[np.float64]:
+    """Distance to a ball along rays (n, 3), in units of the ray; infinite where missed.
 
     The smaller root of |o + s r - c|^2 = R^2.
     """
@@ -242,7 +284,7 @@ def _distance_to_ball(origin, rays, centre) -> NDArray[np.float64]:
     offset = origin - np.asarray(centre)
     a = (rays**2).sum(axis=1)
     b = rays @ offset
-    discriminant = b**2 - a * (offset @ offset - GOAL_RADIUS**2)
+    discriminant = b**2 - a * (offset @ offset - radius**2)
     hit = (discriminant >= 0) & (b < 0)
     return np.where(hit, (-b - np.sqrt(np.maximum(discriminant, 0))) / a, np.inf)
 

@@ -10,13 +10,25 @@ from numpy.typing import NDArray
 from lerobot_sdm.envs.base import Outcome, PointCloudEnv
 from lerobot_sdm.envs.dexart_control import ACTION_SIZE, TWIST, TWIST_LIMIT, arm_velocity, finger_targets
 from lerobot_sdm.envs.dexart_imagination import COLUMNS, IMAGINED_LINKS, MODES, POINTS, imagine, template
+from lerobot_sdm.envs.dexart_robot import ARM_LINKS, LINKS, PALM
 from lerobot_sdm.envs.dexart_sources import body_source
 from lerobot_sdm.envs.dexart_state import Measured
 from lerobot_sdm.envs.dexart_tasks import RULE_SETS, DexArtTask, dexart_task
-from lerobot_sdm.envs.dexart_view import HUMAN, OBSERVER, SAMPLINGS, jittered, noisy_sample, observer, robot_frame
+from lerobot_sdm.envs.dexart_view import (
+    DEFAULT_VIEW,
+    HUMAN,
+    OBSERVER,
+    SAMPLINGS,
+    VIEW_SAMPLINGS,
+    jittered,
+    noisy_sample,
+    observer,
+    robot_frame,
+    views,
+)
 from lerobot_sdm.envs.dexart_world import MuJoCoWorld
 from lerobot_sdm.envs.frames import Frame
-from lerobot_sdm.envs.options import CloudOptions, require_known, require_not_negative
+from lerobot_sdm.envs.options import options_of_view, require_known, require_not_negative
 
 MOST_OVERLAP, MOST_STARTS = 0.001, 100
 """Starts with the hand deeper than this inside the object, metres, are drawn again, at most so many times."""
@@ -37,16 +49,16 @@ class DexArtPointCloudEnv(PointCloudEnv):
         rule_set: What counts as success, and sizes and lengths: a name from `RULE_SETS`.
         imagin_robot: `none`; `apart`, as an observation `imagin_robot` (96, 7); or `joined`, in front of the cloud,
             which then has 96 more rows.
-        sampling: `random`, without order, or `fps`, farthest points first. Short clouds repeat their first point.
+        view: How the scene is looked at, a name from `dexart_view.views`.
+        sampling: `random`, without order, or `fps`, farthest points first; the view's for None. Short clouds repeat their
+            first point.
         cloud_noise: By how much points are stretched from the origin, relative standard deviation.
         camera_jitter: How much the camera's pose differs from episode to episode; 1 is DexArt's.
-        num_points, camera_size: See `CloudOptions`; the rule set's for None.
-        use_color, frame, crop, renderer: See `CloudOptions`. The frame `legacy` is the robot's base.
-        camera: Which of the scene's cameras looks.
+        num_points, use_color, camera, camera_size, frame, crop, renderer, show_goal, show_markers, show_arm: See
+            `CloudOptions`; the view's for None. The frame `legacy` is the robot's base. No goal is hidden.
         episode_length: Control steps after which an episode is truncated; the rule set's for None.
         terminate_on_success: Whether an episode ends as soon as the rule set lets it.
         pixels: Whether observations hold the picture.
-        show_goal: There is no hidden goal; without effect.
         render_size: Height and width of `render()`'s frames.
         render_mode: Only `rgb_array`, the default, exists.
 
@@ -56,6 +68,9 @@ class DexArtPointCloudEnv(PointCloudEnv):
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 25}  # noqa: RUF012 - Gymnasium's convention
     human_camera = HUMAN
+    arm = ARM_LINKS
+    hand = (PALM, *LINKS.keys() - {PALM, *ARM_LINKS})
+    scenery = ("world",)
     hand_in_agent_pos = slice(28, 31)
 
     def __init__(
@@ -65,35 +80,52 @@ class DexArtPointCloudEnv(PointCloudEnv):
         assets_dir: str | Path | None = None,
         rule_set: str = "dp3",
         imagin_robot: str = "none",
-        sampling: str = "random",
+        sampling: str | None = None,
         cloud_noise: float = 0.005,
         camera_jitter: float = 1.0,
+        view: str = DEFAULT_VIEW,
         num_points: int | None = None,
-        use_color: bool = False,
-        camera: str = OBSERVER,
+        use_color: bool | None = None,
+        camera: str | None = None,
         camera_size: int | None = None,
-        frame: str = "legacy",
+        frame: str | None = None,
         crop: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None,
-        renderer: str = "auto",
+        renderer: str | None = None,
         episode_length: int | None = None,
         terminate_on_success: bool = True,
         pixels: bool = False,
-        show_goal: bool = False,
+        show_goal: bool | None = None,
+        show_markers: bool | None = None,
+        show_arm: bool | None = None,
         render_size: int = 256,
         render_mode: str = "rgb_array",
     ):
         task_class = dexart_task(task)
         require_known("rule_set", rule_set, RULE_SETS)
         require_known("imagin_robot", imagin_robot, MODES)
+        require_known("view", view, VIEW_SAMPLINGS)
+        sampling = sampling or VIEW_SAMPLINGS[view]
         require_known("sampling", sampling, SAMPLINGS)
         require_not_negative("cloud_noise", cloud_noise)
         require_not_negative("camera_jitter", camera_jitter)
         rules = RULE_SETS[rule_set]
-        num_points = rules.num_points if num_points is None else num_points
-        camera_size = rules.camera_size if camera_size is None else camera_size
         self._source, self.object_names = body_source(assets_dir, task, objects)
         super().__init__(
-            CloudOptions(num_points, use_color, camera, camera_size, frame, crop, renderer, show_goal),
+            options_of_view(
+                views(rules),
+                view,
+                num_points=num_points,
+                use_color=use_color,
+                camera=camera,
+                camera_size=camera_size,
+                frame=frame,
+                crop=crop,
+                renderer=renderer,
+                show_goal=show_goal,
+                show_markers=show_markers,
+                show_arm=show_arm,
+            ),
+            view=view,
             cameras=(OBSERVER, HUMAN),
             agent_pos_size=task_class.agent_pos_size,
             action_size=ACTION_SIZE,
@@ -114,7 +146,7 @@ class DexArtPointCloudEnv(PointCloudEnv):
         if imagin_robot == "apart":
             observed["imagin_robot"] = _unbounded(POINTS, COLUMNS)
         elif imagin_robot == "joined":
-            observed["point_cloud"] = _unbounded(num_points + POINTS, self.cloud_options.channels)
+            observed["point_cloud"] = _unbounded(self.cloud_options.num_points + POINTS, self.cloud_options.channels)
 
     @property
     def task_description(self) -> str:

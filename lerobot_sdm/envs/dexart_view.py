@@ -1,11 +1,13 @@
 """What is seen of DexArt's tasks: its cameras, its frame, and how it thins clouds out. Knows no physics engine."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-from lerobot_sdm.envs.dexart_tasks import DexArtTask, Faucet
+from lerobot_sdm.envs.dexart_tasks import DexArtTask, Faucet, RuleSet
 from lerobot_sdm.envs.frames import Frame, world_frame
-from lerobot_sdm.envs.options import Corner
+from lerobot_sdm.envs.options import CloudOptions, Corner
 
 OBSERVER, HUMAN = "instance_1", "viewer"
 FIELD_OF_VIEW = 69.4
@@ -13,6 +15,20 @@ JITTER_POSITION, JITTER_ANGLE = 0.015, 0.05
 """Standard deviations of the camera's pose from episode to episode, metres and radians, at DexArt's noise level."""
 
 SAMPLINGS = ("random", "fps")
+DEFAULT_VIEW = "workspace"
+VIEW_SAMPLINGS = {"workspace": "fps", "dp3": "random"}
+
+
+def views(rules: RuleSet) -> dict[str, CloudOptions]:
+    """The views by name, as `--env.view`. docs/views.md says what each shows.
+
+    Args:
+        rules: Gives `dp3` the numbers of points and pixels that DexArt or DP3 have.
+    """
+    dp3 = CloudOptions(
+        num_points=rules.num_points, camera=OBSERVER, camera_size=rules.camera_size, frame="legacy", show_goal=False
+    )
+    return {"workspace": replace(dp3, num_points=256, camera_size=128, show_arm=False), "dp3": dp3}
 
 
 def looking(position: Corner, forward: Corner, right: Corner) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -1,7 +1,7 @@
 """MetaWorld's tasks seen through point clouds.
 
-The default frame, camera and crop are those of the DP3 demonstrations, so that datasets converted from them
-and policies trained on them fit. MetaWorld's own markers of the goal never appear in what a policy sees.
+What a cloud shows decides what a policy can learn: the default view is made for learning, the view `dp3` is that of the
+DP3 demonstrations, see `envs.metaworld_views`.
 """
 
 import functools
@@ -19,12 +19,20 @@ from numpy.typing import NDArray
 from lerobot_sdm.clouds.geometry import rotation_x, rotation_y, rotation_z
 from lerobot_sdm.envs.base import Outcome, PointCloudEnv
 from lerobot_sdm.envs.frames import Frame, world_frame
-from lerobot_sdm.envs.options import CloudOptions
-from lerobot_sdm.envs.tasks import CAMERAS, EXTRA_TASKS, short_name
+from lerobot_sdm.envs.metaworld_views import DEFAULT_VIEW, views
+from lerobot_sdm.envs.options import options_of_view
+from lerobot_sdm.envs.tasks import CAMERAS, EXTRA_TASKS, HIDDEN_GOALS, short_name
 
 # DP3 moves `corner2` from where MetaWorld has it. The camera hangs upside down.
 CORNER2_POSITION = np.array([0.6, 0.295, 0.8])
 CORNER2_ROTATION = rotation_x(3.9) @ rotation_y(2.3) @ rotation_z(0.6)
+
+ARM = (
+    *("base", "controller_box", "pedestal_feet", "torso", "pedestal", "right_arm_base_link", "head", "screen"),
+    *("right_l0", "right_l1", "right_l2", "right_l3", "right_l4", "right_l5", "right_l6", "right_l1_2"),
+)
+HAND = ("right_hand", "hand", "rightclaw", "rightpad", "leftclaw", "leftpad")
+SCENERY = ("world", "tablelink", "RetainingWall", "mocap")
 
 # The table top is at z = 0.
 WORLD_CROP = ((-0.7, 0.2, -0.02), (0.7, 1.05, 0.9))
@@ -54,12 +62,14 @@ class MetaWorldPointCloudEnv(PointCloudEnv):
     `agent_pos` is (9,) in world metres: hand body, right finger site, left finger site. An action is (4,): hand
     displacement in centimetres per 12.5 ms step, then gripper effort. Success is MetaWorld's, at any step.
 
-    Where the goal is only a point in the air (reach, push, pick-place and the like) nothing but
-    `show_goal=True` lets a policy see it.
+    Where the goal is only a point in the air (`envs.tasks.HIDDEN_GOALS`) nothing in the scene shows it: the default view
+    draws a ball there.
 
     Args:
         task: A name from `envs.tasks`, with or without `-v3`.
-        num_points, use_color, camera, camera_size, frame, crop, renderer, show_goal: See `CloudOptions`.
+        view: How the scene is looked at, a name from `metaworld_views.views`. The options that follow replace single values of it.
+        num_points, use_color, camera, camera_size, frame, crop, renderer, show_goal, show_markers, show_arm: See
+            `CloudOptions`; the view's for None.
         episode_length: Steps after which an episode is truncated.
         terminate_on_success: Whether the first success ends the episode. A failure that is final always does.
         pixels: Whether observations hold the picture.
@@ -72,28 +82,48 @@ class MetaWorldPointCloudEnv(PointCloudEnv):
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 80}  # noqa: RUF012 - Gymnasium's convention
     human_camera = "corner2"
+    arm = ARM
+    hand = HAND
+    scenery = SCENERY
     hand_in_agent_pos = slice(0, 3)
 
     def __init__(
         self,
         task: str = "drawer-open",
-        num_points: int = 512,
-        use_color: bool = False,
-        camera: str = "corner2",
-        camera_size: int = 128,
-        frame: str = "legacy",
+        view: str = DEFAULT_VIEW,
+        num_points: int | None = None,
+        use_color: bool | None = None,
+        camera: str | None = None,
+        camera_size: int | None = None,
+        frame: str | None = None,
         crop: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None,
-        renderer: str = "auto",
+        renderer: str | None = None,
         episode_length: int = 200,
         terminate_on_success: bool = True,
         pixels: bool = False,
-        show_goal: bool = False,
+        show_goal: bool | None = None,
+        show_markers: bool | None = None,
+        show_arm: bool | None = None,
         render_size: int = 256,
         render_mode: str = "rgb_array",
     ):
         self.task = short_name(task)
         super().__init__(
-            CloudOptions(num_points, use_color, camera, camera_size, frame, crop, renderer, show_goal),
+            options_of_view(
+                views(self.task),
+                view,
+                num_points=num_points,
+                use_color=use_color,
+                camera=camera,
+                camera_size=camera_size,
+                frame=frame,
+                crop=crop,
+                renderer=renderer,
+                show_goal=show_goal,
+                show_markers=show_markers,
+                show_arm=show_arm,
+            ),
+            view=view,
             cameras=CAMERAS,
             agent_pos_size=9,
             action_size=4,
@@ -151,6 +181,7 @@ class MetaWorldPointCloudEnv(PointCloudEnv):
         mujoco.mj_forward(sim.model, sim.data)
         sim._prev_obs = sim._get_curr_obs_combined_no_goal()
         self._state = sim._get_obs().astype(np.float64)
+        self._place_markers()
 
     def _advance(self, action: NDArray[np.float64]) -> Outcome:
         # MetaWorld clips actions by itself.
@@ -159,13 +190,19 @@ class MetaWorldPointCloudEnv(PointCloudEnv):
         # Tasks of this package may end an episode that can no longer succeed.
         return Outcome(float(reward), int(success), success, bool(info.get("failed", False)))
 
+    def _place_markers(self) -> None:
+        """Move the goal's markers to this episode's goal, as MetaWorld's step does, which leaves them behind at a reset."""
+        for name, position in self._sim._target_site_config:
+            self._sim.data.site(name).xpos[:] = position[:3]
+
     def _agent_pos(self) -> NDArray[np.float64]:
         data = self._sim.data
         fingers = [data.site("rightEndEffector").xpos, data.site("leftEndEffector").xpos]
         return np.concatenate([data.body("hand").xpos, *fingers])
 
     def _goal(self) -> NDArray[np.float64] | None:
-        return self._sim._target_pos if self.cloud_options.show_goal else None
+        shown = self.cloud_options.show_goal
+        return self._sim._target_pos if (self.task in HIDDEN_GOALS if shown is None else shown) else None
 
 
 def make_sim(task: str) -> SawyerXYZEnv:

@@ -1,7 +1,8 @@
 """What a user can choose about the point cloud of an environment, checked before anything is built."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
 from lerobot_sdm.errors import InputError, unknown_name
 
@@ -13,10 +14,10 @@ Corner = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class CloudOptions:
-    """How a scene becomes a point cloud.
+    """How a scene becomes a point cloud. A view is a named set of these options.
 
     Args:
-        num_points: Rows of the cloud; larger clouds are thinned out, smaller ones filled up with zeros.
+        num_points: Rows of the cloud; larger clouds are subsampled, smaller ones padded with zeros.
         use_color: Whether each point carries r, g, b (0 to 255) after x, y, z.
         camera: Which of the scene's cameras looks; the environment knows which there are.
         camera_size: Width and height of the depth image in pixels.
@@ -25,7 +26,11 @@ class CloudOptions:
             the default box of the frame.
         renderer: `egl` draws on the GPU or with Mesa, `raycast` needs no graphics at all, `auto` takes the
             first that works.
-        show_goal: Whether the goal is drawn, as a ball, into clouds and images.
+        show_goal: Whether the goal is drawn, as a ball, into clouds and images, inside the box or not. None draws
+            it where nothing else in the scene shows it.
+        show_markers: Whether the simulator's own markers of goals and parts are drawn.
+        show_arm: Whether points on the robot's arm stay. False drops them after looking, as a real robot does that
+            knows its own pose: the arm still hides what is behind it.
 
     Raises:
         InputError: For a value that cannot work.
@@ -38,7 +43,9 @@ class CloudOptions:
     frame: str = "legacy"
     crop: tuple[Corner, Corner] | None = None
     renderer: str = "auto"
-    show_goal: bool = False
+    show_goal: bool | None = None
+    show_markers: bool = False
+    show_arm: bool = True
 
     def __post_init__(self) -> None:
         require_known("frame", self.frame, FRAMES)
@@ -50,8 +57,37 @@ class CloudOptions:
 
     @property
     def channels(self) -> int:
-        """Columns of the cloud: 3, or 6 with colour."""
+        """Columns of the cloud: 3, or 6 with color."""
         return 6 if self.use_color else 3
+
+
+OPTION_NAMES = tuple(option.name for option in fields(CloudOptions))
+
+
+def options_of_view(views: Mapping[str, CloudOptions], view: str, **given: Any) -> CloudOptions:
+    """The options of a named view, with what was given in their place.
+
+    Args:
+        views: The views that there are.
+        view: Name of one of them.
+        given: Options; None stands for the view's.
+
+    Raises:
+        InputError: There is no such view, or a value cannot work.
+    """
+    require_known("view", view, views)
+    given = {name: value for name, value in given.items() if value is not None}
+    if given.get("frame", views[view].frame) != views[view].frame:
+        # The view's box is given in the view's frame.
+        given.setdefault("crop", None)
+    return replace(views[view], **given)
+
+
+def described_view(view: str, options: CloudOptions) -> dict[str, Any]:
+    """What datasets and policies keep of the way their clouds were made, JSON-compatible: the view's name and all options
+    that change what a cloud shows."""
+    shown = {name: value for name, value in asdict(options).items() if name != "renderer"}
+    return {"view": view, **shown, "crop": options.crop and [list(corner) for corner in options.crop]}
 
 
 def require_known(key: str, value: str, known: Collection[str]) -> None:

@@ -59,6 +59,23 @@ METAWORLD_TASKS: tuple[str, ...] = tuple(task for group in DIFFICULTIES.values()
 # Tasks of this package's own: name -> "module:Class" of a MetaWorld SawyerXYZEnv subclass.
 EXTRA_TASKS: dict[str, str] = {"detour": "lerobot_sdm.envs.detour:SawyerDetourEnv"}
 
+HIDDEN_GOALS = frozenset(
+    {
+        "reach",
+        "reach-wall",
+        "push",
+        "push-wall",
+        "push-back",
+        "pick-place",
+        "pick-place-wall",
+        "pick-out-of-hole",
+        "coffee-pull",
+        "stick-pull",
+        "hand-insert",
+    }
+)
+"""Tasks whose goal is drawn at random and only a point in the air: nothing that a camera sees tells where it is."""
+
 # The MetaWorld part of the 37-task split that FlowPolicy, MP1 and OMP report (the other three are Adroit).
 _DP3_37_LEFT_OUT = frozenset(
     {

@@ -1,9 +1,8 @@
-"""A policy that takes part in a comparison: which checkpoint, under which name, with which settings."""
+"""Loading the policies that take part in a comparison."""
 
-import re
 from collections.abc import Callable
 from contextlib import redirect_stdout
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -14,44 +13,11 @@ from lerobot.policies import make_pre_post_processors
 from lerobot.policies.factory import get_policy_class
 from torch import Tensor, nn
 
-from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.errors import unknown_name
+from lerobot_sdm.evaluation.policy_spec import Contender
+from lerobot_sdm.plugin import register_all
 
 Batch = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Contender:
-    """One row of a comparison.
-
-    Args:
-        label: Its name in tables.
-        path: Checkpoint folder (`.../pretrained_model`) or Hub repository.
-        overrides: Config fields that differ from the checkpoint, such as `{"num_inference_steps": "1"}`.
-    """
-
-    label: str
-    path: str
-    overrides: dict[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def parse(cls, text: str) -> "Contender":
-        """Read `PATH[,label=NAME][,FIELD=VALUE...]`, the form that the command line takes; a list is `[1,2]`.
-
-        Raises:
-            InputError: If a part after the path is not `key=value`.
-        """
-        path, *settings = re.split(r",(?![^\[]*\])", text)  # a list's commas separate nothing
-        overrides = {}
-        for setting in settings:
-            key, equals, value = setting.partition("=")
-            if not (key.strip() and equals):
-                raise InputError(
-                    f"--policy: '{setting}' in '{text}' is not FIELD=VALUE. "
-                    "Write PATH, or PATH,label=NAME,num_inference_steps=1."
-                )
-            overrides[key.strip()] = value.strip()
-        label = overrides.pop("label", None) or ", ".join([path, *settings])
-        return cls(label, path, overrides)
 
 
 @dataclass(frozen=True)
@@ -115,15 +81,5 @@ def same_action_units(a: LoadedPolicy, b: LoadedPolicy) -> bool:
 
 
 def _read_config(contender: Contender, overrides: list[str]) -> PreTrainedConfig:
-    path = Path(contender.path)
-    if path.is_dir() and not (path / "config.json").is_file():
-        raise InputError(
-            f"--policy: '{contender.path}' holds no config.json. "
-            "Give a checkpoint's `pretrained_model` folder, such as RUN/checkpoints/last/pretrained_model."
-        )
-    if not path.is_dir() and (path.is_absolute() or contender.path.count("/") != 1):
-        raise InputError(
-            f"--policy: there is no folder '{contender.path}', and it is no Hub repository (owner/name). "
-            "Check the path."
-        )
-    return PreTrainedConfig.from_pretrained(contender.path, cli_overrides=overrides)
+    register_all()
+    return PreTrainedConfig.from_pretrained(contender.checked().path, cli_overrides=overrides)

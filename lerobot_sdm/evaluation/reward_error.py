@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.plugin import register_all
 from lerobot_sdm.rewards.chunk_reward.modeling_chunk_reward import load_reward_model
 
 
@@ -120,6 +121,7 @@ def _train_config(path: str) -> TrainPipelineConfig:
             f"--reward={path}: holds no {TRAIN_CONFIG_NAME}, by which the episodes held out of its training are known. "
             "Give a folder that lerobot-train wrote."
         )
+    register_all()
     config = TrainPipelineConfig.from_pretrained(path)
     if config.dataset.eval_split == 0:
         raise InputError(

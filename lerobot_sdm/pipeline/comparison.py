@@ -1,26 +1,29 @@
 """Any policies in any environment that LeRobot knows, on the same seeds: evaluations, costs and one `results.json`."""
 
+from __future__ import annotations
+
 import importlib.metadata
 import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import draccus
 import yaml
-from lerobot.configs.train import TRAIN_CONFIG_NAME
-from lerobot.envs.configs import EnvConfig
 
+from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.errors import InputError, unknown_name
-from lerobot_sdm.evaluation.contenders import Contender, load_contender
+from lerobot_sdm.evaluation.policy_spec import Contender
 from lerobot_sdm.evaluation.statistics import bootstrap_mean, paired_difference, wilson_interval
 from lerobot_sdm.pipeline.files import read_json
 from lerobot_sdm.pipeline.plan import Layout
 from lerobot_sdm.pipeline.results import evaluated_metric, evaluated_successes, machine, stage_records
 from lerobot_sdm.pipeline.stages import Stage
-from lerobot_sdm.teachers import fingerprint
+
+if TYPE_CHECKING:
+    from lerobot.envs.configs import EnvConfig
 
 PACKAGES = ("lerobot_policy_sdm", "lerobot", "torch", "gymnasium", "numpy")
 PUSHT_PACKAGES = ("gym-pusht", "pymunk", "shapely")
@@ -86,16 +89,20 @@ class Comparison:
             InputError: There is no such environment or field, or a value does not fit.
         """
         (_, kind), *options = self.env_options().items()
+        values = {name.removeprefix("env."): yaml.safe_load(value) for name, value in options}
+        if kind in FAMILIES:
+            _check_names(kind, values, FAMILIES[kind].fields())
+            FAMILIES[kind].check(values)
+
+        from lerobot.envs.configs import EnvConfig
+
+        from lerobot_sdm.plugin import register_all
+
+        register_all()
         choices = EnvConfig.get_known_choices()
         if kind not in choices:
             raise unknown_name("--env", kind, choices)
-        known = {item.name for item in fields(choices[kind])}
-        values = {}
-        for name, value in options:
-            key = name.removeprefix("env.")
-            if key not in known:
-                raise unknown_name(f"--env {kind}", key, known)
-            values[key] = yaml.safe_load(value)
+        _check_names(kind, values, [item.name for item in fields(choices[kind])])
         try:
             return draccus.decode(EnvConfig, {"type": kind, **values})
         except (draccus.utils.DecodingError, ValueError) as error:
@@ -104,6 +111,12 @@ class Comparison:
     def protocol(self) -> dict[str, Any]:
         """Everything but the policies: rows of one table share it."""
         return {name: value for name, value in vars(self).items() if name not in ("policies", "latency_repeats")}
+
+
+def _check_names(kind: str, values: Iterable[str], known: Collection[str]) -> None:
+    for key in values:
+        if key not in known:
+            raise unknown_name(f"--env {kind}", key, known)
 
 
 def row_key(policy: Contender) -> str:
@@ -129,6 +142,8 @@ def evaluate_command(comparison: Comparison, layout: Layout, policy: Contender) 
 
 def evaluations(comparison: Comparison, layout: Layout) -> list[Stage]:
     """One evaluation for each row; one that has finished stands as long as the weights are the same."""
+    from lerobot_sdm.teachers import fingerprint
+
     return [
         Stage(
             f"evaluate_{row_key(policy)}",
@@ -146,6 +161,7 @@ def measure_costs(comparison: Comparison) -> list[dict[str, Any]]:
     import torch
     from lerobot.envs import close_envs, make_env, make_env_pre_post_processors, preprocess_observation
 
+    from lerobot_sdm.evaluation.contenders import load_contender
     from lerobot_sdm.evaluation.latency import measure_latency
 
     torch.set_num_threads(comparison.threads)
@@ -213,6 +229,8 @@ def collect_comparison(comparison: Comparison, layout: Layout, costs: Sequence[d
 
 def _training(policy: Contender) -> dict[str, Any] | None:
     """How a checkpoint was trained, as far as LeRobot wrote it down beside the weights."""
+    from lerobot.configs.train import TRAIN_CONFIG_NAME
+
     file = Path(policy.path) / TRAIN_CONFIG_NAME
     if not file.is_file():
         return None

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lerobot_sdm.pipeline.config import Flags, PipelineConfig, Training, flags
-from lerobot_sdm.policies.sdm.configuration_sdm import GENERATOR_TIMESTEP
+from lerobot_sdm.policies.sdm import GENERATOR_TIMESTEP
 
 TRAIN_CONFIG = Path("checkpoints/last/pretrained_model/train_config.json")
 

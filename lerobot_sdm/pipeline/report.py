@@ -1,8 +1,11 @@
 """The last stages of a run: the measurements that need no process of their own, and the report."""
 
+from __future__ import annotations
+
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
@@ -12,13 +15,14 @@ from lerobot_sdm.pipeline.config import Flags, PipelineConfig
 from lerobot_sdm.pipeline.files import read_json, write_json, write_text
 from lerobot_sdm.pipeline.plan import ROWS, Layout, dataset_name
 
+if TYPE_CHECKING:
+    from lerobot.envs.configs import EnvConfig
+
 TRAJECTORIES = 6  # Demonstrations whose paths are drawn into the picture.
 
 
 def measure_expert(config: PipelineConfig, layout: Layout, console: Console) -> None:
     """Let the expert do the evaluation episodes and write the outcomes."""
-    from lerobot.envs.configs import EnvConfig
-
     from lerobot_sdm.evaluation.expert import expert_successes
 
     seeds = range(config.eval_seed, config.eval_seed + config.eval_episodes)
@@ -27,12 +31,22 @@ def measure_expert(config: PipelineConfig, layout: Layout, console: Console) -> 
         options["path"] = Path(config.record["expert_path"])
 
     def successes(rule: Flags) -> list[bool]:
-        environment = EnvConfig.get_choice_class(config.env_type)(task=config.task, **config.env | rule)
+        environment = environment_config(config, rule)
         progress = partial(track, description="   driving", console=console)
         return expert_successes(environment, seeds, config.record.get("expert"), progress, **options)
 
     by_rule = {name: successes(rule) for name, rule in config.other_rules.items()}
     write_json(layout.expert, {"seeds": list(seeds), "successes": successes({}), "other_rules": by_rule})
+
+
+def environment_config(config: PipelineConfig, rule: Flags | None = None) -> EnvConfig:
+    """LeRobot's configuration of a run's environment, by one of its other rules if given."""
+    from lerobot.envs.configs import EnvConfig
+
+    from lerobot_sdm.plugin import register_all
+
+    register_all()
+    return EnvConfig.get_choice_class(config.env_type)(task=config.task, **config.env | (rule or {}))
 
 
 def measure_latencies(config: PipelineConfig, layout: Layout) -> None:
@@ -78,7 +92,6 @@ def draw_demonstrations(config: PipelineConfig, layout: Layout, path: Path) -> N
     """Draw the first cloud of the held-out demonstrations, with paths of the hand where its position is observed."""
     import gymnasium as gym
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
-    from lerobot.envs.configs import EnvConfig
 
     from lerobot_sdm.datasets.write import VIDEO_BACKEND
     from lerobot_sdm.pipeline.pictures import cloud_picture
@@ -89,7 +102,7 @@ def draw_demonstrations(config: PipelineConfig, layout: Layout, path: Path) -> N
     states, episodes = columns["observation.state"], columns["episode_index"]
     cloud = dataset[0]["observation.point_cloud"].numpy()
     cloud = cloud[np.any(cloud[:, :3] != 0, axis=1)]  # Zero rows are padding.
-    environment = EnvConfig.get_choice_class(config.env_type)(task=config.task, **config.env)
+    environment = environment_config(config)
     env = gym.make(environment.gym_id, disable_env_checker=True, **environment.gym_kwargs).unwrapped
     frame, hand = env.frame, env.hand_in_agent_pos
     # Both in world coordinates, where up is up: points go back through the frame that policies see.

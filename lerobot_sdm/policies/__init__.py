@@ -1,8 +1,11 @@
 """Policy types: one folder each, always configuration, modeling and processor."""
 
-from lerobot.configs.policies import PreTrainedConfig
+from __future__ import annotations
 
-from lerobot_sdm.registration import register_choice
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lerobot.configs.policies import PreTrainedConfig
 
 
 def config_classes() -> dict[str, type[PreTrainedConfig]]:
@@ -24,12 +27,3 @@ def config_classes() -> dict[str, type[PreTrainedConfig]]:
         "manicm": ManiCMConfig,
         "sdm": SDMConfig,
     }
-
-
-def register() -> None:
-    """Make the policy types, and the processor steps that their saved pipelines name, known to LeRobot's commands."""
-    import lerobot_sdm.policies.dp3.processor_dp3
-    import lerobot_sdm.policies.imagined_robot  # noqa: F401
-
-    for name, config_class in config_classes().items():
-        register_choice(PreTrainedConfig, name, config_class)

@@ -3,8 +3,3 @@
 POINT_CLOUD = "observation.point_cloud"
 POINT_CLOUD_KEYS = (POINT_CLOUD, "observation.pointcloud")
 """Keys under which a dataset or an environment may hold the cloud; policies themselves only know the first."""
-
-
-def register() -> None:
-    """Make `depth_to_point_cloud` known to LeRobot, so that saved pipelines that name it can be loaded."""
-    import lerobot_sdm.processors.depth_step  # noqa: F401

@@ -17,6 +17,7 @@ from lerobot.configs.policies import PreTrainedConfig
 from lerobot.utils.constants import POLICY_POSTPROCESSOR_DEFAULT_NAME, POLICY_PREPROCESSOR_DEFAULT_NAME
 
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.plugin import register_all
 from lerobot_sdm.teachers.adapters import ADAPTERS
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
@@ -82,6 +83,7 @@ def read_teacher_config(
                 "A checkpoint of LeRobot before 0.4 gets one from `python -m "
                 "lerobot.processor.migrate_policy_normalization --pretrained-path NAME`."
             ) from error
+    register_all()
     return PreTrainedConfig.from_pretrained(file.parent)
 
 

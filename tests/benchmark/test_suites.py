@@ -2,6 +2,7 @@
 
 import pytest
 
+import lerobot_policy_sdm  # noqa: F401 - registers the environment types
 from lerobot_sdm.benchmark.suites import LEVELS, SUITES, interleaved, suite_tasks
 from lerobot_sdm.errors import InputError
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-import lerobot_sdm  # noqa: F401  (registers the policy types)
+import lerobot_policy_sdm  # noqa: F401  (registers the policy types)
 from lerobot_sdm.cards.methods import METHODS
 from lerobot_sdm.cards.model_card import CardFacts, Evaluation, model_card
 from lerobot_sdm.policies import config_classes

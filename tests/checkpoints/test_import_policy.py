@@ -12,7 +12,7 @@ from lerobot.policies.factory import get_policy_class, make_pre_post_processors
 from lerobot_commands import lerobot_train, make_small_dataset
 from safetensors.torch import load_file
 
-import lerobot_sdm  # noqa: F401  (registers the policy types)
+import lerobot_policy_sdm  # noqa: F401  (registers the policy types)
 from lerobot_sdm.checkpoints.import_policy import import_checkpoint
 from lerobot_sdm.errors import InputError
 

@@ -65,15 +65,15 @@ def test_the_switch_turns_it_off(monkeypatch, value):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first_import", ["lerobot_sdm", "lerobot_sdm.datasets.cached"])
+@pytest.mark.parametrize("first_import", ["lerobot_policy_sdm", "lerobot_sdm.datasets.cached"])
 def test_any_order_of_imports_works(first_import):
     program = (
         f"import {first_import}, sys\n"
         "before = 'lerobot.datasets.factory' in sys.modules\n"
-        "import lerobot_sdm\n"
+        "import lerobot_policy_sdm\n"
         "from lerobot.datasets import factory\n"
         "print(before, factory.LeRobotDataset.__module__)\n"
     )
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     # Importing the plugin alone leaves LeRobot's datasets alone.
-    assert said.split() == [str(first_import != "lerobot_sdm"), "lerobot_sdm.datasets.fast_loading"]
+    assert said.split() == [str(first_import != "lerobot_policy_sdm"), "lerobot_sdm.datasets.fast_loading"]

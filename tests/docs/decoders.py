@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import click
+import typer
 from lerobot.configs import parser
 from stand_ins import make_policy, policy_paths
 
@@ -120,7 +120,7 @@ def hub(arguments: Arguments) -> None:
 
     group = app
     for name in arguments:
-        group = group.get_command(click.Context(group), name)
+        group = group.get_command(typer.Context(group), name)
         assert group is not None, name
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-import lerobot_sdm  # noqa: F401 - registers the types
+import lerobot_policy_sdm  # noqa: F401 - registers the types
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "examples" / "maintenance"))

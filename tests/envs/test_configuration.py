@@ -9,7 +9,7 @@ from lerobot.envs.configs import EnvConfig
 from lerobot.envs.factory import make_env_config
 from lerobot.envs.utils import env_to_policy_features
 
-import lerobot_sdm  # noqa: F401 - registers the environment type
+import lerobot_policy_sdm  # noqa: F401 - registers the environment type
 from lerobot_sdm.envs.adroit import AdroitPointCloudEnv
 from lerobot_sdm.envs.adroit_tasks import HAND_TASKS
 from lerobot_sdm.envs.metaworld import MetaWorldPointCloudEnv

@@ -6,7 +6,7 @@ import pytest
 from lerobot.envs import close_envs, make_env
 from lerobot.envs.factory import make_env_config
 
-import lerobot_sdm  # noqa: F401 - registers the environment type
+import lerobot_policy_sdm  # noqa: F401 - registers the environment type
 
 pytest.importorskip("gym_pusht", reason="needs the extra `pusht`")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from lerobot.envs.factory import make_env_config
 
-import lerobot_sdm  # noqa: F401 - registers the environment type
+import lerobot_policy_sdm  # noqa: F401 - registers the environment type
 
 SMALL = {"num_points": 8, "camera_size": 16, "render_size": 16}
 STILL = np.zeros((2, 4), dtype=np.float32)

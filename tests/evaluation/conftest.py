@@ -65,7 +65,7 @@ def save_policy(kind: str, dataset: Path, folder: Path, action_scale: float = 1.
     from lerobot.policies.factory import get_policy_class
     from lerobot.utils.feature_utils import dataset_to_policy_features
 
-    import lerobot_sdm  # noqa: F401  (registers the policy types)
+    import lerobot_policy_sdm  # noqa: F401  (registers the policy types)
 
     metadata = LeRobotDatasetMetadata(REPO_ID, root=dataset)
     for name in ("min", "max"):

@@ -13,7 +13,7 @@ from lerobot.envs.factory import make_env_config
 from reward_models import PUSHT_SIZES, save_policy, train_reward
 from typer.testing import CliRunner
 
-import lerobot_sdm  # noqa: F401 - registers the environment type
+import lerobot_policy_sdm  # noqa: F401 - registers the environment type
 from lerobot_sdm.cli.main import app
 from lerobot_sdm.datasets.episodes import Episode
 from lerobot_sdm.errors import InputError

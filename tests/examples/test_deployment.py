@@ -15,7 +15,7 @@ from lerobot.policies import make_policy_config, make_pre_post_processors
 from lerobot.policies.factory import get_policy_class
 from lerobot.scripts.lerobot_eval import rollout
 
-import lerobot_sdm  # noqa: F401 - registers the types
+import lerobot_policy_sdm  # noqa: F401 - registers the types
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.evaluation.contenders import Contender, load_contender
 

@@ -63,7 +63,7 @@ def load_dataset(repo_id: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    import lerobot_sdm  # noqa: F401  (registers the policy types)
+    import lerobot_policy_sdm  # noqa: F401  (registers the policy types)
 
     actions = {f.__name__: f for f in (command, train, push, load_policy, load_dataset)}
     outcomes = [actions[step.pop("do")](**step) for step in json.load(sys.stdin)]

@@ -6,6 +6,7 @@ from pathlib import Path
 import draccus
 import pytest
 
+import lerobot_policy_sdm  # noqa: F401 - registers the policy types
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.pipeline import plan
 from lerobot_sdm.pipeline.config import PipelineConfig, Training, flag_text, flags

@@ -8,7 +8,7 @@ import pytest
 from lerobot_commands import SMALL_DP3, lerobot_train, make_small_dataset
 from reward_models import reward_beside
 
-import lerobot_sdm  # noqa: F401  (registers the policy types)
+import lerobot_policy_sdm  # noqa: F401  (registers the policy types)
 
 TYPE_OPTIONS = {
     "adjoint_matching": ("--policy.sampling_steps=4", "--policy.loss_steps=2"),

@@ -13,7 +13,7 @@ from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from lerobot.policies.factory import get_policy_class, make_pre_post_processors
 from lerobot_commands import REPO_ID, lerobot_resume, lerobot_train
 
-import lerobot_sdm  # noqa: F401  (registers the policy types)
+import lerobot_policy_sdm  # noqa: F401  (registers the policy types)
 from lerobot_sdm.errors import InputError
 
 STATE, KEYPOINTS, CAMERA = "observation.state", "observation.environment_state", "observation.images.front"

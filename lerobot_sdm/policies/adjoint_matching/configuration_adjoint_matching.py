@@ -3,12 +3,16 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from lerobot.configs.policies import PreTrainedConfig
+
 from lerobot_sdm.errors import InputError, unknown_name
 from lerobot_sdm.policies.distilled_config import DistilledConfig
+from lerobot_sdm.registration import registered
 
 ADJOINTS = ("next", "current")
 
 
+@registered(PreTrainedConfig, "adjoint_matching")
 @dataclass
 class AdjointMatchingConfig(DistilledConfig):
     """Adjoint Matching (Domingo-Enrich et al. 2024) of a `dp3` or a LeRobot `diffusion` policy.

@@ -3,8 +3,11 @@
 from dataclasses import dataclass, fields
 from itertools import pairwise
 
+from lerobot.configs.policies import PreTrainedConfig
+
 from lerobot_sdm.errors import InputError, unknown_name
 from lerobot_sdm.policies.edm.configuration_edm import EdmConfig
+from lerobot_sdm.registration import registered
 
 TEACHER_TYPES = ("edm",)
 
@@ -24,6 +27,7 @@ CHAINING_UNITS = ("bins", "sigma")
 DENOISING_BY = ("estimate", "jump")
 
 
+@registered(PreTrainedConfig, "consistency")
 @dataclass
 class ConsistencyConfig(EdmConfig):
     """Consistency Policy (Prasad et al. 2024): a consistency trajectory model (Kim et al. 2023) of an `edm` teacher.

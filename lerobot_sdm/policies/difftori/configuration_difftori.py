@@ -11,6 +11,7 @@ from lerobot.optim.optimizers import AdamConfig, OptimizerConfig
 from lerobot_sdm.errors import InputError, unknown_name
 from lerobot_sdm.policies.observation_config import ImageObservationConfig
 from lerobot_sdm.processors import POINT_CLOUD
+from lerobot_sdm.registration import registered
 
 COUPLINGS = ("sample", "batch")
 
@@ -18,6 +19,7 @@ COPIED_FROM_BASE = ("n_obs_steps", "normalization_mapping", "use_color", "depth_
 """Fields that are not free: both policies see the same observations through the same pipelines."""
 
 
+@registered(PreTrainedConfig, "difftori")
 @dataclass
 class DiffTORIConfig(ImageObservationConfig):
     """DiffTORI for imitation (Wan et al. 2024, https://arxiv.org/abs/2402.05421): an optimiser that is learned through.

@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 
+from lerobot.configs.policies import PreTrainedConfig
+
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.chunk_config import ChunkConfig
+from lerobot_sdm.registration import registered
 
 
+@registered(PreTrainedConfig, "dp3")
 @dataclass
 class DP3Config(ChunkConfig):
     """3D Diffusion Policy (Ze et al. 2024): point cloud and robot state in, a chunk of actions out.

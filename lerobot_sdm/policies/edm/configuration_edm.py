@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass
 
+from lerobot.configs.policies import PreTrainedConfig
+
 from lerobot_sdm.errors import InputError, unknown_name
 from lerobot_sdm.policies.chunk_config import ChunkConfig
 from lerobot_sdm.policies.observation_config import ImageObservationConfig
+from lerobot_sdm.registration import registered
 
 
+@registered(PreTrainedConfig, "edm")
 @dataclass
 class EdmConfig(ImageObservationConfig, ChunkConfig):
     """A diffusion policy in the form of Karras et al. 2022, as Consistency Policy (Prasad et al. 2024) has it.

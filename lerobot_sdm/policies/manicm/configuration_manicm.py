@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 
+from lerobot.configs.policies import PreTrainedConfig
+
 from lerobot_sdm.errors import InputError, unknown_name
 from lerobot_sdm.policies.distilled_config import DistilledConfig
+from lerobot_sdm.registration import registered
 
 
+@registered(PreTrainedConfig, "manicm")
 @dataclass
 class ManiCMConfig(DistilledConfig):
     """ManiCM (Lu et al. 2024): a consistency model distilled from a diffusion policy, one network evaluation or a few.

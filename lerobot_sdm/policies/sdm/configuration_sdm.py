@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 
+from lerobot.configs.policies import PreTrainedConfig
+
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.distilled_config import DistilledConfig
+from lerobot_sdm.policies.sdm import GENERATOR_TIMESTEP
+from lerobot_sdm.registration import registered
 
-GENERATOR_TIMESTEP = 70
-"""Default `generator_timestep` of T = 100, scaled to other T: signal power 0.19."""
 
-
+@registered(PreTrainedConfig, "sdm")
 @dataclass
 class SDMConfig(DistilledConfig):
     """Score and Distribution Matching (Jia et al. 2024): distils a diffusion policy into one network evaluation.

@@ -10,10 +10,12 @@ from lerobot.optim.optimizers import AdamWConfig
 from lerobot.optim.schedulers import DiffuserSchedulerConfig
 
 from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.registration import registered
 
 TARGETS = ("reward", "change")
 
 
+@registered(RewardModelConfig, "chunk_reward")
 @dataclass
 class ChunkRewardConfig(RewardModelConfig):
     """Predicts the environment's reward behind the executed part of a policy's action chunk, or its change.

@@ -1,0 +1,68 @@
+"""Refusing `--env.*` options that cannot work before torch and LeRobot are imported, which takes ten seconds.
+
+LeRobot's configuration of an environment and its parser decide in the end; here the environment itself, which needs
+neither of them, looks at the same options.
+"""
+
+from collections.abc import Sequence
+from dataclasses import field, make_dataclass
+from typing import Any
+
+from lerobot_sdm.cli.options import parse_options, with_underscores
+from lerobot_sdm.envs.families import FAMILIES
+
+TYPE = "--env.type="
+
+
+def check_options[T](options_class: type[T], arguments: Sequence[str]) -> T | None:
+    """Refuse options that this package can judge alone. Environment types of others pass; LeRobot will judge them.
+
+    Args:
+        options_class: A dataclass of all options but `--env.*`, with a method `check_values` that refuses its values.
+        arguments: As for `parse_options`.
+
+    Returns:
+        The options with their `env`, which has `task`; None where only LeRobot knows the type of environment.
+
+    Raises:
+        InputError: An option is unknown, or its value cannot work.
+    """
+    arguments = joined(arguments)
+    kind = value_of(arguments, TYPE)
+    if kind not in FAMILIES or any(argument.startswith("--config_path") for argument in arguments):
+        return None
+    described = FAMILIES[kind].fields()
+    environment = make_dataclass("Environment", [_field(name, *known) for name, known in described.items()])
+    options = make_dataclass(
+        options_class.__name__,
+        [("env", environment, field(default_factory=environment))],
+        bases=(options_class,),
+        kw_only=True,
+    )
+    parsed = parse_options(options, [argument for argument in arguments if not argument.startswith(TYPE)])
+    parsed.check_values()
+    given = {name: getattr(parsed.env, name) for name in described if value_of(arguments, f"--env.{name}=") is not None}
+    FAMILIES[kind].check(given)
+    return parsed
+
+
+def _field(name: str, kind: Any, default: Any) -> tuple[str, Any, Any]:
+    return name, kind, field(default_factory=lambda: default)
+
+
+def joined(arguments: Sequence[str]) -> list[str]:
+    """All options in one form: `--repo-id x` as `--repo_id=x`."""
+    found: list[str] = []
+    for argument in map(with_underscores, arguments):
+        if found and not argument.startswith("--") and "=" not in found[-1]:
+            found[-1] += f"={argument}"
+        else:
+            found.append(argument)
+    return found
+
+
+def value_of(arguments: Sequence[str], option: str) -> str | None:
+    """The last value of an option `--name=`, None if it is not given."""
+    return next(
+        (argument.removeprefix(option) for argument in reversed(arguments) if argument.startswith(option)), None
+    )

@@ -1,0 +1,77 @@
+"""The families of environments that this package drives, one row each. Light: no simulator, torch or LeRobot."""
+
+import importlib
+import inspect
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+from lerobot_sdm.envs import adroit_tasks, dexart_tasks, tasks
+from lerobot_sdm.outlines import outline
+
+INHERITED = {"max_parallel_tasks": (int, 1), "disable_env_checker": (bool, True)}
+"""Fields of LeRobot's `EnvConfig` that no family declares anew: name -> type and default."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """Environments of one type, as `--env.type` names them.
+
+    Attributes:
+        env_class: The environment, as "module:Class": naming it does not import its simulator.
+        config_class: LeRobot's configuration of it, likewise.
+        tasks: Short names of all tasks.
+        task_names: What `--env.task` stands for -> short names of tasks. Raises InputError.
+        gym_id: Short name of a task -> Gymnasium id.
+    """
+
+    env_class: str
+    config_class: str
+    tasks: Collection[str]
+    task_names: Callable[[str], list[str]]
+    gym_id: Callable[[str], str]
+
+    def fields(self) -> dict[str, tuple[Any, Any]]:
+        """Fields of the configuration, name -> type and default, without importing it; see `Outline`."""
+        return outline(self.config_class).fields | INHERITED
+
+    def check(self, given: dict[str, Any]) -> None:
+        """Let the environment look at options, which LeRobot's configuration takes seconds to do; nothing is built.
+
+        Args:
+            given: Fields of the configuration by name; those that only the configuration knows are left to it.
+
+        Raises:
+            InputError: A value cannot work.
+        """
+        names = self.task_names(given["task"]) if "task" in given else list(self.tasks)
+        module, _, name = self.env_class.partition(":")
+        env_class = getattr(importlib.import_module(module), name)
+        known = inspect.signature(env_class).parameters
+        env_class(**{key: value for key, value in given.items() if key in known} | {"task": names[0]})
+
+
+FAMILIES: dict[str, Family] = {
+    "metaworld_pc": Family(
+        env_class="lerobot_sdm.envs.metaworld:MetaWorldPointCloudEnv",
+        config_class="lerobot_sdm.envs.configuration_metaworld:MetaWorldPointCloudEnvConfig",
+        tasks=tasks.all_tasks(),
+        task_names=tasks.resolve_tasks,
+        gym_id=tasks.gym_id,
+    ),
+    "adroit": Family(
+        env_class="lerobot_sdm.envs.adroit:AdroitPointCloudEnv",
+        config_class="lerobot_sdm.envs.configuration_adroit:AdroitPointCloudEnvConfig",
+        tasks=adroit_tasks.HAND_TASKS,
+        task_names=lambda task: [adroit_tasks.hand_task(task).name],
+        gym_id=adroit_tasks.gym_id,
+    ),
+    "dexart": Family(
+        env_class="lerobot_sdm.envs.dexart:DexArtPointCloudEnv",
+        config_class="lerobot_sdm.envs.configuration_dexart:DexArtPointCloudEnvConfig",
+        tasks=dexart_tasks.DEXART_TASKS,
+        task_names=lambda task: [dexart_tasks.dexart_task(task).name],
+        gym_id=dexart_tasks.gym_id,
+    ),
+}
+"""Environment type -> family."""

@@ -1,0 +1,42 @@
+"""Everything LeRobot must know of this package: policies, reward models, environments, optimizers, processor steps.
+
+LeRobot's commands find the plugin by themselves. Python code that loads policies by LeRobot's functions needs one more
+line, `import lerobot_policy_sdm`. A class that is imported has registered itself; whatever in this package turns a name
+into a class by LeRobot's registries (reads a `config.json`, parses `--env.type`) calls `register_all` first.
+"""
+
+import functools
+import importlib
+
+REGISTERING = (
+    "lerobot_sdm.optim",
+    "lerobot_sdm.processors.depth_step",
+    "lerobot_sdm.policies.adjoint_matching.configuration_adjoint_matching",
+    "lerobot_sdm.policies.consistency.configuration_consistency",
+    "lerobot_sdm.policies.difftori.configuration_difftori",
+    "lerobot_sdm.policies.dp3.configuration_dp3",
+    "lerobot_sdm.policies.dp3.processor_dp3",
+    "lerobot_sdm.policies.edm.configuration_edm",
+    "lerobot_sdm.policies.imagined_robot",
+    "lerobot_sdm.policies.manicm.configuration_manicm",
+    "lerobot_sdm.policies.sdm.configuration_sdm",
+    "lerobot_sdm.rewards.chunk_reward.configuration_chunk_reward",
+    "lerobot_sdm.envs.configuration_adroit",
+    "lerobot_sdm.envs.configuration_dexart",
+    "lerobot_sdm.envs.configuration_metaworld",
+    "lerobot_sdm.envs.configuration_pusht",
+)
+"""Modules whose classes register themselves. None imports more than LeRobot's own configurations do: no simulator, no
+dataset, no network."""
+
+
+@functools.cache
+def register_all() -> None:
+    """Register everything this package offers LeRobot. A second call costs nothing."""
+    from lerobot_sdm.datasets import decoder_notice, fast_loading, resume_order
+
+    for name in REGISTERING:
+        importlib.import_module(name)
+    fast_loading.register()
+    resume_order.register()
+    decoder_notice.register()

@@ -8,7 +8,7 @@ from lerobot_sdm.pipeline.files import write_json
 SETTINGS = {
     "suite": "dp3-37",
     "size": "small",
-    "view": "default",
+    "view": "workspace",
     "episodes": {"strict": 4, "paper": 4},
     "device": "cpu",
     "threads": 1,
@@ -65,7 +65,7 @@ def made_cell(
         "level": level,
         "method": method,
         "training_seed": seed,
-        "env": {"num_points": 160},
+        "cloud": {"num_points": 160, "show_goal": None, "show_markers": False, "show_arm": False},
         "protocols": {protocol: measured(outcomes)},
         "teacher": METHODS[method].teacher,
         "distance_to_teacher": {"energy": {"estimate": energy, "low": 0.0, "high": 1.0}},

@@ -146,7 +146,7 @@ def collect(benchmark: Benchmark, cell: Cell) -> dict[str, Any]:
         "method": cell.method,
         "training_seed": cell.seed,
         **benchmark.settings(),
-        "env": benchmark.task_config(cell.task).env,
+        "cloud": benchmark.cloud(cell.task),
         "protocols": before["protocols"] | {name: _measured(benchmark, cell, name) for name in missing},
         "teacher": method.teacher,
         **read_json(measurement_file(layout, cell)),

@@ -16,15 +16,17 @@ from lerobot_sdm.benchmark.protocols import (
 )
 from lerobot_sdm.benchmark.sizes import SIZE_SETTINGS, task_config
 from lerobot_sdm.benchmark.suites import SUITES, SuiteTask, interleaved, suite_tasks
+from lerobot_sdm.envs.families import FAMILIES
+from lerobot_sdm.envs.options import OPTION_NAMES, described_view, options_of_view
 from lerobot_sdm.errors import InputError, unknown_name
-from lerobot_sdm.pipeline.config import PipelineConfig
+from lerobot_sdm.pipeline.config import Flags, PipelineConfig
 
 SMOKE = "smoke"
-DEFAULT_VIEW = "default"
-"""What an environment shows where it is not told otherwise."""
+PAPERS_VIEW = "dp3"
+"""What the demonstrations in DP3's stores show."""
 STORE = "{family}_{task}_expert.zarr"
 """How DP3's script names a task's demonstrations."""
-FAMILIES = {"metaworld_pc": "metaworld", "adroit": "adroit"}
+STORE_NAMES = {"metaworld_pc": "metaworld", "adroit": "adroit"}
 """What it calls the environments; DexArt's demonstrations show objects that are not here."""
 
 
@@ -57,7 +59,7 @@ class Benchmark:
         paper_methods: Those of the methods that are measured by the protocol `paper`, if it is among them.
         training_seeds: Seeds of the trainings.
         episodes: Protocol -> episodes of each evaluation, for all protocols that there are.
-        view: What the clouds show, as `--env.view`; None for the environment's own default.
+        view: What the clouds show, as `--env.view`.
         device: Torch device of trainings and policies.
         threads: CPU threads of each command.
         data: Folder of demonstrations in zarr; None to record them.
@@ -75,7 +77,7 @@ class Benchmark:
     paper_methods: tuple[str, ...]
     training_seeds: tuple[int, ...]
     episodes: dict[str, int]
-    view: str | None = None
+    view: str
     device: str = "cpu"
     threads: int = 1
     data: Path | None = None
@@ -87,6 +89,9 @@ class Benchmark:
             if seed < 0:
                 raise InputError(f"--seeds: {seed} is below 0.")
         for task in self.tasks:
+            known = FAMILIES[task.env_type].views(task.task)
+            if self.view not in known:
+                raise unknown_name("--env-view", self.view, known)
             self.store(task)
 
     @property
@@ -113,7 +118,7 @@ class Benchmark:
         return {
             "suite": self.suite,
             "size": self.size,
-            "view": self.view or DEFAULT_VIEW,
+            "view": self.view,
             "episodes": self.episodes,
             "device": self.device,
             "threads": self.threads,
@@ -133,14 +138,27 @@ class Benchmark:
     def task_config(self, task: SuiteTask) -> PipelineConfig:
         """Settings of a task, but for what a single protocol decides."""
         config = task_config(self.size, task)
+        if self.view != FAMILIES[task.env_type].default_view:
+            config = replace(config, env=self._other_view(config.env))
         by_protocol = {name: self.rules(name).rules.get(task.env_type, {}) for name in PROTOCOLS}
         return replace(
             config,
-            env=config.env if self.view is None else config.env | {"view": self.view},
             other_rules={name: rules for name, rules in by_protocol.items() if rules},
             device=self.device,
             threads=self.threads,
         )
+
+    def _other_view(self, env: Flags) -> Flags:
+        """Options with another view than the size is made for: it brings its own number of points and all else that
+        makes a cloud. Clouds of the smoke suite stay small."""
+        ours = {} if self.suite == SMOKE else dict.fromkeys((*OPTION_NAMES, "sampling"))
+        return {"view": self.view} | {name: value for name, value in env.items() if name not in ours}
+
+    def cloud(self, task: SuiteTask) -> dict[str, Any]:
+        """How a task's clouds are made: the view's name and all options, JSON-compatible."""
+        env = self.task_config(task).env
+        given = {name: value for name, value in env.items() if name in OPTION_NAMES}
+        return described_view(self.view, options_of_view(FAMILIES[task.env_type].views(task.task), self.view, **given))
 
     def store(self, task: SuiteTask) -> Path | None:
         """The demonstrations of a task in zarr; None where they are recorded.
@@ -150,12 +168,12 @@ class Benchmark:
         """
         if self.data is None:
             return None
-        if task.env_type not in FAMILIES:
+        if task.env_type not in STORE_NAMES:
             raise InputError(
                 f"--data={self.data}: {task.name} cannot be learned from it, since those demonstrations show objects "
                 "that the simulator here does not have. Leave --data out, or the task, with --tasks."
             )
-        path = self.data / STORE.format(family=FAMILIES[task.env_type], task=task.task)
+        path = self.data / STORE.format(family=STORE_NAMES[task.env_type], task=task.task)
         if not path.exists():
             raise InputError(
                 f"--data={self.data}: holds no {path.name}. Put it there, or leave tasks out with --tasks, or record "
@@ -179,12 +197,16 @@ def make_benchmark(
     paper_methods: tuple[str, ...] | None = None,
     training_seeds: tuple[int, ...] = (1,),
     episodes: int | None = None,
+    view: str | None = None,
+    data: Path | None = None,
     **others: Any,
 ) -> Benchmark:
     """A benchmark from the names that the command line takes; blanks get the values of suite and protocols.
 
     Args:
         episodes: Episodes of a `strict` evaluation; in the smoke suite, of every evaluation.
+        view: What clouds show; None for the environments' default, or for what the given demonstrations show.
+        data: Folder of demonstrations in DP3's view.
         root, suite, size, tasks, methods, protocols, paper_methods, training_seeds, others: As for `Benchmark`.
 
     Raises:
@@ -208,8 +230,27 @@ def make_benchmark(
         paper_methods=check_paper_methods(paper_methods, methods, protocols),
         training_seeds=training_seeds,
         episodes=_episodes(suite, episodes),
+        view=_view(suite, view, data),
+        data=data,
         **others,
     )
+
+
+def _view(suite: str, asked: str | None, data: Path | None) -> str:
+    """The view of demonstrations and evaluations.
+
+    Raises:
+        InputError: Given demonstrations show another.
+    """
+    if data is None:
+        # All families call theirs alike; a suite with several would be asked to name one otherwise.
+        return asked or FAMILIES[SUITES[suite][0].env_type].default_view
+    if asked not in (None, PAPERS_VIEW):
+        raise InputError(
+            f"--env-view={asked}: demonstrations in --data={data} show the view '{PAPERS_VIEW}'. Drop --env-view, or "
+            "record demonstrations by leaving --data out."
+        )
+    return PAPERS_VIEW
 
 
 def _episodes(suite: str, asked: int | None) -> dict[str, int]:

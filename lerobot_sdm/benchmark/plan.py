@@ -150,7 +150,7 @@ def _demonstrations(benchmark: Benchmark, task: SuiteTask, config: PipelineConfi
         str(store),
         f"--repo-id={plan.dataset_name(config)}",
         f"--root={layout.demonstrations}",
-        f"--resample-points={config.env['num_points']}",
+        f"--resample-points={benchmark.cloud(task)['num_points']}",
         "--images=skip",
         "--depth=skip",
     )

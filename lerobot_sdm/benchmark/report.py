@@ -70,7 +70,7 @@ def summary_table(results: Results, summary: Summary) -> str:
     levels = [level for level in LEVELS if level in levels_of.values()]
     names = [f"{LEVELS[level]} ({list(levels_of.values()).count(level)})" for level in levels]
     paired = PROTOCOLS[summary["protocol"]].best == 0
-    header = ("method", "training seeds", *names, f"all ({len(levels_of)})")
+    header = (f"method (view {results['settings']['view']})", "training seeds", *names, f"all ({len(levels_of)})")
     header += ("against its teacher, points", "against the best free baseline, points") * paired
     header += ("distance to teacher", "distance to demonstrations", "ms per chunk", "its teacher's")
     header += ("network evaluations",)
@@ -139,7 +139,12 @@ def _by_task(cells: Cells, text: Callable[[Cells], str]) -> str:
             own = f" [{_seeds(group)}]" if group and _seeds(group) != seeds else ""
             entries.append(text(group) + own if group else "")
         rows.append((task, LEVELS[mine[0]["level"]], seeds, *entries))
-    return markdown((("task", "level", "training seeds", *(METHODS[key].label for key in methods)), *rows))
+    return markdown(
+        (
+            (f"task (view {cells[0]['view']})", "level", "training seeds", *(METHODS[key].label for key in methods)),
+            *rows,
+        )
+    )
 
 
 def _seeds(cells: Cells) -> str:
@@ -183,7 +188,7 @@ def notes(results: Results) -> str:
         "observations; in summaries medians over tasks. To the teacher: energy distance, a teacher's own to itself "
         "under other noise. To demonstrations: the energy distance less the demonstrations' own spread, which is the "
         "same for all methods, so that only differences between methods mean something.",
-        f"Clouds: view `{settings['view']}` for demonstrations and evaluations{_clouds(cells)}.",
+        f"Clouds, in demonstrations and evaluations: view `{settings['view']}`, {_clouds(cells)}.",
         f"Trainings: {_recipes(cells)}.",
         f"Milliseconds: medians at batch size 1, its teacher timed in turns with it; {settings['device']}, "
         f"{settings['threads']} thread(s), {', '.join(machines)}.",
@@ -194,8 +199,15 @@ def notes(results: Results) -> str:
 
 
 def _clouds(cells: Cells) -> str:
-    counts = sorted({cell["env"]["num_points"] for cell in cells if "num_points" in cell.get("env", {})})
-    return f", {' or '.join(map(str, counts))} points" if counts else ""
+    """Points and what is drawn besides the scene."""
+    clouds = [cell["cloud"] for cell in cells]
+    counts = sorted({cloud["num_points"] for cloud in clouds})
+    drawn = {
+        "hidden goals drawn": any(cloud["show_goal"] is not False for cloud in clouds),
+        "the simulator's markers drawn": any(cloud["show_markers"] for cloud in clouds),
+        "points on the robot's arm left out": not any(cloud["show_arm"] for cloud in clouds),
+    }
+    return ", ".join([f"{' or '.join(map(str, counts))} points", *(text for text, holds in drawn.items() if holds)])
 
 
 def _recipes(cells: Cells) -> str:

@@ -31,6 +31,8 @@ def call(*arguments: str):
         (["--suite=dp3-37", "--size=smal"], "Did you mean 'small'"),
         (["--suite=dp3-37", "--protocol=strict,papr"], "Did you mean 'paper'"),
         (["--suite=dp3-37", "--paper-methods=sdm"], "--paper-methods=sdm: goes with --protocol=strict,paper"),
+        (["--suite=dp3-37", "--env-view=dp4"], "--env-view: 'dp4' is not known. Did you mean 'dp3'"),
+        (["--suite=dp3-37", "--env-view=workspace", "--data=x"], "show the view 'dp3'. Drop --env-view"),
         (["--suite=dp3-37", "--episodes=50"], "needs at least 100"),
         (["--suite=smoke", "--seeds=one"], "--seeds=one: give whole numbers"),
         (["--suite=smoke", "--jobs=0"], "--jobs=0"),

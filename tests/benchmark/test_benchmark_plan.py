@@ -185,6 +185,7 @@ def test_given_demonstrations_are_converted(tmp_path):
     assert "record" not in found
     assert found["convert"][:2] == ("lerobot-sdm", "convert")
     assert "--resample-points=32" in found["convert"]
+    assert "--env.view=dp3" in found["evaluate_dp3-10_seed1"]
     assert "record_held_out" in found
     with pytest.raises(InputError, match=r"holds no adroit_hammer_expert.zarr"):
         make_benchmark(OUT, "dp3-37", data=tmp_path)
@@ -229,9 +230,29 @@ def test_episodes():
     assert make_benchmark(OUT, "smoke", episodes=1).episodes == {"strict": 1, "paper": 1}
 
 
-def test_a_view_is_for_demonstrations_and_evaluations():
-    (found,) = commands(make_benchmark(OUT, "smoke", methods=("dp3-10",), view="dp3")).values()
-    seen = {name for name, command in found.items() if "--env.view=dp3" in command}
-    assert seen == {"record", "record_held_out", "evaluate_dp3-10_seed1"}
-    (usual,) = commands(make_benchmark(OUT, "smoke", methods=("dp3-10",))).values()
-    assert not any(part.startswith("--env.view") for command in usual.values() for part in command)
+def test_another_view_is_for_demonstrations_and_evaluations():
+    """With its own number of points and all else that makes a cloud, since a size's are made for the default view."""
+    found = commands(make_benchmark(OUT, "sdm-57", tasks=("reach", "dexart-laptop"), methods=("dp3-10",), view="dp3"))
+    for by_name in found.values():
+        seen = {name for name, command in by_name.items() if "--env.view=dp3" in command}
+        assert seen == {"record", "record_held_out", "evaluate_dp3-10_seed1"}
+        options = {part.partition("=")[0] for command in by_name.values() for part in command}
+        assert not options & {"--env.num_points", "--env.camera_size", "--env.sampling"}
+    assert "--env.imagin_robot=joined" in found["dexart-laptop.dp3-10.seed1"]["record"]
+
+
+def test_the_default_view_is_named():
+    usual = make_benchmark(OUT, "dp3-37", tasks=("reach",))
+    assert usual.settings()["view"] == "workspace"
+    assert usual.settings() == make_benchmark(OUT, "dp3-37", tasks=("reach",), view="workspace").settings()
+    assert usual.task_config(usual.tasks[0]).env["num_points"] == usual.cloud(usual.tasks[0])["num_points"]
+    assert not any(part.startswith("--env.view") for by in commands(usual).values() for c in by.values() for part in c)
+
+
+def test_clouds_are_described():
+    """As the environment has them: goals that nothing else shows are drawn by default, markers in DP3's view."""
+    for view, points, goal, markers in (("workspace", 160, None, False), ("dp3", 512, False, True)):
+        benchmark = make_benchmark(OUT, "dp3-37", tasks=("reach",), view=view)
+        cloud = benchmark.cloud(benchmark.tasks[0])
+        assert (cloud["view"], cloud["num_points"]) == (view, points)
+        assert (cloud["show_goal"], cloud["show_markers"]) == (goal, markers)

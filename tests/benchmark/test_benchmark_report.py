@@ -35,8 +35,8 @@ def test_summary(root):
     """Rates are means over the tasks that have all methods, with Wilson's limits for 6 and 5 of 8; the rest medians."""
     header, _, teacher, student = first_table(gather(root))
     assert header == (
-        "| method | training seeds | MetaWorld easy (1) | MetaWorld hard (1) | all (2) | against its teacher, points "
-        "| distance to teacher | distance to demonstrations | ms per chunk | its teacher's | network evaluations |"
+        "| method (view workspace) | training seeds | MetaWorld easy (1) | MetaWorld hard (1) | all (2) "
+        "| against its teacher, points | distance to teacher | distance to demonstrations | ms per chunk | its teacher's | network evaluations |"
     )
     assert teacher == "| dp3, 10 steps | 1 | 100.0 | 50.0 | 75.0 (40.9 to 92.9) |  | 0.000 | 1.000 | 25.0 | 20.0 | 10 |"
     assert student.startswith("| sdm, 1 step | 1 | 75.0 | 50.0 | 62.5 (30.6 to 86.3) | -12 (")
@@ -58,7 +58,7 @@ def test_one_distant_task_does_not_speak_for_all(tmp_path):
 def test_tasks(root):
     results = gather(root)
     rows = task_table(measured_by(results["cells"], "strict")).splitlines()
-    assert rows[0] == "| task | level | training seeds | dp3, 10 steps | sdm, 1 step |"
+    assert rows[0] == "| task (view workspace) | level | training seeds | dp3, 10 steps | sdm, 1 step |"
     assert rows[2:] == [
         "| reach | MetaWorld easy | 1 | 100.0 (51.0 to 100.0) | 75.0 (30.1 to 95.4) |",
         "| pick-place | MetaWorld hard | 1 | 0.0 (0.0 to 49.0) |  |",
@@ -116,7 +116,8 @@ def test_both_protocols_of_one_training(tmp_path):
     assert [row["all"]["estimate"] for row in (strict["rows"][2], paper["rows"][1])] == [0.5, 0.75]
     text = page(results)
     assert text.index("## Protocol strict, training seed 1") < text.index("## Protocol paper, training seed 1")
-    assert "Success in %, protocol paper:\n\n| task | level | training seeds | dp3, 10 steps | sdm, 1 step |" in text
+    header = "| task (view workspace) | level | training seeds | dp3, 10 steps | sdm, 1 step |"
+    assert f"Success in %, protocol paper:\n\n{header}" in text
 
 
 def test_more_seeds_on_some_tasks(tmp_path):
@@ -148,9 +149,9 @@ def test_rendering_writes_page_pictures_and_raw_results(root):
     results = render(root)
     text = (root / "results.md").read_text()
     assert summary_table(results, results["summaries"][0]) in text
-    assert text.startswith("# dp3-37, size small, view default\n")
+    assert text.startswith("# dp3-37, size small, view workspace\n")
     assert "without: adroit-hammer, " in text
-    assert "view `default` for demonstrations and evaluations, 160 points" in text
+    assert "view `workspace`, 160 points, hidden goals drawn, points on the robot's arm left out." in text
     assert "commit 0123abcd." in text
     assert "Trainings: dp3 20 steps of 8; sdm 20 steps of 8." in text
     assert [summary["tasks"] for summary in read_json(root / "results.json")["summaries"]] == [["reach", "push"]]

@@ -25,7 +25,7 @@ from lerobot_sdm.pipeline.commands import find_program
 from lerobot_sdm.pipeline.files import read_json
 
 TASK = "handle-press"
-UNTIMED = ("cell", "protocols", "distance_to_teacher", "distance_to_demonstrations", "hashes", "env")
+UNTIMED = ("cell", "protocols", "distance_to_teacher", "distance_to_demonstrations", "hashes", "cloud")
 """What must be the same however often a benchmark was interrupted."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]

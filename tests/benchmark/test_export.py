@@ -87,7 +87,7 @@ def test_what_is_refused(root, tmp_path):
     write_json(occupied / "settings.json", SETTINGS | {"view": "dp3"})
     result = call(f"--render={root}", f"--output={occupied}")
     assert result.exit_code == 2
-    assert "view='dp3', and now it is 'default'" in result.output
+    assert "view='dp3', and now it is 'workspace'" in result.output
     assert [path.name for path in occupied.iterdir()] == ["settings.json"]
 
     assert "is the benchmark's own folder" in call(f"--render={root}", f"--output={root}").output

@@ -31,7 +31,7 @@ def export_base(checkpoint: Path, output: Path) -> Path:
         InputError: No such policy, or the folder exists.
     """
     if output.exists():
-        raise InputError(f"--output={output}: exists already. Choose another folder, or remove it first.")
+        raise InputError(f"--output={output}: exists already. Choose another folder.")
     for name in (CONFIG_FILE, WEIGHTS_FILE, *PROCESSOR_FILES):
         if not (checkpoint / name).is_file():
             raise InputError(

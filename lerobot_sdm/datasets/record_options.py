@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.errors import InputError, refuse_existing, unknown_name
 from lerobot_sdm.experts import check_expert, default_expert, expert_class
 
 KEEP = ("any", "last", "all")
@@ -62,8 +62,8 @@ class RecordOptions:
                 raise InputError(f"--{name}={value}: give {least} or more.")
         if self.keep not in KEEP:
             raise unknown_name("--keep", self.keep, KEEP)
-        if self.root is not None and self.root.exists():
-            raise InputError(f"--root={self.root}: exists already. Choose another folder, or remove it first.")
+        if self.root is not None:
+            refuse_existing("--root", self.root)
 
     def checked_expert(self, env_type: str, task: str) -> str:
         """The name of the expert that drives.

@@ -17,7 +17,8 @@ from lerobot.utils.utils import SuppressProgressBars
 
 from lerobot_sdm.datasets.cached import CachedLeRobotDataset
 from lerobot_sdm.datasets.checks import check_finite, must_be_finite
-from lerobot_sdm.datasets.episodes import Episode
+from lerobot_sdm.datasets.episodes import Episode, shown_points
+from lerobot_sdm.envs.options import view_sentence
 
 PROVENANCE = Path("meta/provenance.json")
 # Reading and writing arrays needs no video decoder; naming one spares LeRobot the search for the best.
@@ -56,6 +57,7 @@ def describe_demonstrations(repo_id: str, env_config: EnvConfig, provenance: Map
             f"`lerobot-sdm record --env.type={env_config.type} --env.task={provenance['task']}`.",
             "",
             f"- Expert: {expert}; it failed {len(provenance['failed'])} further episodes, which are left out.",
+            f"- View: {view_sentence(provenance['view'])}",
             f"- Seeds: {episodes[0]['seed']} to {episodes[-1]['seed']}.",
             "- Settings of environment and filter, and versions: `meta/provenance.json`.",
             "",
@@ -98,9 +100,10 @@ def write(
         use_videos=False,
         video_backend=VIDEO_BACKEND,
     )
-    episodes = []
+    episodes, looks = [], []
     for number, path in enumerate(paths):
         episode = Episode.load(path)
+        looks += episode.points
         length = len(episode.frames["action"])
         for key, values in episode.frames.items():
             if must_be_finite(key):
@@ -121,7 +124,7 @@ def write(
             }
         )
     dataset.finalize()
-    provenance = {**facts, "episodes": episodes, "versions": versions()}
+    provenance = {**facts, "episodes": episodes, "points": shown_points(looks), "versions": versions()}
     (root / PROVENANCE).write_text(json.dumps(provenance, indent=2, default=str) + "\n")
     card = create_lerobot_dataset_card(
         tags=["robotics", env_config.type, *(["point-cloud"] if "point_cloud" in env_config.features else [])],

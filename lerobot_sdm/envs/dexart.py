@@ -51,8 +51,8 @@ class DexArtPointCloudEnv(PointCloudEnv):
         imagin_robot: `none`; `apart`, as an observation `imagin_robot` (96, 7); or `joined`, in front of the cloud,
             which then has 96 more rows.
         view: How the scene is looked at, a name from `dexart_view.views`.
-        sampling: `random`, without order, or `fps`, farthest points first; the view's for None. Short clouds repeat their
-            first point.
+        sampling: `random`, without order, or `fps`, farthest points first; the view's for None. Short clouds repeat
+            their first point.
         cloud_noise: By how much points are stretched from the origin, relative standard deviation.
         camera_jitter: How much the camera's pose differs from episode to episode; 1 is DexArt's.
         num_points, use_color, camera, camera_size, frame, crop, renderer, show_goal, show_markers, show_arm: See

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from lerobot_sdm.errors import InputError
+from lerobot_sdm.errors import InputError, refuse_existing
 
 
 @dataclass(kw_only=True)
@@ -53,5 +53,5 @@ class RolloutOptions:
                 f"kept for evaluations, {first} to {last} (--evaluation_seeds). What is learned from an evaluation's "
                 f"episodes cannot be measured on them; begin at {last + 1}."
             )
-        if self.root is not None and self.root.exists():
-            raise InputError(f"--root={self.root}: exists already. Choose another folder, or remove it first.")
+        if self.root is not None:
+            refuse_existing("--root", self.root)

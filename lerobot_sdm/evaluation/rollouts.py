@@ -24,8 +24,10 @@ from tqdm import tqdm
 from lerobot_sdm.cards.privacy import hub_name
 from lerobot_sdm.datasets.disk import disk_full_is_an_input_error
 from lerobot_sdm.datasets.episodes import Attempt, Episode
+from lerobot_sdm.datasets.names import check_lerobot_can_read
 from lerobot_sdm.datasets.write import verify, versions, write
-from lerobot_sdm.errors import InputError
+from lerobot_sdm.envs.configuration import PointCloudEnvConfig
+from lerobot_sdm.errors import InputError, refuse_existing
 from lerobot_sdm.evaluation.contenders import Contender, LoadedPolicy, load_contender
 from lerobot_sdm.evaluation.rollout_options import RolloutOptions
 from lerobot_sdm.teachers import fingerprint
@@ -52,8 +54,8 @@ class RolloutConfig(RolloutOptions):
         self.check_values()
         name = f"{self.env.type}-rollouts"
         root = self.root or Path("data") / name
-        if root.exists():
-            raise InputError(f"--root={root}: exists already. Choose another folder, or remove it first.")
+        refuse_existing("--root", root)
+        check_lerobot_can_read("--root", root)
         return dataclasses.replace(self, root=root, repo_id=self.repo_id or f"local/{name}")
 
 
@@ -99,6 +101,7 @@ def _collect(config: RolloutConfig, policy: Contender) -> None:
     finally:
         close_envs(environments)
     facts = {
+        "view": config.env.cloud_view() if isinstance(config.env, PointCloudEnvConfig) else None,
         "task": config.env.task,
         "task_description": description,
         "env": draccus.encode(config.env) | {"type": config.env.type},
@@ -236,7 +239,7 @@ def _episode(done: dict[str, Any], i: int, attempt: Attempt, columns: list[str],
     frames[ACTION] = done[ACTION][i, :length].numpy().astype(np.float32)
     frames["next.reward"] = done["reward"][i, :length].numpy().astype(np.float32)[:, None]
     frames["next.success"] = done["success"][i, :length].numpy().astype(bool)[:, None]
-    return Episode(attempt, True, int(frames["next.success"].sum()), frames)
+    return Episode(attempt, True, int(frames["next.success"].sum()), frames=frames)
 
 
 def _fingerprint(config: RolloutConfig, policy: Contender, sha256: str) -> str:

@@ -50,7 +50,7 @@ def preview_policy(order: Order, folder: Path) -> None:
     """
     check_repo_id(order.repo_id)
     if folder.exists():
-        raise InputError(f"--dry-run={folder}: exists already. Choose another folder, or remove it first.")
+        raise InputError(f"--dry-run={folder}: exists already. Choose another folder.")
     with TemporaryDirectory(prefix="publish-") as staging:
         stage_policy(order, Path(staging))
         shutil.copytree(staging, folder)

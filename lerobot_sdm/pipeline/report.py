@@ -104,7 +104,9 @@ def draw_demonstrations(config: PipelineConfig, layout: Layout, path: Path) -> N
     cloud = cloud[np.any(cloud[:, :3] != 0, axis=1)]  # Zero rows are padding.
     environment = environment_config(config)
     env = gym.make(environment.gym_id, disable_env_checker=True, **environment.gym_kwargs).unwrapped
-    frame, hand = env.frame, env.hand_in_agent_pos
+    frame = env.frame
+    # Seen from the hand, the hand does not move.
+    hand = env.hand_in_agent_pos if frame.origin is None else None
     # Both in world coordinates, where up is up: points go back through the frame that policies see.
     cloud[:, :3] = (cloud[:, :3] - frame.translation) @ frame.rotation
     cloud_picture(

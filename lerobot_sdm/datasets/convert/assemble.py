@@ -75,14 +75,20 @@ def provenance(plan: Plan) -> dict[str, Any]:
         "columns": [
             {
                 "column": column.key,
-                "array": f"data/{column.origin}",
-                "source_shape": list(plan.store.arrays[column.array].shape[1:]),
-                "source_dtype": plan.store.arrays[column.array].dtype.name,
+                "sources": [
+                    {
+                        "array": f"data/{part.origin}",
+                        "shape": list(plan.store.arrays[part.array].shape[1:]),
+                        "dtype": plan.store.arrays[part.array].dtype.name,
+                    }
+                    for part in column.parts
+                ],
                 "shape": list(column.shape),
                 "dtype": column.dtype.name,
                 "stored_as": STORED_AS[column.kind],
             }
-            | ({"scaled": "colours of 0 to 1 became 0 to 255"} if column.unit_colors else {})
+            | ({"turned": "(channels, points) became (points, channels)"} if column.is_turned else {})
+            | ({"scaled": "colors of 0 to 1 became 0 to 255"} if column.unit_colors else {})
             | ({"resampled": f"to {column.points} points, farthest first"} if column.points else {})
             for column in plan.columns
         ],
@@ -113,12 +119,14 @@ def _description(repo_id: str, told: Mapping[str, Any]) -> str:
         lines.append(f"- `{key}`: {said}.")
     if "notes" in told:
         lines.append(f"- {told['notes']}")
+    lines += [f"- When it was converted, {sentence}" for sentence in told.get("lacks", [])]
     lines += ["", "| column | shape | from | stored as |", "| --- | --- | --- | --- |"]
     for column in told["columns"]:
-        extra = "".join(f"; {column[name]}" for name in ("scaled", "resampled") if name in column)
+        extra = "".join(f"; {column[name]}" for name in ("turned", "scaled", "resampled") if name in column)
+        sources = ", ".join(f"`{part['array']}` {tuple(part['shape'])} {part['dtype']}" for part in column["sources"])
         lines.append(
-            f"| `{column['column']}` | {tuple(column['shape'])} {column['dtype']} | `{column['array']}` "
-            f"{tuple(column['source_shape'])} {column['source_dtype']} | {column['stored_as']}{extra} |"
+            f"| `{column['column']}` | {tuple(column['shape'])} {column['dtype']} | {sources} | "
+            f"{column['stored_as']}{extra} |"
         )
     if "clouds" in told:
         lines += ["", "Train on it:", "", "```bash"]

@@ -36,10 +36,11 @@ def check_block(plan: Plan, block: Block) -> None:
         InputError: A chunk cannot be decoded, or a value is not finite or no colour.
     """
     for column in plan.columns:
-        reader = plan.store.reader(column.array)
+        readers = plan.readers([column])
         for episode in range(block.first_episode, block.stop_episode):
             start, stop = plan.span(episode)
-            column.check(reader.read(start, stop), start, plan.store.path.name)
+            rows = {array: reader.read(start, stop) for array, reader in readers.items()}
+            column.check(rows, start, plan.store.path.name)
 
 
 def write_block(plan: Plan, block: Block, folder: Path) -> None:
@@ -109,11 +110,10 @@ def video_path(folder: Path, key: str) -> Path:
 
 def _episodes(plan: Plan, block: Block) -> Iterator[tuple[int, dict[str, NDArray]]]:
     """Each episode of the block with its values as they are stored: column -> (F, ...)."""
-    readers = {column.array: plan.store.reader(column.array) for column in plan.columns}
+    readers = plan.readers()
     for episode in range(block.first_episode, block.stop_episode):
         start, stop = plan.span(episode)
-        rows = {array: reader.read(start, stop) for array, reader in readers.items()}
-        yield episode, {column.key: column.values(rows[column.array]) for column in plan.columns}
+        yield episode, {column.key: column.read(readers, start, stop) for column in plan.columns}
 
 
 def _table(columns: Mapping[str, Any], features: datasets.Features) -> pa.Table:

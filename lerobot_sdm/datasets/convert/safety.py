@@ -26,8 +26,17 @@ BLOSC_CONTENT, BLOSC_FRAME = slice(4, 8), slice(12, 16)
 OpenFile = Callable[[str], IO[bytes]]
 
 
-def is_safe_array(label: str, raw: bytes) -> bool:
-    """Whether this metadata describes an array; an InputError if it is one that only unpickling could read."""
+def is_safe_array(label: str, raw: bytes, remedy: str) -> bool:
+    """Whether this metadata describes an array.
+
+    Args:
+        label: What to call it.
+        raw: The metadata.
+        remedy: What the user can do if it cannot be read.
+
+    Raises:
+        InputError: Only unpickling, or a codec that is not known, could read it.
+    """
     try:
         described = json.loads(raw)
         if described.get("node_type", "array") != "array":
@@ -39,12 +48,12 @@ def is_safe_array(label: str, raw: bytes) -> bool:
     if not _is_numeric(dtype):
         raise InputError(
             f"{label} has type {dtype!r}. Only arrays of numbers are read; objects are pickles, which can run "
-            "anything. Write the store again without this array."
+            f"anything. {remedy}".rstrip()
         )
     if unknown := codecs - SAFE_CODECS:
         raise InputError(
             f"{label} is stored with the codec {', '.join(map(repr, sorted(unknown)))}, which is not accepted. "
-            "Write the store again with blosc, zstd or gzip."
+            f"{remedy or 'Write the store again with blosc, zstd or gzip.'}"
         )
     return True
 
@@ -72,7 +81,7 @@ def _codecs(part: Any) -> Iterator[str]:
 
 def check_chunks(
     label: str, key: str, array: zarr.Array, files: Mapping[str, int], open_file: OpenFile, fill_missing: bool
-) -> None:
+) -> int:
     """Refuse an array with chunks that are absent or cut short.
 
     zarr reads an absent chunk as the fill value, so half a download looks like zeros; and the blosc library reads
@@ -86,15 +95,20 @@ def check_chunks(
         open_file: Opens one of them.
         fill_missing: Whether absent chunks are taken for chunks full of the fill value.
 
+    Returns:
+        How many are absent.
+
     Raises:
         InputError: Naming the chunk.
     """
     outer = array.shards or array.chunks
     grid = itertools.product(*(range(-(-extent // size)) for extent, size in zip(array.shape, outer, strict=True)))
     content = int(np.prod(outer)) * array.dtype.itemsize
+    absent = 0
     for chunk in (f"{key}/{array.metadata.encode_chunk_key(place)}" for place in grid):
         if chunk not in files:
             if fill_missing:
+                absent += 1
                 continue
             raise InputError(
                 f"{label}: chunk {chunk} is absent. If the store is whole and leaves out chunks that only hold the "
@@ -110,6 +124,7 @@ def check_chunks(
                     f"{label}: chunk {chunk} is truncated or corrupt: it has {files[chunk]} bytes and claims {frame}, "
                     f"which hold {holds} bytes of data where {content} belong. Copy the store again."
                 )
+    return absent
 
 
 def list_files(path: Path, prefix: str) -> dict[str, int]:

@@ -53,7 +53,7 @@ def verify_block(plan: Plan, block: Block, root: Path) -> dict[str, Extent]:
     if file.num_row_groups != block.stop_episode - block.first_episode:
         raise RuntimeError(f"{root}: file {block.index} came back with {file.num_row_groups} episodes.")
     rng = np.random.default_rng(block.index)
-    readers = {column.array: plan.store.reader(column.array) for column in plan.columns}
+    readers = plan.readers()
     extents: dict[str, list[Extent]] = {column.key: [] for column in plan.columns if not column.is_picture}
     for group, episode in enumerate(range(block.first_episode, block.stop_episode)):
         start, stop = plan.span(episode)
@@ -65,8 +65,7 @@ def verify_block(plan: Plan, block: Block, root: Path) -> dict[str, Extent]:
             raise RuntimeError(f"{root}: episode {episode} came back with other frames.")
         picked = sorted({0, int(rng.integers(stop - start)), stop - start - 1})
         for column in plan.columns:
-            rows = readers[column.array].read(start, stop)
-            expected = column.values(rows[picked])
+            expected = column.values({name: readers[name].read(start, stop)[picked] for name in column.arrays})
             if column.kind == "video":
                 path = root / DEFAULT_VIDEO_PATH.format(video_key=column.key, **place)
                 begin, _ = plan.video_span(block, episode)
@@ -112,12 +111,12 @@ def verify(plan: Plan, root: Path, repo_id: str, extents: Iterable[Mapping[str, 
 
     episodes = sorted({0, len(plan.ends) // 2, len(plan.ends) - 1})
     dataset = LeRobotDataset(repo_id, root=root, episodes=episodes, video_backend=VIDEO_BACKEND)
-    position = 0
+    position, readers = 0, plan.readers()
     for episode in episodes:
         start, stop = plan.span(episode)
         item = dataset[position]
         for column in plan.columns:
-            expected = _as_lerobot_reads(column, column.values(plan.store.reader(column.array).read(start, start + 1)))
+            expected = _as_lerobot_reads(column, column.read(readers, start, start + 1))
             if column.kind != "video" and not torch.equal(item[column.key].reshape(expected.shape), expected):
                 raise RuntimeError(f"{root}: LeRobot reads another '{column.key}' at the start of episode {episode}.")
         position += stop - start

@@ -65,7 +65,7 @@ def made_cell(
         "level": level,
         "method": method,
         "training_seed": seed,
-        "cloud": {"num_points": 160, "show_goal": None, "show_markers": False, "show_arm": False},
+        "cloud": {"num_points": 160, "frame": "hand", "show_goal": None, "show_markers": False, "show_arm": False},
         "protocols": {protocol: measured(outcomes)},
         "teacher": METHODS[method].teacher,
         "distance_to_teacher": {"energy": {"estimate": energy, "low": 0.0, "high": 1.0}},

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from lerobot_sdm.benchmark.config import Benchmark, Cell
 from lerobot_sdm.benchmark.measure import measure
@@ -81,14 +82,17 @@ def stages(benchmark: Benchmark, cell: Cell, protocols: tuple[str, ...] | None =
     """
     layout, config = layout_of(benchmark, cell.task), benchmark.task_config(cell.task)
     method = METHODS[cell.method]
+    # What a view's name means may change from version to version, and then what was made with it does not fit.
+    cloud = {"cloud": benchmark.cloud(cell.task)}
     return [
-        _demonstrations(benchmark, cell.task, config, layout),
+        _demonstrations(benchmark, cell.task, config, layout, cloud),
         Stage(
             "record_held_out",
             "Record held-out demonstrations",
             layout.held_out,
             plan.record_command(config, layout, held_out=True),
             whole=True,
+            settings=cloud,
         ),
         check_data_stage(benchmark.finished, cell.task.name, layout),
         *(
@@ -102,7 +106,7 @@ def stages(benchmark: Benchmark, cell: Cell, protocols: tuple[str, ...] | None =
         *(
             stage
             for protocol in (benchmark.protocols_of(cell.method) if protocols is None else protocols)
-            for stage in _evaluations(benchmark, cell, config, layout, protocol)
+            for stage in _evaluations(benchmark, cell, config, layout, protocol, cloud)
         ),
         Stage(
             f"measure_{cell.method}_seed{cell.seed}",
@@ -138,12 +142,14 @@ def last_checkpoint(cell: Cell, method: str) -> Row:
     return Row(f"{method}_seed{cell.seed}", chosen.label, run_name(chosen.run, cell.seed), chosen.overrides)
 
 
-def _demonstrations(benchmark: Benchmark, task: SuiteTask, config: PipelineConfig, layout: Layout) -> Stage:
+def _demonstrations(
+    benchmark: Benchmark, task: SuiteTask, config: PipelineConfig, layout: Layout, settings: dict[str, Any]
+) -> Stage:
     """Record demonstrations, or convert those that are given."""
     store = benchmark.store(task)
     if store is None:
         command = plan.record_command(config, layout)
-        return Stage("record", "Record demonstrations", layout.demonstrations, command, whole=True)
+        return Stage("record", "Record demonstrations", layout.demonstrations, command, whole=True, settings=settings)
     command = (
         "lerobot-sdm",
         "convert",
@@ -154,7 +160,7 @@ def _demonstrations(benchmark: Benchmark, task: SuiteTask, config: PipelineConfi
         "--images=skip",
         "--depth=skip",
     )
-    return Stage("convert", "Convert demonstrations", layout.demonstrations, command, whole=True)
+    return Stage("convert", "Convert demonstrations", layout.demonstrations, command, whole=True, settings=settings)
 
 
 def _training(benchmark: Benchmark, cell: Cell, config: PipelineConfig, layout: Layout, run: str) -> Stage:
@@ -172,7 +178,12 @@ def _training(benchmark: Benchmark, cell: Cell, config: PipelineConfig, layout: 
 
 
 def _evaluations(
-    benchmark: Benchmark, cell: Cell, config: PipelineConfig, layout: Layout, protocol: str
+    benchmark: Benchmark,
+    cell: Cell,
+    config: PipelineConfig,
+    layout: Layout,
+    protocol: str,
+    settings: dict[str, Any],
 ) -> Iterator[Stage]:
     for item in evaluations(benchmark, cell, protocol):
         on_these = replace(config, eval_seed=item.seed, eval_episodes=item.episodes)
@@ -181,4 +192,5 @@ def _evaluations(
             f"Evaluate {item.row.label}, step {item.step}",
             layout.evaluation(item.row.key, item.rule),
             plan.evaluate_command(on_these, layout, item.row, item.rule),
+            settings=settings,
         )

@@ -199,15 +199,17 @@ def notes(results: Results) -> str:
 
 
 def _clouds(cells: Cells) -> str:
-    """Points and what is drawn besides the scene."""
+    """Points, their frame, and what is drawn besides the scene or left out."""
     clouds = [cell["cloud"] for cell in cells]
     counts = sorted({cloud["num_points"] for cloud in clouds})
+    frames = sorted({cloud["frame"] for cloud in clouds})
     drawn = {
         "hidden goals drawn": any(cloud["show_goal"] is not False for cloud in clouds),
         "the simulator's markers drawn": any(cloud["show_markers"] for cloud in clouds),
         "points on the robot's arm left out": not any(cloud["show_arm"] for cloud in clouds),
     }
-    return ", ".join([f"{' or '.join(map(str, counts))} points", *(text for text, holds in drawn.items() if holds)])
+    count, frame = f"{' or '.join(map(str, counts))} points", f"frame {' or '.join(frames)}"
+    return ", ".join([count, frame, *(text for text, holds in drawn.items() if holds)])
 
 
 def _recipes(cells: Cells) -> str:

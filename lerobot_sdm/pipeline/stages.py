@@ -39,7 +39,7 @@ class Stage:
         continue_command: Called where there is a remainder; the command that goes on from it, or None to
             start over.
         function: Called instead of a command.
-        settings: What determines a function's result; plays the part of the command in the marker.
+        settings: What determines the result besides the command; all of it where there is a function instead.
     """
 
     name: str

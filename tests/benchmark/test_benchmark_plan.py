@@ -5,6 +5,7 @@ from pathlib import Path
 import draccus
 import pytest
 
+from lerobot_sdm.benchmark.cell import fingerprint
 from lerobot_sdm.benchmark.config import Benchmark, make_benchmark
 from lerobot_sdm.benchmark.methods import METHODS, RUNS, check_methods, free_baselines, trainings
 from lerobot_sdm.benchmark.plan import evaluations, stages, trained
@@ -247,6 +248,18 @@ def test_the_default_view_is_named():
     assert usual.settings() == make_benchmark(OUT, "dp3-37", tasks=("reach",), view="workspace").settings()
     assert usual.task_config(usual.tasks[0]).env["num_points"] == usual.cloud(usual.tasks[0])["num_points"]
     assert not any(part.startswith("--env.view") for by in commands(usual).values() for c in by.values() for part in c)
+
+
+def test_a_view_that_means_something_else_fits_no_longer():
+    """The commands are the same, since they only have its name; what was recorded and evaluated is not."""
+    one, other = make_benchmark(OUT, "dp3-37", tasks=("reach",)), make_benchmark(OUT, "dp3-37", tasks=("reach",))
+    described = other.cloud(other.tasks[0]) | {"frame": "another"}
+    object.__setattr__(other, "cloud", lambda task: described)
+    cell = one.cells()[0]
+    pairs = zip(stages(one, cell), stages(other, cell), strict=True)
+    differ = {first.name for first, second in pairs if first.fingerprint(OUT) != second.fingerprint(OUT)}
+    assert differ == {"record", "record_held_out", "evaluate_dp3-10_seed1"}
+    assert fingerprint(one, cell, "strict") != fingerprint(other, cell, "strict")
 
 
 def test_clouds_are_described():

@@ -152,7 +152,7 @@ def test_rendering_writes_page_pictures_and_raw_results(root):
     assert summary_table(results, results["summaries"][0]) in text
     assert text.startswith("# dp3-37, size small, view workspace\n")
     assert "without: adroit-hammer, " in text
-    assert "view `workspace`, 160 points, hidden goals drawn, points on the robot's arm left out." in text
+    assert "view `workspace`, 160 points, frame hand, hidden goals drawn, points on the robot's arm left out." in text
     assert "commit 0123abcd." in text
     assert "Trainings: dp3 20 steps of 8; sdm 20 steps of 8." in text
     assert [summary["tasks"] for summary in read_json(root / "results.json")["summaries"]] == [["reach", "push"]]

@@ -48,7 +48,8 @@ def finished_cell(benchmark: Benchmark, cell: Cell) -> dict[str, Any] | None:
         if measured["fingerprint"] != fingerprint(benchmark, cell, protocol):
             raise InputError(
                 f"--output={benchmark.root}: cell {cell.key} was measured by other commands, of another version or "
-                "with other demonstrations. Give another --output, or delete the folder to start over."
+                "with other demonstrations. Give another --output, or delete the folder to start over; to measure only "
+                f"{cell.method} anew, delete cells/*.{cell.method}.* and tasks/*/{METHODS[cell.method].run}_seed*."
             )
     return found
 

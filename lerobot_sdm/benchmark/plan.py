@@ -1,7 +1,7 @@
 """The stages of a cell and the exact command of each. Pure functions but for the measurement's start."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -121,7 +121,7 @@ def stages(benchmark: Benchmark, cell: Cell, protocols: tuple[str, ...] | None =
                 measurement_file(layout, cell),
             ),
             settings={
-                "policy": [cell.method, asdict(method)],
+                "policy": [cell.method, method.run, method.teacher, method.overrides],
                 "observations": config.observations,
                 "samples": config.samples,
                 "latency_repeats": config.latency_repeats,

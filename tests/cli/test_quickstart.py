@@ -75,7 +75,7 @@ def test_whole_road(tmp_path):
     assert commands["train_student"].startswith("lerobot-train")
     assert commands["evaluate_student"].startswith("lerobot-eval")
     assert len(commands) == 12  # all but the report, which was still being written
-    assert "untrained generator" in (layout.root / "table.md").read_text()
+    assert "untrained student" in (layout.root / "table.md").read_text()
     for name in ("success.png", "cloud.png"):
         assert iio.imread(layout.root / name).size > 100_000
     assert iio.imread(layout.root / "comparison.mp4", plugin="pyav").shape[2] == 3 * 64

@@ -7,10 +7,12 @@ import torch
 from lerobot.configs import PreTrainedConfig
 from lerobot.datasets.factory import resolve_delta_timestamps
 from lerobot.datasets.lerobot_dataset import LeRobotDataset, LeRobotDatasetMetadata
+from lerobot.utils.feature_utils import dataset_to_policy_features
 from torch import Tensor
 
 from lerobot_sdm.datasets.write import VIDEO_BACKEND
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.policies.sizes import check_sizes, shapes_of
 from lerobot_sdm.processors import POINT_CLOUD, POINT_CLOUD_KEYS
 
 
@@ -30,10 +32,17 @@ def held_out_observations(
         episode's first frame repeat that frame.
 
     Raises:
-        InputError: If the count does not fit or the dataset lacks an input of the policy.
+        InputError: If the count does not fit, or the dataset lacks an input of the policy or has it in another size.
     """
     metadata = LeRobotDatasetMetadata(repo_id, root=root)
     keys = [_stored_key(key, metadata, repo_id) for key in config.input_features]
+    check_sizes(
+        shapes_of(dataset_to_policy_features(metadata.features)),
+        shapes_of(config.input_features),
+        f"the dataset --dataset.repo_id={repo_id}",
+        f"the checkpoint at {config.pretrained_path}",
+        "Use a dataset like the one it was trained on.",
+    )
     if not 1 <= count <= metadata.total_frames:
         raise InputError(
             f"--observations={count}: '{repo_id}' has {metadata.total_frames} frames. Ask for 1 to that many."

@@ -18,6 +18,7 @@ from lerobot_sdm.evaluation.contenders import LoadedPolicy, same_action_units
 from lerobot_sdm.evaluation.distances import distance_to_point, energy_distance, paired_rms, spread
 from lerobot_sdm.evaluation.observations import Demonstrated
 from lerobot_sdm.evaluation.statistics import Interval, bootstrap_mean
+from lerobot_sdm.policies.sizes import check_sizes, shapes_of
 
 FLOOR = "teacher again, other noise"
 
@@ -152,6 +153,14 @@ def draw_chunks(loaded: LoadedPolicy, observation: dict[str, Tensor], noise: Ten
 
 def _check_comparable(teacher: LoadedPolicy, contender: LoadedPolicy) -> None:
     label = contender.contender.label
+    check_sizes(
+        shapes_of(contender.config.output_features),
+        shapes_of(teacher.config.output_features),
+        f"the policy '{label}'",
+        f"the teacher at {teacher.contender.path}",
+        "Compare policies of the same robot.",
+        complete=True,
+    )
     for key in ("horizon", "n_obs_steps", "n_action_steps"):
         ours, theirs = getattr(contender.config, key), getattr(teacher.config, key)
         if ours != theirs:

@@ -8,11 +8,14 @@ from lerobot.configs import PreTrainedConfig
 from lerobot.datasets.factory import resolve_delta_timestamps
 from lerobot.datasets.lerobot_dataset import LeRobotDataset, LeRobotDatasetMetadata
 from lerobot.utils.constants import ACTION
+from lerobot.utils.feature_utils import dataset_to_policy_features
 from torch import Tensor
 
 from lerobot_sdm.datasets.write import VIDEO_BACKEND
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.policies.sizes import check_sizes, shapes_of
 from lerobot_sdm.processors import POINT_CLOUD, POINT_CLOUD_KEYS
+from lerobot_sdm.processors.cloud_view import recorded_view, warn_of_another_view
 
 Demonstrated = list[tuple[Tensor, Tensor]]
 """For each observation, demonstrated actions and which of them are the demonstration's; see `demonstrated_chunks`."""
@@ -34,10 +37,18 @@ def held_out_observations(
         episode's first frame repeat that frame.
 
     Raises:
-        InputError: If the count does not fit or the dataset lacks an input of the policy.
+        InputError: If the count does not fit, or the dataset lacks an input of the policy or has it in another size.
     """
     metadata = LeRobotDatasetMetadata(repo_id, root=root)
     keys = [_stored_key(key, metadata, repo_id) for key in config.input_features]
+    check_sizes(
+        shapes_of(dataset_to_policy_features(metadata.features)),
+        shapes_of(config.input_features),
+        f"the dataset --dataset.repo_id={repo_id}",
+        f"the checkpoint at {config.pretrained_path}",
+        "Use a dataset like the one it was trained on.",
+    )
+    warn_of_another_view(getattr(config, "cloud_view", None), recorded_view(metadata.root), f"the dataset {repo_id}")
     stamps = resolve_delta_timestamps(config, metadata) or {}
     items = _items(metadata, repo_id, root, {key: stamps[key] for key in keys}, count)
     return {key: torch.stack([item[key] for item in items]) for key in keys}

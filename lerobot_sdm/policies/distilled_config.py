@@ -179,7 +179,10 @@ class DistilledConfig(InferenceConfig):
         teacher = configuration(self.network, self.device)
         kept = adapter_for(teacher.type).keep_features(network, self.input_features or {})
         check_same_features(
-            {**teacher.input_features, **teacher.output_features}, {**kept, **(self.output_features or {})}, self.role
+            {**teacher.input_features, **teacher.output_features},
+            {**kept, **(self.output_features or {})},
+            self.role,
+            self.teacher_path,
         )
         self.input_features = network.input_features = kept
 

@@ -180,7 +180,9 @@ def check_dataset(config: ChunkRewardConfig, features: dict[str, Any]) -> None:
     seen = {key: feature for key, feature in offered.items() if key not in actions}
     base = configuration(config.network, config.device)  # A copy, which the adapter may write to.
     kept = adapter_for(base.type).keep_features(base, seen)
-    check_same_features({**config.base.input_features, **config.base.output_features}, {**kept, **actions}, role="base")
+    check_same_features(
+        {**config.base.input_features, **config.base.output_features}, {**kept, **actions}, "base", config.base_path
+    )
 
 
 def without_denoiser(network: Backbone) -> Backbone:

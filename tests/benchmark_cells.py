@@ -75,6 +75,7 @@ def made_cell(
         "machine": {"gpu": None, "processor": "a processor"},
         "trainings": {METHODS[method].run: {"steps": 20, "batch_size": 8, "loss": [(10, 1.0), (20, 0.5)]}},
         "hashes": {name: f"of {task}, {seed}" for name in ("demonstrations", METHODS[method].run)},
+        "stages": [{"stage": "record", "command": "lerobot-sdm record"}],
         "versions": {"python": "3.12"},
         "commit": "0123abcd",
     }

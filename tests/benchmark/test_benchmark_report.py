@@ -159,6 +159,8 @@ def test_rendering_writes_page_pictures_and_raw_results(root):
     for name in ("success_by_difficulty", "success_against_latency", "learning_curves"):
         with Image.open(root / f"{name}.png") as picture:
             assert min(picture.size) > 300
+    assert "stages" in read_json(root / "cells" / "reach.sdm.seed1.json")
+    assert not any("stages" in cell for cell in read_json(root / "results.json")["cells"])
     before = text
     render(root)
     assert (root / "results.md").read_text() == before

@@ -9,7 +9,7 @@ DEFAULT_VIEW = "workspace"
 # Made for learning. The box begins just above the table, where the table top does not take most of the points, and ends
 # around what a task can reach. The arm says nothing that the state does not. And all is seen from the hand: what to do
 # depends on where things are from there, and ten demonstrations cannot show that it depends on nothing else.
-WORKSPACE = CloudOptions(num_points=160, frame="hand", crop=((-0.5, 0.23, 0.004), (0.5, 0.975, 0.7)), show_arm=False)
+WORKSPACE = CloudOptions(num_points=160, frame="hand", crop=((-0.65, 0.23, 0.004), (0.65, 0.975, 0.7)), show_arm=False)
 
 # That of the DP3 demonstrations, so that stores and checkpoints of the DP3 family fit: camera-centred frame, table and
 # robot in the box, and MetaWorld's own markers drawn.

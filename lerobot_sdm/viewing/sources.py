@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from lerobot.utils.constants import DEFAULT_FEATURES
 from numpy.typing import NDArray
@@ -53,7 +54,7 @@ def _check_number(number: int, episodes: int, source: str) -> None:
 
 def _dataset_episode(name: str, root: Path | None, number: int, cameras: DepthToCloudConfig | None) -> Episode:
     try:
-        total = LeRobotDataset(name, root=root, episodes=[0], video_backend="pyav").meta.total_episodes
+        total = LeRobotDatasetMetadata(name, root).total_episodes
         _check_number(number, total, root or name)
         dataset = LeRobotDataset(name, root=root, episodes=[number], video_backend="pyav")
     except InputError:

@@ -44,19 +44,29 @@ class CloudViewStep(ObservationProcessorStep):
         return features
 
 
-def recorded_view(root: str | Path | None) -> View | None:
-    """How the clouds of a dataset were made; None where the dataset does not say.
+def read_provenance(root: str | Path | None) -> dict[str, Any]:
+    """What a dataset of this package says of where it comes from; nothing where it does not say, or not legibly.
 
     Args:
         root: Folder of the dataset.
     """
     path = Path(root or ".") / PROVENANCE
     if root is None or not path.is_file():
-        return None
+        return {}
     try:
-        view = json.loads(path.read_text()).get("view")
-    except (ValueError, AttributeError):
-        return None
+        told = json.loads(path.read_text())
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def recorded_view(root: str | Path | None) -> View | None:
+    """How the clouds of a dataset were made; None where the dataset does not say.
+
+    Args:
+        root: Folder of the dataset.
+    """
+    view = read_provenance(root).get("view")
     return view if isinstance(view, dict) else None
 
 

@@ -41,6 +41,16 @@ def test_recordings_and_checkpoints_say_how_their_clouds_are_made(trained):
     assert sum(part["mean"] for part in points.values()) <= 16
 
 
+def test_view_says_what_the_clouds_of_a_recording_show(trained, tmp_path):
+    data, _ = trained
+    result = CliRunner().invoke(main.app, ("view", str(data), f"--png={tmp_path / 'sheet.png'}"))
+    assert result.exit_code == 0, result.output
+    assert "view: `workspace`: 16 points" in result.output
+    (line,) = [line for line in result.output.splitlines() if line.startswith("points of a cloud: ")]
+    assert "hand" in line
+    assert "goal" in line
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

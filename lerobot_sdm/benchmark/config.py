@@ -17,12 +17,11 @@ from lerobot_sdm.benchmark.protocols import (
 from lerobot_sdm.benchmark.sizes import SIZE_SETTINGS, task_config
 from lerobot_sdm.benchmark.suites import SUITES, SuiteTask, interleaved, suite_tasks
 from lerobot_sdm.envs.families import FAMILIES
-from lerobot_sdm.envs.options import OPTION_NAMES, described_view, options_of_view
+from lerobot_sdm.envs.options import OPTION_NAMES, PAPERS_VIEW, described_view, options_of_view
 from lerobot_sdm.errors import InputError, unknown_name
 from lerobot_sdm.pipeline.config import Flags, PipelineConfig
 
 SMOKE = "smoke"
-PAPERS_VIEW = "dp3"
 """What the demonstrations in DP3's stores show."""
 STORE = "{family}_{task}_expert.zarr"
 """How DP3's script names a task's demonstrations."""

@@ -7,6 +7,9 @@ from typing import Any
 from lerobot_sdm.errors import InputError, unknown_name
 
 FRAMES = ("legacy", "world", "hand")
+PAPERS_VIEW = "dp3"
+"""What the view of the DP3 demonstrations is called, in every family."""
+
 RENDERERS = ("auto", "egl", "raycast")
 
 Corner = tuple[float, float, float]

@@ -21,6 +21,9 @@ PROVENANCE = Path("meta/provenance.json")
 View = dict[str, Any]
 """How clouds are made, as `envs.options.described_view` has it."""
 
+NOT_COMPARED = frozenset({"view", "env_type", "use_color"})
+"""Names; and color, which a policy that does not use it cuts off, and whose lack is an error of sizes."""
+
 CHANGES_LITTLE = frozenset({"num_points", "camera_size"})
 """Options that change how finely a cloud shows things, not what it shows or where."""
 
@@ -75,7 +78,7 @@ def view_differences(trained: Mapping[str, Any], seen: Mapping[str, Any]) -> dic
     return {
         name: (trained[name], seen[name])
         for name in trained
-        if name in seen and name not in ("view", "env_type") and trained[name] != seen[name]
+        if name in seen and name not in NOT_COMPARED and trained[name] != seen[name]
     }
 
 

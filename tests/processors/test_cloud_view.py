@@ -8,7 +8,9 @@ from lerobot_commands import SMALL_DP3, lerobot_eval, lerobot_train
 from typer.testing import CliRunner
 
 from lerobot_sdm.cli import main
+from lerobot_sdm.datasets.convert.layouts import LAYOUTS
 from lerobot_sdm.envs.configuration_metaworld import MetaWorldPointCloudEnvConfig
+from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.processors import cloud_view
 from lerobot_sdm.processors.cloud_view import recorded_view, view_differences, warn_of_another_view
 
@@ -81,6 +83,19 @@ def test_views_are_compared_where_both_say_something():
     assert view_differences(older, views[0]) == {}
     assert not warn_of_another_view(None, views[0], "the environment")
     assert not warn_of_another_view(views[0], None, "the environment")
+
+
+@pytest.mark.parametrize(("layout", "task"), [("metaworld", "reach"), ("adroit-pen", "pen"), ("dexart", "laptop")])
+def test_converted_stores_of_the_papers_are_in_their_view(layout, task):
+    env_type, _ = LAYOUTS[layout].shown_by
+    views = {
+        name: FAMILIES[env_type].configuration(task=task, view=name, num_points=1024).cloud_view()
+        for name in ("dp3", "workspace")
+    }
+    converted = LAYOUTS[layout].view(points=1024)
+    assert view_differences(converted, views["dp3"]) == {}
+    assert "show_arm" in view_differences(converted, views["workspace"])
+    assert LAYOUTS["pusht"].view(points=1024) is None
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"view": 3}', "{}"])

@@ -11,6 +11,7 @@ from typing import Any
 
 from lerobot_sdm.benchmark import report
 from lerobot_sdm.benchmark.methods import METHODS
+from lerobot_sdm.benchmark.protocols import STRICT
 from lerobot_sdm.pipeline import comparison_report, tables
 from lerobot_sdm.pipeline.files import read_json, write_text
 
@@ -52,18 +53,21 @@ def overview(folder: Path) -> str:
 def benchmarks(folder: Path) -> str:
     """Summary and pictures of each benchmark under the strict protocol; a sentence where there are none yet.
 
-    Pictures compare trainings: where all methods are ways to read out one, there are none.
+    Pictures compare trainings: where all methods are ways to run one, there are none.
     """
     parts = []
     for name, results in all_results(folder).items():
-        if kind(results) == "benchmark" and results["settings"]["protocol"] == "strict":
-            several = len({METHODS[entry["method"]].run for entry in results["summary"]}) > 1
-            shown = SHOWN_PICTURES if several else ()
-            pictures = [f"![{picture.replace('_', ' ')}](results/{name}/{picture}.png)\n" for picture in shown]
-            parts += [report.summary_table(results), *pictures]
-            parts.append(
-                f"Task by task, conditions, and the outcome of every episode: [{name}](results/{name}/results.md).\n"
-            )
+        summaries = [item for item in results.get("summaries", ()) if item["protocol"] == STRICT]
+        if not summaries:
+            continue
+        several = len({METHODS[row["method"]].run for row in summaries[0]["rows"]}) > 1
+        parts += [report.summary_table(results, summary) for summary in summaries]
+        parts += [
+            f"![{picture.replace('_', ' ')}](results/{name}/{picture}.png)\n" for picture in SHOWN_PICTURES if several
+        ]
+        parts.append(
+            f"Task by task, conditions, and the outcome of every episode: [{name}](results/{name}/results.md).\n"
+        )
     return "\n".join(parts) or NONE
 
 
@@ -77,7 +81,9 @@ def page(folder: Path) -> str:
     parts = ["# Results\n\nWritten by `examples/update_readme.py` from the `results.json` of each folder.\n"]
     for name, results in all_results(folder).items():
         if kind(results) == "benchmark":
-            parts.append(f"## {name}\n\n{report.summary_table(results)}\n[All of it]({name}/results.md)\n")
+            for summary in results["summaries"]:
+                parts.append(f"## {name}: {report.title(summary)}\n\n{report.summary_table(results, summary)}")
+            parts.append(f"[All of it]({name}/results.md)\n")
             continue
         module = tables if kind(results) == "quickstart" else comparison_report
         parts.append(f"## {name}\n\n{module.markdown_table(results)}\n{module.summary(results)}")

@@ -23,7 +23,7 @@ def refuse_existing(option: str, path: Path) -> None:
         path: What it names.
     """
     if path.exists():
-        raise InputError(f"{option}={path}: exists already. Choose another name, or remove it first.")
+        raise InputError(f"{option}={path}: exists already. Choose another name.")
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:

@@ -19,6 +19,7 @@ REGISTERING = (
     "lerobot_sdm.policies.edm.configuration_edm",
     "lerobot_sdm.policies.imagined_robot",
     "lerobot_sdm.policies.manicm.configuration_manicm",
+    "lerobot_sdm.policies.observation_step",
     "lerobot_sdm.policies.sdm.configuration_sdm",
     "lerobot_sdm.rewards.chunk_reward.configuration_chunk_reward",
     "lerobot_sdm.envs.configuration_adroit",

@@ -31,14 +31,20 @@ COMMON = (
 )
 
 
-def make_small_dataset(root: Path, channels: int = 3, frames: tuple[int, ...] = (30, 25), state_dim: int = 9) -> Path:
-    """Episodes of random clouds (12, channels), states and actions (4,), written by LeRobot."""
+def make_small_dataset(
+    root: Path,
+    channels: int = 3,
+    frames: tuple[int, ...] = (30, 25),
+    state_dim: int = 9,
+    action_dim: int = 4,
+) -> Path:
+    """Episodes of random clouds (12, channels), states and actions, all in -1 ... 1, written by LeRobot."""
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
     features = {
         "observation.state": {"dtype": "float32", "shape": (state_dim,), "names": None},
         "observation.point_cloud": {"dtype": "float32", "shape": (12, channels), "names": None},
-        "action": {"dtype": "float32", "shape": (4,), "names": None},
+        "action": {"dtype": "float32", "shape": (action_dim,), "names": None},
     }
     dataset = LeRobotDataset.create(REPO_ID, fps=80, features=features, root=root, use_videos=False)
     rng = np.random.default_rng(0)

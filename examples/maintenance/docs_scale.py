@@ -39,7 +39,10 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "soak.py": ("--minutes=0", "--batch-size=1", "--env=metaworld_pc,task=detour,episode_length=5", "--max-growth=1e6"),
     "deploy.py": ("--episodes=2", "--slowdown", "1", "4"),
 }
-TINY_SUITE = ("--suite=smoke", "--tasks=handle-press", "--methods=dp3-10,sdm", "--size=tiny", "--jobs=1")
+TINY_SUITE = (
+    *("--suite=smoke", "--tasks=handle-press", "--methods=dp3-10,sdm", "--size=tiny", "--jobs=1"),
+    *("--protocol=strict,paper", "--paper-methods=sdm"),
+)
 """A whole suite takes days, and all but `smoke` need a hundred episodes; two cells of that one take minutes."""
 
 UNREACHABLE: dict[str, str] = {

@@ -1,8 +1,9 @@
 """A benchmark from its first cell to its page."""
 
+import os
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,19 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lerobot_sdm.benchmark import results as results_of
-from lerobot_sdm.benchmark.cell import is_finished, run_cell, unfinished_stages
+from lerobot_sdm.benchmark.cell import missing_protocols, run_cell, unfinished_stages
 from lerobot_sdm.benchmark.config import Benchmark, Cell
 from lerobot_sdm.benchmark.engines import Engine
+from lerobot_sdm.benchmark.export import remember_plan
 from lerobot_sdm.benchmark.report import page, pictures
 from lerobot_sdm.benchmark.schedule import Outcome, run_all
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.pipeline.commands import CommandFailedError
 from lerobot_sdm.pipeline.files import write_json, write_text
+from lerobot_sdm.pipeline.run import shared_variables
 from lerobot_sdm.pipeline.stages import claim_folder
+from lerobot_sdm.processes.launcher import Launcher, warm_process
+from lerobot_sdm.processes.preloaded import PRELOADED
 
 STYLES = {"finished": "green", "failed": "red", "skipped": "yellow"}
 
@@ -43,7 +48,8 @@ def run_benchmark(benchmark: Benchmark, engine: Engine, console: Console) -> Out
     claim_folder(benchmark.root, benchmark.settings())
     with only_one(benchmark.root):
         cells = benchmark.cells()
-        left = [cell for cell in cells if not is_finished(benchmark, cell)]
+        left = [cell for cell in cells if missing_protocols(benchmark, cell)]
+        remember_plan(benchmark)
         console.print(
             f"{len(cells)} cells, {len(cells) - len(left)} finished before; logs in {benchmark.root / 'logs'}"
         )
@@ -65,7 +71,9 @@ def render(root: Path) -> dict[str, Any]:
     for name in pictures(results):
         draw(name, results, root)
     write_text(root / "results.md", page(results))
-    write_json(root / "results.json", results)
+    # What cells rest on stands in their own files; many commands would make this one too long to keep in git.
+    cells = [{key: value for key, value in cell.items() if key != "stages"} for cell in results["cells"]]
+    write_json(root / "results.json", results | {"cells": cells})
     return results
 
 
@@ -87,7 +95,11 @@ def only_one(root: Path) -> Iterator[None]:
 
 def _run(benchmark: Benchmark, left: list[Cell], engine: Engine, console: Console) -> Outcome:
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console) as progress, engine.started(benchmark.root) as submit:
+    with (
+        Progress(*columns, console=console) as progress,
+        _launcher(benchmark, engine) as launcher,
+        engine.started(benchmark.root) as submit,
+    ):
         bar = progress.add_task("cells", total=len(left))
 
         def tell(cell: Cell, what: str) -> None:
@@ -99,9 +111,17 @@ def _run(benchmark: Benchmark, left: list[Cell], engine: Engine, console: Consol
             return run_all(
                 left,
                 needs=partial(unfinished_stages, benchmark),
-                submit=partial(submit, run_cell, benchmark),
+                submit=partial(submit, run_cell, benchmark, launcher),
                 jobs=engine.jobs,
                 tell=tell,
             )
         except BrokenProcessPool as error:
             raise CommandFailedError("A worker process was killed; memory may have run out.") from error
+
+
+def _launcher(benchmark: Benchmark, engine: Engine) -> AbstractContextManager[Launcher | None]:
+    """One warm process for all cells of this machine; cells on other machines see to that themselves."""
+    if engine.name != "local":
+        return nullcontext()
+    environment = os.environ | shared_variables(benchmark.task_config(benchmark.tasks[0]))
+    return warm_process(environment, PRELOADED, benchmark.root / "logs" / "warm_process.log")

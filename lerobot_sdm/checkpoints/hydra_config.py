@@ -1,7 +1,8 @@
 """Single values of a Hydra configuration as OmegaConf pickles it, without OmegaConf and without running anything.
 
-Such a configuration is a tree of nodes. A value may point to another one (`${task.name}`), or be an expression that
-only a resolver could compute (`${eval:'...'}`); the former is followed, the latter is never computed.
+Such a configuration is a tree of nodes. A value may point to another one (`${task.name}`), be put together from others
+(`${task_name}-${seed}`), or be an expression that only a resolver could compute (`${eval:'...'}`); references are
+followed, expressions never computed.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ OMEGACONF_NAMES = inert(
 
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 MAX_REFERENCES = 20
+MAX_LOOKUPS = 1000
+"""References followed for one value, so that texts which double each other cannot take all time and memory."""
+MAX_TEXT = 10_000
 MAX_NUMBER = 1_000_000
 """No whole number of such a configuration comes near; a network of more channels would not fit into memory."""
 
@@ -44,32 +48,41 @@ class HydraConfig:
 
     def __init__(self, root: Any, source: str):
         self.root, self.source = root, source
+        self._lookups = 0
 
     def get(self, path: str, kind: type, default: Any = MISSING) -> Any:
         """One value.
 
         Args:
             path: Such as `policy.noise_scheduler.beta_schedule`.
-            kind: bool, int, float (which takes whole numbers too), str, list or dict.
+            kind: bool, int, float (which takes whole numbers too), str, list or dict; object for any.
             default: For a path that does not exist.
 
         Returns:
             The value; a list's elements are values, a dict's are nodes that have to be looked up on their own.
 
         Raises:
-            InputError: Missing without a default, an expression, or of another kind.
+            InputError: Missing without a default, a reference to nothing, an expression, or of another kind.
         """
+        self._lookups = 0
         value = self._follow(path, 0)
         if value is MISSING:
             if default is MISSING:
                 raise InputError(f"{self.source}: its configuration has no '{path}', so it is no file of this kind.")
             return default
         kinds = (int, float) if kind is float else (kind,)
-        if not isinstance(value, kinds) or (isinstance(value, bool) and kind is not bool):
+        if not isinstance(value, kinds) or (isinstance(value, bool) and kind not in (bool, object)):
             raise InputError(f"{self.source}: '{path}' is {_shown(value)} where a {kind.__name__} belongs.")
         if kind is int and abs(value) > MAX_NUMBER:
             raise InputError(f"{self.source}: '{path}' is {_shown(value)}, which cannot be meant.")
         return [self._dereference(_content(item), 0) for item in value] if kind is list else value
+
+    def label(self, path: str) -> str:
+        """A text that only names something, so that a file is not refused for it; "unknown" where it cannot be read."""
+        try:
+            return self.get(path, str, "unknown")
+        except InputError:
+            return "unknown"
 
     def _follow(self, path: str, depth: int) -> Any:
         value = _content(self.root)
@@ -81,16 +94,41 @@ class HydraConfig:
         return self._dereference(value, depth)
 
     def _dereference(self, value: Any, depth: int) -> Any:
-        """The value itself, or what it points to."""
+        """The value itself, what it points to, or the text that its references make."""
         if not (isinstance(value, str) and "${" in value):
             return value
-        reference = REFERENCE.fullmatch(value)
-        if reference is None or depth >= MAX_REFERENCES:
-            raise InputError(
-                f"{self.source}: its configuration says {_shown(value)}, which would have to be computed; only plain "
-                "references are followed."
-            )
-        return self._follow(reference[1], depth + 1)
+        if depth >= MAX_REFERENCES or "${" in REFERENCE.sub("", value):
+            raise self._computed(value)
+        whole = REFERENCE.fullmatch(value)
+        if whole is not None:
+            return self._target(whole, depth)
+        text = REFERENCE.sub(lambda reference: self._piece(reference, depth), value)
+        if len(text) > MAX_TEXT:
+            raise self._computed(value)
+        return text
+
+    def _target(self, reference: re.Match[str], depth: int) -> Any:
+        self._lookups += 1
+        if self._lookups > MAX_LOOKUPS:
+            raise self._computed(reference[0])
+        target = self._follow(reference[1], depth + 1)
+        if target is MISSING:
+            # A default in its place would be a guess at what the training used.
+            raise InputError(f"{self.source}: its configuration says {_shown(reference[0])}, which is not in it.")
+        return target
+
+    def _piece(self, reference: re.Match[str], depth: int) -> str:
+        """What a reference inside a text stands for, written as OmegaConf writes it."""
+        target = self._target(reference, depth)
+        if not isinstance(target, str | int | float):
+            raise self._computed(reference.string)
+        return str(target)
+
+    def _computed(self, value: str) -> InputError:
+        return InputError(
+            f"{self.source}: its configuration says {_shown(value)}, which would have to be computed; only plain "
+            "references are followed."
+        )
 
 
 def _content(node: Any) -> Any:

@@ -25,10 +25,14 @@ from lerobot_sdm.policies.chunk_policy import ChunkPolicy
 from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Model, DP3Policy
 from lerobot_sdm.policies.dp3.processor_dp3 import PointCloudProcessorStep, make_dp3_pre_post_processors
 from lerobot_sdm.policies.imagined_robot import ImaginedRobotProcessorStep
+from lerobot_sdm.policies.normalization import Stats
 from lerobot_sdm.policies.sdm.modeling_sdm import SDMPolicy
+from lerobot_sdm.processors import POINT_CLOUD
 
 IMPORT_FILE = "import.json"
 """Beside the policy: where it came from."""
+CLOUD_WITH_COLOR = 6  # x, y, z, r, g, b
+ROUNDING = 1e-4
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Imported:
         task: Name of the task in the file's configuration.
         parameters: Number of parameters.
         imagined_robot: Whether the policy needs `observation.imagin_robot`.
+        unit_colors: Whether it was trained with colors of 0 to 1, and not with 0 to 255 as this package's data have.
     """
 
     kind: str
@@ -50,6 +55,7 @@ class Imported:
     task: str
     parameters: int
     imagined_robot: bool
+    unit_colors: bool
 
 
 def import_checkpoint(file: Path, output: Path, weights: str | None = None) -> Imported:
@@ -70,7 +76,7 @@ def import_checkpoint(file: Path, output: Path, weights: str | None = None) -> I
         InputError: The file cannot be imported, or `output` exists.
     """
     if output.exists():
-        raise InputError(f"--output={output}: exists already. Choose another folder, or remove it first.")
+        raise InputError(f"--output={output}: exists already. Choose another folder.")
     if not file.is_file():
         raise InputError(f"{file}: there is no such file.")
     with TorchArchive(file) as archive:
@@ -101,6 +107,7 @@ def import_checkpoint(file: Path, output: Path, weights: str | None = None) -> I
         task=facts["task"],
         parameters=whole_size(policy.model),
         imagined_robot=imagined,
+        unit_colors=_has_unit_colors(stats),
     )
 
 
@@ -113,6 +120,12 @@ def _chosen_weights(checkpoint: OriginalCheckpoint, asked: str | None) -> str:
             f"{', '.join(checkpoint.state_dicts)}."
         )
     return wanted
+
+
+def _has_unit_colors(stats: Stats) -> bool:
+    """Whether the colors that a normaliser was fitted to lie in 0 to 1; False for a cloud left as it is."""
+    highest = stats.get(POINT_CLOUD, {}).get("max", ())
+    return len(highest) == CLOUD_WITH_COLOR and max(highest[3:]) <= 1 + ROUNDING
 
 
 def _add_imagined_robot(preprocessor: PolicyProcessorPipeline) -> None:
@@ -131,7 +144,7 @@ def _facts(file: Path, checkpoint: OriginalCheckpoint, weights: str) -> dict[str
             bar.update(len(block))
     return {
         "kind": checkpoint.kind,
-        "task": checkpoint.config.get("task.name", str, "unknown"),
+        "task": checkpoint.config.label("task.name"),
         "weights": weights,
         "source_file": file.name,
         "source_sha256": digest.hexdigest(),

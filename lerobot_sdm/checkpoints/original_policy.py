@@ -32,6 +32,8 @@ FIXED = {
     "policy.noise_scheduler.prediction_type": ("sample", "epsilon"),
     "policy.noise_scheduler.set_alpha_to_one": (True, True),
     "policy.noise_scheduler.steps_offset": (0, 0),
+    "policy.noise_scheduler.thresholding": (False, False),
+    "policy.noise_scheduler.rescale_betas_zero_snr": (False, False),
 }
 """Settings of which this package has one value only: path -> (that value, the released code's default)."""
 
@@ -39,8 +41,28 @@ FIXED_STUDENT = {
     "policy.scheduler._target_": ("diffusers.schedulers.scheduling_lcm.LCMScheduler", ""),
     "policy.scheduler.prediction_type": ("sample", "epsilon"),
     "policy.scheduler.clip_sample": (True, False),
+    "policy.scheduler.thresholding": (False, False),
+    "policy.scheduler.timestep_scaling": (10.0, 10.0),
     "policy.num_inference_timesteps": (1, 4),
 }
+
+HYDRA = {"_target_", "_convert_", "_recursive_"}
+THRESHOLDING = {"dynamic_thresholding_ratio", "sample_max_value"}  # Of no effect without it.
+BETAS = {"beta_start", "beta_end", "beta_schedule", "rescale_betas_zero_snr", "set_alpha_to_one", "steps_offset"}
+SAMPLER = {"num_train_timesteps", "prediction_type", "clip_sample", "clip_sample_range", "timestep_spacing"}
+KNOWN = {
+    "policy.noise_scheduler": HYDRA | THRESHOLDING | BETAS | SAMPLER | {"thresholding"},
+    "policy.scheduler": HYDRA
+    | THRESHOLDING
+    | BETAS
+    | SAMPLER
+    | {"thresholding", "timestep_scaling"}
+    # Betas and spacing are of no effect in its one step, which ends in the clipped prediction.
+    | {"original_inference_steps", "trained_betas"},
+}
+"""Settings of a sampler that are looked at here, or that change nothing. Any other is refused where it has a value: it
+may change every answer."""
+SPACINGS = ("leading", "trailing")
 
 
 def policy_config(checkpoint: OriginalCheckpoint, weights: str) -> DP3Config | SDMConfig:
@@ -59,9 +81,10 @@ def policy_config(checkpoint: OriginalCheckpoint, weights: str) -> DP3Config | S
         found = config.get(path, type(needed), default)
         if found != needed:
             raise InputError(f"{config.source}: {path}={found!r} is not supported, only {needed!r} is.")
+    for path in ("policy.noise_scheduler", "policy.scheduler") if student else ("policy.noise_scheduler",):
+        _check_known(config, path)
     horizon, frames = config.get("policy.horizon", int), config.get("policy.n_obs_steps", int)
-    clip = config.get("policy.noise_scheduler.clip_sample", bool, True)
-    limit = config.get("policy.noise_scheduler.clip_sample_range", float, 1.0)
+    clip_range = _clip_range(config, "policy.noise_scheduler")
     common = {
         "input_features": {
             OBS_STATE: PolicyFeature(FeatureType.STATE, _shape(config, "shape_meta.obs.agent_pos.shape", 1)),
@@ -81,16 +104,23 @@ def policy_config(checkpoint: OriginalCheckpoint, weights: str) -> DP3Config | S
         "diffusion_step_embed_dim": config.get("policy.diffusion_step_embed_dim", int),
         "num_train_timesteps": config.get("policy.noise_scheduler.num_train_timesteps", int),
         "beta_schedule": config.get("policy.noise_scheduler.beta_schedule", str),
-        "clip_sample_range": float(limit) if clip else None,
+        "beta_start": float(config.get("policy.noise_scheduler.beta_start", float, 0.0001)),
+        "beta_end": float(config.get("policy.noise_scheduler.beta_end", float, 0.02)),
+        "clip_sample_range": clip_range,
     }
     teacher = DP3Config(
         **common,
-        num_inference_steps=config.get("policy.num_inference_steps", int),
-        timestep_spacing="leading",
+        num_inference_steps=_steps(config),
+        timestep_spacing=_spacing(config),
         use_ema=config.get("training.use_ema", bool, True),
     )
     if not student:
         return teacher
+    if _clip_range(config, "policy.scheduler") != clip_range:
+        raise InputError(
+            f"{config.source}: policy.scheduler clips to {_clip_range(config, 'policy.scheduler')} and "
+            f"policy.noise_scheduler to {clip_range}; a student here clips as its teacher does."
+        )
     features = {name: common[name] for name in ("input_features", "output_features")}
     return SDMConfig(**features, network=describe(teacher), generator_timestep=_one_step_timestep(config))
 
@@ -106,9 +136,56 @@ def sees_imagined_robot(checkpoint: OriginalCheckpoint) -> bool:
     return checkpoint.config.get(f"shape_meta.obs.{IMAGINED_ROBOT}.shape", list, None) is not None
 
 
+def _check_known(config: HydraConfig, path: str) -> None:
+    """Refuse a sampler with a setting that nobody here knows the effect of."""
+    for name in config.get(path, dict):
+        value = config.get(f"{path}.{name}", object)
+        if name not in KNOWN[path] and value is not None:
+            raise InputError(f"{config.source}: {path}.{name} is not supported; without it the sampler is another one.")
+
+
+def _clip_range(config: HydraConfig, path: str) -> float | None:
+    """What a sampler clips predicted actions to; None where it does not."""
+    limit = float(config.get(f"{path}.clip_sample_range", float, 1.0))
+    return limit if config.get(f"{path}.clip_sample", bool, True) else None
+
+
+def _steps(config: HydraConfig) -> int:
+    """Network evaluations of a chunk: as many as there are noise levels where the file leaves it open."""
+    path = "policy.num_inference_steps"
+    if config.get(path, object, None) is None:
+        return config.get("policy.noise_scheduler.num_train_timesteps", int)
+    return config.get(path, int)
+
+
+def _spacing(config: HydraConfig) -> str:
+    """How the timesteps of the sampler are spaced.
+
+    diffusers steps from t to t - T // steps, whichever timestep comes next: the two are the same with "leading", and
+    with "trailing" if the steps divide T. Otherwise its sampler is not the DDIM of this package.
+    """
+    path = "policy.noise_scheduler.timestep_spacing"
+    spacing = config.get(path, str, "leading")
+    if spacing not in SPACINGS:
+        raise InputError(f"{config.source}: {path}={spacing!r} is not supported, only {' and '.join(SPACINGS)} are.")
+    levels, steps = config.get("policy.noise_scheduler.num_train_timesteps", int), _steps(config)
+    if spacing == "trailing" and steps > 0 and levels % steps:
+        raise InputError(
+            f"{config.source}: {path}='trailing' with policy.num_inference_steps={steps} is not supported, only "
+            f"numbers of steps that divide num_train_timesteps={levels} are."
+        )
+    return spacing
+
+
 def _one_step_timestep(config: HydraConfig) -> int:
     """Timestep of the one evaluation in the released one-step sampler, LCM: 99 of 100."""
-    scheduler = LCMScheduler(num_train_timesteps=config.get("policy.scheduler.num_train_timesteps", int))
+    levels = config.get("policy.scheduler.num_train_timesteps", int)
+    spaced = config.get("policy.scheduler.original_inference_steps", int, 50)
+    if not 1 <= spaced <= levels:
+        raise InputError(
+            f"{config.source}: policy.scheduler.original_inference_steps={spaced} is outside of 1 to {levels}."
+        )
+    scheduler = LCMScheduler(num_train_timesteps=levels, original_inference_steps=spaced)
     scheduler.set_timesteps(1)
     return int(scheduler.timesteps[0])
 

@@ -35,7 +35,7 @@ def bench(
         if value < least:
             raise InputError(f"--{name.replace('_', '-')}={value}: give a whole number of at least {least}.")
     if output is not None and output.exists():
-        raise InputError(f"--output={output} exists. Give a new file name, or delete it.")
+        raise InputError(f"--output={output}: exists already. Choose another file.")
 
     entries = [Contender.parse(text).checked() for text in policy]
 

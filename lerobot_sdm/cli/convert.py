@@ -23,7 +23,11 @@ def convert(
     fps: Annotated[int | None, typer.Option(help="Frames per second; known for some layouts.")] = None,
     task: Annotated[str | None, typer.Option(help="The task in words; from the store's name if absent.")] = None,
     mapping: Annotated[
-        list[str] | None, typer.Option("--map", help="NAME=COLUMN or NAME[a:b]=COLUMN, instead of the guess.")
+        list[str] | None,
+        typer.Option(
+            "--map",
+            help="NAME=COLUMN, NAME[a:b]=COLUMN or NAME[i]=COLUMN, instead of the guess; several are joined.",
+        ),
     ] = None,
     skip: Annotated[list[str] | None, typer.Option(help="An array to leave out. May be given repeatedly.")] = None,
     images: Annotated[str, typer.Option(help="image (PNG, lossless), video, or skip.")] = "image",
@@ -78,12 +82,16 @@ def convert(
     console = Console()
     table = Table("array", "of each row", "column", "stored as")
     for column in plan.columns:
-        info = plan.store.arrays[column.array]
+        infos = [plan.store.arrays[part.array] for part in column.parts]
         stored = f"{column.dtype.name} {column.shape}, {STORED_AS[column.kind]}"
-        stored += ", colours times 255" if column.unit_colors else ""
+        stored += ", turned to (points, channels)" if column.is_turned else ""
+        stored += ", colors times 255" if column.unit_colors else ""
         stored += ", resampled" if column.points else ""
-        table.add_row(column.origin, f"{info.dtype.name} {info.shape[1:]}", column.key, stored)
+        rows = "\n".join(f"{info.dtype.name} {info.shape[1:]}" for info in infos)
+        table.add_row("\n".join(part.origin for part in column.parts), rows, column.key, stored)
     console.print(table)
+    for sentence in plan.facts.get("lacks", ()):
+        console.print(f"Note: {sentence}", markup=False, style="yellow")
     console.print(
         f"{plan.store.kind}, layout {plan.facts['layout']}: {len(plan.ends)} episodes, {plan.frames} frames at "
         f"{plan.fps} Hz, task '{plan.task}'.",

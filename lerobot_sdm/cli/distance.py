@@ -34,7 +34,7 @@ def distance(
     --dataset.repo_id=local/held-out --dataset.root=data/held-out
     """
     if output is not None and output.exists():
-        raise InputError(f"--output={output} exists. Give a new file name, or delete it.")
+        raise InputError(f"--output={output}: exists already. Choose another file.")
 
     entries = [Contender.parse(text).checked() for text in (teacher, *policy)]
 

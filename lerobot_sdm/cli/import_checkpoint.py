@@ -43,3 +43,8 @@ def import_checkpoint(
     )
     if imported.imagined_robot:
         typer.echo("It needs the imagined robot's points as `observation.imagin_robot` beside the cloud.")
+    if imported.unit_colors:
+        typer.echo(
+            "It was trained with colors of 0 to 1, and this package's data and environments have 0 to 255. Convert its "
+            "demonstrations with --color-range=none, which leaves colors as they are."
+        )

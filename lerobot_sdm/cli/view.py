@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from lerobot_sdm.datasets.names import stem
 from lerobot_sdm.errors import InputError
 
 FOLDER = Path("outputs/view")
@@ -41,8 +42,7 @@ def view(
         raise InputError(f"--fps={fps}: give frames per second above 0.")
     show = not (rrd or png or serve) and has_screen()
     if not (rrd or png or serve or show):
-        name = Path(source.rstrip("/")).name.removesuffix(".zip").removesuffix(".zarr")
-        rrd, png = (FOLDER / f"{name}_episode_{episode}.{kind}" for kind in ("rrd", "png"))
+        rrd, png = (FOLDER / f"{stem(Path(source))}_episode_{episode}.{kind}" for kind in ("rrd", "png"))
         # These two were not asked for by name, so they may be renewed.
         overwrite = True
     for option, file, suffix in (("--rrd", rrd, ".rrd"), ("--png", png, ".png")):
@@ -60,6 +60,10 @@ def view(
     first = opened.clouds[:1]
     scene = Scene.of([opened.read(index)[key] for key in first for index in opened.moments(moments)], opened.viewpoint)
     console = Console()
+    for label, text in opened.facts.items():
+        console.print(f"{label}: {text}", markup=False, highlight=False, soft_wrap=True)
+    for sentence in opened.notes:
+        console.print(f"Note: {sentence}", markup=False, style="yellow", soft_wrap=True)
     if png is not None:
         from lerobot_sdm.viewing.contact_sheet import contact_sheet
 

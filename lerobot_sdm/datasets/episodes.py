@@ -2,14 +2,18 @@
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
 
+from lerobot_sdm.envs.base import PointCloudEnv
 from lerobot_sdm.experts import Expert
+
+LOOK_EVERY = 25
+"""Steps between two looks at what the clouds show."""
 
 
 @dataclass(frozen=True)
@@ -75,17 +79,20 @@ class Episode:
         attempt: The attempt.
         kept: Whether the rules accept it.
         success_steps: Simulator steps at the goal.
+        points: What the clouds show, at every `LOOK_EVERY`th step: part of the scene -> points on it.
         frames: Column -> (T, ...) values; empty unless kept.
     """
 
     attempt: Attempt
     kept: bool
     success_steps: int
+    points: list[dict[str, int]] = field(default_factory=list)
     frames: dict[str, np.ndarray] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Write everything to one `.npz`, which appears whole or not at all."""
         summary = {"attempt": asdict(self.attempt), "kept": self.kept, "success_steps": self.success_steps}
+        summary["points"] = self.points
         unfinished = path.with_suffix(".unfinished")
         with unfinished.open("wb") as file:
             np.savez(file, summary=json.dumps(summary), **self.frames)
@@ -116,9 +123,12 @@ def drive(env: gym.Env, expert: Expert, attempt: Attempt, rules: Rules, columns:
     observation = expert.start(env, attempt.seed)
     expert.reset(env, attempt.seed, attempt.variant)
     rows: list[dict[str, np.ndarray]] = []
+    points: list[dict[str, int]] = []
     first_success: int | None = None
     success_steps = 0
     for step in itertools.count():
+        if step % LOOK_EVERY == 0 and isinstance(env, PointCloudEnv):
+            points.append(env.points_by_part())
         action = expert.act(env)
         row = {column: np.array(observation[key]) for key, column in columns.items()}
         # The simulator gets what it accepts; the dataset keeps what the expert asked for.
@@ -139,4 +149,19 @@ def drive(env: gym.Env, expert: Expert, attempt: Attempt, rules: Rules, columns:
     if kept:
         rows = rows[: rules.end(succeeded)]
         frames = {column: np.stack([row[column] for row in rows]) for column in rows[0]}
-    return Episode(attempt, kept, success_steps, frames)
+    return Episode(attempt, kept, success_steps, points, frames)
+
+
+def shown_points(looks: Iterable[Mapping[str, int]]) -> dict[str, dict[str, float]]:
+    """What clouds show of each part of the scene.
+
+    Args:
+        looks: Part -> points on it, one mapping for each cloud.
+
+    Returns:
+        Part -> `mean` and `least` number of points, the best shown first.
+    """
+    looks = list(looks)
+    parts = {part: [look.get(part, 0) for look in looks] for part in set().union(*looks)}
+    shown = {part: {"mean": round(float(np.mean(counts)), 1), "least": min(counts)} for part, counts in parts.items()}
+    return dict(sorted(shown.items(), key=lambda item: (-item[1]["mean"], item[0])))

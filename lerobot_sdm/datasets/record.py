@@ -17,6 +17,7 @@ from tqdm import tqdm
 from lerobot_sdm.datasets.collect import Driver, Setting, outcomes
 from lerobot_sdm.datasets.disk import disk_full_is_an_input_error
 from lerobot_sdm.datasets.episodes import Episode, Rules
+from lerobot_sdm.datasets.names import check_lerobot_can_read
 from lerobot_sdm.datasets.record_options import RecordOptions
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
 from lerobot_sdm.errors import InputError, refuse_existing
@@ -64,6 +65,7 @@ class RecordConfig(RecordOptions):
         name = env.dataset_name(env.task)
         root = self.root or Path("data") / name
         refuse_existing("--root", root)
+        check_lerobot_can_read("--root", root)
         return dataclasses.replace(
             self,
             env=env,
@@ -117,6 +119,7 @@ def record(config: RecordConfig) -> Path:
             "task": config.env.task,
             "task_description": driver.env.unwrapped.task_description,
             "env": draccus.encode(config.env) | {"type": config.env.type},
+            "view": config.env.cloud_view(),
             "expert": driver.expert.provenance(),
             "rules": dataclasses.asdict(setting.rules),
             "seed": config.seed,

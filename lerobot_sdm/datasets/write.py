@@ -14,12 +14,15 @@ from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from lerobot.datasets.utils import create_lerobot_dataset_card
 from lerobot.envs.configs import EnvConfig
 from lerobot.utils.utils import SuppressProgressBars
+from tqdm import tqdm
 
 from lerobot_sdm.datasets.cached import CachedLeRobotDataset
 from lerobot_sdm.datasets.checks import check_finite, must_be_finite
-from lerobot_sdm.datasets.episodes import Episode
+from lerobot_sdm.datasets.episodes import Episode, shown_points
+from lerobot_sdm.datasets.progress import BAR_DELAY
+from lerobot_sdm.envs.options import view_sentence
+from lerobot_sdm.processors.cloud_view import PROVENANCE
 
-PROVENANCE = Path("meta/provenance.json")
 # Reading and writing arrays needs no video decoder; naming one spares LeRobot the search for the best.
 VIDEO_BACKEND = "pyav"
 
@@ -56,6 +59,7 @@ def describe_demonstrations(repo_id: str, env_config: EnvConfig, provenance: Map
             f"`lerobot-sdm record --env.type={env_config.type} --env.task={provenance['task']}`.",
             "",
             f"- Expert: {expert}; it failed {len(provenance['failed'])} further episodes, which are left out.",
+            f"- View: {view_sentence(provenance['view'])}",
             f"- Seeds: {episodes[0]['seed']} to {episodes[-1]['seed']}.",
             "- Settings of environment and filter, and versions: `meta/provenance.json`.",
             "",
@@ -98,9 +102,10 @@ def write(
         use_videos=False,
         video_backend=VIDEO_BACKEND,
     )
-    episodes = []
-    for number, path in enumerate(paths):
+    episodes, looks = [], []
+    for number, path in enumerate(tqdm(paths, desc="Writing", unit="episode", delay=BAR_DELAY)):
         episode = Episode.load(path)
+        looks += episode.points
         length = len(episode.frames["action"])
         for key, values in episode.frames.items():
             if must_be_finite(key):
@@ -121,7 +126,7 @@ def write(
             }
         )
     dataset.finalize()
-    provenance = {**facts, "episodes": episodes, "versions": versions()}
+    provenance = {**facts, "episodes": episodes, "points": shown_points(looks), "versions": versions()}
     (root / PROVENANCE).write_text(json.dumps(provenance, indent=2, default=str) + "\n")
     card = create_lerobot_dataset_card(
         tags=["robotics", env_config.type, *(["point-cloud"] if "point_cloud" in env_config.features else [])],
@@ -143,7 +148,7 @@ def verify(root: Path, repo_id: str, paths: Sequence[Path]) -> None:
     if dataset.num_episodes != len(paths):
         raise RuntimeError(f"{repo_id}: {dataset.num_episodes} episodes came back of {len(paths)} written.")
     first = 0
-    for number, path in enumerate(paths):
+    for number, path in enumerate(tqdm(paths, desc="Reading back", unit="episode", delay=BAR_DELAY)):
         frames = Episode.load(path).frames
         length = len(frames["action"])
         for row in (0, length - 1):

@@ -30,7 +30,7 @@ class AdroitPointCloudEnv(PointCloudEnv):
 
     Args:
         task: `hammer`, `door`, `pen` or `relocate`.
-        view: How the scene is looked at, a name from `adroit_views.views`. The options that follow replace single values.
+        view: How the scene is looked at, a name from `adroit_views.views`.
         num_points, use_color, camera, camera_size, frame, crop, renderer, show_goal, show_markers, show_arm: See
             `CloudOptions`; the view's for None. Only relocate has a hidden goal.
         success_rule: When an episode is a success: a name from `SUCCESS_RULES`.

@@ -73,6 +73,9 @@ class PointCloudEnv(gym.Env, ABC):
     human_camera: str
     """For people watching, who want to see small objects and no arm in the way."""
 
+    frames: ClassVar[Collection[str]] = ("legacy", "world")
+    """Frames that clouds may be given in."""
+
     arm: ClassVar[Collection[str]] = ()
     """Bodies of the robot's arm, which a view may leave out."""
 
@@ -100,6 +103,7 @@ class PointCloudEnv(gym.Env, ABC):
         render_mode: str,
     ):
         require_known("camera", options.camera, cameras)
+        require_known("frame", options.frame, self.frames)
         require_positive("episode_length", episode_length)
         require_positive("render_size", render_size)
         require_known("render_mode", render_mode, self.metadata["render_modes"])
@@ -176,17 +180,23 @@ class PointCloudEnv(gym.Env, ABC):
         return sample_or_pad(points, count)
 
     def points_by_part(self) -> dict[str, int]:
-        """How many points of a cloud, drawn now, lie on what: `hand`, `arm`, `scenery`, `goal`, `markers` and the names of
-        the scene's objects. Parts that no point shows are missing, and so are padding rows.
+        """How many points of a cloud, drawn now, lie on what.
 
-        A diagnosis: it looks anew, and draws from the environment's chance where its clouds do.
+        A diagnosis: it looks anew, and leaves the environment as it was.
+
+        Returns:
+            `hand`, `arm`, `scenery`, `goal`, `markers` or an object's name -> points. Parts that no point shows are
+            missing; padding rows are not counted.
         """
         if self._model is None:
             raise RuntimeError("points_by_part: reset the environment first.")
         points, geoms, _ = self._sensor.points(self._data(), goal=self._goal())
         if not len(points):
             return {}
+        # Some environments draw their clouds by chance.
+        before = self.np_random.bit_generator.state
         cloud = self._thin_out(points, self.cloud_options.num_points)
+        self.np_random.bit_generator.state = before
         cloud = cloud[(cloud != 0).any(axis=1)]
         nearest = cKDTree(points[:, :3]).query(cloud[:, :3])[1]
         return dict(Counter(self._part_of(geom) for geom in geoms[nearest]))

@@ -89,6 +89,8 @@ class CloudSensor:
         # A goal may lie on the table or in a hole, below the box.
         stays = inside_box(points, *self._crop) | (geoms[pixels] == GOAL)
         points, pixels = points[stays], pixels[stays]
+        if self._frame.origin is not None:
+            points -= data.body(self._frame.origin).xpos.astype(points.dtype)
         if options.use_color:
             points = np.hstack([points, picture.colour.reshape(-1, 3)[pixels].astype(np.float32)])
         return points, geoms[pixels], picture

@@ -47,7 +47,7 @@ class DexArtPointCloudEnvConfig(PointCloudEnvConfig):
         camera: `instance_1`, DexArt's, or `viewer`, the one of videos.
         camera_size: Width and height of the depth image in pixels.
         frame: `legacy`, the base of the robot, or `world`.
-        crop: Two opposite corners [[xmin, ymin, zmin], [xmax, ymax, zmax]] in that frame; the frame's own is the task's.
+        crop: Two opposite corners [[xmin, ymin, zmin], [xmax, ymax, zmax]] in that frame.
         renderer: `egl`, `raycast`, or `auto` for the first that works.
         show_goal: Whether the goal is drawn; without effect, since no goal is hidden.
         show_markers: Whether the simulator's own markers are drawn.

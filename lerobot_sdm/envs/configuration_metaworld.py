@@ -34,8 +34,8 @@ class MetaWorldPointCloudEnvConfig(PointCloudEnvConfig):
         frame: `legacy`, the camera-centred frame of the DP3 demonstrations, or `world`.
         crop: Two opposite corners [[xmin, ymin, zmin], [xmax, ymax, zmax]] in that frame.
         renderer: `egl`, `raycast`, or `auto` for the first that works.
-        show_goal: Whether the goal is drawn, as a ball, into clouds and pictures; unless said here or by the view, where
-            nothing else shows it.
+        show_goal: Whether the goal is drawn, as a ball, into clouds and pictures. `workspace` draws it where nothing
+            else shows it.
         show_markers: Whether MetaWorld's own markers of goals and parts are drawn.
         show_arm: Whether points on the robot's arm stay in the cloud.
         pixels: Whether observations hold the picture behind the cloud, as `observation.image`.

@@ -38,9 +38,10 @@ class DexArtPointCloudEnv(PointCloudEnv):
     """One task, observed as `PointCloudEnv` says, but for the order and the filling of clouds, see `sampling`.
 
     `agent_pos` is (32,): angles of the 22 joints, velocity, spin and position of the palm in the world, and the share
-    of the episode that is over; for the bucket (33,), with how far the palm faces up before the last. An action is
-    linear and angular velocity of the last arm link in the robot's frame, 1 m/s and 1 rad/s, and a set point for each
-    finger joint, -1 and 1 the ends of its range. It is held for 40 ms. `imagin_robot` adds points of the hand.
+    of the rule set's time that is over, whatever `episode_length`; for the bucket (33,), with how far the palm faces up
+    before the last. An action is linear and angular velocity of the last arm link in the robot's frame, 1 m/s and
+    1 rad/s, and a set point for each finger joint, -1 and 1 the ends of its range. It is held for 40 ms. `imagin_robot`
+    adds points of the hand.
 
     Args:
         task: `laptop`, `faucet`, `bucket` or `toilet`.
@@ -50,8 +51,8 @@ class DexArtPointCloudEnv(PointCloudEnv):
         imagin_robot: `none`; `apart`, as an observation `imagin_robot` (96, 7); or `joined`, in front of the cloud,
             which then has 96 more rows.
         view: How the scene is looked at, a name from `dexart_view.views`.
-        sampling: `random`, without order, or `fps`, farthest points first; the view's for None. Short clouds repeat their
-            first point.
+        sampling: `random`, without order, or `fps`, farthest points first; the view's for None. Short clouds repeat
+            their first point.
         cloud_noise: By how much points are stretched from the origin, relative standard deviation.
         camera_jitter: How much the camera's pose differs from episode to episode; 1 is DexArt's.
         num_points, use_color, camera, camera_size, frame, crop, renderer, show_goal, show_markers, show_arm: See

@@ -17,14 +17,17 @@ class Frame:
         translation: (3,) metres, added after rotating.
         crop: Default box in this frame.
         pixel_offset: Where in a pixel a point is taken to lie, see `clouds.geometry.pixel_rays`.
+        origin: Body whose position is taken from points after they were cropped, in a frame with the world's axes; None
+            for a frame that stands still.
     """
 
     rotation: NDArray[np.float64]
     translation: NDArray[np.float64]
     crop: tuple[Corner, Corner]
     pixel_offset: float
+    origin: str | None = None
 
 
-def world_frame(crop: tuple[Corner, Corner]) -> Frame:
-    """MuJoCo's own frame, metres, z up, with points where the renderer sampled them."""
-    return Frame(rotation=np.eye(3), translation=np.zeros(3), crop=crop, pixel_offset=0.5)
+def world_frame(crop: tuple[Corner, Corner], origin: str | None = None) -> Frame:
+    """MuJoCo's own frame, metres, z up, with points where the renderer sampled them; or one that moves with a body."""
+    return Frame(rotation=np.eye(3), translation=np.zeros(3), crop=crop, pixel_offset=0.5, origin=origin)

@@ -53,21 +53,26 @@ def legacy_frame() -> Frame:
     )
 
 
-FRAME_BUILDERS = {"legacy": legacy_frame, "world": functools.partial(world_frame, WORLD_CROP)}
+FRAME_BUILDERS = {
+    "legacy": legacy_frame,
+    "world": functools.partial(world_frame, WORLD_CROP),
+    "hand": functools.partial(world_frame, WORLD_CROP, origin="hand"),
+}
 
 
 class MetaWorldPointCloudEnv(PointCloudEnv):
     """One MetaWorld task, observed as `PointCloudEnv` says.
 
-    `agent_pos` is (9,) in world metres: hand body, right finger site, left finger site. An action is (4,): hand
-    displacement in centimetres per 12.5 ms step, then gripper effort. Success is MetaWorld's, at any step.
+    `agent_pos` is (9,): hand body, right finger site, left finger site, in world metres; where the hand is the clouds'
+    origin, from there, too, so that its own position is 0. An action is (4,): hand displacement in centimetres per
+    12.5 ms step, then gripper effort. Success is MetaWorld's, at any step.
 
-    Where the goal is only a point in the air (`envs.tasks.HIDDEN_GOALS`) nothing in the scene shows it: the default view
-    draws a ball there.
+    Where the goal is only a point in the air (`envs.tasks.HIDDEN_GOALS`) nothing in the scene shows it: the default
+    view draws a ball there.
 
     Args:
         task: A name from `envs.tasks`, with or without `-v3`.
-        view: How the scene is looked at, a name from `metaworld_views.views`. The options that follow replace single values of it.
+        view: How the scene is looked at, a name from `metaworld_views.views`.
         num_points, use_color, camera, camera_size, frame, crop, renderer, show_goal, show_markers, show_arm: See
             `CloudOptions`; the view's for None.
         episode_length: Steps after which an episode is truncated.
@@ -82,6 +87,7 @@ class MetaWorldPointCloudEnv(PointCloudEnv):
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 80}  # noqa: RUF012 - Gymnasium's convention
     human_camera = "corner2"
+    frames = tuple(FRAME_BUILDERS)
     arm = ARM
     hand = HAND
     scenery = SCENERY
@@ -191,14 +197,15 @@ class MetaWorldPointCloudEnv(PointCloudEnv):
         return Outcome(float(reward), int(success), success, bool(info.get("failed", False)))
 
     def _place_markers(self) -> None:
-        """Move the goal's markers to this episode's goal, as MetaWorld's step does, which leaves them behind at a reset."""
+        """Move the goal's markers to this episode's goal: MetaWorld's step does, its reset leaves them behind."""
         for name, position in self._sim._target_site_config:
             self._sim.data.site(name).xpos[:] = position[:3]
 
     def _agent_pos(self) -> NDArray[np.float64]:
         data = self._sim.data
-        fingers = [data.site("rightEndEffector").xpos, data.site("leftEndEffector").xpos]
-        return np.concatenate([data.body("hand").xpos, *fingers])
+        hand, fingers = data.body("hand").xpos, ("rightEndEffector", "leftEndEffector")
+        positions = np.array([hand, *(data.site(finger).xpos for finger in fingers)])
+        return (positions - hand if self.cloud_options.frame == "hand" else positions).ravel()
 
     def _goal(self) -> NDArray[np.float64] | None:
         shown = self.cloud_options.show_goal

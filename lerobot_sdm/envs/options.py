@@ -6,7 +6,10 @@ from typing import Any
 
 from lerobot_sdm.errors import InputError, unknown_name
 
-FRAMES = ("legacy", "world")
+FRAMES = ("legacy", "world", "hand")
+PAPERS_VIEW = "dp3"
+"""What the view of the DP3 demonstrations is called, in every family."""
+
 RENDERERS = ("auto", "egl", "raycast")
 
 Corner = tuple[float, float, float]
@@ -21,9 +24,10 @@ class CloudOptions:
         use_color: Whether each point carries r, g, b (0 to 255) after x, y, z.
         camera: Which of the scene's cameras looks; the environment knows which there are.
         camera_size: Width and height of the depth image in pixels.
-        frame: `legacy`, the camera-centred frame of the DP3 demonstrations, or `world`.
-        crop: Two opposite corners, lowest first, in the chosen frame; points strictly inside stay. None takes
-            the default box of the frame.
+        frame: `legacy`, the camera-centred frame of the DP3 demonstrations; `world`; or `hand`, the world's axes with
+            the robot's hand as origin, where an environment has it.
+        crop: Two opposite corners, lowest first, in the chosen frame, for `hand` in that of the world; points strictly
+            inside stay. None takes the default box of the frame.
         renderer: `egl` draws on the GPU or with Mesa, `raycast` needs no graphics at all, `auto` takes the
             first that works.
         show_goal: Whether the goal is drawn, as a ball, into clouds and images, inside the box or not. None draws
@@ -77,17 +81,37 @@ def options_of_view(views: Mapping[str, CloudOptions], view: str, **given: Any) 
     """
     require_known("view", view, views)
     given = {name: value for name, value in given.items() if value is not None}
-    if given.get("frame", views[view].frame) != views[view].frame:
+    if _fixed(given.get("frame", views[view].frame)) != _fixed(views[view].frame):
         # The view's box is given in the view's frame.
         given.setdefault("crop", None)
     return replace(views[view], **given)
 
 
+def _fixed(frame: str) -> str:
+    """The frame that boxes are given in."""
+    return "world" if frame == "hand" else frame
+
+
 def described_view(view: str, options: CloudOptions) -> dict[str, Any]:
-    """What datasets and policies keep of the way their clouds were made, JSON-compatible: the view's name and all options
-    that change what a cloud shows."""
+    """What datasets and policies keep of the way their clouds were made, JSON-compatible.
+
+    Returns:
+        `view`, its name, and all options that change what a cloud shows.
+    """
     shown = {name: value for name, value in asdict(options).items() if name != "renderer"}
     return {"view": view, **shown, "crop": options.crop and [list(corner) for corner in options.crop]}
+
+
+def view_sentence(view: Mapping[str, Any]) -> str:
+    """A described view in words, for cards and messages."""
+    box = "the frame's own" if view["crop"] is None else f"{view['crop'][0]} to {view['crop'][1]}"
+    shown = [name for name in ("arm", "markers") if view[f"show_{name}"]]
+    shown += ["the goal"] if view["show_goal"] else ["goals that nothing else shows"] * (view["show_goal"] is None)
+    return (
+        f"`{view['view']}`: {view['num_points']} points{' with color' if view['use_color'] else ''} from camera "
+        f"`{view['camera']}` at {view['camera_size']} pixels, frame `{view['frame']}`, box {box}, "
+        f"showing besides hand and objects: {', '.join(shown) or 'nothing'}."
+    )
 
 
 def require_known(key: str, value: str, known: Collection[str]) -> None:

@@ -60,6 +60,19 @@ class LoadedPolicy:
         return self.policy.diffusion.unet if self.config.type == "diffusion" else self.policy.denoiser
 
 
+def read_config(contender: Contender, device: str = "cpu") -> PreTrainedConfig:
+    """A checkpoint's configuration with what differs from it; see `load_contender`."""
+    config = _read_config(contender, [f"--device={device}"])
+    known = {item.name for item in fields(config)}
+    for key in contender.overrides:
+        if key not in known:
+            raise unknown_name(f"--policy {contender.path}", key, known)
+    overrides = [f"--{key}={value}" for key, value in contender.overrides.items()]
+    config = _read_config(contender, [f"--device={device}", *overrides])
+    config.pretrained_path = Path(contender.path)
+    return config
+
+
 def load_contender(contender: Contender, device: str = "cpu") -> LoadedPolicy:
     """Load a checkpoint as `lerobot-eval` does, with LeRobot's own functions.
 
@@ -70,14 +83,7 @@ def load_contender(contender: Contender, device: str = "cpu") -> LoadedPolicy:
     Raises:
         InputError: If there is no checkpoint or it has no field of an overridden name.
     """
-    config = _read_config(contender, [f"--device={device}"])
-    known = {item.name for item in fields(config)}
-    for key in contender.overrides:
-        if key not in known:
-            raise unknown_name(f"--policy {contender.path}", key, known)
-    overrides = [f"--{key}={value}" for key, value in contender.overrides.items()]
-    config = _read_config(contender, [f"--device={device}", *overrides])
-    config.pretrained_path = Path(contender.path)
+    config = read_config(contender, device)
     with redirect_stdout(StringIO()):  # LeRobot prints a line for every policy that it loads.
         policy = get_policy_class(config.type).from_pretrained(contender.path, config=config)
     preprocess, postprocess = make_pre_post_processors(

@@ -24,10 +24,13 @@ from tqdm import tqdm
 from lerobot_sdm.cards.privacy import hub_name
 from lerobot_sdm.datasets.disk import disk_full_is_an_input_error
 from lerobot_sdm.datasets.episodes import Attempt, Episode
+from lerobot_sdm.datasets.names import check_lerobot_can_read
 from lerobot_sdm.datasets.write import verify, versions, write
+from lerobot_sdm.envs.configuration import PointCloudEnvConfig
 from lerobot_sdm.errors import InputError, refuse_existing
 from lerobot_sdm.evaluation.contenders import Contender, LoadedPolicy, load_contender
 from lerobot_sdm.evaluation.rollout_options import RolloutOptions
+from lerobot_sdm.policies.sizes import check_environment
 from lerobot_sdm.teachers import fingerprint
 
 logger = logging.getLogger(__name__)
@@ -53,6 +56,7 @@ class RolloutConfig(RolloutOptions):
         name = f"{self.env.type}-rollouts"
         root = self.root or Path("data") / name
         refuse_existing("--root", root)
+        check_lerobot_can_read("--root", root)
         return dataclasses.replace(self, root=root, repo_id=self.repo_id or f"local/{name}")
 
 
@@ -98,6 +102,7 @@ def _collect(config: RolloutConfig, policy: Contender) -> None:
     finally:
         close_envs(environments)
     facts = {
+        "view": config.env.cloud_view() if isinstance(config.env, PointCloudEnvConfig) else None,
         "task": config.env.task,
         "task_description": description,
         "env": draccus.encode(config.env) | {"type": config.env.type},
@@ -169,15 +174,9 @@ class NoisyActions:
 
 
 def _columns(env: EnvConfig, loaded: LoadedPolicy) -> list[str]:
-    """Columns of the dataset that hold observations; refuses an environment that lacks one that the policy sees."""
-    columns = [env.features_map[key] for key in env.features if env.features_map[key] != ACTION]
-    for key in loaded.config.input_features:
-        if key not in columns:
-            raise InputError(
-                f"--env.type={env.type}: has no '{key}' ({', '.join(columns)}), which the policy at "
-                f"{loaded.contender.path} sees. Another --env option may add it, such as --env.obs_type for Push-T."
-            )
-    return columns
+    """Columns of the dataset that hold observations; refuses an environment that does not fit the policy."""
+    check_environment(loaded.config, env, loaded.contender.path)
+    return [env.features_map[key] for key in env.features if env.features_map[key] != ACTION]
 
 
 def _task_description(environment: gym.vector.VectorEnv, env: EnvConfig) -> str:
@@ -235,7 +234,7 @@ def _episode(done: dict[str, Any], i: int, attempt: Attempt, columns: list[str],
     frames[ACTION] = done[ACTION][i, :length].numpy().astype(np.float32)
     frames["next.reward"] = done["reward"][i, :length].numpy().astype(np.float32)[:, None]
     frames["next.success"] = done["success"][i, :length].numpy().astype(bool)[:, None]
-    return Episode(attempt, True, int(frames["next.success"].sum()), frames)
+    return Episode(attempt, True, int(frames["next.success"].sum()), frames=frames)
 
 
 def _fingerprint(config: RolloutConfig, policy: Contender, sha256: str) -> str:

@@ -151,6 +151,8 @@ def evaluations(comparison: Comparison, layout: Layout) -> list[Stage]:
             layout.evaluation(row_key(policy)),
             evaluate_command(comparison, layout, policy),
             settings={"weights": fingerprint(policy.path)},
+            needs=(),
+            device="" if comparison.device == "cpu" else comparison.device,
         )
         for policy in comparison.policies
     ]

@@ -9,11 +9,15 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
+from lerobot_sdm.evaluation.contenders import read_config
 from lerobot_sdm.pipeline.comparison import Comparison, collect_comparison, evaluations, measure_costs
 from lerobot_sdm.pipeline.files import write_json, write_text
 from lerobot_sdm.pipeline.pictures import BLUE, INK, PALE, save_figure
 from lerobot_sdm.pipeline.plan import Layout
-from lerobot_sdm.pipeline.stages import claim_folder, run_stages
+from lerobot_sdm.pipeline.run import run_warm
+from lerobot_sdm.pipeline.stages import claim_folder
+from lerobot_sdm.policies.sizes import check_environment
+from lerobot_sdm.processes.threads import passive_waiting
 
 
 def run_comparison(comparison: Comparison, layout: Layout, console: Console, verbose: bool = False) -> dict[str, Any]:
@@ -29,13 +33,16 @@ def run_comparison(comparison: Comparison, layout: Layout, console: Console, ver
         Content of `results.json`.
 
     Raises:
-        InputError: The folder belongs to something else, the protocol changed, or a finished row's weights did.
+        InputError: A policy does not fit the environment, the folder belongs to something else, the protocol changed,
+            or a finished row's weights did.
         CommandFailedError: An evaluation fails.
     """
+    for policy in comparison.policies:
+        check_environment(read_config(policy), comparison.env_config(), policy.path)
     stages = evaluations(comparison, layout)
     claim_folder(layout.root, comparison.protocol())
-    variables = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(comparison.threads)}
-    run_stages(stages, layout.root, console, os.environ | variables, verbose)
+    variables = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(comparison.threads), **passive_waiting()}
+    run_warm(stages, layout.root, console, os.environ | variables, verbose)
     with console.status("Timing action chunks"):
         costs = measure_costs(comparison)
     results = collect_comparison(comparison, layout, costs)

@@ -1,15 +1,13 @@
-"""The last stages of a run: the measurements that need no process of their own, and the report."""
+"""The stages of a run that are no command: measurements of the whole run, and the report."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
+from tqdm import tqdm
 
 from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.pipeline.config import Flags, PipelineConfig
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
 TRAJECTORIES = 6  # Demonstrations whose paths are drawn into the picture.
 
 
-def measure_expert(config: PipelineConfig, layout: Layout, console: Console) -> None:
+def measure_expert(config: PipelineConfig, layout: Layout) -> None:
     """Let the expert do the evaluation episodes and write the outcomes."""
     from lerobot_sdm.evaluation.expert import expert_successes
 
@@ -33,8 +31,7 @@ def measure_expert(config: PipelineConfig, layout: Layout, console: Console) -> 
 
     def successes(rule: Flags) -> list[bool]:
         environment = environment_config(config, rule)
-        progress = partial(track, description="   driving", console=console)
-        return expert_successes(environment, seeds, config.record.get("expert"), progress, **options)
+        return expert_successes(environment, seeds, config.record.get("expert"), tqdm, **options)
 
     by_rule = {name: successes(rule) for name, rule in config.other_rules.items()}
     write_json(layout.expert, {"seeds": list(seeds), "successes": successes({}), "other_rules": by_rule})
@@ -100,7 +97,9 @@ def draw_demonstrations(config: PipelineConfig, layout: Layout, path: Path) -> N
     cloud = cloud[np.any(cloud[:, :3] != 0, axis=1)]  # Zero rows are padding.
     environment = environment_config(config)
     env = gym.make(environment.gym_id, disable_env_checker=True, **environment.gym_kwargs).unwrapped
-    frame, hand = env.frame, env.hand_in_agent_pos
+    frame = env.frame
+    # Seen from the hand, the hand does not move.
+    hand = env.hand_in_agent_pos if frame.origin is None else None
     # Both in world coordinates, where up is up: points go back through the frame that policies see.
     cloud[:, :3] = (cloud[:, :3] - frame.translation) @ frame.rotation
     cloud_picture(

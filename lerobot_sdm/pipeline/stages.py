@@ -6,23 +6,13 @@ stage) and `logs/NAME.log` (all that the stage printed). A marker is written onl
 
 import hashlib
 import json
-import shutil
-import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.pipeline.commands import format_command, run_command
 from lerobot_sdm.pipeline.files import read_json, write_json
-
-Guard = Callable[["Stage"], AbstractContextManager[tuple[int, ...]]]
-"""Entered around a stage, so that no two processes run it at once; gives the file descriptors that its command gets."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +28,15 @@ class Stage:
         whole: Whether what it produces appears all at once, so that whatever stands there is complete.
         continue_command: Called where there is a remainder; the command that goes on from it, or None to
             start over.
-        function: Called instead of a command.
-        settings: What determines a function's result; plays the part of the command in the marker.
+        function: Called instead of a command, in a process of its own; see `processes.calls`.
+        settings: What determines the result besides the command; all of it where there is a function instead.
+        needs: Names of the stages that must have finished before; None for all that stand before it.
+        cores: How many cores it keeps busy.
+        alone: Whether nothing may run beside it.
+        device: Stages that name the same device do not run side by side.
+        kind: Stages of one kind take times in proportion to their sizes.
+        size: How much it has to do: about the seconds that it takes on a usual machine; 0 if not known.
+        typical: Whether stages of all kinds take times in proportion, too.
     """
 
     name: str
@@ -50,6 +47,13 @@ class Stage:
     continue_command: Callable[[], tuple[str, ...] | None] = lambda: None
     function: Callable[[], None] | None = None
     settings: dict[str, Any] | None = None
+    needs: tuple[str, ...] | None = None
+    cores: int = 1
+    alone: bool = False
+    device: str = ""
+    kind: str = ""
+    size: float = 0.0
+    typical: bool = False
 
     def fingerprint(self, root: Path) -> str:
         """Hash of what the stage does, independent of where the run's folder lies."""
@@ -87,62 +91,14 @@ def claim_folder(root: Path, settings: dict[str, Any]) -> None:
     write_json(path, settings)
 
 
-def run_stages(
-    stages: Sequence[Stage],
-    root: Path,
-    console: Console,
-    environment: dict[str, str],
-    verbose: bool = False,
-    guard: Guard = lambda stage: nullcontext(()),
-) -> None:
-    """Run the stages that have not finished yet, in order.
-
-    Args:
-        stages: The plan.
-        root: The run's folder, see `claim_folder`.
-        console: Where to report.
-        environment: Environment variables of the commands.
-        verbose: Show everything that the commands print, not only their last line.
-        guard: Keeps other processes from the stage that runs.
-
-    Raises:
-        InputError: If a finished stage was another command.
-        CommandFailedError: If a command fails; its output is in the log.
-    """
-    for number, stage in enumerate(stages, start=1):
-        heading = f"[bold]{number}/{len(stages)} {stage.title}[/bold]"
-        with guard(stage) as inherited:
-            if (record := finished_stage(stage, root)) is not None:
-                console.print(f"{heading}: finished before, in {format_seconds(record['seconds'])}")
-                continue
-            console.print(heading)
-            started = time.perf_counter()
-            continued = _run(stage, root, console, environment, verbose, inherited)
-            seconds = time.perf_counter() - started
-            write_json(
-                _marker(stage, root),
-                {
-                    "stage": stage.name,
-                    "command": format_command(stage.command) if stage.command else None,
-                    "settings": stage.settings,
-                    "fingerprint": stage.fingerprint(root),
-                    "seconds": round(seconds, 1),
-                    # The time of a continued stage counts from where it went on.
-                    "continued": continued,
-                    "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-                },
-            )
-        console.print(f"   [green]done[/green] in {format_seconds(seconds)}")
-
-
 def finished_stage(stage: Stage, root: Path) -> dict[str, Any] | None:
-    """What the marker of a stage says; None if it has not finished.
+    """What the marker of a stage says; None if it has not finished, or what it made has been deleted since.
 
     Raises:
         InputError: It was another command.
     """
-    marker = _marker(stage, root)
-    if not marker.exists():
+    marker = marker_file(stage, root)
+    if not (marker.exists() and stage.produces.exists()):
         return None
     record = read_json(marker)
     if record["fingerprint"] != stage.fingerprint(root):
@@ -154,7 +110,32 @@ def finished_stage(stage: Stage, root: Path) -> dict[str, Any] | None:
     return record
 
 
-def _marker(stage: Stage, root: Path) -> Path:
+def startable(stages: Sequence[Stage], finished: Collection[str], running: Collection[str], cores: int) -> Stage | None:
+    """The first stage that may start now; None if there is none.
+
+    Args:
+        stages: The plan.
+        finished: Names of the stages that have finished.
+        running: Names of those that run.
+        cores: How many cores stages may use together; one that wants more runs alone.
+    """
+    busy = [stage for stage in stages if stage.name in running]
+    if any(stage.alone for stage in busy):
+        return None
+    free = cores - sum(stage.cores for stage in busy)
+    for number, stage in enumerate(stages):
+        if stage.name in finished or stage.name in running:
+            continue
+        needs = [other.name for other in stages[:number]] if stage.needs is None else stage.needs
+        fits = not busy or (not stage.alone and stage.cores <= free)
+        fits = fits and not (stage.device and stage.device in (other.device for other in busy))
+        if fits and all(name in finished for name in needs):
+            return stage
+    return None
+
+
+def marker_file(stage: Stage, root: Path) -> Path:
+    """What a stage leaves behind when it has finished."""
     return root / "stages" / f"{stage.name}.json"
 
 
@@ -162,29 +143,6 @@ def format_seconds(seconds: float) -> str:
     """Seconds as a person reads them: 8 s, 3 min 20 s."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-
-
-def _run(
-    stage: Stage, root: Path, console: Console, environment: dict[str, str], verbose: bool, inherited: tuple[int, ...]
-) -> bool:
-    """Run one stage; says whether it went on from the remainder of an earlier attempt."""
-    if stage.function is not None:
-        stage.function()
-        return False
-    if stage.whole and stage.produces.exists():
-        console.print(f"   {stage.produces} is complete already")
-        return True
-    continuation = stage.continue_command() if stage.produces.exists() else None
-    if continuation:
-        console.print("   continues where it was interrupted")
-    elif stage.produces.exists():
-        # No marker, so the remainder was never finished, and it lies in this run's own folder.
-        console.print(f"   starts over: {stage.produces} was left unfinished")
-        shutil.rmtree(stage.produces) if stage.produces.is_dir() else stage.produces.unlink()
-    command = continuation or stage.command
-    console.print(format_command(command), style="cyan", highlight=False, soft_wrap=True)
-    run_command(command, root / "logs" / f"{stage.name}.log", console, environment, verbose, inherited)
-    return continuation is not None
 
 
 def _differences(before: Any, now: Any, name: str = ""):

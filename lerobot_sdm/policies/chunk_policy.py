@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from abc import abstractmethod
-from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from lerobot.configs.policies import PreTrainedConfig
 from lerobot.policies.pretrained import PreTrainedPolicy
-from lerobot.policies.utils import populate_queues
-from lerobot.utils.constants import ACTION, OBS_STATE
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -22,9 +21,19 @@ from lerobot_sdm.cards.privacy import make_public
 from lerobot_sdm.cards.training_card import PublicTrainConfig, training_card
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.nets.precision import lower_precision
-from lerobot_sdm.policies.frames import FrameMemory
-from lerobot_sdm.policies.guards import LossGuard, check_weights, check_whole_steps, checked_actions
+from lerobot_sdm.policies.guards import (
+    LossGuard,
+    NonFiniteError,
+    check_weights,
+    check_whole_steps,
+    checked_actions,
+)
+from lerobot_sdm.policies.history import History
+from lerobot_sdm.policies.incoming import not_finite, one_step, whole_clouds, windows, with_vector_axes
+from lerobot_sdm.policies.sizes import check_checkpoint, takes_any_image_size
 from lerobot_sdm.policies.weights import load_strictly, read_weights
+from lerobot_sdm.processors import POINT_CLOUD
+from lerobot_sdm.processors.cloud_view import OBS_CLOUD_VIEW, recorded_view, warn_of_another_view
 
 
 class ChunkPolicy(PreTrainedPolicy):
@@ -53,12 +62,14 @@ class ChunkPolicy(PreTrainedPolicy):
         # `torch.compile` of a policy compiles the networks that `forward` calls, not the turns that these take: a graph
         # holds one value of the step's number, so that there would be a new one in every step.
         if "forward" in vars(cls):
-            cls.forward = torch.compiler.disable(cls.forward, recursive=False)
+            cls.forward = torch.compiler.disable(_on_whole_batches(cls.forward), recursive=False)
 
     def __init__(self, config, training: bool):
         super().__init__(config)
         if training:
             check_whole_steps(self.name)
+            self._take_view_of_dataset()
+        self._view_checked = False
         self.built_for_training = training
         self.train_step = 0
         # LeRobot seeds torch with --seed before it builds the policy.
@@ -127,35 +138,29 @@ class ChunkPolicy(PreTrainedPolicy):
 
     def reset(self) -> None:
         """Forget past observations and planned actions; LeRobot calls this at the start of an episode."""
-        self._queues = {key: deque(maxlen=self.config.n_obs_steps) for key in self.config.input_features}
-        self._queues[ACTION] = deque(maxlen=self.config.n_action_steps)
-        self._frame_memory = FrameMemory()
+        self._history = History(self.config.n_obs_steps)
 
     @torch.no_grad()
     def predict_action_chunk(self, batch: dict[str, Tensor], noise: Tensor | None = None) -> Tensor:
         """Actions to execute from now on.
 
         Args:
-            batch: Preprocessed observations: while queues hold a history (after `select_action`) it is taken from
-                there; otherwise each entry is (B, n_obs_steps, ...), as a data loader gives it.
+            batch: Preprocessed observations, each (B, n_obs_steps, ...), oldest first, as a data loader gives it. Or
+                the time step (B, ...) that `select_action` has seen last, which keeps those before it.
             noise: Start noise (B, horizon, A), the same convention as LeRobot's `diffusion`.
 
         Returns:
             Normalised actions (B, n_action_steps, A).
 
         Raises:
-            NonFiniteError: One of them is not finite.
+            InputError: An observation is missing or does not fit.
+            NonFiniteError: An observation or a planned action is not finite; names it.
         """
-        keys = list(self.config.input_features)
-        if self._queues[OBS_STATE]:
-            frames = [{key: self._queues[key][i] for key in keys} for i in range(self.config.n_obs_steps)]
-            cond = self._frame_memory.condition(self.inference_model, frames, OBS_STATE)
-            actions, batch = self._sample_under(cond, noise), frames[-1]
-        else:
-            actions = self.sample_actions(batch, noise)
-        first = self.config.n_obs_steps - 1
-        planned = actions[:, first : first + self.config.n_action_steps]
-        return checked_actions(planned, {key: batch[key] for key in keys}, self.config.action_bound, self.name)
+        if self._is_newest_frame(batch):
+            return self._plan_from_history(noise)
+        observed = self._repaired(windows(batch, **self._expected(), frames=self.config.n_obs_steps))
+        self._check_observed([observed])
+        return self._checked(self.plan(self.inference_model.encode(observed), noise, lambda: observed))
 
     @torch.no_grad()
     def select_action(self, batch: dict[str, Tensor], noise: Tensor | None = None) -> Tensor:
@@ -167,13 +172,79 @@ class ChunkPolicy(PreTrainedPolicy):
 
         Returns:
             Normalised action (B, A).
+
+        Raises:
+            InputError: An observation is missing, does not fit, or is of another number of robots than before.
+            NonFiniteError: An observation or a planned action is not finite; names it.
         """
-        batch = {key: value for key, value in batch.items() if key != ACTION}
-        self._queues = populate_queues(self._queues, batch)
-        if not self._queues[ACTION]:
-            chunk = self.predict_action_chunk(batch, noise)
-            self._queues[ACTION].extend(chunk.transpose(0, 1))
-        return self._queues[ACTION].popleft()
+        self._check_view(batch)
+        self._history.add(self._frame(batch))
+        if not self._history.planned:
+            self._history.planned.extend(self._plan_from_history(noise).transpose(0, 1))
+        return self._history.planned.popleft()
+
+    def plan(self, cond: Tensor, noise: Tensor | None, observed: Callable[[], dict[str, Tensor]]) -> Tensor:
+        """Normalised actions (B, n_action_steps, A) from the current frame on, not checked yet.
+
+        Args:
+            cond: Encoded observations (B, F).
+            noise: Start noise (B, horizon, A); drawn from torch's global generator where None.
+            observed: Gives the observations themselves, each (B, n_obs_steps, ...).
+        """
+        first = self.config.n_obs_steps - 1
+        return self._sample_under(cond, noise)[:, first : first + self.config.n_action_steps]
+
+    def _expected(self) -> dict[str, Any]:
+        """What observations have to be like; see `policies.incoming`."""
+        return {
+            "features": self.config.input_features,
+            "like": next(self.inference_model.parameters()),
+            "any_image_size": takes_any_image_size(self.config),
+        }
+
+    def _take_view_of_dataset(self) -> None:
+        """Remember how the clouds of the training data are made; a checkpoint or teacher may have seen others."""
+        view = recorded_view(getattr(getattr(self.config, "_runtime_dataset_meta", None), "root", None))
+        warn_of_another_view(self.config.cloud_view, view, "the dataset")
+        self.config.cloud_view = view or self.config.cloud_view
+
+    def _check_view(self, batch: Any) -> None:
+        """Say once if an environment's clouds are not those of the training."""
+        if not self._view_checked and isinstance(batch, Mapping):
+            self._view_checked = True
+            warn_of_another_view(self.config.cloud_view, batch.get(OBS_CLOUD_VIEW), "the environment")
+
+    def _frame(self, batch: Any) -> dict[str, Tensor]:
+        """A time step as it may be acted on."""
+        return self._repaired(one_step(batch, **self._expected()))
+
+    def _repaired(self, observed: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Observations without the points that the configuration says are to be dropped."""
+        if self.config.drop_invalid_points and POINT_CLOUD in observed:
+            observed[POINT_CLOUD] = whole_clouds(observed[POINT_CLOUD])
+        return observed
+
+    def _is_newest_frame(self, batch: Any) -> bool:
+        """Whether this is the time step that `select_action` has seen last, rather than a window of several."""
+        try:
+            return bool(self._history.frames) and self._history.ends_with(self._frame(batch))
+        except InputError:
+            return False
+
+    def _plan_from_history(self, noise: Tensor | None) -> Tensor:
+        self._check_observed(self._history.frames)
+        cond = self._history.condition(self.inference_model)
+        return self._checked(self.plan(cond, noise, self._history.window))
+
+    def _check_observed(self, frames: Iterable[dict[str, Tensor]]) -> None:
+        """Refuse to plan from what is not finite: layers can turn infinity into an ordinary number."""
+        bad = not_finite(frames)
+        if bad is not None:
+            advice = " --policy.drop_invalid_points=true leaves such points out." if POINT_CLOUD in bad else ""
+            raise NonFiniteError(f"{self.name}: {bad}. Nothing was executed.{advice}")
+
+    def _checked(self, actions: Tensor) -> Tensor:
+        return checked_actions(actions, self.config.action_bound, self.name)
 
     # ---- repeatable noise ------------------------------------------------------------------------------
 
@@ -234,6 +305,19 @@ class ChunkPolicy(PreTrainedPolicy):
             save_file(_contiguous(state), save_directory / self.training_state_file)
 
     @classmethod
+    def from_pretrained(
+        cls, pretrained_name_or_path: str | Path, *, config: PreTrainedConfig | None = None, **kwargs: Any
+    ) -> ChunkPolicy:
+        """Load a checkpoint, after a look at what it is to be used with; see `PreTrainedPolicy.from_pretrained`.
+
+        Raises:
+            InputError: The dataset or the environment has other sizes than the checkpoint.
+        """
+        if config is not None:
+            check_checkpoint(config, kwargs.get("dataset_meta"))
+        return super().from_pretrained(pretrained_name_or_path, config=config, **kwargs)
+
+    @classmethod
     def _load_as_safetensor(cls, model: ChunkPolicy, model_file: str, map_location: str, strict: bool) -> ChunkPolicy:
         """Load the inference weights and, for training, the rest. Always strict: a missing tensor in a policy that
         moves a robot is an error, not a warning."""
@@ -287,6 +371,17 @@ class ChunkPolicy(PreTrainedPolicy):
     def generate_model_card(self, dataset_repo_id, model_type, license, tags, cfg=None, dataset_meta=None):
         """This package's card in the place of LeRobot's."""
         return training_card(self.config, self.inference_model, cfg, dataset_meta)
+
+
+def _on_whole_batches(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """A policy's `forward`, which gets vectors of one number with the axis that LeRobot's reader leaves out."""
+
+    @functools.wraps(forward)
+    def wrapper(self: ChunkPolicy, batch: dict[str, Tensor], *args: Any, **kwargs: Any) -> Any:
+        features = {**self.config.input_features, **self.config.output_features}
+        return forward(self, with_vector_axes(batch, features), *args, **kwargs)
+
+    return wrapper
 
 
 def logged(parts: Mapping[str, Tensor]) -> dict[str, float]:

@@ -8,6 +8,7 @@ from lerobot.processor import PolicyAction, PolicyProcessorPipeline
 
 from lerobot_sdm.policies.distilled_config import DistilledConfig
 from lerobot_sdm.policies.normalization import Stats
+from lerobot_sdm.policies.observation_step import add_fitter
 
 Processors = tuple[
     PolicyProcessorPipeline[dict[str, Any], dict[str, Any]],
@@ -35,11 +36,13 @@ def teacher_processors(config: PreTrainedConfig) -> Processors:
 
 def saved_processors(config: PreTrainedConfig, path: str, revision: str | None = None) -> Processors:
     """The pipelines of another policy, from its folder or Hub repo, on the device of the policy with this
-    configuration."""
-    return make_pre_post_processors(
+    configuration, which look at observations first, however old the other policy is."""
+    before, behind = make_pre_post_processors(
         config,
         pretrained_path=path,
         pretrained_revision=revision,
         preprocessor_overrides={"device_processor": {"device": config.device}},
         postprocessor_overrides={},
     )
+    add_fitter(before, config.input_features)
+    return before, behind

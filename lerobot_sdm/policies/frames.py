@@ -64,9 +64,11 @@ class FrameMemory:
         distinct = {id(frame[key]): frame for frame in frames}
         known = {id(kept): feature for kept, feature in self._known}
         new = [frame for identity, frame in distinct.items() if identity not in known]
-        if new:
-            together = {name: torch.cat([frame[name] for frame in new]).unsqueeze(1) for name in new[0]}
-            features = model.encode_frames(together).squeeze(1).chunk(len(new))
-            known |= {id(frame[key]): feature for frame, feature in zip(new, features, strict=True)}
+        # A robot's clouds may differ in their number of points; such frames are encoded one by one.
+        alike = len({tuple(value.shape for value in frame.values()) for frame in new}) <= 1
+        for group in [new] if alike and new else [[frame] for frame in new]:
+            together = {name: torch.cat([frame[name] for frame in group]).unsqueeze(1) for name in group[0]}
+            features = model.encode_frames(together).squeeze(1).chunk(len(group))
+            known |= {id(frame[key]): feature for frame, feature in zip(group, features, strict=True)}
         self._known = [(frame[key], known[identity]) for identity, frame in distinct.items()]
         return torch.cat([known[id(frame[key])] for frame in frames], dim=1)

@@ -8,6 +8,7 @@ from lerobot.configs.types import PipelineFeatureType, PolicyFeature
 from lerobot.processor import ObservationProcessorStep, ProcessorStepRegistry
 
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.policies.incoming import as_tensor
 from lerobot_sdm.processors import POINT_CLOUD
 
 IMAGINED_ROBOT = "observation.imagin_robot"
@@ -30,6 +31,7 @@ class ImaginedRobotProcessorStep(ObservationProcessorStep):
         if cloud is None or robot is None:
             missing = POINT_CLOUD if cloud is None else IMAGINED_ROBOT
             raise InputError(f"'{missing}' is missing: this policy was trained with an imagined robot in its clouds.")
+        robot = as_tensor(IMAGINED_ROBOT, robot)
         if robot.ndim == 2:
             robot = robot.unsqueeze(0)
         observation[POINT_CLOUD] = torch.cat([cloud, robot[..., : cloud.shape[-1]].to(cloud)], dim=-2)

@@ -1,11 +1,13 @@
 """What any policy of this package may be told about how to run, which changes nothing about what it has learned."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from lerobot.configs.policies import PreTrainedConfig
 
 from lerobot_sdm.errors import InputError, unknown_name
 from lerobot_sdm.policies.settings import check_values
+from lerobot_sdm.policies.sizes import shapes_of
 
 PRECISIONS = ("float32", "bfloat16", "int8")
 """What `nets.precision` can do; named here, because configurations are read without importing torch's networks."""
@@ -38,14 +40,25 @@ class InferenceConfig(PreTrainedConfig):
         compile_mode: How; `reduce-overhead` uses CUDA graphs.
         action_bound: Normalised actions are clipped to plus and minus this; with MIN_MAX normalisation 1 is what the
             data hold. None leaves them as the policy plans them.
+        drop_invalid_points: Replace the points of a cloud that are NaN or infinite by others of the same cloud. Without
+            it such a cloud is refused.
+        cloud_view: How the clouds that the policy was trained on were made, where the dataset says so. Filled in by
+            training; whoever acts on other clouds is told so.
+
+    Attributes:
+        trained_shapes: Feature -> shape as the configuration had them when it was made, for a checkpoint those that it
+            was trained with: LeRobot puts the actions of the dataset or environment that it meets in their place.
     """
 
     inference_precision: str = "float32"
     compile_model: bool = False
     compile_mode: str = "reduce-overhead"
     action_bound: float | None = None
+    drop_invalid_points: bool = False
+    cloud_view: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
+        self.trained_shapes = shapes_of({**(self.input_features or {}), **(self.output_features or {})})
         check_values(self, {name: (LEAST.get(name, 1), most) for name, most in MOST.items()})
         try:
             super().__post_init__()

@@ -7,6 +7,7 @@ from lerobot.utils.constants import ACTION, OBS_ENV_STATE, OBS_STATE
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.inference_config import InferenceConfig
+from lerobot_sdm.policies.sizes import check_upright, check_vector
 from lerobot_sdm.processors import POINT_CLOUD, POINT_CLOUD_KEYS
 from lerobot_sdm.processors.depth_config import DepthToCloudConfig
 
@@ -92,6 +93,7 @@ class ObservationConfig(InferenceConfig):
             key, shape = POINT_CLOUD, (self.depth_to_cloud.num_points, self.depth_to_cloud.channels)
         else:
             shape = tuple(features[key].shape)
+        check_upright(key, shape, "the dataset")
         if len(shape) != 2 or shape[1] < self.cloud_channels:
             raise InputError(
                 f"'{key}': shape {shape} is not (points, channels >= {self.cloud_channels})"
@@ -103,12 +105,14 @@ class ObservationConfig(InferenceConfig):
 
     def check_state_and_action(self, features: dict[str, PolicyFeature]) -> None:
         """Refuse a dataset without a vector of robot state or of actions."""
-        if OBS_STATE not in features or len(features[OBS_STATE].shape) != 1:
+        if OBS_STATE not in features:
             raise InputError(
-                f"{self.type}: needs a vector '{OBS_STATE}' among the observations ({', '.join(features)})."
+                f"{self.type}: needs a vector '{OBS_STATE}' among the observations ({', '.join(features) or 'none'})."
             )
-        if self.action_feature is None or len(self.action_feature.shape) != 1:
+        if self.action_feature is None:
             raise InputError(f"{self.type}: needs a vector '{ACTION}' in the dataset.")
+        check_vector(OBS_STATE, tuple(features[OBS_STATE].shape), self.type)
+        check_vector(ACTION, tuple(self.action_feature.shape), self.type)
 
     @property
     def cloud_channels(self) -> int:

@@ -14,7 +14,7 @@ from lerobot_sdm.plugin import register_all
 LEFT_OUT = {
     *("device", "use_amp", "use_peft", "push_to_hub", "repo_id", "private", "tags", "license"),
     "pretrained_backbone_weights",
-    *("inference_precision", "compile_model", "compile_mode"),
+    *("inference_precision", "compile_model", "compile_mode", "drop_invalid_points"),
 }
 """Fields that say where and how the teacher ran, not what it is."""
 LEFT_OUT_PREFIXES = ("optimizer_", "scheduler_")

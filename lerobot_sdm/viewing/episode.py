@@ -39,6 +39,7 @@ class Episode:
         signals: Key -> numbers over time, `action` and `observation.state` first.
         read: Frame number -> clouds, images and depth images by their keys.
         crop: The box that clouds were cut to, if it is to be shown, metres.
+        notes: What of the source is not shown, or not as it seems, in sentences.
         viewpoint: (3,) where the camera was, in the frame of the clouds, metres; None if unknown.
     """
 
@@ -53,6 +54,7 @@ class Episode:
     signals: Mapping[str, Signal]
     read: Callable[[int], Frame] = field(repr=False)
     crop: Corners | None = None
+    notes: tuple[str, ...] = ()
     viewpoint: NDArray[np.float64] | None = None
 
     def seconds(self) -> NDArray[np.float64]:

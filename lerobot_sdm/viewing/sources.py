@@ -5,21 +5,23 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from lerobot.utils.constants import DEFAULT_FEATURES
 from numpy.typing import NDArray
 
-from lerobot_sdm.datasets.convert.layouts import LAYOUTS, find_layout
-from lerobot_sdm.datasets.convert.run import ConvertConfig, make_plan
-from lerobot_sdm.datasets.convert.store import open_store
+from lerobot_sdm.datasets.convert.layouts import LAYOUTS
+from lerobot_sdm.datasets.convert.look import look_at
+from lerobot_sdm.datasets.names import named
+from lerobot_sdm.envs.options import view_sentence
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.processors import POINT_CLOUD
+from lerobot_sdm.processors.cloud_view import read_provenance
 from lerobot_sdm.processors.depth_config import DepthToCloudConfig
 from lerobot_sdm.processors.depth_step import DepthToPointCloudStep
 from lerobot_sdm.viewing.episode import Episode, Signal, ordered, signal
 
 LONGEST_SIGNAL = 256
-UNKNOWN_FPS = 10
 
 
 def open_episode(source: str, number: int, cameras: DepthToCloudConfig | None, fps: float | None) -> Episode:
@@ -40,7 +42,7 @@ def open_episode(source: str, number: int, cameras: DepthToCloudConfig | None, f
         return _dataset_episode(path.resolve().name, path, number, cameras)
     if path.exists():
         if cameras is not None:
-            raise InputError(f"--cameras: {source} is a zarr store. Convert it first; cameras belong to datasets.")
+            raise InputError(f"--cameras: {source} is a store. Convert it first; cameras belong to datasets.")
         return _store_episode(path, number, fps)
     if source.count("/") == 1 and not source.startswith((".", "/")):
         return _dataset_episode(source, None, number, cameras)
@@ -54,7 +56,7 @@ def _check_number(number: int, episodes: int, source: str) -> None:
 
 def _dataset_episode(name: str, root: Path | None, number: int, cameras: DepthToCloudConfig | None) -> Episode:
     try:
-        total = LeRobotDataset(name, root=root, episodes=[0], video_backend="pyav").meta.total_episodes
+        total = LeRobotDatasetMetadata(name, root).total_episodes
         _check_number(number, total, root or name)
         dataset = LeRobotDataset(name, root=root, episodes=[number], video_backend="pyav")
     except InputError:
@@ -101,7 +103,7 @@ def _dataset_episode(name: str, root: Path | None, number: int, cameras: DepthTo
         fps=dataset.fps,
         length=len(dataset),
         task=str(dataset[0]["task"]),
-        facts={"robot": dataset.meta.robot_type} if dataset.meta.robot_type else {},
+        facts=({"robot": dataset.meta.robot_type} if dataset.meta.robot_type else {}) | _recorded_facts(dataset.root),
         clouds=clouds,
         images=images,
         depths=depths,
@@ -113,17 +115,15 @@ def _dataset_episode(name: str, root: Path | None, number: int, cameras: DepthTo
 
 
 def _store_episode(path: Path, number: int, fps: float | None) -> Episode:
-    store = open_store(path)
-    layout = find_layout(None, {name: info.shape[1:] for name, info in store.arrays.items()})
-    fps = fps or LAYOUTS[layout].fps or UNKNOWN_FPS
     # What conversion would make of the store, so that one sees what one will get.
-    plan = make_plan(ConvertConfig(source=path, fps=fps))
+    look = look_at(named(path), fps)
+    plan, store = look.plan, look.plan.store
     ends = plan.ends
     _check_number(number, len(ends), str(path))
-    start, stop = (int(ends[number - 1]) if number else 0), int(ends[number])
+    start, stop = plan.span(number)
     columns = {column.key: column for column in plan.columns}
 
-    readers = {key: store.reader(column.array) for key, column in columns.items()}
+    readers = plan.readers()
     images = tuple(key for key, column in columns.items() if column.kind == "image")
     depths = tuple(key for key, column in columns.items() if column.kind == "depth")
     clouds = tuple(key for key, column in columns.items() if _is_cloud(key, column.shape))
@@ -131,25 +131,39 @@ def _store_episode(path: Path, number: int, fps: float | None) -> Episode:
 
     def read(index: int) -> dict[str, NDArray]:
         row = start + index
-        frame = {key: columns[key].values(readers[key].read(row, row + 1))[0] for key in seen}
+        frame = {key: columns[key].read(readers, row, row + 1)[0] for key in seen}
         return frame | {key: _depth(frame[key][..., 0]) for key in depths}
 
     signals: dict[str, Signal] = {}
     for key, column in columns.items():
         if key not in seen and np.prod(column.shape) <= LONGEST_SIGNAL:
-            signals[key] = signal(column.values(readers[key].read(start, stop)), label=_short(key))
+            signals[key] = signal(column.read(readers, start, stop), label=_short(key))
     return Episode(
         title=f"{store.name}, episode {number} of {len(ends)}",
-        fps=fps,
+        fps=plan.fps,
         length=stop - start,
         task="",
-        facts=_store_facts(store.kind, layout),
+        facts=_store_facts(store.kind, look.layout),
         clouds=clouds,
         images=images,
         depths=depths,
         signals=ordered(signals),
         read=read,
+        notes=tuple(look.notes),
     )
+
+
+def _recorded_facts(root: Path) -> dict[str, str]:
+    """How the clouds of a recording were made, and what they show."""
+    told = read_provenance(root)
+    try:
+        view = {"view": view_sentence(told["view"])} if told.get("view") else {}
+        shown = ", ".join(
+            f"{part} {points['mean']:g} (at least {points['least']})" for part, points in told.get("points", {}).items()
+        )
+    except (AttributeError, KeyError, TypeError, ValueError):  # Written by others, or by hand.
+        return {}
+    return view | ({"points of a cloud": shown} if shown else {})
 
 
 def _store_facts(kind: str, layout: str) -> Mapping[str, str]:

@@ -4,7 +4,7 @@ Networks are this package's (the recorded files show that they are the original'
 the composition of the observation and the samplers are the original's, by the libraries that it uses.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,18 +42,20 @@ class Original:
         payload: What `torch.save` gets.
         models: Weight set -> network.
         normalizer: Field -> (scale, offset).
+        sampler: Settings of the noise scheduler that differ from the released ones.
     """
 
     payload: dict[str, Any]
     models: dict[str, DP3Model]
     normalizer: Normalizer
+    sampler: dict[str, Any] = field(default_factory=dict)
 
     def save(self, path: Path) -> Path:
         torch.save(self.payload, path, pickle_module=dill)
         return path
 
     def answer(self, weights: str, observation: dict[str, Tensor], noise: Tensor, sampler: str) -> Tensor:
-        """Whole horizon in real units: "ddim10" or "lcm1" from raw observations (B, 2, ...)."""
+        """Whole horizon in real units: "ddim10" or "lcm1", from raw observations (B, 2, ...)."""
         model = self.models[weights]
         normalised = {
             key: value * self.normalizer[key][0] + self.normalizer[key][1] for key, value in observation.items()
@@ -64,7 +66,8 @@ class Original:
         with torch.no_grad():
             cond = model.obs_encoder(cloud.flatten(0, 1), normalised["agent_pos"].flatten(0, 1))
             cond = cond.unflatten(0, cloud.shape[:2]).flatten(1)
-            scheduler = DDIMScheduler(**SCHEDULE) if sampler == "ddim10" else LCMScheduler(**SCHEDULE)
+            settings = SCHEDULE | self.sampler
+            scheduler = DDIMScheduler(**settings) if sampler == "ddim10" else LCMScheduler(**SCHEDULE)
             scheduler.set_timesteps(10 if sampler == "ddim10" else 1)
             x = noise
             for t in scheduler.timesteps:
@@ -80,6 +83,7 @@ def make_original(
     identity: bool = False,
     down_dims: tuple[int, ...] = (16, 32, 64),
     horizon: int = 4,
+    sampler: dict[str, Any] | None = None,
 ) -> Original:
     """A checkpoint with random weights.
 
@@ -91,6 +95,7 @@ def make_original(
         down_dims: Width of the U-Net. Where 8 groups are left with single numbers to normalise, which happens below
             width 16 at horizon 4, rounding errors are amplified until nothing can be compared.
         horizon: Of the actions; asks for 4 of them or, from 16 on, for 8.
+        sampler: Settings of the noise scheduler that differ from the released ones.
     """
     torch.manual_seed(0)
     models = {name: _model(kind, color, down_dims, horizon) for name in ("raw", "ema")}
@@ -123,7 +128,8 @@ def make_original(
             "_output_dir": dill.dumps("/home/someone/private/outputs"),
         },
     }
-    return Original(payload, models, normalizer)
+    payload["cfg"]["policy"]["noise_scheduler"].update(sampler or {})
+    return Original(payload, models, normalizer, sampler or {})
 
 
 def random_inputs(original: Original, size: int = 3) -> tuple[dict[str, Tensor], Tensor]:
@@ -166,10 +172,10 @@ def _affine(channels: int) -> tuple[Tensor, Tensor]:
 
 def _normalizer_state(normalizer: Normalizer) -> dict[str, Tensor]:
     state = {}
-    for field, (scale, offset) in normalizer.items():
-        prefix = f"normalizer.params_dict.{field}"
+    for name, (scale, offset) in normalizer.items():
+        prefix = f"normalizer.params_dict.{name}"
         state |= {f"{prefix}.scale": scale, f"{prefix}.offset": offset}
-        state |= {f"{prefix}.input_stats.{name}": torch.zeros_like(scale) for name in ("min", "max", "mean", "std")}
+        state |= {f"{prefix}.input_stats.{part}": torch.zeros_like(scale) for part in ("min", "max", "mean", "std")}
     return state
 
 

@@ -226,7 +226,7 @@ def changed(change: Callable[[Original], Any]) -> Original:
 
 
 def setting(path: str, value: Any) -> Callable[[Original], Any]:
-    return lambda original: OmegaConf.update(original.payload["cfg"], path, value)
+    return lambda original: OmegaConf.update(original.payload["cfg"], path, value, force_add=True)
 
 
 @pytest.mark.parametrize(
@@ -241,6 +241,14 @@ def setting(path: str, value: Any) -> Callable[[Original], Any]:
         ("policy.noise_scheduler.prediction_type", "epsilon", "prediction_type='epsilon'"),
         ("policy.noise_scheduler._target_", "diffusers.DDPMScheduler", "_target_='diffusers.DDPMScheduler'"),
         ("policy.noise_scheduler.beta_schedule", 3, "beta_schedule' is 3 where a str belongs"),
+        ("policy.noise_scheduler.timestep_spacing", "linspace", "timestep_spacing='linspace' is not supported"),
+        ("policy.noise_scheduler.trained_betas", [0.1, 0.2], r"noise_scheduler\.trained_betas is not supported"),
+        ("policy.noise_scheduler.thresholding", True, "thresholding=True is not supported"),
+        ("policy.noise_scheduler.rescale_betas_zero_snr", True, "rescale_betas_zero_snr=True is not supported"),
+        ("policy.noise_scheduler.eta", 0.5, r"policy\.noise_scheduler\.eta is not supported"),
+        ("policy.noise_scheduler.beta_schedule", "sigmoid", "beta_schedule.*'sigmoid' is not known"),
+        ("policy.noise_scheduler.beta_end", 1.5, r"beta_end=1\.5"),
+        ("policy.noise_scheduler.beta_end", "${policy.nowhere}", r"policy\.nowhere.*which is not in it"),
         ("policy.horizon", "${eval:'2**2'}", r"eval.*would have to be computed"),
         ("policy.horizon", "${policy.horizon}", "would have to be computed"),
         ("policy.horizon", True, "'policy.horizon' is True where a int belongs"),
@@ -260,6 +268,43 @@ def test_settings_that_would_change_the_answers_are_refused(path, value, message
     with pytest.raises(InputError, match=message):
         import_checkpoint(original.save(tmp_path / "x.ckpt"), tmp_path / "policy")
     assert not (tmp_path / "policy").exists()
+
+
+def test_trailing_steps_that_do_not_divide_the_levels_are_refused(tmp_path):
+    """diffusers then steps to a noise level at which the network is not asked next."""
+    original = make_original(sampler={"timestep_spacing": "trailing"})
+    original.payload["cfg"].policy.num_inference_steps = 8
+    refused(original.save(tmp_path / "x.ckpt"), "'trailing' with policy.num_inference_steps=8.*divide")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("policy.scheduler.timestep_scaling", 0.1, "timestep_scaling=0.1 is not supported, only 10.0 is"),
+        (
+            "policy.scheduler.clip_sample_range",
+            2.0,
+            r"policy\.scheduler clips to 2\.0 and policy\.noise_scheduler to 1\.0",
+        ),
+        ("policy.noise_scheduler.clip_sample", False, "clips to 1.0 and policy.noise_scheduler to None"),
+        ("policy.scheduler.original_inference_steps", 200, "original_inference_steps=200 is outside of 1 to 100"),
+        ("policy.scheduler.sigma_data", 0.1, r"policy\.scheduler\.sigma_data is not supported"),
+    ],
+)
+def test_samplers_of_students_that_answer_otherwise_are_refused(path, value, message, tmp_path):
+    original = make_original(kind="sdm")
+    setting(path, value)(original)
+    refused(original.save(tmp_path / "x.ckpt"), message)
+
+
+def test_texts_that_double_each_other_take_no_time(tmp_path):
+    original = make_original()
+    cfg = original.payload["cfg"]
+    for level in range(18):
+        OmegaConf.update(cfg, f"text{level}", f"${{text{level + 1}}}" * 40, force_add=True)
+    OmegaConf.update(cfg, "text18", "x" * 1000, force_add=True)
+    cfg.policy.noise_scheduler.beta_schedule = "${text0}"
+    refused(original.save(tmp_path / "x.ckpt"), "would have to be computed")
 
 
 def test_missing_settings_are_named(tmp_path):

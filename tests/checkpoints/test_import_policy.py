@@ -7,13 +7,17 @@ from pathlib import Path
 import pytest
 import torch
 from checkpoints.original_files import ACTION_DIM, make_original, random_inputs
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from lerobot.configs.policies import PreTrainedConfig
 from lerobot.policies.factory import get_policy_class, make_pre_post_processors
 from lerobot_commands import lerobot_train, make_small_dataset
+from omegaconf import OmegaConf
 from safetensors.torch import load_file
+from typer.testing import CliRunner
 
 import lerobot_policy_sdm  # noqa: F401  (registers the policy types)
 from lerobot_sdm.checkpoints.import_policy import import_checkpoint
+from lerobot_sdm.cli import main
 from lerobot_sdm.errors import InputError
 
 RECORDED = Path(__file__).parents[2] / "../shared/data/original_checkpoints"
@@ -77,6 +81,11 @@ def test_recorded_answers_of_the_original_code(name, weights, mode, tmp_path):
         ("ema", {"imagined": True, "identity": True, "color": True}),
         ("raw", {"down_dims": (32, 16)}),
         ("ema", {"kind": "simple_dp3", "down_dims": (16, 16, 32, 64), "horizon": 16}),
+        ("ema", {"sampler": {"timestep_spacing": "trailing"}}),
+        ("ema", {"sampler": {"beta_schedule": "linear", "beta_start": 0.001, "beta_end": 0.05}}),
+        ("ema", {"sampler": {"beta_schedule": "scaled_linear", "beta_end": 0.012, "timestep_spacing": "trailing"}}),
+        ("ema", {"sampler": {"clip_sample_range": 0.5, "thresholding": False, "trained_betas": None}}),
+        ("ema", {"sampler": {"clip_sample": False}}),
     ],
     ids=str,
 )
@@ -119,6 +128,56 @@ def test_the_other_weights_of_a_student_file_are_its_teacher(kind, tmp_path):
     observation, noise = random_inputs(original)
     whole, _ = answers(folder, observation, noise)
     assert normalised_error(folder, whole, original.answer("ema", observation, noise, "ddim10")) <= TOLERANCE
+
+
+def test_the_student_of_another_range_of_betas_learns_under_it(tmp_path):
+    original = make_original(kind="sdm", sampler={"beta_schedule": "linear", "beta_end": 0.05})
+    import_checkpoint(original.save(tmp_path / "x.ckpt"), tmp_path / "policy")
+    network = load(tmp_path / "policy")[0].model
+    expected = DDIMScheduler(100, beta_start=0.0001, beta_end=0.05, beta_schedule="linear").alphas_cumprod
+    torch.testing.assert_close(network.alphas_cumprod, expected)
+
+
+def test_a_file_without_steps_takes_one_for_each_noise_level(tmp_path):
+    original = make_original()
+    original.payload["cfg"].policy.num_inference_steps = None
+    import_checkpoint(original.save(tmp_path / "x.ckpt"), tmp_path / "policy")
+    assert load(tmp_path / "policy")[0].config.num_inference_steps == 100
+
+
+def test_the_timestep_of_a_student_follows_its_scheduler(tmp_path):
+    original = make_original(kind="manicm")
+    OmegaConf.update(original.payload["cfg"], "policy.scheduler.original_inference_steps", 30, force_add=True)
+    import_checkpoint(original.save(tmp_path / "x.ckpt"), tmp_path / "policy")
+    # A stride of 100 // 30 = 3, thirty of them, counted from 1: 30 * 3 - 1.
+    assert load(tmp_path / "policy")[0].config.generator_timestep == 89
+
+
+def test_a_task_named_by_references_is_put_together(tmp_path):
+    original = make_original()
+    cfg = original.payload["cfg"]
+    cfg.task_name, cfg.setting, cfg.expert_data_num = "beat_block_hammer", "demo_clean", 50
+    cfg.task.name = "${task_name}-${setting}-${expert_data_num}"
+    assert (
+        import_checkpoint(original.save(tmp_path / "x.ckpt"), tmp_path / "a").task == "beat_block_hammer-demo_clean-50"
+    )
+    # A name only labels the file, so one that cannot be read does not refuse it.
+    for number, name in enumerate(["${now:%H.%M}", "${nowhere}-1", "${task.name}", 3]):
+        OmegaConf.update(cfg, "task.name", name)
+        assert import_checkpoint(original.save(tmp_path / "x.ckpt"), tmp_path / str(number)).task == "unknown"
+
+
+@pytest.mark.parametrize(("highest", "unit"), [(1.0, True), (255.0, False)])
+def test_colors_of_another_scale_are_said(highest, unit, tmp_path):
+    original = make_original(color=True)
+    for weights in ("model", "ema_model"):
+        state = original.payload["state_dicts"][weights]
+        state["normalizer.params_dict.point_cloud.scale"][3:] = 2 / highest
+        state["normalizer.params_dict.point_cloud.offset"][3:] = -1.0
+    original.save(tmp_path / "x.ckpt")
+    result = CliRunner().invoke(main.app, ["import-checkpoint", str(tmp_path / "x.ckpt"), f"--output={tmp_path / 'p'}"])
+    assert result.exit_code == 0, result.output
+    assert ("colors of 0 to 1" in result.output) == unit
 
 
 def test_a_file_without_moving_average_gives_its_raw_weights(tmp_path):

@@ -58,3 +58,46 @@ def test_bad_input_is_one_line_and_writes_nothing(demo, tmp_path, monkeypatch, a
     assert said in result.output
     assert len(result.output.strip().splitlines()) == 1
     assert list(tmp_path.iterdir()) == [demo]
+
+
+def test_the_store_of_this_folder(demo, tmp_path, monkeypatch):
+    """`data/<name>` of the working directory would be the store's own data, which nobody may be told to remove."""
+    monkeypatch.chdir(demo)
+    before = sorted(demo.rglob("*"))
+    for arguments in ((), ("--root=data",), (f"--root={demo}/new",), ("--root=.",)):
+        result = run(".", "--fps=20", *arguments)
+        assert result.exit_code == 2
+        assert "lies inside the store demo.zarr" in result.output
+        assert "remove" not in result.output
+    assert sorted(demo.rglob("*")) == before
+    result = run(".", "--fps=20", "--dry-run", f"--root={tmp_path / 'out'}")
+    assert result.exit_code == 0, result.output
+    assert "task 'demo'" in result.output
+
+
+def test_a_dataset_that_exists_is_left_alone(demo, tmp_path):
+    for root in (tmp_path, demo.parent):
+        result = run(demo, "--fps=20", f"--root={root}")
+        assert (result.exit_code, "exists already. Choose another folder." in result.output) == (2, True)
+
+
+@pytest.mark.parametrize("name", ["Tür öffnen", "a,b=c", "v1.2.zarr-old", "x y.zarr", "--root", "a]b"])
+def test_names_of_every_kind(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arrays, ends = demonstrations((4,))
+    kept = {"action": arrays["action"], "state": arrays["state"]}
+    source = write_store(tmp_path / name / f"{name}.zarr", kept, ends)
+    result = run(source, "--fps=20", "--workers=1")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "data" / name / "meta/info.json").exists()
+    result = run(source, "--fps=20", "--workers=1", f"--root={name}/{name}")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / name / name / "meta/info.json").exists()
+
+
+@pytest.mark.parametrize("name", ["[d]", "what?", "a*"])
+def test_folders_that_lerobot_takes_for_patterns(name, demo, tmp_path):
+    result = run(demo, "--fps=20", f"--root={tmp_path / name / 'out'}")
+    assert result.exit_code == 2
+    assert "LeRobot cannot read datasets below a folder with" in result.output
+    assert list(tmp_path.iterdir()) == [demo]

@@ -18,7 +18,8 @@ from lerobot_sdm.pipeline.config import PipelineConfig, Training
 from lerobot_sdm.pipeline.files import read_json
 from lerobot_sdm.pipeline.plan import Layout
 from lerobot_sdm.pipeline.run import all_stages, run_pipeline, shared_variables
-from lerobot_sdm.pipeline.stages import claim_folder, run_stages
+from lerobot_sdm.pipeline.runner import run_stages
+from lerobot_sdm.pipeline.stages import claim_folder
 
 OPTIONS = {"num_workers": 0}
 TINY = PipelineConfig(
@@ -44,7 +45,7 @@ def test_whole_road(tmp_path):
     """Every stage runs; a training that was interrupted half-way goes on; the report is complete."""
     layout, console = Layout(tmp_path / "run"), Console(file=io.StringIO(), width=200)
     claim_folder(layout.root, TINY.settings())
-    stages = [stage for stage in all_stages(TINY, layout, console) if stage.name in ("record", "train_teacher")]
+    stages = [stage for stage in all_stages(TINY, layout) if stage.name in ("record", "train_teacher")]
     run_stages(stages, layout.root, console, os.environ | shared_variables(TINY))
     # As if it had been killed between the checkpoints of steps 4 and 8.
     checkpoints = layout.training("teacher") / "checkpoints"
@@ -76,7 +77,7 @@ def test_whole_road(tmp_path):
     assert commands["train_student"].startswith("lerobot-train")
     assert commands["evaluate_student"].startswith("lerobot-eval")
     assert len(commands) == 12  # all but the report, which was still being written
-    assert "untrained generator" in (layout.root / "table.md").read_text()
+    assert "untrained student" in (layout.root / "table.md").read_text()
     for name in ("success.png", "cloud.png"):
         assert iio.imread(layout.root / name).size > 100_000
     assert iio.imread(layout.root / "comparison.mp4", plugin="pyav").shape[2] == 3 * 64

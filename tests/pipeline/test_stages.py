@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,9 +15,11 @@ from full_disk import files_of_at_most
 from rich.console import Console
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.pipeline.commands import CommandFailedError, find_program, format_command, run_command
+from lerobot_sdm.pipeline.commands import CommandFailedError, format_command, run_command
 from lerobot_sdm.pipeline.files import read_json, write_json, write_text
-from lerobot_sdm.pipeline.stages import Stage, claim_folder, format_seconds, run_stages
+from lerobot_sdm.pipeline.runner import run_stages
+from lerobot_sdm.pipeline.stages import Stage, claim_folder, format_seconds
+from lerobot_sdm.processes.launcher import find_program
 
 COUNTER = """
 import os, pathlib, sys, time
@@ -60,6 +63,15 @@ def test_finished_stage_is_not_run_again(tmp_path, console):
     assert not (tmp_path / "counter" / "count").exists()
 
 
+def test_what_was_deleted_is_made_again(tmp_path, console):
+    """A marker alone is not what it stands for."""
+    stage = counter_stage(tmp_path)
+    run([stage], tmp_path, console)
+    shutil.rmtree(tmp_path / "counter")
+    assert "finished before" not in run([stage], tmp_path, console)
+    assert (tmp_path / "counter" / "count").read_text() == "3"
+
+
 def test_marker_does_not_depend_on_the_folder(tmp_path, console):
     first = tmp_path / "first"
     run([counter_stage(first.parent / "first")], _made(first), console)
@@ -81,7 +93,7 @@ def start_and_wait_for_first_step(root: Path) -> subprocess.Popen:
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import os, sys; sys.path[:0] = sys.argv[1].split(os.pathsep); from pathlib import Path\n"
         "from test_stages import counter_stage; from rich.console import Console\n"
-        "from lerobot_sdm.pipeline.stages import run_stages\n"
+        "from lerobot_sdm.pipeline.runner import run_stages\n"
         "root = Path(sys.argv[2])\n"
         "run_stages([counter_stage(root, pause=60)], root, Console(), dict(os.environ))\n"
     )
@@ -138,9 +150,11 @@ def test_a_full_disk_loses_no_finished_stage(tmp_path, console):
         run(stages, tmp_path, console)
     assert first.exists()
     made = first.stat().st_ino
-    with files_of_at_most(100), pytest.raises(OSError, match=r"File too large|No space left"):
-        run([Stage("small", "Small", second, function=partial(write_json, second, 1), settings={})], tmp_path, console)
-    files = sorted(path.name for path in tmp_path.rglob("*") if path.is_file())
+    small = Stage("small", "Small", second, function=partial(write_json, second, 1), settings={"long": "x" * 20_000})
+    with files_of_at_most(8000), pytest.raises(OSError, match=r"File too large|No space left"):
+        run([small], tmp_path, console)
+    assert read_json(second) == 1
+    files = sorted(path.name for path in tmp_path.rglob("*.*") if path.is_file() and path.suffix != ".log")
     assert files == ["first.json", "first.json", "second.json"]
 
     assert "first: finished before" in run(stages, tmp_path, console)

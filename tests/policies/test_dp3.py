@@ -145,6 +145,7 @@ def test_the_other_cloud_key_is_accepted():
         ({"n_points": 0}, "n_points=0"),
         ({"timestep_spacing": "odd"}, "timestep_spacing=odd"),
         ({"num_inference_steps": 0}, "num_inference_steps=0"),
+        ({"beta_start": 0.03}, r"beta_start=0\.03, --policy\.beta_end=0\.02"),
         ({"n_obs_steps": 0}, "n_obs_steps=0"),
     ],
 )
@@ -167,6 +168,25 @@ def test_data_that_do_not_fit_are_refused(kwargs, removed, offender):
     cfg.input_features.pop(removed, None)
     with pytest.raises(InputError, match=offender):
         DP3Policy(cfg)
+
+
+@pytest.mark.parametrize(
+    ("key", "shape", "offender"),
+    [
+        ("action", (8, 7), r"'action' has shape \(8, 7\) in the dataset, which is a matrix: dp3 .*\(56,\)"),
+        ("action", (), r"'action' has shape \(\) in the dataset, which is no vector"),
+        (STATE, (1, 7), r"'observation\.state' has shape \(1, 7\) in the dataset, which is a matrix.*\(7,\)"),
+        (CLOUD, (3, 64), r"'observation\.point_cloud' has shape \(3, 64\) in the dataset.*on its side.*swap"),
+        (CLOUD, (6, 1024), r"'observation\.point_cloud' has shape \(6, 1024\) in the dataset.*on its side"),
+        (CLOUD, (64,), r"'observation\.point_cloud': shape \(64,\) is not \(points, channels >= 3\)"),
+    ],
+)
+def test_columns_of_other_axes_are_named_as_such(key, shape, offender):
+    cfg = config()
+    features = cfg.output_features if key == "action" else cfg.input_features
+    features[key] = PolicyFeature(features[key].type, shape)
+    with pytest.raises(InputError, match=offender):
+        cfg.validate_features()
 
 
 def test_wrong_number_of_frames_is_refused():

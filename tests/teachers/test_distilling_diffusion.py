@@ -111,7 +111,7 @@ def test_one_command_distils_and_the_student_acts_with_the_teacher_deleted(
         preprocess, postprocess = make_pre_post_processors(policy.config, pretrained_path=str(path))
         noise = torch.randn(2, 8, 2, generator=torch.Generator().manual_seed(0))
         actions.append(postprocess(policy.select_action(preprocess(raw_observation()), noise=noise)))
-        assert len(policy._queues["action"]) == 3  # one of four is taken
+        assert len(policy._history.planned) == 3  # one of four is taken
     assert torch.equal(*actions)  # random crops included, the resumed run is the uninterrupted one
     assert torch.isfinite(actions[0]).all()
 

@@ -8,13 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from lerobot.configs.video import rgb_encoder_defaults
+from lerobot.datasets.compute_stats import aggregate_stats
 from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
+from lerobot.datasets.io_utils import write_info, write_stats
 from lerobot.datasets.utils import create_lerobot_dataset_card
+from lerobot.utils.utils import flatten_dict
+from tqdm import tqdm
 
 from lerobot_sdm.datasets.convert.blocks import DATA, block_folder, episode_stats, video_path
 from lerobot_sdm.datasets.convert.plan import Plan
 from lerobot_sdm.datasets.write import PROVENANCE, versions
 
+EPISODES_AT_ONCE = 1000
+"""Episodes of a row group of LeRobot's table of episodes; its own 10 make opening a dataset of many slow."""
 STORED_AS = {"values": "numbers", "image": "PNG, lossless", "depth": "TIFF, lossless", "video": "video, lossy"}
 
 
@@ -28,9 +34,16 @@ def assemble(plan: Plan, folder: Path, root: Path, repo_id: str) -> None:
         repo_id: Name of the dataset.
     """
     videos = [column.key for column in plan.columns if column.kind == "video"]
-    meta = LeRobotDatasetMetadata.create(repo_id, plan.fps, plan.features(), root=root, use_videos=bool(videos))
+    meta = LeRobotDatasetMetadata.create(
+        repo_id,
+        plan.fps,
+        plan.features(),
+        root=root,
+        use_videos=bool(videos),
+        metadata_buffer_size=EPISODES_AT_ONCE,
+    )
     meta.save_episode_tasks([plan.task])
-    for block in plan.blocks():
+    for block in tqdm(plan.blocks(), desc="assembling", unit="file"):
         place = plan.place_of(block)
         source = block_folder(folder, block)
         _link(source / DATA, root / meta.data_path.format(**place))
@@ -38,15 +51,24 @@ def assemble(plan: Plan, folder: Path, root: Path, repo_id: str) -> None:
             _link(video_path(source, key), root / meta.video_path.format(video_key=key, **place))
             if block.index == 0:
                 meta.update_video_info(key, video_encoder=rgb_encoder_defaults())
-        for episode, stats in enumerate(episode_stats(folder, block), start=block.first_episode):
+        described = list(episode_stats(folder, block))
+        for episode, stats in enumerate(described, start=block.first_episode):
             start, stop = plan.span(episode)
-            entry = {f"data/{name}": value for name, value in place.items()}
+            entry = {"episode_index": episode, "tasks": [plan.task], "length": stop - start}
+            entry |= {f"data/{name}": value for name, value in place.items()}
             entry |= {"dataset_from_index": start, "dataset_to_index": stop}
             for key in videos:
                 entry |= {f"videos/{key}/{name}": value for name, value in place.items()}
                 begin, end = plan.video_span(block, episode)
                 entry |= {f"videos/{key}/from_timestamp": begin, f"videos/{key}/to_timestamp": end}
-            meta.save_episode(episode, stop - start, [plan.task], stats, entry)
+            # `save_episode` besides writes info.json and stats.json anew, for each episode.
+            meta._save_episode_metadata(entry | flatten_dict({"stats": stats}))
+        meta.stats = aggregate_stats([*([] if meta.stats is None else [meta.stats]), *described])
+    meta.info.total_episodes, meta.info.total_frames = len(plan.ends), plan.frames
+    meta.info.total_tasks = len(meta.tasks)
+    meta.info.splits = {"train": f"0:{len(plan.ends)}"}
+    write_info(meta.info, root)
+    write_stats(meta.stats, root)
     meta.finalize()
     told = provenance(plan)
     (root / PROVENANCE).write_text(json.dumps(told, indent=2) + "\n")
@@ -75,14 +97,20 @@ def provenance(plan: Plan) -> dict[str, Any]:
         "columns": [
             {
                 "column": column.key,
-                "array": f"data/{column.origin}",
-                "source_shape": list(plan.store.arrays[column.array].shape[1:]),
-                "source_dtype": plan.store.arrays[column.array].dtype.name,
+                "sources": [
+                    {
+                        "array": f"data/{part.origin}",
+                        "shape": list(plan.store.arrays[part.array].shape[1:]),
+                        "dtype": plan.store.arrays[part.array].dtype.name,
+                    }
+                    for part in column.parts
+                ],
                 "shape": list(column.shape),
                 "dtype": column.dtype.name,
                 "stored_as": STORED_AS[column.kind],
             }
-            | ({"scaled": "colours of 0 to 1 became 0 to 255"} if column.unit_colors else {})
+            | ({"turned": "(channels, points) became (points, channels)"} if column.is_turned else {})
+            | ({"scaled": "colors of 0 to 1 became 0 to 255"} if column.unit_colors else {})
             | ({"resampled": f"to {column.points} points, farthest first"} if column.points else {})
             for column in plan.columns
         ],
@@ -113,12 +141,14 @@ def _description(repo_id: str, told: Mapping[str, Any]) -> str:
         lines.append(f"- `{key}`: {said}.")
     if "notes" in told:
         lines.append(f"- {told['notes']}")
+    lines += [f"- When it was converted, {sentence}" for sentence in told.get("lacks", [])]
     lines += ["", "| column | shape | from | stored as |", "| --- | --- | --- | --- |"]
     for column in told["columns"]:
-        extra = "".join(f"; {column[name]}" for name in ("scaled", "resampled") if name in column)
+        extra = "".join(f"; {column[name]}" for name in ("turned", "scaled", "resampled") if name in column)
+        sources = ", ".join(f"`{part['array']}` {tuple(part['shape'])} {part['dtype']}" for part in column["sources"])
         lines.append(
-            f"| `{column['column']}` | {tuple(column['shape'])} {column['dtype']} | `{column['array']}` "
-            f"{tuple(column['source_shape'])} {column['source_dtype']} | {column['stored_as']}{extra} |"
+            f"| `{column['column']}` | {tuple(column['shape'])} {column['dtype']} | {sources} | "
+            f"{column['stored_as']}{extra} |"
         )
     if "clouds" in told:
         lines += ["", "Train on it:", "", "```bash"]

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from lerobot_sdm.clouds.fps import farthest_point_sampling
 from lerobot_sdm.datasets.checks import bad_frames
+from lerobot_sdm.datasets.convert.parts import Part, join
+from lerobot_sdm.datasets.convert.store import RowReader
 from lerobot_sdm.errors import InputError
 
 LARGEST_INTEGER = np.iinfo(np.int64).max
@@ -26,24 +28,22 @@ class Column:
     """A column of the dataset and where it comes from.
 
     Attributes:
-        array: Name of the array below `data/`.
+        parts: What is taken of which arrays; several are joined in this order, along the first axis of a frame.
         key: Name of the column.
         kind: `values`: numbers as they are; `image`: PNG; `video`: a frame of a video; `depth`: lossless TIFF.
         shape: Of one frame as stored; pictures are (H, W, C).
         dtype: As stored; uint8 for pictures.
-        channels: Which entries of the last axis are taken.
         channel_first: The source's pictures are (C, H, W).
-        colors: The entries of the last axis that are colours and `unit_colors` applies to.
-        unit_colors: The source's colours lie in [0, 1] instead of 0 to 255.
-        points: Thin clouds out to so many points.
+        colors: The entries of the last axis that are colors and `unit_colors` applies to.
+        unit_colors: The source's colors lie in [0, 1] instead of 0 to 255.
+        points: Subsample clouds to so many points.
     """
 
-    array: str
+    parts: tuple[Part, ...]
     key: str
     kind: str
     shape: tuple[int, ...]
     dtype: np.dtype
-    channels: tuple[int | None, int | None] = (None, None)
     channel_first: bool = False
     colors: tuple[int, int] | None = None
     unit_colors: bool = False
@@ -55,26 +55,48 @@ class Column:
         return self.kind != "values"
 
     @property
-    def origin(self) -> str:
-        """The array, with the part of its last axis that is taken."""
-        if self.channels == (None, None):
-            return self.array
-        return "{}[{}:{}]".format(self.array, *("" if bound is None else bound for bound in self.channels))
+    def is_turned(self) -> bool:
+        """Whether its clouds lie on their side in the source."""
+        return any(part.turned for part in self.parts)
 
-    def values(self, rows: NDArray) -> NDArray:
-        """Rows of the source (F, ...) as they are stored, (F, *shape)."""
-        if self.channels != (None, None):
-            rows = rows[..., slice(*self.channels)]
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """The arrays that it is made of, each once."""
+        return tuple(dict.fromkeys(part.array for part in self.parts))
+
+    @property
+    def origin(self) -> str:
+        """Where it comes from, as `--map` takes it."""
+        return " + ".join(part.origin for part in self.parts)
+
+    def read(self, readers: Mapping[str, RowReader], start: int, stop: int) -> NDArray:
+        """What is stored for the rows `start` to `stop`: (stop - start, *shape).
+
+        Args:
+            readers: By array.
+            start: First row.
+            stop: The row after the last one.
+        """
+        return self.values({array: readers[array].read(start, stop) for array in self.arrays})
+
+    def values(self, rows: Mapping[str, NDArray]) -> NDArray:
+        """Rows of the source, array -> (F, ...), as they are stored: (F, *shape)."""
+        values = join([part.take(rows[part.array]) for part in self.parts])
         if self.kind in ("image", "video"):
-            rows = np.moveaxis(rows, 1, -1) if self.channel_first else rows
-            rows = rows if rows.dtype == np.uint8 else np.rint(rows * 255 if self.unit_colors else rows)
+            values = np.moveaxis(values, 1, -1) if self.channel_first else values
+            values = values if values.dtype == np.uint8 else np.rint(values * 255 if self.unit_colors else values)
         elif self.unit_colors:
-            rows = rows.copy()
-            rows[..., slice(*self.colors)] *= 255
-        rows = rows.astype(self.dtype, copy=False)
+            values = values.copy()
+            values[..., slice(*self.colors)] *= 255
+        values = values.astype(self.dtype, copy=False)
         if self.points is not None:
-            rows = np.stack([resample(cloud, self.points) for cloud in rows])
-        return np.ascontiguousarray(rows).reshape(len(rows), *self.shape)
+            values = np.stack([resample(cloud, self.points) for cloud in values])
+        return np.ascontiguousarray(values).reshape(len(values), *self.shape)
+
+    def colors_of(self, part: Part, rows: NDArray) -> NDArray:
+        """The colors among the rows (F, ...) of a part's array, in the source's scale."""
+        taken = part.take(rows)
+        return taken[..., slice(*self.colors)] if self.kind == "values" else taken
 
     def encode(self, values: NDArray) -> NDArray | list[dict[str, Any]]:
         """What the data file gets for values (F, *shape): themselves, or pictures as LeRobot embeds them."""
@@ -120,44 +142,31 @@ class Column:
             stats["count"] = np.array([len(values)])
         return stats
 
-    def check(self, rows: NDArray, first_row: int, store_name: str) -> None:
-        """Refuse rows of the source (F, ...) that cannot be stored faithfully.
+    def check(self, rows: Mapping[str, NDArray], first_row: int, store_name: str) -> None:
+        """Refuse rows of the source that cannot be stored faithfully.
 
         Args:
-            rows: Consecutive rows of the array.
+            rows: Consecutive rows of each array, (F, ...).
             first_row: The number of the first of them.
             store_name: What the user knows the store by.
 
         Raises:
             InputError: Naming the array, the row and the entry.
         """
-        rows = rows[..., slice(*self.channels)] if self.channels != (None, None) else rows
-        label = f"{store_name}: data/{self.array}"
-        bad = bad_frames(rows)
-        if bad is not None:
-            row = int(np.argmax(bad))
-            place = np.argwhere(~np.isfinite(rows[row])).tolist()[0]
-            raise InputError(
-                f"{label}[{', '.join(map(str, [first_row + row, *place]))}] is {rows[row][tuple(place)]}, in "
-                f"{int(bad.sum())} of the rows {first_row} to {first_row + len(rows) - 1}. Repair the store, or leave "
-                f"the array out with --skip {self.array}."
-            )
-        if rows.dtype == np.uint64 and rows.max() > LARGEST_INTEGER:
-            row = first_row + int(np.argwhere(rows > LARGEST_INTEGER)[0][0])
-            raise InputError(
-                f"{label}: row {row} holds a number above {LARGEST_INTEGER}, which LeRobot cannot read. "
-                f"Leave the array out with --skip {self.array}."
-            )
-        if self.colors is None or rows.dtype == np.uint8:
-            return
+        for part in self.parts:
+            label = f"{store_name}: data/{part.origin}"
+            _check_numbers(part.take(rows[part.array]), first_row, label, part.array)
+            if self.colors is not None and rows[part.array].dtype != np.uint8:
+                self._check_colors(self.colors_of(part, rows[part.array]), first_row, label, part.array)
+
+    def _check_colors(self, colors: NDArray, first_row: int, label: str, array: str) -> None:
         limit = 1 if self.unit_colors else 255
-        colors = rows[..., slice(*self.colors)] if self.kind == "values" else rows
         wrong = (colors < 0) | (colors > limit)
         if wrong.any():
             place = np.argwhere(wrong)[0]
             raise InputError(
-                f"{label}: row {first_row + int(place[0])} has a colour of {colors[tuple(place)]}, outside of 0 to "
-                f"{limit}. Declare what the colours are with --color-range 0-255, 0-1 or none."
+                f"{label}: row {first_row + int(place[0])} has a color of {colors[tuple(place)]}, outside of 0 to "
+                f"{limit}. Declare what the colors are with --color-range 0-255, 0-1 or none."
             )
         if self.kind == "values":
             return
@@ -165,10 +174,29 @@ class Column:
         if wrong.any():
             row = first_row + int(np.argwhere(wrong)[0][0])
             raise InputError(
-                f"{label}: row {row} is no picture of 8 bits per colour, so a PNG or video would lose something. "
-                f"Keep the numbers with --map {self.array}=NAME, where NAME does not begin with observation.image, "
+                f"{label}: row {row} is no picture of 8 bits per color, so a PNG or video would lose something. "
+                f"Keep the numbers with --map {array}=NAME, where NAME does not begin with observation.image, "
                 "or declare another --color-range."
             )
+
+
+def _check_numbers(rows: NDArray, first_row: int, label: str, array: str) -> None:
+    """Refuse NaN, infinity and whole numbers that LeRobot cannot read in rows (F, ...)."""
+    bad = bad_frames(rows)
+    if bad is not None:
+        row = int(np.argmax(bad))
+        place = np.argwhere(~np.isfinite(rows[row])).tolist()[0]
+        raise InputError(
+            f"{label}[{', '.join(map(str, [first_row + row, *place]))}] is {rows[row][tuple(place)]}, in "
+            f"{int(bad.sum())} of the rows {first_row} to {first_row + len(rows) - 1}. Repair the store, or leave "
+            f"the array out with --skip {array}."
+        )
+    if rows.dtype == np.uint64 and rows.max() > LARGEST_INTEGER:
+        row = first_row + int(np.argwhere(rows > LARGEST_INTEGER)[0][0])
+        raise InputError(
+            f"{label}: row {row} holds a number above {LARGEST_INTEGER}, which LeRobot cannot read. "
+            f"Leave the array out with --skip {array}."
+        )
 
 
 def resample(cloud: NDArray, count: int) -> NDArray:

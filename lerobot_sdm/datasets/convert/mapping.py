@@ -9,6 +9,15 @@ import numpy as np
 from lerobot.utils.constants import ACTION, DEFAULT_FEATURES, OBS_IMAGE, OBS_IMAGES, OBS_STATE
 
 from lerobot_sdm.datasets.convert.columns import Column
+from lerobot_sdm.datasets.convert.parts import (
+    ALL,
+    MOST_CHANNELS,
+    SMALLEST_CLOUD,
+    Part,
+    as_vector,
+    lies_on_its_side,
+    taken_shape,
+)
 from lerobot_sdm.datasets.convert.store import ArrayInfo
 from lerobot_sdm.envs.configuration import OBS_POINT_CLOUD
 from lerobot_sdm.errors import InputError, unknown_name
@@ -33,10 +42,12 @@ NAMED = {
 }
 VECTORS = (ACTION, OBS_STATE, "observation.environment_state")
 CLOUDS = (OBS_POINT_CLOUD, OBS_IMAGIN_ROBOT)
-# Arrays of fewer points than this with 3 or 6 columns are more likely keypoints or poses than clouds.
-SMALLEST_CLOUD = 64
 LARGEST_RANK = 5  # what LeRobot stores
-ENTRY = re.compile(r"(?P<array>[^=\[\]]+)(\[(?P<start>-?\d*):(?P<stop>-?\d*)\])?=(?P<key>[A-Za-z0-9_.-]+)")
+ENTRY = re.compile(
+    r"(?P<array>[^=\[\]]+)"
+    r"(\[(?!\])((?P<row>-?\d+)(?=[,\]]),?)?((?P<start>-?\d*):(?P<stop>-?\d*))?\])?"
+    r"=(?P<key>[A-Za-z0-9_.-]+)"
+)
 
 
 class Entry(NamedTuple):
@@ -46,11 +57,13 @@ class Entry(NamedTuple):
         array: Name of the array below `data/`.
         key: Name of the column.
         channels: Bounds of a slice of the array's last axis.
+        row: Which entry of the first axis of a frame; all of them where None.
     """
 
     array: str
     key: str
-    channels: tuple[int | None, int | None] = (None, None)
+    channels: tuple[int | None, int | None] = ALL
+    row: int | None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +92,7 @@ class Choices:
 
 
 def parse(entries: Iterable[str], arrays: Mapping[str, ArrayInfo]) -> list[Entry]:
-    """Read a mapping that was given as `NAME=COLUMN` or `NAME[a:b]=COLUMN`.
+    """Read a mapping that was given as `NAME=COLUMN`, `NAME[a:b]=COLUMN` or `NAME[i]=COLUMN`.
 
     Raises:
         InputError: An entry cannot be read, or there is no such array.
@@ -89,14 +102,14 @@ def parse(entries: Iterable[str], arrays: Mapping[str, ArrayInfo]) -> list[Entry
         match = ENTRY.fullmatch(entry)
         if match is None:
             raise InputError(
-                f"--map {entry}: expected NAME=COLUMN, such as point_cloud=observation.point_cloud, or "
-                "NAME[a:b]=COLUMN for a part of the last axis. Columns consist of letters, digits, dots, dashes and "
-                "underscores."
+                f"--map {entry}: expected NAME=COLUMN, such as point_cloud=observation.point_cloud, NAME[a:b]=COLUMN "
+                "for a part of the last axis, or NAME[i]=COLUMN for an entry of the first axis of a frame. Columns "
+                "consist of letters, digits, dots, dashes and underscores."
             )
         if match["array"] not in arrays:
             raise unknown_name("--map", match["array"], arrays)
         bounds = tuple(int(match[bound]) if match[bound] else None for bound in ("start", "stop"))
-        parsed.append(Entry(match["array"], match["key"], bounds))
+        parsed.append(Entry(match["array"], match["key"], bounds, int(match["row"]) if match["row"] else None))
     return parsed
 
 
@@ -110,13 +123,13 @@ def complete(entries: Sequence[Entry], arrays: Mapping[str, ArrayInfo]) -> list[
         arrays: All arrays of the store.
 
     Returns:
-        The entries in the order of the arrays.
+        The entries in the order of the arrays; those of one column in the order given, where its first array stands.
     """
     given = {entry.array for entry in entries}
     taken = {entry.key for entry in entries}
     left = {name: info for name, info in arrays.items() if name not in given}
-    images = [name for name, info in left.items() if _is_image(info.shape[1:]) and _looks_like_image(name, info)]
-    depths = [name for name, info in left.items() if "depth" in name.lower() and _is_depth(info.shape[1:])]
+    images = [name for name, info in left.items() if is_image(info.shape[1:]) and _looks_like_image(name, info)]
+    depths = [name for name, info in left.items() if "depth" in name.lower() and is_depth(info.shape[1:])]
     has_named_cloud = any(NAMED.get(name) == OBS_POINT_CLOUD for name in arrays)
     guessed = []
     for name, info in left.items():
@@ -127,112 +140,129 @@ def complete(entries: Sequence[Entry], arrays: Mapping[str, ArrayInfo]) -> list[
             key = OBS_DEPTH if len(depths) == 1 else f"{OBS_DEPTH}.{_column_name(name)}"
         elif key is None and _is_cloud(info) and not has_named_cloud:
             key = OBS_POINT_CLOUD
-        if key is None or key in taken or _misfit(key, info.shape[1:] or (1,)):
+        if key is None or key in taken or misfit(key, info.shape[1:] or (1,), name):
             key = _column_name(name)
         taken.add(key)
         guessed.append(Entry(name, key))
-    order = list(arrays)
-    return sorted([*entries, *guessed], key=lambda entry: order.index(entry.array))
+    order = {name: place for place, name in enumerate(arrays)}
+    complete = [*entries, *guessed]
+    first = {entry.key: order[entry.array] for entry in reversed(complete)}
+    return sorted(complete, key=lambda entry: first[entry.key])
 
 
-def columns_of(
-    entries: Sequence[Entry], arrays: Mapping[str, ArrayInfo], choices: Choices, unit_colors: Mapping[str, bool]
-) -> list[Column]:
+def columns_of(entries: Sequence[Entry], arrays: Mapping[str, ArrayInfo], choices: Choices) -> list[Column]:
     """Columns for the entries of a mapping, checked against what the arrays are.
 
     Args:
-        entries: The mapping.
+        entries: The mapping; the entries of one column are its parts, joined in their order.
         arrays: The store's arrays.
         choices: How columns are stored.
-        unit_colors: For columns with colours that are not uint8, whether these lie in [0, 1].
 
     Raises:
         InputError: An array does not have the shape or type that its column asks for.
     """
-    columns = [column for entry in entries if (column := _column(entry, arrays[entry.array], choices, unit_colors))]
-    keys = [column.key for column in columns]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise InputError(f"--map: several arrays become '{key}'. Give each a column of its own.")
-    if ACTION not in keys:
-        raise InputError(
-            f"no array becomes '{ACTION}' (there are {', '.join(arrays)}). Say which: --map NAME={ACTION}."
-        )
-    if not any(key.startswith("observation.") for key in keys):
-        raise InputError(
-            f"no array becomes an observation (there are {', '.join(arrays)}). Say which: --map NAME={OBS_STATE}."
-        )
-    if choices.points is not None and OBS_POINT_CLOUD not in keys:
+    parts: dict[str, list[Entry]] = {}
+    for entry in entries:
+        parts.setdefault(entry.key, []).append(entry)
+    columns = [column for group in parts.values() if (column := _column(group, arrays, choices))]
+    if choices.points is not None and not any(column.key == OBS_POINT_CLOUD for column in columns):
         raise InputError(f"--resample-points={choices.points}: no array becomes '{OBS_POINT_CLOUD}'.")
     return columns
 
 
-def _column(entry: Entry, info: ArrayInfo, choices: Choices, unit_colors: Mapping[str, bool]) -> Column | None:
-    label = f"data/{entry.array}={entry.key}"
-    frame = info.shape[1:] or (1,)
-    if entry.channels != (None, None):
-        frame = (*frame[:-1], len(range(frame[-1])[slice(*entry.channels)]))
-    if 0 in frame:
-        raise InputError(f"--map {label}: has shape {info.shape[1:]} per row, of which nothing would be left.")
-    if len(frame) > LARGEST_RANK:
-        raise InputError(f"--map {label}: has {len(frame)} axes per row, and LeRobot stores {LARGEST_RANK}. Skip it.")
-    if entry.key in DEFAULT_FEATURES:
-        raise InputError(f"--map {label}: LeRobot keeps '{entry.key}' for itself. Choose another column.")
-    if wanted := _misfit(entry.key, frame):
-        raise InputError(f"--map {label}: has shape {frame} per row; '{entry.key}' must be {wanted}.")
-    common = {"array": entry.array, "key": entry.key, "channels": entry.channels}
-    is_unit = unit_colors.get(entry.key, False)
-
+def _column(entries: Sequence[Entry], arrays: Mapping[str, ArrayInfo], choices: Choices) -> Column | None:
+    key = entries[0].key
+    label = f"--map data/{entries[0].array}={key}"
+    if key in DEFAULT_FEATURES:
+        raise InputError(f"{label}: LeRobot keeps '{key}' for itself. Choose another column.")
     # LeRobot takes every column with "image" in its name for pictures.
-    if "image" in entry.key:
-        if choices.images == "skip":
-            return None
-        if not _is_image(frame):
-            raise InputError(f"--map {label}: has shape {frame} per row; pictures must be (H, W, 3) or (3, H, W).")
-        channel_first = frame[-1] != 3
-        shape = (*frame[1:], 3) if channel_first else frame
-        return Column(
-            **common,
-            kind=choices.images,
-            shape=shape,
-            dtype=np.dtype(np.uint8),
-            channel_first=channel_first,
-            colors=(0, 3),
-            unit_colors=is_unit and info.dtype != np.uint8,
-        )
-    if entry.key.startswith(OBS_DEPTH):
+    is_picture = "image" in key
+    parts = tuple(_part(entry, arrays[entry.array], is_picture) for entry in entries)
+    dtype = np.result_type(*(arrays[entry.array].dtype for entry in entries))
+    frame = _joined_shape(key, parts) if len(parts) > 1 else parts[0].shape
+    if is_picture:
+        return None if choices.images == "skip" else _picture(key, label, parts, frame, choices)
+    if key.startswith(OBS_DEPTH):
         if choices.depth == "skip":
             return None
-        if not _is_depth(frame):
-            raise InputError(f"--map {label}: has shape {frame} per row; depth must be (H, W), (H, W, 1) or (1, H, W).")
+        if not is_depth(frame):
+            raise InputError(f"{label}: has shape {frame} per row; depth must be (H, W), (H, W, 1) or (1, H, W).")
         # LeRobot's depth images are of these two types; others stay plain numbers, so that no bit is lost.
-        if choices.depth == "image" and info.dtype in (np.float32, np.uint16):
+        if choices.depth == "image" and dtype in (np.float32, np.uint16):
             shape = (*frame[1:], 1) if len(frame) == 3 and frame[0] == 1 else (*frame[:2], 1)
-            return Column(**common, kind="depth", shape=shape, dtype=info.dtype)
-    is_cloud = entry.key == OBS_POINT_CLOUD
-    has_colors = is_cloud and frame[-1] == 6 and info.dtype.kind == "f" and choices.color_range != "none"
+            return Column(parts, key, "depth", shape, dtype)
+    is_cloud = key == OBS_POINT_CLOUD
+    has_colors = is_cloud and frame[-1] == 6 and dtype.kind == "f" and choices.color_range != "none"
     if is_cloud and choices.points is not None:
         if choices.points > frame[0]:
-            raise InputError(f"--resample-points={choices.points}: data/{entry.array} has only {frame[0]} points.")
+            raise InputError(f"--resample-points={choices.points}: data/{entries[0].array} has only {frame[0]} points.")
         frame = (choices.points, *frame[1:])
-    return Column(
-        **common,
-        kind="values",
-        shape=frame,
-        dtype=info.dtype,
-        colors=(3, 6) if has_colors else None,
-        unit_colors=has_colors and is_unit,
-        points=choices.points if is_cloud else None,
-    )
+    colors = (3, 6) if has_colors else None
+    return Column(parts, key, "values", frame, dtype, colors=colors, points=choices.points if is_cloud else None)
 
 
-def _misfit(key: str, frame: tuple[int, ...]) -> str | None:
-    """The shape that a column must have, if that of one row is another."""
-    if key in VECTORS and len(frame) != 1:
-        return "a vector"
-    if key in CLOUDS and (len(frame) != 2 or frame[1] < 3):
-        return "(points, 3 or more)"
+def _part(entry: Entry, info: ArrayInfo, is_picture: bool) -> Part:
+    """What an entry takes of its array, in the shape that its column asks for."""
+    label = f"--map data/{entry.array}={entry.key}"
+    frame = taken_shape(info.shape[1:] or (1,), entry.row, entry.channels)
+    if 0 in frame:
+        raise InputError(f"{label}: has shape {info.shape[1:]} per row, of which nothing would be left.")
+    if len(frame) > LARGEST_RANK:
+        raise InputError(
+            f"{label}: has {len(frame)} axes per row, and LeRobot stores {LARGEST_RANK}. Leave the array out with "
+            f"--skip {entry.array}."
+        )
+    if wanted := misfit(entry.key, frame, entry.array):
+        raise InputError(f"{label}: has shape {frame} per row; '{entry.key}' must be {wanted}.")
+    turned = entry.key in CLOUDS and lies_on_its_side(frame)
+    if turned:
+        frame = frame[::-1]
+    elif entry.key in VECTORS:
+        frame = as_vector(frame)
+    return Part(entry.array, entry.row, entry.channels, turned, frame)
+
+
+def _joined_shape(key: str, parts: Sequence[Part]) -> tuple[int, ...]:
+    """The shape of a frame of several parts, one behind the other along its first axis."""
+    shapes = [part.shape for part in parts]
+    listed = ", ".join(f"data/{part.origin} {part.shape}" for part in parts)
+    is_list = all(len(shape) == 1 for shape in shapes) or key in CLOUDS
+    if not is_list or "image" in key or key.startswith(OBS_DEPTH):
+        raise InputError(
+            f"--map: several arrays become '{key}' ({listed}), and only vectors and clouds are joined. Give each a "
+            "column of its own."
+        )
+    if len({shape[1:] for shape in shapes}) > 1:
+        raise InputError(
+            f"--map: several arrays become '{key}' ({listed}), and points of different kinds cannot be joined. Take "
+            "the same part of the last axis of each, such as NAME[:3]."
+        )
+    return (sum(shape[0] for shape in shapes), *shapes[0][1:])
+
+
+def _picture(key: str, label: str, parts: tuple[Part, ...], frame: tuple[int, ...], choices: Choices) -> Column:
+    if not is_image(frame):
+        raise InputError(f"{label}: has shape {frame} per row; pictures must be (H, W, 3) or (3, H, W).")
+    channel_first = frame[-1] != 3
+    shape = (*frame[1:], 3) if channel_first else frame
+    return Column(parts, key, choices.images, shape, np.dtype(np.uint8), channel_first=channel_first, colors=(0, 3))
+
+
+def misfit(key: str, frame: tuple[int, ...], name: str) -> str | None:
+    """The shape that a column must have and how to get it, if that of one row of the array `name` is another and
+    cannot be turned into it."""
+    if key in VECTORS and len(as_vector(frame)) != 1:
+        return (
+            f"a vector. Take one of its {frame[0]} entries with --map '{name}[0]={key}'; several, one --map for each, "
+            "are joined in the order given"
+        )
+    if key in CLOUDS and not _is_cloud_shape(frame):
+        return "(points, 3 or more channels), with more points than channels"
     return None
+
+
+def _is_cloud_shape(frame: tuple[int, ...]) -> bool:
+    return len(frame) == 2 and (lies_on_its_side(frame) or 3 <= frame[1] <= max(frame[0], MOST_CHANNELS))
 
 
 def _column_name(name: str) -> str:
@@ -250,14 +280,15 @@ def _looks_like_image(name: str, info: ArrayInfo) -> bool:
     return named or info.dtype == np.uint8
 
 
-def _is_image(frame: tuple[int, ...]) -> bool:
+def is_image(frame: tuple[int, ...]) -> bool:
     return len(frame) == 3 and 3 in (frame[0], frame[2]) and min(frame[1], max(frame[0], frame[2])) > 3
 
 
-def _is_depth(frame: tuple[int, ...]) -> bool:
+def is_depth(frame: tuple[int, ...]) -> bool:
     return len(frame) == 2 or (len(frame) == 3 and 1 in (frame[0], frame[2]))
 
 
 def _is_cloud(info: ArrayInfo) -> bool:
     frame = info.shape[1:]
+    frame = frame[::-1] if lies_on_its_side(frame) else frame
     return len(frame) == 2 and frame[0] >= SMALLEST_CLOUD and frame[1] in (3, 6) and info.dtype.kind == "f"

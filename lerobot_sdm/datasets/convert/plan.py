@@ -1,6 +1,6 @@
 """What a conversion will do, decided before anything is written."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from lerobot.utils.constants import DEFAULT_FEATURES
 from numpy.typing import NDArray
 
 from lerobot_sdm.datasets.convert.columns import Column
-from lerobot_sdm.datasets.convert.store import Store
+from lerobot_sdm.datasets.convert.store import RowReader, Store
 
 # Of values in a block as they lie in memory: small enough to hold one per process, large enough for few files.
 BLOCK_BYTES = 64 * 10**6
@@ -58,6 +58,11 @@ class Plan:
     def frames(self) -> int:
         """Frames of the dataset."""
         return int(self.ends[-1])
+
+    def readers(self, columns: Iterable[Column] | None = None) -> dict[str, RowReader]:
+        """A reader for each array that the columns, all of them unless given, are made of."""
+        names = dict.fromkeys(name for column in columns or self.columns for name in column.arrays)
+        return {name: self.store.reader(name) for name in names}
 
     def span(self, episode: int) -> tuple[int, int]:
         """First row of an episode and the row after its last one."""

@@ -18,15 +18,18 @@ from tqdm import tqdm
 
 from lerobot_sdm.datasets.convert.assemble import assemble, provenance
 from lerobot_sdm.datasets.convert.blocks import check_block, write_block
+from lerobot_sdm.datasets.convert.columns import Column
+from lerobot_sdm.datasets.convert.lacks import check_usable, lacks
 from lerobot_sdm.datasets.convert.layouts import LAYOUTS, find_layout
 from lerobot_sdm.datasets.convert.mapping import Choices, Entry, columns_of, complete, parse
 from lerobot_sdm.datasets.convert.plan import Block, Plan
-from lerobot_sdm.datasets.convert.store import Store, checked_ends, open_store
+from lerobot_sdm.datasets.convert.store import EPISODE_ENDS, Store, checked_ends, is_store_folder, open_store
 from lerobot_sdm.datasets.convert.verify import verify, verify_block
 from lerobot_sdm.datasets.disk import disk_full_is_an_input_error
+from lerobot_sdm.datasets.names import check_lerobot_can_read, named, stem
 from lerobot_sdm.datasets.processes import Workers
 from lerobot_sdm.envs.configuration import OBS_POINT_CLOUD
-from lerobot_sdm.errors import InputError
+from lerobot_sdm.errors import InputError, refuse_existing
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +74,10 @@ class ConvertConfig:
     fill_missing_chunks: bool = False
     workers: int = 1
 
+    def __post_init__(self) -> None:
+        # A dataset is named like its store, which "." does not say.
+        object.__setattr__(self, "source", named(self.source))
+
     def checked(self) -> "ConvertConfig":
         """This configuration with its names filled in.
 
@@ -81,13 +88,17 @@ class ConvertConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"--{name}={value}: give 1 or more.")
-        stem = self.source.name.removesuffix(".zip").removesuffix(".zarr")
-        repo_id = self.repo_id or f"local/{stem}"
+        repo_id = self.repo_id or f"local/{stem(self.source)}"
         if not 1 <= len([part for part in repo_id.split("/") if part]) <= 2 or repo_id.count("/") > 1:
             raise InputError(f"--repo-id={repo_id}: expected NAME or USER/NAME.")
         root = self.root or Path("data") / repo_id.rpartition("/")[2]
-        if root.exists():
-            raise InputError(f"--root={root}: exists already. Choose another folder, or remove it first.")
+        if is_store_folder(self.source) and root.resolve().is_relative_to(self.source.resolve()):
+            raise InputError(
+                f"--root={root}: lies inside the store {self.source.name}, which must stay as it is. Choose a folder "
+                "outside of it."
+            )
+        refuse_existing("--root", root)
+        check_lerobot_can_read("--root", root)
         return dataclasses.replace(self, repo_id=repo_id, root=root)
 
 
@@ -101,7 +112,8 @@ def make_plan(config: ConvertConfig) -> Plan:
         InputError: The store or the mapping cannot work.
     """
     store = open_store(config.source, config.skip)
-    store.check_chunks(store.arrays, store.files(), config.fill_missing_chunks)
+    keys = [EPISODE_ENDS, *(f"data/{name}" for name in store.arrays)]
+    store.check_chunks(keys, store.files(), config.fill_missing_chunks)
     layout_name = find_layout(config.layout, {name: info.shape[1:] for name, info in store.arrays.items()})
     layout = LAYOUTS[layout_name]
     entries = _entries(config, store, layout.mapping)
@@ -110,10 +122,13 @@ def make_plan(config: ConvertConfig) -> Plan:
         raise InputError(
             "--fps: is missing. The store does not say how many frames there are in a second, and LeRobot needs it."
         )
-    unit_colors = {entry.key: _has_unit_colors(store, entry, config.choices) for entry in entries}
-    columns = columns_of(entries, store.arrays, config.choices, unit_colors)
-    ends = checked_ends(store, list(dict.fromkeys(column.array for column in columns)))
+    columns = with_color_scale(store, columns_of(entries, store.arrays, config.choices), config.choices)
+    check_usable(columns, store.arrays)
+    ends = checked_ends(store, list(dict.fromkeys(array for column in columns for array in column.arrays)))
     facts: dict[str, Any] = {"layout": layout_name, "notes": layout.notes}
+    lacking = lacks(columns, store.arrays)
+    if lacking:
+        facts["lacks"] = list(lacking)
     for column in columns:
         if column.key == OBS_POINT_CLOUD:
             described = {
@@ -123,8 +138,10 @@ def make_plan(config: ConvertConfig) -> Plan:
                 "camera": config.camera or layout.camera or "not stated",
                 "crop": config.crop or layout.crop or "not stated",
                 "points": column.shape[0],
-                "points_in_the_store": store.arrays[column.array].shape[1],
+                "points_in_the_store": sum(part.shape[0] for part in column.parts),
             }
+            if not (config.frame or config.camera or config.crop):
+                facts["view"] = layout.view(column.shape[0])
             facts["clouds"] = {column.key: {key: value for key, value in described.items() if value is not None}}
     return Plan(store, tuple(columns), ends, fps, config.task or layout.task or _task(store.name, layout_name), facts)
 
@@ -189,16 +206,25 @@ def _entries(config: ConvertConfig, store: Store, layout_mapping: Iterable[str])
     return complete(entries, store.arrays)
 
 
-def _has_unit_colors(store: Store, entry: Entry, choices: Choices) -> bool:
-    """Whether the colours of a column lie in [0, 1]: as declared, else as the array's first rows look."""
+def with_color_scale(store: Store, columns: Iterable[Column], choices: Choices) -> list[Column]:
+    """The columns, told whether their colors lie in [0, 1]."""
+    return [
+        dataclasses.replace(column, unit_colors=column.colors is not None and _has_unit_colors(store, column, choices))
+        for column in columns
+    ]
+
+
+def _has_unit_colors(store: Store, column: Column, choices: Choices) -> bool:
+    """Whether the colors of a column lie in [0, 1]: as declared, else as the first rows of its arrays look."""
+    arrays = {part: store.arrays[part.array] for part in column.parts}
+    if any(info.dtype == np.uint8 for info in arrays.values()):
+        return False
     if choices.color_range is not None:
         return choices.color_range == "0-1"
-    info = store.arrays[entry.array]
-    is_cloud = entry.key == OBS_POINT_CLOUD and info.shape[-1] == 6
-    if info.dtype.kind != "f" or not ("image" in entry.key or is_cloud):
+    if any(info.dtype.kind != "f" for info in arrays.values()):
         return False
-    rows = store.reader(entry.array).read(0, min(PEEKED_ROWS, info.shape[0]))
-    return bool(np.max(rows[..., 3:] if is_cloud else rows, initial=0) <= 1)
+    peeked = {part: store.reader(part.array).read(0, min(PEEKED_ROWS, info.shape[0])) for part, info in arrays.items()}
+    return all(np.max(column.colors_of(part, rows), initial=0) <= 1 for part, rows in peeked.items())
 
 
 def _task(name: str, layout: str) -> str:

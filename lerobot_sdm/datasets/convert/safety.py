@@ -12,7 +12,9 @@ from typing import IO, Any
 
 import numpy as np
 import zarr
+from tqdm import tqdm
 
+from lerobot_sdm.datasets.progress import BAR_DELAY
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.zip_files import ZIP_DAMAGE
 
@@ -26,8 +28,17 @@ BLOSC_CONTENT, BLOSC_FRAME = slice(4, 8), slice(12, 16)
 OpenFile = Callable[[str], IO[bytes]]
 
 
-def is_safe_array(label: str, raw: bytes) -> bool:
-    """Whether this metadata describes an array; an InputError if it is one that only unpickling could read."""
+def is_safe_array(label: str, raw: bytes, remedy: str) -> bool:
+    """Whether this metadata describes an array.
+
+    Args:
+        label: What to call it.
+        raw: The metadata.
+        remedy: What the user can do if it cannot be read.
+
+    Raises:
+        InputError: Only unpickling, or a codec that is not known, could read it.
+    """
     try:
         described = json.loads(raw)
         if described.get("node_type", "array") != "array":
@@ -39,12 +50,12 @@ def is_safe_array(label: str, raw: bytes) -> bool:
     if not _is_numeric(dtype):
         raise InputError(
             f"{label} has type {dtype!r}. Only arrays of numbers are read; objects are pickles, which can run "
-            "anything. Write the store again without this array."
+            f"anything. {remedy}".rstrip()
         )
     if unknown := codecs - SAFE_CODECS:
         raise InputError(
             f"{label} is stored with the codec {', '.join(map(repr, sorted(unknown)))}, which is not accepted. "
-            "Write the store again with blosc, zstd or gzip."
+            f"{remedy or 'Write the store again with blosc, zstd or gzip.'}"
         )
     return True
 
@@ -71,8 +82,14 @@ def _codecs(part: Any) -> Iterator[str]:
 
 
 def check_chunks(
-    label: str, key: str, array: zarr.Array, files: Mapping[str, int], open_file: OpenFile, fill_missing: bool
-) -> None:
+    label: str,
+    key: str,
+    array: zarr.Array,
+    files: Mapping[str, int],
+    open_file: OpenFile,
+    fill_missing: bool,
+    advance: Callable[[], Any],
+) -> int:
     """Refuse an array with chunks that are absent or cut short.
 
     zarr reads an absent chunk as the fill value, so half a download looks like zeros; and the blosc library reads
@@ -85,6 +102,10 @@ def check_chunks(
         files: Size of every file of the store, by its key.
         open_file: Opens one of them.
         fill_missing: Whether absent chunks are taken for chunks full of the fill value.
+        advance: Called after each chunk.
+
+    Returns:
+        How many are absent.
 
     Raises:
         InputError: Naming the chunk.
@@ -92,9 +113,12 @@ def check_chunks(
     outer = array.shards or array.chunks
     grid = itertools.product(*(range(-(-extent // size)) for extent, size in zip(array.shape, outer, strict=True)))
     content = int(np.prod(outer)) * array.dtype.itemsize
+    absent = 0
     for chunk in (f"{key}/{array.metadata.encode_chunk_key(place)}" for place in grid):
+        advance()
         if chunk not in files:
             if fill_missing:
+                absent += 1
                 continue
             raise InputError(
                 f"{label}: chunk {chunk} is absent. If the store is whole and leaves out chunks that only hold the "
@@ -110,12 +134,14 @@ def check_chunks(
                     f"{label}: chunk {chunk} is truncated or corrupt: it has {files[chunk]} bytes and claims {frame}, "
                     f"which hold {holds} bytes of data where {content} belong. Copy the store again."
                 )
+    return absent
 
 
 def list_files(path: Path, prefix: str) -> dict[str, int]:
     """Size of every file below `prefix`, by its key; refuses zip members that lead out of their folder."""
     if path.is_dir():
-        found = (entry for entry in path.rglob("*") if entry.is_file())
+        entries = tqdm(path.rglob("*"), desc="listing", unit="file", delay=BAR_DELAY, leave=False)
+        found = (entry for entry in entries if entry.is_file())
         return {entry.relative_to(path).as_posix(): entry.stat().st_size for entry in found}
     if not path.is_file() or not _is_whole_zip(path):
         missing = "does not exist" if not path.exists() else "is neither a folder nor a whole zip file"

@@ -4,15 +4,18 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from tqdm import tqdm
 from zarr.storage import LocalStore, ZipStore
 
 from lerobot_sdm.datasets.convert.safety import check_chunks, is_safe_array, list_files, opened
+from lerobot_sdm.datasets.names import stem
+from lerobot_sdm.datasets.progress import BAR_DELAY
 from lerobot_sdm.errors import InputError, unknown_name
 
 EPISODE_ENDS = "meta/episode_ends"
@@ -57,7 +60,7 @@ class Store:
     @property
     def name(self) -> str:
         """The store's own name, without its folder and ending."""
-        return PurePosixPath(self.prefix or self.path.name).name.removesuffix(".zip").removesuffix(".zarr")
+        return stem(Path(self.prefix) if self.prefix else self.path)
 
     @property
     def kind(self) -> str:
@@ -88,14 +91,26 @@ class Store:
         info = ArrayInfo(array.shape, array.dtype.newbyteorder("="), array.chunks[0])
         return RowReader(self.path.name, EPISODE_ENDS, array, info).read(0, array.shape[0]).astype(np.int64)
 
-    def check_chunks(self, names: Iterable[str], files: Mapping[str, int], fill_missing: bool) -> None:
-        """Refuse absent and truncated chunks in the arrays `names`; see `safety.check_chunks`."""
-        with opened(self.path) as open_file:
-            for key in (EPISODE_ENDS, *(f"data/{name}" for name in names)):
-                array = self.open(key)
+    def check_chunks(self, keys: Iterable[str], files: Mapping[str, int], fill_missing: bool) -> int:
+        """Refuse absent and truncated chunks in the arrays `keys`; see `safety.check_chunks`.
+
+        Returns:
+            How many chunks are absent.
+        """
+        bar = tqdm(desc="looking for chunks", unit="chunk", delay=BAR_DELAY, leave=False)
+        with opened(self.path) as open_file, bar:
+            return sum(
                 check_chunks(
-                    self.path.name, key, array, files, lambda chunk: open_file(self.prefix + chunk), fill_missing
+                    self.path.name,
+                    key,
+                    self.open(key),
+                    files,
+                    lambda chunk: open_file(self.prefix + chunk),
+                    fill_missing,
+                    bar.update,
                 )
+                for key in keys
+            )
 
     def files(self) -> dict[str, int]:
         """Size in bytes of every file of the store, by its key, in order."""
@@ -158,20 +173,25 @@ class RowReader:
         return np.ascontiguousarray(rows, dtype=self._info.dtype)
 
 
-def open_store(path: Path, skip: Collection[str] = ()) -> Store:
+def is_store_folder(path: Path) -> bool:
+    """Whether a folder is a store, as far as that can be seen without listing it."""
+    return any((path / EPISODE_ENDS / name).is_file() for name in METADATA_NAMES)
+
+
+def open_store(path: Path, skip: Collection[str] = (), left_out: dict[str, str] | None = None) -> Store:
     """Open a store and read its metadata; no data is read, and nothing in it is executed.
 
     Args:
         path: A folder, or a zip file with the store anywhere inside.
         skip: Arrays under `data/` that are not looked at.
+        left_out: Takes the arrays that cannot be handled safely, name -> reason, where they are no error.
 
     Raises:
         InputError: It is no store, a zip member leads out of its folder, or an array cannot be handled safely.
     """
     is_folder = path.is_dir()
     # A folder is listed only if it is one: it might be a whole disk.
-    has_ends = any((path / EPISODE_ENDS / name).is_file() for name in METADATA_NAMES)
-    files = list_files(path, "") if has_ends or not is_folder else {}
+    files = list_files(path, "") if is_store_folder(path) or not is_folder else {}
     found = {
         key.removesuffix(f"{EPISODE_ENDS}/{name}"): zarr_format
         for key in files
@@ -201,11 +221,21 @@ def open_store(path: Path, skip: Collection[str] = ()) -> Store:
     with opened(path) as open_file:
         raw = {key: open_file(keys[key]).read(MAX_METADATA_BYTES) for key in wanted}
     store = Store(path, prefix, zarr_format, {})
-    safe = [key for key in wanted if is_safe_array(f"{path.name}: {key}/{metadata_name}", raw[key])]
-    described = {key.removeprefix("data/"): _describe(store, key) for key in safe}
+    described = {}
+    for key in wanted:
+        name = key.removeprefix("data/")
+        remedy = "Copy the store again." if key == EPISODE_ENDS else f"Leave the array out with --skip {name}."
+        label = f"{path.name}: {key}/{metadata_name}"
+        try:
+            if is_safe_array(label, raw[key], remedy if left_out is None else ""):
+                described[name] = _describe(store, key)
+        except InputError as error:
+            if left_out is None or key == EPISODE_ENDS:
+                raise
+            left_out[name] = str(error)
     described.pop(EPISODE_ENDS, None)
     if not described:
-        raise InputError(f"{path}: has no arrays under data/.")
+        raise InputError(f"{path}: has no arrays under data/{'' if not left_out else ' that can be read'}.")
     return dataclasses.replace(store, arrays=described)
 
 

@@ -1,7 +1,7 @@
 """Reading a converted dataset back and comparing it with its source."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,14 +50,14 @@ def verify_block(plan: Plan, block: Block, root: Path) -> dict[str, Extent]:
     """
     place = plan.place_of(block)
     file = pq.ParquetFile(root / DEFAULT_DATA_PATH.format(**place))
-    if file.num_row_groups != block.stop_episode - block.first_episode:
-        raise RuntimeError(f"{root}: file {block.index} came back with {file.num_row_groups} episodes.")
+    first_row, last_row = plan.span_of(block)
+    if file.metadata.num_rows != last_row - first_row:
+        raise RuntimeError(f"{root}: file {block.index} came back with {file.metadata.num_rows} frames.")
     rng = np.random.default_rng(block.index)
-    readers = {column.array: plan.store.reader(column.array) for column in plan.columns}
+    readers = plan.readers()
     extents: dict[str, list[Extent]] = {column.key: [] for column in plan.columns if not column.is_picture}
-    for group, episode in enumerate(range(block.first_episode, block.stop_episode)):
-        start, stop = plan.span(episode)
-        table = file.read_row_group(group)
+    spans = (plan.span(episode) for episode in range(block.first_episode, block.stop_episode))
+    for episode, (start, stop), table in _episode_tables(file, block.first_episode, spans):
         same = table.num_rows == stop - start
         same = same and np.array_equal(table.column("index").to_numpy(), np.arange(start, stop))
         same = same and np.array_equal(table.column("episode_index").to_numpy(), np.full(stop - start, episode))
@@ -65,8 +65,7 @@ def verify_block(plan: Plan, block: Block, root: Path) -> dict[str, Extent]:
             raise RuntimeError(f"{root}: episode {episode} came back with other frames.")
         picked = sorted({0, int(rng.integers(stop - start)), stop - start - 1})
         for column in plan.columns:
-            rows = readers[column.array].read(start, stop)
-            expected = column.values(rows[picked])
+            expected = column.values({name: readers[name].read(start, stop)[picked] for name in column.arrays})
             if column.kind == "video":
                 path = root / DEFAULT_VIDEO_PATH.format(video_key=column.key, **place)
                 begin, _ = plan.video_span(block, episode)
@@ -82,6 +81,19 @@ def verify_block(plan: Plan, block: Block, root: Path) -> dict[str, Extent]:
             if found.dtype != expected.dtype or found.tobytes() != expected.tobytes():
                 raise RuntimeError(f"{root}: '{column.key}' of episode {episode} came back different.")
     return {key: _sum(parts) for key, parts in extents.items()}
+
+
+def _episode_tables(
+    file: pq.ParquetFile, first_episode: int, spans: Iterable[tuple[int, int]]
+) -> Iterator[tuple[int, tuple[int, int], pa.Table]]:
+    """Each episode with its span of rows and its part of the file, which is read once, a row group at a time."""
+    groups = iter(range(file.num_row_groups))
+    rest = file.schema_arrow.empty_table()
+    for episode, (start, stop) in enumerate(spans, start=first_episode):
+        while len(rest) < stop - start and (group := next(groups, None)) is not None:
+            rest = pa.concat_tables([rest, file.read_row_group(group)])
+        yield episode, (start, stop), rest.slice(0, stop - start)
+        rest = rest.slice(stop - start)
 
 
 def verify(plan: Plan, root: Path, repo_id: str, extents: Iterable[Mapping[str, Extent]]) -> None:
@@ -101,23 +113,24 @@ def verify(plan: Plan, root: Path, repo_id: str, extents: Iterable[Mapping[str, 
         raise RuntimeError(f"{root}: {meta.total_episodes} episodes, {meta.total_frames} frames came back.")
     if list(meta.episodes["dataset_to_index"]) != plan.ends.tolist():
         raise RuntimeError(f"{root}: episodes came back with other ends.")
+    chunks, files = (np.array(meta.episodes[f"data/{name}"]) for name in ("chunk_index", "file_index"))
     for block in plan.blocks():
-        path = DEFAULT_DATA_PATH.format(**plan.place_of(block))
-        found = {str(meta.get_data_file_path(episode)) for episode in range(block.first_episode, block.stop_episode)}
-        if found != {path}:
-            raise RuntimeError(f"{root}: the episodes of {path} are looked for in {', '.join(sorted(found))}.")
+        place = plan.place_of(block)
+        episodes = slice(block.first_episode, block.stop_episode)
+        if (chunks[episodes] != place["chunk_index"]).any() or (files[episodes] != place["file_index"]).any():
+            raise RuntimeError(f"{root}: episodes of file {block.index} are looked for in other files.")
     extents = list(extents)
     for key in extents[0]:
         _check_stats(root, key, meta.stats[key], _sum([part[key] for part in extents]))
 
     episodes = sorted({0, len(plan.ends) // 2, len(plan.ends) - 1})
     dataset = LeRobotDataset(repo_id, root=root, episodes=episodes, video_backend=VIDEO_BACKEND)
-    position = 0
+    position, readers = 0, plan.readers()
     for episode in episodes:
         start, stop = plan.span(episode)
         item = dataset[position]
         for column in plan.columns:
-            expected = _as_lerobot_reads(column, column.values(plan.store.reader(column.array).read(start, start + 1)))
+            expected = _as_lerobot_reads(column, column.read(readers, start, start + 1))
             if column.kind != "video" and not torch.equal(item[column.key].reshape(expected.shape), expected):
                 raise RuntimeError(f"{root}: LeRobot reads another '{column.key}' at the start of episode {episode}.")
         position += stop - start

@@ -76,6 +76,7 @@ class ConsistencyPolicy(ChunkPolicy):
         check_same_features(
             {**teacher.config.input_features, **teacher.config.output_features},
             {**config.input_features, **config.output_features},
+            path=config.teacher_path,
         )
         self._teacher = (teacher.model,)
         self.model.obs_encoder.load_state_dict(teacher.model.obs_encoder.state_dict())

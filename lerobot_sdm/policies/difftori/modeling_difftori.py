@@ -7,6 +7,7 @@ a variational autoencoder; at evaluation the latent comes from the prior. The lo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,6 @@ from lerobot_sdm.policies.difftori.configuration_difftori import DiffTORIConfig
 from lerobot_sdm.policies.difftori.networks import Posterior, RewardNetwork, divergence_from_prior
 from lerobot_sdm.policies.difftori.trajectory_optimization import Optimization, optimize
 from lerobot_sdm.policies.frames import FrameEncoder
-from lerobot_sdm.policies.guards import checked_actions
 from lerobot_sdm.policies.normalization import Stats, prepare_stats
 from lerobot_sdm.policies.observation_config import ObservationConfig
 from lerobot_sdm.policies.observations import encode_frames, observation_encoder
@@ -84,24 +84,10 @@ class DiffTORIPolicy(ChunkPolicy):
 
     # ---- acting ----------------------------------------------------------------------------------------
 
-    @torch.no_grad()
-    def predict_action_chunk(self, batch: dict[str, Tensor], noise: Tensor | None = None) -> Tensor:
-        """Actions to execute from now on; the optimised chunk begins there. For the arguments see `ChunkPolicy`; the
-        noise is the base's.
-
-        Returns:
-            Normalised actions (B, n_action_steps, A).
-        """
-        keys, model = list(self.config.input_features), self.inference_model
-        if self._queues[OBS_STATE]:
-            frames = [{key: self._queues[key][i] for key in keys} for i in range(self.config.n_obs_steps)]
-            features = self._frame_memory.condition(model, frames, OBS_STATE)
-            batch = {key: torch.stack([frame[key] for frame in frames], dim=1) for key in keys}
-        else:
-            features = model.encode(batch)
-        chunk = self.actions_from_noise(model, model.propose(batch, noise), features)
-        planned = chunk[:, : self.config.n_action_steps]
-        return checked_actions(planned, {key: batch[key] for key in keys}, self.config.action_bound, self.name)
+    def plan(self, cond: Tensor, noise: Tensor | None, observed: Callable[[], dict[str, Tensor]]) -> Tensor:
+        """See `ChunkPolicy`; the optimised chunk begins at the current frame, and the noise is the base's."""
+        model = self.inference_model
+        return self.actions_from_noise(model, model.propose(observed(), noise), cond)[:, : self.config.n_action_steps]
 
     def sample_actions(self, batch: dict[str, Tensor], noise: Tensor | None = None) -> Tensor:
         """Improved chunks (B, chunk_size, A), normalised.

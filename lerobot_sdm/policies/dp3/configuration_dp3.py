@@ -21,6 +21,8 @@ class DP3Config(ChunkConfig):
     Args:
         num_train_timesteps: Noise levels of the diffusion.
         beta_schedule: Noise schedule, by its diffusers name.
+        beta_start: First noise variance of a `linear` or `scaled_linear` schedule; the squared cosine has none.
+        beta_end: Last noise variance of these schedules.
         clip_sample_range: Each prediction of x_0 is clipped to plus and minus this; None for no clipping.
         num_inference_steps: Network evaluations per action chunk. May be changed at evaluation; 1 is the free
             read-out that every one-step student must be compared with.
@@ -30,6 +32,8 @@ class DP3Config(ChunkConfig):
 
     num_train_timesteps: int = 100
     beta_schedule: str = "squaredcos_cap_v2"
+    beta_start: float = 0.0001
+    beta_end: float = 0.02
     clip_sample_range: float | None = 1.0
     num_inference_steps: int = 10
     timestep_spacing: str = "trailing"
@@ -38,6 +42,11 @@ class DP3Config(ChunkConfig):
     def _check_shapes(self) -> None:
         """Refuse values that the networks or the sampler cannot work with."""
         super()._check_shapes()
+        if not 0 < self.beta_start <= self.beta_end < 1:
+            raise InputError(
+                f"--policy.beta_start={self.beta_start}, --policy.beta_end={self.beta_end}: must be 0 < beta_start <= "
+                "beta_end < 1. Leave both out for diffusers' 0.0001 and 0.02."
+            )
         if self.timestep_spacing not in ("trailing", "leading"):
             raise InputError(f"--policy.timestep_spacing={self.timestep_spacing}: must be 'trailing' or 'leading'.")
         if not 1 <= self.num_inference_steps <= self.num_train_timesteps:

@@ -90,7 +90,7 @@ class DP3Model(Backbone):
         self.prediction_type = "sample"
         self.clip_range = config.clip_sample_range
         self.action_shape = (config.horizon, config.action_feature.shape[0])
-        schedule = alphas_cumprod(config.num_train_timesteps, config.beta_schedule)
+        schedule = alphas_cumprod(config.num_train_timesteps, config.beta_schedule, config.beta_start, config.beta_end)
         self.register_buffer("alphas_cumprod", schedule, persistent=False)
 
     def encode_frames(self, batch: dict[str, Tensor]) -> Tensor:

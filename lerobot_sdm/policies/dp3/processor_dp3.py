@@ -14,7 +14,10 @@ from lerobot.processor.factory import make_default_policy_processor_steps, make_
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
+from lerobot_sdm.policies.incoming import as_tensor
 from lerobot_sdm.policies.normalization import Stats, prepare_stats
+from lerobot_sdm.policies.observation_step import ObservationFitterStep
+from lerobot_sdm.policies.sizes import check_upright
 from lerobot_sdm.processors import POINT_CLOUD, POINT_CLOUD_KEYS
 from lerobot_sdm.processors.depth_step import DepthToPointCloudStep
 
@@ -39,10 +42,12 @@ class PointCloudProcessorStep(ObservationProcessorStep):
         observation = dict(observation)
         for key in POINT_CLOUD_KEYS:
             if key in observation:
-                cloud = observation.pop(key)
-                if cloud.shape[-1] < self.channels:
+                cloud = as_tensor(key, observation.pop(key))
+                check_upright(key, tuple(cloud.shape), "the observation")
+                if cloud.ndim < 2 or cloud.shape[-1] < self.channels:
                     raise InputError(
-                        f"'{key}': has {cloud.shape[-1]} channels, the policy was trained with {self.channels}."
+                        f"'{key}' has shape {tuple(cloud.shape)} in the observation and (points, {self.channels}) in "
+                        "the checkpoint. Give a cloud with the channels that the policy was trained with."
                     )
                 cloud = cloud[..., : self.channels]
                 observation[POINT_CLOUD] = cloud.unsqueeze(0) if cloud.ndim == 2 else cloud
@@ -68,7 +73,7 @@ def make_dp3_pre_post_processors(
     PolicyProcessorPipeline[dict[str, Any], dict[str, Any]],
     PolicyProcessorPipeline[PolicyAction, PolicyAction],
 ]:
-    """Pipelines in LeRobot's order: rename, batch, depth, cloud, device, normalise; and unnormalise, to the CPU.
+    """Pipelines in LeRobot's order: rename, batch, depth, cloud, fit, device, normalise; and unnormalise, to the CPU.
 
     Args:
         config: Policy configuration.
@@ -80,7 +85,8 @@ def make_dp3_pre_post_processors(
     cloud = [PointCloudProcessorStep(channels=config.cloud_channels)]
     if config.depth_to_cloud is not None:
         cloud.insert(0, DepthToPointCloudStep.from_config(config.depth_to_cloud))
+    fit = ObservationFitterStep(dict(config.input_features))
     return make_policy_processor_pipelines(
-        input_steps=[steps.rename_observations, steps.add_batch_dim, *cloud, steps.to_device, steps.normalize],
+        input_steps=[steps.rename_observations, steps.add_batch_dim, *cloud, fit, steps.to_device, steps.normalize],
         output_steps=[steps.unnormalize, steps.to_cpu],
     )

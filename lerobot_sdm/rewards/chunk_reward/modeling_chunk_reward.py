@@ -18,6 +18,7 @@ from lerobot_sdm.cards.training_card import PublicTrainConfig
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.backbone import Backbone
 from lerobot_sdm.policies.chunk_policy import logged
+from lerobot_sdm.policies.incoming import with_vector_axes
 from lerobot_sdm.policies.normalization import Stats
 from lerobot_sdm.policies.weights import load_strictly, read_weights
 from lerobot_sdm.rewards.chunk_reward.configuration_chunk_reward import ChunkRewardConfig
@@ -85,7 +86,7 @@ class ChunkRewardRewardModel(PreTrainedRewardModel):
     @torch.no_grad()
     def features(self, batch: dict[str, Tensor]) -> Tensor:
         """The policy's condition vectors (B, F) of preprocessed observations, each (B, n_obs_steps, ...)."""
-        return self.encoder.encode(batch)
+        return self.encoder.encode(with_vector_axes(batch, self.config.input_features))
 
     def predict(self, features: Tensor, actions: Tensor) -> Tensor:
         """Each member's prediction, in the environment's unit.
@@ -179,7 +180,9 @@ def check_dataset(config: ChunkRewardConfig, features: dict[str, Any]) -> None:
     seen = {key: feature for key, feature in offered.items() if key not in actions}
     base = configuration(config.network, config.device)  # A copy, which the adapter may write to.
     kept = adapter_for(base.type).keep_features(base, seen)
-    check_same_features({**config.base.input_features, **config.base.output_features}, {**kept, **actions}, role="base")
+    check_same_features(
+        {**config.base.input_features, **config.base.output_features}, {**kept, **actions}, "base", config.base_path
+    )
 
 
 def without_denoiser(network: Backbone) -> Backbone:

@@ -10,9 +10,10 @@ from make_stores import demonstrations, stored_columns, write_store
 from lerobot_sdm.clouds.fps import farthest_point_sampling
 from lerobot_sdm.datasets.convert.columns import Column, resample
 from lerobot_sdm.datasets.convert.mapping import Choices
+from lerobot_sdm.datasets.convert.parts import Part
 from lerobot_sdm.datasets.convert.run import ConvertConfig, convert, make_plan
 
-PICTURE = Column("img", "observation.image", "image", (8, 6, 3), np.dtype("uint8"), colors=(0, 3))
+PICTURE = Column((Part("img"),), "observation.image", "image", (8, 6, 3), np.dtype("uint8"), colors=(0, 3))
 
 
 def test_pictures_are_the_same_however_the_store_has_them():
@@ -21,11 +22,11 @@ def test_pictures_are_the_same_however_the_store_has_them():
         PICTURE: pictures,
         dataclasses.replace(PICTURE, channel_first=True): pictures.transpose(0, 3, 1, 2),
         dataclasses.replace(PICTURE, unit_colors=True): (pictures / 255).astype(np.float32),
-        dataclasses.replace(PICTURE, channels=(0, 3)): pictures.astype(np.float64),
+        dataclasses.replace(PICTURE, parts=(Part("img", channels=(0, 3)),)): pictures.astype(np.float64),
     }
     for column, rows in sources.items():
-        column.check(rows, 0, "store")
-        values = column.values(rows)
+        column.check({"img": rows}, 0, "store")
+        values = column.values({"img": rows})
         assert values.dtype == np.uint8
         np.testing.assert_array_equal(values, pictures)
         np.testing.assert_array_equal(column.decode(column.encode(values)), pictures)
@@ -34,7 +35,7 @@ def test_pictures_are_the_same_however_the_store_has_them():
 @pytest.mark.parametrize("dtype", ["float32", "uint16"])
 def test_depth_survives_bit_for_bit(dtype):
     depth = (np.random.default_rng(0).uniform(0, 4, (3, 8, 6, 1)) * (1 if dtype == "float32" else 10_000)).astype(dtype)
-    column = Column("depth", "observation.depth", "depth", (8, 6, 1), np.dtype(dtype))
+    column = Column((Part("depth"),), "observation.depth", "depth", (8, 6, 1), np.dtype(dtype))
     decoded = column.decode(column.encode(depth))
     assert decoded.dtype == dtype
     assert decoded.tobytes() == depth.tobytes()
@@ -85,7 +86,7 @@ def test_resampling_a_store(tmp_path):
 
 def test_an_episode_of_one_frame_has_statistics_per_channel():
     cloud = np.random.default_rng(0).standard_normal((1, 9, 3))
-    column = Column("point_cloud", "observation.point_cloud", "values", (9, 3), np.dtype("float64"))
+    column = Column((Part("point_cloud"),), "observation.point_cloud", "values", (9, 3), np.dtype("float64"))
     stats = column.statistics(cloud)
     np.testing.assert_array_equal(stats["max"], cloud[0].max(axis=0))
     np.testing.assert_allclose(stats["std"], cloud[0].std(axis=0))

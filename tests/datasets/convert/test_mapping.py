@@ -144,10 +144,10 @@ def test_the_user_has_the_last_word():
     arrays = infos(PUBLISHED["metaworld"])
     given = parse(["full_state[3:-1]=observation.environment_state", "state=mine"], arrays)
     assert [tuple(entry) for entry in given] == [
-        ("full_state", "observation.environment_state", (3, -1)),
-        ("state", "mine", (None, None)),
+        ("full_state", "observation.environment_state", (3, -1), None),
+        ("state", "mine", (None, None), None),
     ]
-    columns = columns_of(complete(given, arrays), arrays, Choices(), {})
+    columns = columns_of(complete(given, arrays), arrays, Choices())
     assert {column.key: column.shape for column in columns if not column.is_picture} == {
         "action": (4,),
         "observation.environment_state": (35,),
@@ -167,7 +167,7 @@ def test_an_array_whose_column_is_taken_keeps_its_name():
 def test_depth_that_lerobot_has_no_image_for_stays_numbers():
     depth = {"action": ((4,), F4), "state": ((2,), F4), "depth": ((60, 80), F8), "flow": ((60, 80), F4)}
     arrays = infos(depth)
-    columns = {column.array: column for column in columns_of(complete([], arrays), arrays, Choices(), {})}
+    columns = {column.origin: column for column in columns_of(complete([], arrays), arrays, Choices())}
     assert (columns["depth"].key, columns["depth"].kind, columns["depth"].dtype) == ("observation.depth", "values", F8)
     assert (columns["flow"].key, columns["flow"].kind) == ("flow", "values")
 

@@ -1,0 +1,93 @@
+"""What a policy will look for in a dataset and not find: said before anything is written."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from lerobot.utils.constants import ACTION, OBS_ENV_STATE, OBS_STATE
+
+from lerobot_sdm.datasets.convert.columns import Column
+from lerobot_sdm.datasets.convert.mapping import CLOUDS, NAMED, misfit
+from lerobot_sdm.datasets.convert.store import ArrayInfo
+from lerobot_sdm.envs.configuration import OBS_POINT_CLOUD
+from lerobot_sdm.errors import InputError
+
+WORDS = {ACTION: ("action",), OBS_STATE: ("state", "qpos", "agent_pos", "proprio")}
+MOST_NAMES = 12
+
+
+def check_usable(columns: Sequence[Column], arrays: Mapping[str, ArrayInfo]) -> None:
+    """Refuse a dataset that nothing can be learned from.
+
+    Args:
+        columns: Of the dataset.
+        arrays: Of the store.
+
+    Raises:
+        InputError: No action, or no observation; it says which array could be one and how.
+    """
+    keys = [column.key for column in columns]
+    if ACTION not in keys:
+        raise InputError(f"no array becomes '{ACTION}'. {_advice(ACTION, columns, arrays)}")
+    if not any(key.startswith("observation.") for key in keys):
+        raise InputError(f"no array becomes an observation. {_advice(OBS_STATE, columns, arrays)}")
+
+
+def lacks(columns: Sequence[Column], arrays: Mapping[str, ArrayInfo]) -> tuple[str, ...]:
+    """A sentence for each column that policies need and that this dataset will not have.
+
+    Args:
+        columns: Of the dataset.
+        arrays: Of the store.
+    """
+    keys = {column.key for column in columns}
+    said = [
+        f"no array becomes '{key}', which most policies need. {_advice(key, columns, arrays)}"
+        for key in (ACTION, OBS_STATE)
+        if key not in keys
+    ]
+    seen = [key for key in keys if key in (OBS_POINT_CLOUD, OBS_ENV_STATE) or "image" in key or "depth" in key]
+    unfit = [sentence for key in CLOUDS if key not in keys for sentence in _unfit(key, arrays)]
+    if unfit:
+        said.append(f"no array becomes '{OBS_POINT_CLOUD}'. {' '.join(unfit)}")
+    elif not seen:
+        said.append(
+            f"no array becomes '{OBS_POINT_CLOUD}', a picture or '{OBS_ENV_STATE}', and policies need one of them. "
+            f"{_say_which(OBS_POINT_CLOUD, arrays)}"
+        )
+    return tuple(said)
+
+
+def _advice(key: str, columns: Sequence[Column], arrays: Mapping[str, ArrayInfo]) -> str:
+    """How the store's arrays could become this column."""
+    unfit = _unfit(key, arrays)
+    if unfit:
+        return " ".join(unfit)
+    used = {name for column in columns if column.key in (ACTION, OBS_STATE) for name in column.arrays}
+    parts = [
+        name
+        for name, info in arrays.items()
+        if name not in used
+        and any(word in name.lower() for word in WORDS[key])
+        and misfit(key, info.shape[1:] or (1,), name) is None
+    ]
+    if len(parts) > 1:
+        options = " ".join(f"--map {name}={key}" for name in parts)
+        return f"If these are its parts, they are joined in the order of the options: {options}."
+    return _say_which(key, arrays)
+
+
+def _unfit(key: str, arrays: Mapping[str, ArrayInfo]) -> list[str]:
+    """Why arrays that are named like this column cannot become it."""
+    named = [name for name in arrays if NAMED.get(name.rpartition("/")[2].lower()) == key]
+    frames = {name: arrays[name].shape[1:] or (1,) for name in named}
+    wrong = {name: misfit(key, frame, name) for name, frame in frames.items()}
+    return [
+        f"data/{name} has shape {frames[name]} per row, and '{key}' must be {wanted}."
+        for name, wanted in wrong.items()
+        if wanted
+    ]
+
+
+def _say_which(key: str, arrays: Collection[str]) -> str:
+    names = list(arrays)
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return f"Say which: --map NAME={key}; there are {', '.join(names[:MOST_NAMES])}{more}."

@@ -1,0 +1,94 @@
+"""What can be shown of a store, whether or not it can be converted as it stands."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lerobot_sdm.datasets.convert.columns import Column
+from lerobot_sdm.datasets.convert.layouts import LAYOUTS, find_layout
+from lerobot_sdm.datasets.convert.mapping import Choices, columns_of, complete, parse
+from lerobot_sdm.datasets.convert.plan import Plan
+from lerobot_sdm.datasets.convert.run import with_color_scale
+from lerobot_sdm.datasets.convert.store import EPISODE_ENDS, Store, checked_ends, open_store
+from lerobot_sdm.errors import InputError
+
+UNKNOWN_FPS = 10
+
+
+@dataclass
+class Look:
+    """A store to be looked at.
+
+    Attributes:
+        plan: What conversion would make of it, of the arrays that can be read; not for converting.
+        layout: The layout that it follows.
+        notes: What is left out or not as it seems, in sentences.
+    """
+
+    plan: Plan
+    layout: str
+    notes: list[str] = field(default_factory=list)
+
+
+def look_at(source: Path, fps: float | None = None) -> Look:
+    """Open a store for looking: an array that cannot be read safely, or does not belong to the episodes, is left out.
+
+    Args:
+        source: Folder or zip file.
+        fps: Frames per second, where the store's layout does not say so.
+
+    Raises:
+        InputError: It is no store, its episodes make no sense, or nothing is left.
+    """
+    left_out: dict[str, str] = {}
+    store = open_store(source, left_out=left_out)
+    files = store.files()
+    store.check_chunks([EPISODE_ENDS], files, fill_missing=False)
+    ends = store.episode_ends()
+    rows = _rows(ends, [info.shape[0] for info in store.arrays.values()])
+    notes = []
+    for name, info in list(store.arrays.items()):
+        try:
+            absent = store.check_chunks([f"data/{name}"], files, fill_missing=True)
+        except InputError as error:
+            left_out[name] = str(error)
+            del store.arrays[name]
+            continue
+        if info.shape[0] != rows:
+            left_out[name] = f"it has {info.shape[0]} rows, not {rows}."
+            del store.arrays[name]
+        elif absent:
+            notes.append(f"data/{name}: {absent} chunks are absent and shown as if they held the fill value.")
+    layout = find_layout(None, {name: info.shape[1:] for name, info in store.arrays.items()})
+    columns = _columns(store, layout, left_out)
+    if not columns:
+        said = " ".join(f"data/{name}: {why}" for name, why in left_out.items())
+        raise InputError(f"{source}: has no array that can be shown. {said}")
+    ends = checked_ends(store, list(dict.fromkeys(name for column in columns for name in column.arrays)))
+    plan = Plan(store, tuple(columns), ends, fps or LAYOUTS[layout].fps or UNKNOWN_FPS, "")
+    return Look(plan, layout, [*(f"data/{name} is left out: {why}" for name, why in left_out.items()), *notes])
+
+
+def _columns(store: Store, layout: str, left_out: dict[str, str]) -> list[Column]:
+    """Columns for as many arrays as there can be some for."""
+    entries = complete(parse(LAYOUTS[layout].mapping, store.arrays), store.arrays)
+    columns: list[Column] = []
+    for key in dict.fromkeys(entry.key for entry in entries):
+        group = [entry for entry in entries if entry.key == key]
+        try:
+            columns += with_color_scale(store, columns_of(group, store.arrays, Choices()), Choices())
+        except InputError:
+            # What conversion would advise are its own options.
+            names = (entry.array for entry in group)
+            left_out |= {name: f"frames of shape {store.arrays[name].shape[1:]} cannot be shown." for name in names}
+    return columns
+
+
+def _rows(ends: NDArray[np.int64], lengths: Sequence[int]) -> int:
+    """How many rows an array of the episodes has; what most arrays have where none goes with the ends."""
+    last = int(ends[-1]) if len(ends) else 0
+    return last if last in lengths else Counter(lengths).most_common(1)[0][0]

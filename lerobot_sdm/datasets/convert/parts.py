@@ -1,0 +1,79 @@
+"""What a column takes from one array of a store: which entries, which way round."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+ALL = (None, None)
+# Fewer rows of 3 or 6 numbers are more likely keypoints or poses than a cloud.
+SMALLEST_CLOUD = 64
+MOST_CHANNELS = 16
+
+
+@dataclass(frozen=True)
+class Part:
+    """All of an array, or some of its entries.
+
+    Attributes:
+        array: Name of the array below `data/`.
+        row: Which entry of the first axis of a frame is taken; all of them where None.
+        channels: Which entries of the last axis are taken.
+        turned: The source's clouds are (channels, points).
+        shape: Of a frame as it is taken, axes of length 1 left out of vectors; None for the shape that comes out.
+    """
+
+    array: str
+    row: int | None = None
+    channels: tuple[int | None, int | None] = ALL
+    turned: bool = False
+    shape: tuple[int, ...] | None = None
+
+    @property
+    def origin(self) -> str:
+        """The array with what is taken of it, as `--map` takes it."""
+        row = [] if self.row is None else [str(self.row)]
+        if self.channels != ALL:
+            row.append("{}:{}".format(*("" if bound is None else bound for bound in self.channels)))
+        return f"{self.array}[{','.join(row)}]" if row else self.array
+
+    def take(self, rows: NDArray) -> NDArray:
+        """Frames (F, ...) of the array as (F, *shape)."""
+        if self.row is not None:
+            rows = rows[:, self.row]
+            rows = rows[:, None] if rows.ndim == 1 else rows
+        if self.channels != ALL:
+            rows = rows[..., slice(*self.channels)]
+        if self.turned:
+            rows = rows.swapaxes(1, 2)
+        return rows if self.shape is None else rows.reshape(len(rows), *self.shape)
+
+
+def taken_shape(frame: tuple[int, ...], row: int | None, channels: tuple[int | None, int | None]) -> tuple[int, ...]:
+    """The shape that is left of a frame; 0 somewhere in it where nothing is.
+
+    Args:
+        frame: Shape of a frame; (1,) for a single number.
+        row: As in `Part`.
+        channels: As in `Part`.
+    """
+    if row is not None:
+        if not -frame[0] <= row < frame[0]:
+            return (0,)
+        frame = frame[1:] or (1,)
+    return (*frame[:-1], len(range(frame[-1])[slice(*channels)]))
+
+
+def lies_on_its_side(frame: tuple[int, ...]) -> bool:
+    """Whether clouds of this shape are (channels, points): few numbers of very many points, not the other way round."""
+    return len(frame) == 2 and 3 <= frame[0] <= MOST_CHANNELS and frame[1] >= SMALLEST_CLOUD
+
+
+def as_vector(frame: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape without its axes of length 1; (1,) where there are no others."""
+    return tuple(size for size in frame if size != 1) or (1,)
+
+
+def join(parts: list[NDArray]) -> NDArray:
+    """Parts (F, n_i, ...) one behind the other: (F, sum of n_i, ...)."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)

@@ -1,0 +1,37 @@
+"""What a folder or file is called."""
+
+from pathlib import Path
+
+from lerobot_sdm.errors import InputError
+
+PATTERNS = "*?["
+"""What LeRobot's reader of data files takes for a pattern, wherever it stands in their path."""
+
+
+def named(path: Path) -> Path:
+    """The same path with a name at its end, which `.` and `..` do not have."""
+    return path.resolve() if path.name in ("", "..") else path
+
+
+def stem(path: Path) -> str:
+    """The name of a demonstration store without what says only how it is stored: `demo` for `demo.zarr.zip`."""
+    return named(path).name.removesuffix(".zip").removesuffix(".zarr")
+
+
+def check_lerobot_can_read(option: str, root: Path) -> None:
+    """Refuse a folder for a new dataset that LeRobot could not read afterwards.
+
+    Args:
+        option: The option that names the folder.
+        root: The folder.
+
+    Raises:
+        InputError: Its path holds a character of a pattern.
+    """
+    path = str(root.absolute())
+    found = [character for character in PATTERNS if character in path]
+    if found:
+        raise InputError(
+            f"{option}={root}: LeRobot cannot read datasets below a folder with {' or '.join(map(repr, found))} in its "
+            "name. Choose another folder."
+        )

@@ -1,0 +1,5 @@
+"""Calls the function that standard input holds, see `calls`."""
+
+from lerobot_sdm.processes.calls import perform
+
+perform()

@@ -1,0 +1,207 @@
+"""Starting programs: forked from a warm process where there is one, and otherwise as anyone would."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Protocol
+
+from lerobot_sdm.processes.messages import Request, receive, send_request
+
+SWITCH = "LEROBOT_SDM_WARM"
+"""Environment variable: 0 starts every program on its own."""
+
+
+class Process(Protocol):
+    """A program that was started; `subprocess.Popen` is one."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+
+    def wait(self) -> int: ...
+
+    def terminate(self) -> None: ...
+
+
+class Fork:
+    """A program that a warm process became.
+
+    Args:
+        pid: Its process.
+        connection: Where its exit status comes from.
+    """
+
+    def __init__(self, pid: int, connection: socket.socket):
+        self.pid = pid
+        self.returncode: int | None = None
+        self._connection = connection
+
+    def poll(self) -> int | None:
+        """Exit status, negative for a signal; None while it runs."""
+        if self.returncode is None:
+            self._connection.setblocking(False)
+            try:
+                self._connection.recv(1, socket.MSG_PEEK)
+                ended = True
+            except BlockingIOError:
+                ended = False
+            except OSError:
+                ended = True
+            self._connection.setblocking(True)
+            if ended:
+                self.wait()
+        return self.returncode
+
+    def wait(self) -> int:
+        """Exit status, once it has ended."""
+        if self.returncode is None:
+            answer = receive(self._connection)
+            self._connection.close()
+            if answer is None:
+                # The warm process is gone. What it started must not go on writing with nobody to look after it.
+                self.returncode = -signal.SIGTERM
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self.pid, signal.SIGTERM)
+            else:
+                self.returncode = answer["status"]
+        return self.returncode
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGTERM)
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """Starts programs.
+
+    Args:
+        address: Path of a warm process's socket, see `warm_process`; None where there is none.
+    """
+
+    address: str | None = None
+
+    def start(
+        self,
+        argv: Sequence[str],
+        environment: dict[str, str],
+        stdin: int,
+        output: int,
+        inherited: Sequence[int] = (),
+    ) -> Process:
+        """Start a program in the present folder.
+
+        Args:
+            argv: The program and its arguments.
+            environment: All its environment variables.
+            stdin: File descriptor of its standard input.
+            output: The same for its standard output and errors.
+            inherited: Further ones that it holds open; under other numbers, perhaps.
+        """
+        argv = (find_program(argv[0]), *argv[1:])
+        if self.address is not None and _can_be_forked(argv):
+            request = Request(argv, str(Path.cwd()), environment, (stdin, output, *inherited))
+            if fork := _fork(self.address, request):
+                return fork
+        return subprocess.Popen(
+            argv, stdin=stdin, stdout=output, stderr=output, env=environment, pass_fds=tuple(inherited)
+        )
+
+
+def find_program(name: str) -> str:
+    """Path of a program of the running environment; the bare name where it is not installed there.
+
+    `uv run` and a virtual environment that is not activated both leave the programs off PATH now and then,
+    and another LeRobot may stand before ours on it.
+    """
+    beside = Path(sys.executable).parent / name
+    return str(beside) if beside.exists() else name
+
+
+def is_wanted(environment: dict[str, str]) -> bool:
+    """Whether programs may be forked: the system can do that, and it was not switched off."""
+    if environment.get(SWITCH, "1").lower() in ("0", "false", "no", "off"):
+        return False
+    return hasattr(os, "fork") and hasattr(socket, "send_fds")
+
+
+@contextlib.contextmanager
+def warm_process(environment: dict[str, str], modules: Sequence[str], log: Path) -> Iterator[Launcher]:
+    """Start a warm process; it ends with the context, or with this process however that ends.
+
+    Programs can be asked for at once: they start when the imports are done. Where it fails, and where it cannot be a
+    program (not of this environment, other environment variables), programs are started plainly.
+
+    Args:
+        environment: Environment variables of all programs.
+        modules: What it imports, in order.
+        log: File for what it has to say.
+    """
+    if not is_wanted(environment):
+        yield Launcher()
+        return
+    log.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="lerobot-sdm-"))  # Nobody else may enter it.
+    address = str(folder / "socket")
+    with socket.socket(socket.AF_UNIX) as listener, log.open("ab") as file:
+        listener.bind(address)
+        listener.listen(64)
+        number = listener.fileno()
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "lerobot_sdm.processes.server", str(number), *modules],
+            stdin=subprocess.PIPE,
+            stdout=file,
+            stderr=file,
+            env=environment,
+            pass_fds=(number,),
+        )
+    try:
+        yield Launcher(address)
+    finally:
+        process.terminate()
+        process.wait()
+        process.stdin.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _can_be_forked(argv: Sequence[str]) -> bool:
+    """Whether a warm process can become a program."""
+    program, *arguments = argv
+    return program in _scripts() or (program == sys.executable and arguments[:1] == ["-m"])
+
+
+@cache
+def _scripts() -> frozenset[str]:
+    """Paths of the console scripts of this environment that only one package has."""
+    names = [script.name for script in entry_points(group="console_scripts")]
+    return frozenset(find_program(name) for name in names if names.count(name) == 1)
+
+
+def _fork(address: str, request: Request) -> Fork | None:
+    """Ask a warm process for a program; None where it has ended or refuses."""
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.connect(address)
+        send_request(connection, request)
+        answer = receive(connection)
+    except OSError:
+        answer = None
+    except BaseException:  # Such as an interrupt while it still imports: it will see that nobody waits.
+        connection.close()
+        raise
+    if answer is None or "pid" not in answer:
+        connection.close()
+        return None
+    return Fork(answer["pid"], connection)

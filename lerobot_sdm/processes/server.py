@@ -1,0 +1,221 @@
+"""The warm process: imports once what programs need, then becomes each of them, as a fork of itself.
+
+    python -P -m lerobot_sdm.processes.server SOCKET MODULE...
+
+SOCKET is the number of a listening Unix socket, see `messages`. The process ends as soon as its standard input is
+closed; programs that still run then go on.
+
+A fork has the forking thread alone, so this process starts none: nothing is computed here, no graphics are opened, and
+CUDA is not touched. What a program could tell from a fresh process is set anew: see `become`.
+"""
+
+import contextlib
+import gc
+import importlib
+import os
+import runpy
+import selectors
+import signal
+import socket
+import sys
+import threading
+import traceback
+import types
+import warnings
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from lerobot_sdm.processes.messages import Request, receive_request, send
+
+LATE_VARIABLES = ("CUDA_VISIBLE_DEVICES", "LC_CTYPE")
+"""Environment variables in which a program may differ from this process: none is read by an import. LC_CTYPE is what
+Python itself sets where no locale is given."""
+
+NVML_CHECK = "PYTORCH_NVML_BASED_CUDA_CHECK"
+"""With it, an import that asks whether there is a GPU does not start CUDA, which would be lost to all programs."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What programs find as it was before the imports.
+
+    Args:
+        environment: The environment variables.
+        interrupt: What an interrupt does: it is ignored where this was started in the background of a shell.
+        terminate: What SIGTERM does.
+    """
+
+    environment: dict[str, str]
+    interrupt: Any
+    terminate: Any
+
+
+def warm_up(modules: list[str]) -> None:
+    """Import modules; one that fails is left to the programs that need it."""
+    gc.disable()  # Nothing of what imports make is garbage, and looking for it takes a sixth of the time.
+    os.environ.setdefault(NVML_CHECK, "1")
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except Exception:
+            traceback.print_exc()
+    gc.freeze()  # Otherwise each program's garbage collection would copy the pages of all modules.
+    sys.stdout.flush()
+    sys.stderr.flush()
+
+
+def refusal(request: Request, origin: Origin) -> str | None:
+    """Why a program cannot be a fork of this process; None if it can."""
+    if threading.active_count() > 1:
+        return f"an import has started threads: {threading.enumerate()}"
+    for name in (request.environment.keys() | origin.environment.keys()) - set(LATE_VARIABLES):
+        if request.environment.get(name) != origin.environment.get(name):
+            return f"{name} has another value than when this was started"
+    return None
+
+
+def serve(listener: socket.socket, origin: Origin) -> Request | None:
+    """Fork for each request until standard input is closed.
+
+    Returns:
+        In a fork, what it shall become; None in this process, at the end.
+    """
+    running: dict[int, socket.socket] = {}
+    ended, wake = os.pipe()
+    for end in (ended, wake):
+        os.set_blocking(end, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    with selectors.DefaultSelector() as selector:
+        for source in (listener, sys.stdin, ended):
+            selector.register(source, selectors.EVENT_READ)
+        while True:
+            ready = [key.fileobj for key, _ in selector.select()]
+            if sys.stdin in ready:
+                return None
+            if ended in ready:
+                _tell_what_ended(running, ended)
+            if listener not in ready:
+                continue
+            connection, _ = listener.accept()
+            request = _receive(connection, origin)
+            if request is None:
+                continue
+            with warnings.catch_warnings():
+                # Python counts a thread of pyarrow's memory allocator, which is prepared for forks.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                pid = os.fork()
+            if pid == 0:
+                signal.set_wakeup_fd(-1)
+                for server_only in (listener, connection, *running.values()):
+                    server_only.close()
+                os.close(ended)
+                os.close(wake)
+                return request
+            running[pid] = connection
+            send(connection, pid=pid)
+            for descriptor in request.descriptors:
+                os.close(descriptor)
+
+
+def _receive(connection: socket.socket, origin: Origin) -> Request | None:
+    """A request that can be met; None, and nothing left open, if there is none."""
+    request = None
+    with contextlib.suppress(OSError, ValueError):
+        request = receive_request(connection)
+    if request is None:
+        connection.close()
+        return None
+    reason = refusal(request, origin)
+    if reason is None and not _is_gone(connection):
+        return request
+    send(connection, refused=reason)
+    connection.close()
+    for descriptor in request.descriptors:
+        os.close(descriptor)
+    return None
+
+
+def _is_gone(connection: socket.socket) -> bool:
+    """Whether the other side has stopped waiting, in the time of the imports perhaps."""
+    try:
+        return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+
+
+def _tell_what_ended(running: dict[int, socket.socket], ended: int) -> None:
+    """Report the exit status of every program that has ended."""
+    with contextlib.suppress(BlockingIOError):
+        while os.read(ended, 4096):
+            pass
+    while running:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == 0:
+            return
+        with running.pop(pid) as connection:
+            send(connection, status=os.waitstatus_to_exitcode(status))
+
+
+def become(request: Request, origin: Origin) -> None:
+    """Be a program in this process, which ends with it. All that a fresh process has of its own is renewed."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, origin.terminate)
+    signal.signal(signal.SIGINT, origin.interrupt)
+    stdin, output, *_ = request.descriptors
+    os.dup2(stdin, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(stdin)
+    os.close(output)
+    for name in (NVML_CHECK, *LATE_VARIABLES):
+        os.environ.pop(name, None)
+        if name in request.environment:
+            os.environ[name] = request.environment[name]
+    os.chdir(request.folder)
+    gc.enable()
+    # Generators that imports have seeded by chance. Python's own sees to itself.
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed(None)
+    if torch := sys.modules.get("torch"):
+        torch.default_generator.seed()
+    run_program(request.argv)
+
+
+def run_program(argv: tuple[str, ...]) -> None:
+    """Run a console script of this environment, or `PYTHON -m MODULE`, as the main program."""
+    program, *arguments = argv
+    main = types.ModuleType("__main__")
+    main.__file__ = program
+    sys.modules["__main__"] = main
+    if arguments[:1] == ["-m"]:
+        sys.path.insert(0, str(Path.cwd()))
+        sys.argv = arguments[1:]
+        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+        return
+    sys.path.insert(0, str(Path(program).parent))
+    sys.argv = [program, *arguments]
+    (script,) = entry_points(group="console_scripts", name=Path(program).name)
+    sys.exit(script.load()())
+
+
+def main() -> None:
+    number, *modules = sys.argv[1:]
+    origin = Origin(dict(os.environ), signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; programs answer it.
+    with socket.socket(fileno=int(number)) as listener:
+        address = Path(listener.getsockname())
+        warm_up(modules)
+        request = serve(listener, origin)
+    if request is not None:
+        become(request, origin)
+    else:  # Whoever started this may have been killed.
+        with contextlib.suppress(OSError):
+            address.unlink()
+            address.parent.rmdir()
+
+
+if __name__ == "__main__":
+    main()

@@ -18,6 +18,9 @@ DP3 = CloudOptions(num_points=512, frame="legacy", show_goal=False, show_markers
 TABLE_TOPS = {"hand-insert": 0.05, "sweep-into": 0.05, "pick-out-of-hole": 0.054}
 """Heights of the tables that have a hole, metres; all others end at 0."""
 
+CEILINGS = {"shelf-place": 0.4}
+"""Where the box ends elsewhere: the upper half of the shelf, where nothing goes, would take nine of ten points."""
+
 UNSEEN_PLACES = ("sweep-into", "pick-out-of-hole")
 """Tasks with a place to go to that is always the same and that no cloud shows, a hole in the table: only a hand that
 knows where it is in the world finds it."""
@@ -27,9 +30,9 @@ def views(task: str) -> dict[str, CloudOptions]:
     """The views of a task by name, as `--env.view`. docs/views.md says what each shows.
 
     Args:
-        task: Short name of a task. The default view differs in the height of the table and, for two, in the frame.
+        task: Short name of a task. The default view differs in the heights of table and ceiling, and for two in the frame.
     """
-    (left, near, floor), top = WORKSPACE.crop
-    crop = ((left, near, floor + TABLE_TOPS.get(task, 0.0)), top)
+    (left, near, floor), (right, far, ceiling) = WORKSPACE.crop
+    crop = ((left, near, floor + TABLE_TOPS.get(task, 0.0)), (right, far, CEILINGS.get(task, ceiling)))
     frame = "world" if task in UNSEEN_PLACES else WORKSPACE.frame
     return {"workspace": replace(WORKSPACE, crop=crop, frame=frame), "dp3": DP3}

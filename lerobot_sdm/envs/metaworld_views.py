@@ -30,7 +30,7 @@ def views(task: str) -> dict[str, CloudOptions]:
     """The views of a task by name, as `--env.view`. docs/views.md says what each shows.
 
     Args:
-        task: Short name of a task. The default view differs in the heights of table and ceiling, and for two in the frame.
+        task: Short name of a task. The default view differs in height of table and ceiling, and for two in the frame.
     """
     (left, near, floor), (right, far, ceiling) = WORKSPACE.crop
     crop = ((left, near, floor + TABLE_TOPS.get(task, 0.0)), (right, far, CEILINGS.get(task, ceiling)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -30,6 +30,7 @@ from lerobot_sdm.policies.guards import (
 )
 from lerobot_sdm.policies.history import History
 from lerobot_sdm.policies.incoming import not_finite, one_step, whole_clouds, windows, with_vector_axes
+from lerobot_sdm.policies.range_watch import RangeWatch, warn_before_fine_tuning
 from lerobot_sdm.policies.sizes import check_checkpoint, takes_any_image_size
 from lerobot_sdm.policies.weights import load_strictly, read_weights
 from lerobot_sdm.processors import POINT_CLOUD
@@ -76,6 +77,7 @@ class ChunkPolicy(PreTrainedPolicy):
         self.noise_seed = torch.initial_seed() % 2**63
         self._publishing: str | None = None  # The Hub repo, while uploading to it.
         self.loss_guard = LossGuard()
+        self.range_watch: RangeWatch | None = None
         self.model: nn.Module
         self.average: nn.Module | None = None
         self.reset()
@@ -236,12 +238,15 @@ class ChunkPolicy(PreTrainedPolicy):
         cond = self._history.condition(self.inference_model)
         return self._checked(self.plan(cond, noise, self._history.window))
 
-    def _check_observed(self, frames: Iterable[dict[str, Tensor]]) -> None:
-        """Refuse to plan from what is not finite: layers can turn infinity into an ordinary number."""
+    def _check_observed(self, frames: Sequence[dict[str, Tensor]]) -> None:
+        """Refuse to plan from what is not finite, since layers can turn infinity into an ordinary number; and warn of
+        what is unlike the training."""
         bad = not_finite(frames)
         if bad is not None:
             advice = " --policy.drop_invalid_points=true leaves such points out." if POINT_CLOUD in bad else ""
             raise NonFiniteError(f"{self.name}: {bad}. Nothing was executed.{advice}")
+        if self.range_watch is not None:
+            self.range_watch.look(frames[-1])
 
     def _checked(self, actions: Tensor) -> Tensor:
         return checked_actions(actions, self.config.action_bound, self.name)
@@ -315,7 +320,10 @@ class ChunkPolicy(PreTrainedPolicy):
         """
         if config is not None:
             check_checkpoint(config, kwargs.get("dataset_meta"))
-        return super().from_pretrained(pretrained_name_or_path, config=config, **kwargs)
+        policy = super().from_pretrained(pretrained_name_or_path, config=config, **kwargs)
+        if policy.built_for_training and policy.range_watch is None:
+            warn_before_fine_tuning(policy.config, kwargs.get("dataset_stats"), str(pretrained_name_or_path))
+        return policy
 
     @classmethod
     def _load_as_safetensor(cls, model: ChunkPolicy, model_file: str, map_location: str, strict: bool) -> ChunkPolicy:
@@ -325,6 +333,8 @@ class ChunkPolicy(PreTrainedPolicy):
         if model.built_for_training:
             model.load_training_state(Path(model_file).parent / cls.training_state_file)
         else:
+            folder = Path(model_file).parent
+            model.range_watch = RangeWatch(folder, f"the checkpoint at {model.config.pretrained_path or folder}")
             model.prepare_for_inference()
         return model
 
@@ -379,7 +389,10 @@ def _on_whole_batches(forward: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(forward)
     def wrapper(self: ChunkPolicy, batch: dict[str, Tensor], *args: Any, **kwargs: Any) -> Any:
         features = {**self.config.input_features, **self.config.output_features}
-        return forward(self, with_vector_axes(batch, features), *args, **kwargs)
+        batch = with_vector_axes(batch, features)
+        if self.range_watch is not None and self.training:
+            self.range_watch.look({key: batch[key] for key in self.config.input_features if key in batch})
+        return forward(self, batch, *args, **kwargs)
 
     return wrapper
 

@@ -14,5 +14,8 @@ def views(task: HandTask) -> dict[str, CloudOptions]:
     Boxes of both leave out table and floor, and nothing else stands there: what a tighter box would leave out is the
     forearm, which hides as much as it shows.
     """
-    dp3 = CloudOptions(num_points=512, camera=task.camera, camera_size=84, frame="legacy")
-    return {"workspace": replace(dp3, num_points=320, camera_size=128, show_arm=False), "dp3": dp3}
+    dp3 = CloudOptions(
+        num_points=512, camera=task.camera, camera_size=84, frame="legacy", show_goal=False, show_markers=True
+    )
+    workspace = replace(dp3, num_points=320, camera_size=128, show_goal=None, show_markers=False, show_arm=False)
+    return {"workspace": workspace, "dp3": dp3}

@@ -169,7 +169,8 @@ def test_no_episode_starts_with_the_hand_inside_the_object(make):
 
 @pytest.mark.parametrize("task", DEXART_TASKS)
 def test_clouds_are_in_the_frame_and_its_box(make, task):
-    exact = {"cloud_noise": 0.0, "renderer": "raycast", "sampling": "fps", "num_points": 300, "camera_size": 48}
+    exact = {"view": "dp3", "cloud_noise": 0.0, "renderer": "raycast", "sampling": "fps"}
+    exact |= {"num_points": 300, "camera_size": 48}
     legacy, world = (make(task, frame=frame, **exact) for frame in ("legacy", "world"))
     seen, same = (env.reset(seed=2)[0]["point_cloud"] for env in (legacy, world))
     low, high = legacy.dexart_task.crop
@@ -195,7 +196,7 @@ def test_drawing_and_ray_casting_see_the_same_while_things_move(make, task):
 
     Those are edges: cylinders are drawn as polygons, and a pixel half on an edge is of one thing or of another.
     """
-    env = make(task, renderer="egl", cloud_noise=0.0, num_points=84 * 84, terminate_on_success=False)
+    env = make(task, view="dp3", renderer="egl", cloud_noise=0.0, num_points=84 * 84, terminate_on_success=False)
     observation, _ = env.reset(seed=1)
     expert = make_expert("dexart", task)
     expert.reset(env, seed=1)

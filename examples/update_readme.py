@@ -11,6 +11,7 @@ from typing import Any
 
 from lerobot_sdm.benchmark import report
 from lerobot_sdm.benchmark.methods import METHODS
+from lerobot_sdm.benchmark.protocols import STRICT
 from lerobot_sdm.pipeline import comparison_report, tables
 from lerobot_sdm.pipeline.files import read_json, write_text
 
@@ -18,6 +19,9 @@ ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- {}: begin (examples/update_readme.py) -->", "<!-- {}: end -->"
 NONE = "No results are committed yet.\n"
 SHOWN = ("teacher_10", "teacher_1", "student")
+SHOWN_RUNS = ("detour",)
+SHOWN_BENCHMARKS = ("dp3-37",)
+"""What the README shows, by folder; all else stands in `results/README.md`."""
 SHOWN_PICTURES = ("success_against_latency",)
 
 
@@ -28,22 +32,19 @@ def all_results(folder: Path) -> dict[str, dict[str, Any]]:
 
 def overview(folder: Path) -> str:
     """One line for each run of the quickstart; a sentence where there are none yet."""
-    runs = {name: results for name, results in all_results(folder).items() if kind(results) == "quickstart"}
+    runs = {name: results for name, results in all_results(folder).items() if name in SHOWN_RUNS}
     if not runs:
         return NONE
-    header = "task", "teacher, 10 steps", "read-out, 1 step", "student, 1 step", "student against teacher, points"
-    header = (*header, "distance to teacher: read-out", "student", "ms per chunk: teacher", "student")
+    header = "task", "teacher, 10 steps", "teacher, 1 step", "student, 1 step", "student against teacher, points"
     lines = [header, ("---",) + ("---:",) * (len(header) - 1)]
     for name, results in runs.items():
         rows = {row["key"]: row for row in results["rows"]}
-        teacher, read_out, student = (rows[key] for key in SHOWN)
+        teacher, one_step, student = (rows[key] for key in SHOWN)
         lines.append(
             (
                 f"[{name}](results/README.md#{name})",
-                *(f"{sum(row['successes'])}/{len(row['successes'])}" for row in (teacher, read_out, student)),
+                *(f"{sum(row['successes'])}/{len(row['successes'])}" for row in (teacher, one_step, student)),
                 tables.points(student["difference_to_teacher"]),
-                *(f"{row['distance_to_teacher']['energy']['estimate']:.3f}" for row in (read_out, student)),
-                *(f"{row['latency']['median_ms']:.1f}" for row in (teacher, student)),
             )
         )
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
@@ -52,18 +53,21 @@ def overview(folder: Path) -> str:
 def benchmarks(folder: Path) -> str:
     """Summary and pictures of each benchmark under the strict protocol; a sentence where there are none yet.
 
-    Pictures compare trainings: where all methods are ways to read out one, there are none.
+    Pictures compare trainings: where all methods are ways to run one, there are none.
     """
     parts = []
     for name, results in all_results(folder).items():
-        if kind(results) == "benchmark" and results["settings"]["protocol"] == "strict":
-            several = len({METHODS[entry["method"]].run for entry in results["summary"]}) > 1
-            shown = SHOWN_PICTURES if several else ()
-            pictures = [f"![{picture.replace('_', ' ')}](results/{name}/{picture}.png)\n" for picture in shown]
-            parts += [report.summary_table(results), *pictures]
-            parts.append(
-                f"Task by task, conditions, and the outcome of every episode: [{name}](results/{name}/results.md).\n"
-            )
+        summaries = [item for item in results.get("summaries", ()) if item["protocol"] == STRICT]
+        if name not in SHOWN_BENCHMARKS or not summaries:
+            continue
+        several = len({METHODS[row["method"]].run for row in summaries[0]["rows"]}) > 1
+        parts += [report.summary_table(results, summary) for summary in summaries]
+        parts += [
+            f"![{picture.replace('_', ' ')}](results/{name}/{picture}.png)\n" for picture in SHOWN_PICTURES if several
+        ]
+        parts.append(
+            f"Task by task, conditions, and the outcome of every episode: [{name}](results/{name}/results.md).\n"
+        )
     return "\n".join(parts) or NONE
 
 
@@ -77,7 +81,9 @@ def page(folder: Path) -> str:
     parts = ["# Results\n\nWritten by `examples/update_readme.py` from the `results.json` of each folder.\n"]
     for name, results in all_results(folder).items():
         if kind(results) == "benchmark":
-            parts.append(f"## {name}\n\n{report.summary_table(results)}\n[All of it]({name}/results.md)\n")
+            for summary in results["summaries"]:
+                parts.append(f"## {name}: {report.title(summary)}\n\n{report.summary_table(results, summary)}")
+            parts.append(f"[All of it]({name}/results.md)\n")
             continue
         module = tables if kind(results) == "quickstart" else comparison_report
         parts.append(f"## {name}\n\n{module.markdown_table(results)}\n{module.summary(results)}")

@@ -34,10 +34,11 @@ dataset, no network."""
 @functools.cache
 def register_all() -> None:
     """Register everything this package offers LeRobot. A second call costs nothing."""
-    from lerobot_sdm.datasets import decoder_notice, fast_loading, resume_order
+    from lerobot_sdm import quiet
+    from lerobot_sdm.datasets import fast_loading, resume_order
 
     for name in REGISTERING:
         importlib.import_module(name)
     fast_loading.register()
     resume_order.register()
-    decoder_notice.register()
+    quiet.register()

@@ -5,25 +5,58 @@ from typing import Any
 
 from lerobot_sdm.pipeline.files import write_json
 
-SETTINGS = {"suite": "dp3-37", "protocol": "strict", "size": "small", "episodes": 4, "device": "cpu", "threads": 1}
+SETTINGS = {
+    "suite": "dp3-37",
+    "size": "small",
+    "view": "workspace",
+    "episodes": {"strict": 4, "paper": 4},
+    "device": "cpu",
+    "threads": 1,
+}
 
 
-def made_cell(
-    task: str, level: str, method: str, outcomes: str, seed: int = 1, ms: float = 2.0, energy: float = 0.5
-) -> dict[str, Any]:
-    """A cell of one evaluation, or of several.
+def measured(outcomes: str) -> dict[str, Any]:
+    """What a cell holds of one protocol.
 
     Args:
-        task, level, method, seed: What it is.
         outcomes: A letter for each episode, x a success; evaluations with blanks between.
-        ms: Its latency.
-        energy: Its distance to its teacher.
     """
-    from lerobot_sdm.benchmark.methods import METHODS
     from lerobot_sdm.benchmark.scores import score
 
     evaluated = [[letter == "x" for letter in part] for part in outcomes.split()]
-    best = 0 if len(evaluated) == 1 else 2
+    return {
+        "rules": {},
+        "evaluations": [
+            {"step": 100 * number, "seeds": [100_000, 100_003], "successes": successes}
+            for number, successes in enumerate(evaluated, start=1)
+        ],
+        "score": score(evaluated, 0 if len(evaluated) == 1 else 2),
+    }
+
+
+def made_cell(
+    task: str,
+    level: str,
+    method: str,
+    outcomes: str,
+    seed: int = 1,
+    ms: float = 2.0,
+    energy: float = 0.5,
+    demonstrations: float = 1.0,
+    protocol: str = "strict",
+) -> dict[str, Any]:
+    """A cell that one protocol has measured.
+
+    Args:
+        task, level, method, seed: What it is.
+        outcomes: See `measured`.
+        ms: Its latency.
+        energy: Its distance to its teacher.
+        demonstrations: Its distance to demonstrations.
+        protocol: Which protocol.
+    """
+    from lerobot_sdm.benchmark.methods import METHODS
+
     latency = {"median_ms": ms, "p95_ms": 2 * ms, "network_evaluations": 10 if method == "dp3-10" else 1}
     return {
         **SETTINGS,
@@ -32,25 +65,25 @@ def made_cell(
         "level": level,
         "method": method,
         "training_seed": seed,
-        "evaluations": [
-            {"step": 100 * number, "seeds": [100_000, 100_003], "successes": successes}
-            for number, successes in enumerate(evaluated, start=1)
-        ],
-        "score": score(evaluated, best),
+        "cloud": {"num_points": 160, "frame": "hand", "show_goal": None, "show_markers": False, "show_arm": False},
+        "protocols": {protocol: measured(outcomes)},
         "teacher": METHODS[method].teacher,
         "distance_to_teacher": {"energy": {"estimate": energy, "low": 0.0, "high": 1.0}},
+        "distance_to_demonstrations": {"estimate": demonstrations, "low": 0.0, "high": 2.0},
         "latency": latency,
         "teacher_latency": latency | {"median_ms": 20.0},
         "machine": {"gpu": None, "processor": "a processor"},
-        "trainings": {METHODS[method].run: {"steps": 20, "loss": [(10, 1.0), (20, 0.5)]}},
+        "trainings": {METHODS[method].run: {"steps": 20, "batch_size": 8, "loss": [(10, 1.0), (20, 0.5)]}},
         "hashes": {name: f"of {task}, {seed}" for name in ("demonstrations", METHODS[method].run)},
+        "stages": [{"stage": "record", "command": "lerobot-sdm record"}],
         "versions": {"python": "3.12"},
+        "commit": "0123abcd",
     }
 
 
-def write_cells(root: Path, cells: list[dict[str, Any]], protocol: str = "strict") -> Path:
+def write_cells(root: Path, cells: list[dict[str, Any]]) -> Path:
     """A benchmark's folder with these cells."""
-    write_json(root / "settings.json", SETTINGS | {"protocol": protocol})
+    write_json(root / "settings.json", SETTINGS)
     for cell in cells:
-        write_json(root / "cells" / f"{cell['cell']}.json", cell | {"protocol": protocol})
+        write_json(root / "cells" / f"{cell['cell']}.json", cell)
     return root

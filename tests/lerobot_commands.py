@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,10 @@ def make_small_dataset(
     frames: tuple[int, ...] = (30, 25),
     state_dim: int = 9,
     action_dim: int = 4,
+    change: Callable[[dict[str, np.ndarray]], None] = lambda values: None,
 ) -> Path:
-    """Episodes of random clouds (12, channels), states and actions, all in -1 ... 1, written by LeRobot."""
+    """Episodes of random clouds (12, channels), states and actions, all in -1 ... 1 unless a frame's are changed in
+    place, written by LeRobot."""
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
     features = {
@@ -51,6 +54,7 @@ def make_small_dataset(
     for length in frames:
         for _ in range(length):
             values = {key: rng.uniform(-1, 1, f["shape"]).astype(np.float32) for key, f in features.items()}
+            change(values)
             dataset.add_frame({**values, "task": "none"})
         dataset.save_episode()
     dataset.finalize()

@@ -70,6 +70,9 @@ def test_metadata_name_keeps_its_underscores(wheel):
         assert "\nName: lerobot_policy_sdm\n" in archive.read(metadata).decode()
         assert "lerobot_policy_sdm.py" in archive.namelist()
         assert not [name for name in archive.namelist() if name.startswith(("tests", "examples", "configs"))]
+        files = [path for path in (ROOT / "lerobot_sdm").rglob("*") if path.is_file()]
+        names = {str(path.relative_to(ROOT)) for path in files if "__pycache__" not in path.parts}
+        assert names <= set(archive.namelist())
 
 
 def test_lerobot_discovers_the_unpacked_wheel(wheel, tmp_path):

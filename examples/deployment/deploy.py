@@ -33,6 +33,7 @@ from lerobot_sdm.evaluation.contenders import Contender, LoadedPolicy, load_cont
 from lerobot_sdm.pipeline.comparison import Comparison, row_key
 from lerobot_sdm.pipeline.files import read_json, write_json
 from lerobot_sdm.pipeline.results import machine
+from lerobot_sdm.policies.sizes import check_environment
 from lerobot_sdm.teachers import fingerprint
 
 PACKAGES = ("lerobot_policy_sdm", "lerobot", "torch", "mujoco", "metaworld", "numpy")
@@ -164,9 +165,7 @@ def run(deployment: Deployment, output: Path) -> dict[str, Any]:
     """
     loaded = [load_contender(policy) for policy in deployment.policies]
     for policy in loaded:
-        missing = set(policy.config.input_features) - set(deployment.config.features_map.values())
-        if missing:
-            raise InputError(f"--policy={policy.contender.path}: sees '{min(missing)}', which the robot does not have.")
+        check_environment(policy.config, deployment.config, policy.contender.path)
     settings = deployment.settings() | {
         "policies": [asdict(policy) | {"sha256": fingerprint(policy.path)} for policy in deployment.policies]
     }

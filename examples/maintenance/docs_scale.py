@@ -26,6 +26,7 @@ VERBS: dict[str, tuple[str, ...]] = {
     "compare": ("--episodes=1", "--batch-size=1"),
     "view": ("--episode=0",),
     "bench": ("--repeats=1", "--warmup=0"),
+    "demo": ("--episodes=1", "--filmed=1"),
     "collect-rollouts": ("--episodes=2", "--batch-size=2", "--env.episode_length=30"),
 }
 SCRIPTS: dict[str, tuple[str, ...]] = {
@@ -38,7 +39,10 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "soak.py": ("--minutes=0", "--batch-size=1", "--env=metaworld_pc,task=detour,episode_length=5", "--max-growth=1e6"),
     "deploy.py": ("--episodes=2", "--slowdown", "1", "4"),
 }
-TINY_SUITE = ("--suite=smoke", "--tasks=handle-press", "--methods=dp3-10,sdm", "--size=tiny", "--jobs=1")
+TINY_SUITE = (
+    *("--suite=smoke", "--tasks=handle-press", "--methods=dp3-10,sdm", "--size=tiny", "--jobs=1"),
+    *("--protocol=strict,paper", "--paper-methods=sdm"),
+)
 """A whole suite takes days, and all but `smoke` need a hundred episodes; two cells of that one take minutes."""
 
 UNREACHABLE: dict[str, str] = {
@@ -50,6 +54,8 @@ UNREACHABLE: dict[str, str] = {
     "--device=cuda": "needs a GPU",
     "--multi_gpu": "needs GPUs",
     "pip": "changes the environment",
+    "add": "changes the environment",
+    "venv": "changes the environment",
     "pytest": "is the test suite itself",
     "examples/maintenance/run_docs.py": "is what wrote this page",
     "examples/studies/gaussian_mixture.py": "trains for an hour; its parts are tested",

@@ -18,12 +18,13 @@ from rich.console import Console
 from lerobot_sdm.benchmark.config import Benchmark, Cell
 from lerobot_sdm.benchmark.curves import loss_curve
 from lerobot_sdm.benchmark.methods import METHODS, trainings
-from lerobot_sdm.benchmark.plan import evaluations, layout_of, measurement_file, run_name, stages, trained
+from lerobot_sdm.benchmark.plan import evaluations, layout_of, measurement_file, stages, trained
+from lerobot_sdm.benchmark.provenance import check_shared, data_hash, run_name, weights_hash
 from lerobot_sdm.benchmark.scores import score
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.pipeline.files import read_json, write_json
 from lerobot_sdm.pipeline.plan import Layout
-from lerobot_sdm.pipeline.results import PACKAGES, evaluated_successes, stage_records
+from lerobot_sdm.pipeline.results import PACKAGES, evaluated_successes, source_commit, stage_records
 from lerobot_sdm.pipeline.run import shared_variables
 from lerobot_sdm.pipeline.runner import run_stages
 from lerobot_sdm.pipeline.stages import Stage, finished_stage
@@ -33,35 +34,50 @@ from lerobot_sdm.processes.preloaded import EVERYTHING_ELSE, RECORDING
 
 def cell_file(benchmark: Benchmark, cell: Cell) -> Path:
     """Where a finished cell is written down."""
-    return benchmark.root / "cells" / f"{cell.key}.json"
+    return benchmark.finished / f"{cell.key}.json"
 
 
-def is_finished(benchmark: Benchmark, cell: Cell) -> bool:
-    """Whether a cell has its file.
+def finished_cell(benchmark: Benchmark, cell: Cell) -> dict[str, Any] | None:
+    """What a cell's file says; None where there is none.
 
     Raises:
         InputError: It was measured in another way.
     """
     file = cell_file(benchmark, cell)
     if not file.exists():
-        return False
-    if read_json(file)["fingerprint"] != fingerprint(benchmark, cell):
-        raise InputError(
-            f"--output={benchmark.root}: cell {cell.key} was measured by other commands, of another version or with "
-            "other demonstrations. Give another --output, or delete the folder to start over."
-        )
-    return True
+        return None
+    found = read_json(file)
+    for protocol, measured in found["protocols"].items():
+        if measured["fingerprint"] != fingerprint(benchmark, cell, protocol):
+            raise InputError(
+                f"--output={benchmark.root}: cell {cell.key} was measured by other commands, of another version or "
+                "with other demonstrations. Give another --output, or delete the folder to start over; to measure only "
+                f"{cell.method} anew, delete cells/*.{cell.method}.* and tasks/*/{METHODS[cell.method].run}_seed*."
+            )
+    return found
+
+
+def missing_protocols(benchmark: Benchmark, cell: Cell) -> tuple[str, ...]:
+    """The protocols that are asked of a cell and not in its file yet.
+
+    Raises:
+        InputError: It was measured in another way.
+    """
+    found = finished_cell(benchmark, cell)
+    asked = benchmark.protocols_of(cell.method)
+    return asked if found is None else tuple(name for name in asked if name not in found["protocols"])
 
 
 def unfinished_stages(benchmark: Benchmark, cell: Cell) -> set[str]:
     """Stages that a cell still needs, by task and name."""
     root = layout_of(benchmark, cell.task).root
-    left = (stage for stage in stages(benchmark, cell) if finished_stage(stage, root) is None)
-    return {f"{cell.task.name}/{stage.name}" for stage in left}
+    wanted = stages(benchmark, cell, missing_protocols(benchmark, cell))
+    return {f"{cell.task.name}/{stage.name}" for stage in wanted if finished_stage(stage, root) is None}
 
 
 def run_cell(benchmark: Benchmark, launcher: Launcher | None, cell: Cell) -> Path:
-    """Do what has not been done yet of a cell. What it tells goes to `logs/CELL.log`.
+    """Do what has not been done yet of a cell: by a protocol that its file has, nothing. What it tells goes to
+    `logs/CELL.log`.
 
     Args:
         benchmark: The benchmark, whose folder is claimed.
@@ -72,7 +88,8 @@ def run_cell(benchmark: Benchmark, launcher: Launcher | None, cell: Cell) -> Pat
         The cell's file.
 
     Raises:
-        InputError: A finished stage was another command.
+        InputError: A finished stage was another command, or what was made again differs from what finished cells of
+            the task rest on.
         CommandFailedError: A command failed.
     """
     layout, config = layout_of(benchmark, cell.task), benchmark.task_config(cell.task)
@@ -84,7 +101,7 @@ def run_cell(benchmark: Benchmark, launcher: Launcher | None, cell: Cell) -> Pat
         warm = warm_process(environment, RECORDING, log.with_suffix(".warm.log"), EVERYTHING_ELSE)
         with warm if launcher is None else nullcontext(launcher) as chosen:
             run_stages(
-                stages(benchmark, cell),
+                stages(benchmark, cell, missing_protocols(benchmark, cell)),
                 layout.root,
                 console,
                 environment,
@@ -121,32 +138,29 @@ def collect(benchmark: Benchmark, cell: Cell) -> dict[str, Any]:
         cell: The cell.
 
     Returns:
-        What it is, its outcomes episode by episode, rate, distance, latency, and what they rest on: commands, times,
-        hashes of data and weights, versions, machine.
+        What it is; by protocol its outcomes episode by episode and its rate; distances, latency, and what they rest
+        on: commands, times, hashes of data and weights, versions, commit, machine. What its file has already of other
+        protocols stays.
+
+    Raises:
+        InputError: Its file rests on other data or weights.
     """
     layout, method = layout_of(benchmark, cell.task), METHODS[cell.method]
-    config = benchmark.task_config(cell.task)
-    names = {stage.name for stage in stages(benchmark, cell)}
-    records = [record for record in stage_records(layout.root) if record["stage"] in names]
-    evaluated = [
-        {
-            "step": item.step,
-            "seeds": [item.seed, item.seed + benchmark.episodes - 1],
-            "successes": evaluated_successes(layout.evaluation(item.row.key, item.rule)),
-        }
-        for item in evaluations(benchmark, cell)
-    ]
+    before = finished_cell(benchmark, cell) or {"protocols": {}, "stages": []}
+    missing = missing_protocols(benchmark, cell)
+    done = {record["stage"]: record for record in stage_records(layout.root)}
+    records = {record["stage"]: record for record in before["stages"]}
+    records |= {stage.name: done[stage.name] for stage in stages(benchmark, cell, missing)}
     runs = {run: run_name(run, cell.seed) for run in trainings(cell.method)}
-    return {
+    found = {
         "cell": cell.key,
         "task": cell.task.name,
         "level": cell.task.level,
         "method": cell.method,
         "training_seed": cell.seed,
         **benchmark.settings(),
-        "rules": config.other_rules.get(benchmark.protocol, {}),
-        "evaluations": evaluated,
-        "score": score([item["successes"] for item in evaluated], benchmark.rules.best),
+        "cloud": benchmark.cloud(cell.task),
+        "protocols": before["protocols"] | {name: _measured(benchmark, cell, name) for name in missing},
         "teacher": method.teacher,
         **read_json(measurement_file(layout, cell)),
         "trainings": {
@@ -159,29 +173,36 @@ def collect(benchmark: Benchmark, cell: Cell) -> dict[str, Any]:
             "held_out": data_hash(layout.held_out),
             **{run: weights_hash(layout, name) for run, name in runs.items()},
         },
-        "stages": records,
+        "stages": list(records.values()),
         "versions": {"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in PACKAGES},
-        "fingerprint": fingerprint(benchmark, cell),
+        "commit": source_commit(),
+    }
+    check_shared([before, found] if before["protocols"] else [found])
+    return found
+
+
+def _measured(benchmark: Benchmark, cell: Cell, protocol: str) -> dict[str, Any]:
+    """What a cell's evaluations by a protocol have brought."""
+    layout, config = layout_of(benchmark, cell.task), benchmark.task_config(cell.task)
+    evaluated = [
+        {
+            "step": item.step,
+            "seeds": [item.seed, item.seed + item.episodes - 1],
+            "successes": evaluated_successes(layout.evaluation(item.row.key, item.rule)),
+        }
+        for item in evaluations(benchmark, cell, protocol)
+    ]
+    return {
+        "rules": config.other_rules.get(protocol, {}),
+        "evaluations": evaluated,
+        "score": score([item["successes"] for item in evaluated], benchmark.rules(protocol).best),
+        "fingerprint": fingerprint(benchmark, cell, protocol),
     }
 
 
-def fingerprint(benchmark: Benchmark, cell: Cell) -> str:
-    """Hash of all that a cell's stages do."""
+def fingerprint(benchmark: Benchmark, cell: Cell, protocol: str) -> str:
+    """Hash of all that decides a cell's outcomes by a protocol: what its stages do, but for those that only check."""
     root = layout_of(benchmark, cell.task).root
-    prints = [stage.fingerprint(root) for stage in stages(benchmark, cell)]
-    return hashlib.sha256(json.dumps(prints).encode()).hexdigest()
-
-
-def data_hash(dataset: Path) -> str:
-    """SHA-256 of a dataset's rows: of its data files, in order of their names."""
-    digest = hashlib.sha256()
-    for path in sorted(dataset.glob("data/**/*.parquet")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def weights_hash(layout: Layout, run: str) -> str:
-    """SHA-256 of the weights of a training's last checkpoint."""
-    with (layout.checkpoint(run) / "model.safetensors").open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    decisive = [stage for stage in stages(benchmark, cell, (protocol,)) if stage.command or stage.settings]
+    return hashlib.sha256(json.dumps([stage.fingerprint(root) for stage in decisive]).encode()).hexdigest()

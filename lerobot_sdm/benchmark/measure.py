@@ -1,4 +1,5 @@
-"""What success cannot tell: how far a policy's actions are from its teacher's, and what a decision costs."""
+"""What success cannot tell: how far a policy's actions are from its teacher's and from demonstrations, and what a
+decision costs."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +12,8 @@ SEED = 0
 
 
 def measure(config: PipelineConfig, layout: Layout, policy: Row, teacher: Row, output: Path) -> None:
-    """Compare a policy's actions with its teacher's on held-out observations, and time both in turns.
+    """Compare a policy's actions with its teacher's and with what was demonstrated, on held-out observations; and time
+    the policy and its teacher in turns.
 
     Cells may run side by side or on different machines: only the teacher, timed at the same moment, makes their
     milliseconds comparable.
@@ -28,7 +30,8 @@ def measure(config: PipelineConfig, layout: Layout, policy: Row, teacher: Row, o
     from lerobot_sdm.evaluation.contenders import Contender, load_contender
     from lerobot_sdm.evaluation.distillation import compare_to_teacher
     from lerobot_sdm.evaluation.latency import measure_latency
-    from lerobot_sdm.evaluation.observations import held_out_observations
+    from lerobot_sdm.evaluation.observations import demonstrated_chunks, held_out_observations
+    from lerobot_sdm.evaluation.statistics import bootstrap_mean
     from lerobot_sdm.pipeline.results import machine
 
     torch.set_num_threads(config.threads)
@@ -37,11 +40,10 @@ def measure(config: PipelineConfig, layout: Layout, policy: Row, teacher: Row, o
         load_contender(Contender(row.key, str(layout.checkpoint(row.run)), row.overrides), config.device)
         for row in {row.key: row for row in (teacher, policy)}.values()
     )
-    observations = held_out_observations(
-        dataset_name(config, held_out=True), layout.held_out, reference.config, config.observations
-    )
+    where = (dataset_name(config, held_out=True), layout.held_out, reference.config, config.observations)
+    observations, demonstrated = held_out_observations(*where), demonstrated_chunks(*where)
     # A teacher's own distance is that to itself under other noise: the first row, the floor.
-    *_, row = compare_to_teacher(reference, others, observations, config.samples, SEED)
+    *_, row = compare_to_teacher(reference, others, observations, config.samples, SEED, demonstrated=demonstrated)
     steps = [
         {key: value[index : index + 1, -1] for key, value in observations.items()}
         for index in range(config.observations)
@@ -51,6 +53,7 @@ def measure(config: PipelineConfig, layout: Layout, policy: Row, teacher: Row, o
         output,
         {
             "distance_to_teacher": {name: asdict(value) for name, value in row.summary().items()},
+            "distance_to_demonstrations": asdict(bootstrap_mean(row.demonstrations)),
             "latency": asdict(latency),
             "teacher_latency": asdict(latencies[0]),
             "machine": machine(),

@@ -11,11 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from lerobot_sdm.benchmark.methods import METHODS, RUNS
+from lerobot_sdm.benchmark.protocols import PAPER
+from lerobot_sdm.benchmark.scores import Cells, measured_by
 from lerobot_sdm.benchmark.suites import LEVELS
 from lerobot_sdm.pipeline.pictures import save_figure
 
 # Mostly Okabe and Ito's colours, which colour-blind people tell apart.
-PALETTE = ("#555555", "#0072B2", "#56B4E9", "#BBBBBB", "#D55E00", "#009E73", "#7A4FA3", "#CC79A7", "#E69F00")
+PALETTE = ("#555555", "#0072B2", "#56B4E9", "#BBBBBB", "#8C564B", "#D55E00", "#009E73", "#7A4FA3", "#CC79A7", "#E69F00")
 COLOURS = dict(zip(METHODS, PALETTE, strict=True))
 RUN_COLOURS = {run: next(COLOURS[key] for key, method in METHODS.items() if method.run == run) for run in RUNS}
 
@@ -24,7 +26,8 @@ Results = dict[str, Any]
 
 def success_by_difficulty(results: Results) -> Figure:
     """Mean success of each method at each level, with intervals where there are such."""
-    entries = results["summary"]
+    summary = results["summaries"][0]
+    entries = summary["rows"]
     levels = [level for level in LEVELS if level in entries[0]["levels"]]
     figure = Figure(figsize=(3.5 + 1.4 * len(levels), 4.2), layout="constrained")
     axes = figure.add_subplot()
@@ -40,7 +43,7 @@ def success_by_difficulty(results: Results) -> Figure:
     axes.set_xticks(range(len(levels)), [LEVELS[level].replace("MetaWorld ", "MetaWorld\n") for level in levels])
     axes.set_ylim(0, 101)
     axes.set_ylabel("success in %")
-    axes.set_title(_title(results), loc="left", fontsize=10)
+    axes.set_title(_title(results, summary), loc="left", fontsize=10)
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8, frameon=False)
     _tidy(axes, "y")
     return figure
@@ -50,7 +53,8 @@ def success_against_latency(results: Results) -> Figure:
     """Each method as a point: what a decision costs, and how often it succeeds."""
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.add_subplot()
-    for entry in results["summary"]:
+    summary = results["summaries"][0]
+    for entry in summary["rows"]:
         value, colour = entry["all"], COLOURS[entry["method"]]
         if "low" in value:
             axes.plot([entry["ms"]] * 2, [100 * value["low"], 100 * value["high"]], color=colour, alpha=0.5)
@@ -62,7 +66,7 @@ def success_against_latency(results: Results) -> Figure:
     axes.set_xlabel("median milliseconds for a chunk of actions")
     axes.set_ylabel("success in %, mean over tasks")
     axes.set_ylim(-2, 102)
-    axes.set_title(_title(results), loc="left", fontsize=10)
+    axes.set_title(_title(results, summary), loc="left", fontsize=10)
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8, frameon=False)
     _tidy(axes, "both")
     return figure
@@ -70,15 +74,15 @@ def success_against_latency(results: Results) -> Figure:
 
 def learning_curves(results: Results) -> Figure:
     """Success along the trainings where several checkpoints were evaluated; their losses where only the last was."""
-    several = any(len(cell["evaluations"]) > 1 for cell in results["cells"])
-    return _success_curves(results) if several else _loss_curves(results)
+    cells = measured_by(results["cells"], PAPER)
+    return _success_curves(results, cells) if cells else _loss_curves(results)
 
 
-def _success_curves(results: Results) -> Figure:
+def _success_curves(results: Results, measured: Cells) -> Figure:
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.add_subplot()
     for key in METHODS:
-        cells = [cell for cell in results["cells"] if cell["method"] == key]
+        cells = [cell for cell in measured if cell["method"] == key]
         curves = [[mean(item["successes"]) for item in cell["evaluations"]] for cell in cells]
         if curves:
             # Tasks of one size train equally long.
@@ -87,7 +91,7 @@ def _success_curves(results: Results) -> Figure:
     axes.set_xlabel("share of the training in %")
     axes.set_ylabel("success in %, mean over tasks and seeds")
     axes.set_ylim(-2, 102)
-    axes.set_title(_title(results), loc="left", fontsize=10)
+    axes.set_title(f"{_title(results)}, protocol {PAPER}", loc="left", fontsize=10)
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8, frameon=False)
     _tidy(axes, "both")
     return figure
@@ -125,10 +129,13 @@ def draw(name: str, results: Results, folder: Path) -> None:
     save_figure(DRAWINGS[name](results), folder / f"{name}.png")
 
 
-def _title(results: Results) -> str:
-    settings, count = results["settings"], len(results["compared"])
-    tasks = "1 task" if count == 1 else f"{count} tasks"
-    return f"{settings['suite']}, {tasks}, protocol {settings['protocol']}, size {settings['size']}"
+def _title(results: Results, summary: dict[str, Any] | None = None) -> str:
+    settings = results["settings"]
+    title = f"{settings['suite']}, size {settings['size']}, view {settings['view']}"
+    if summary is None:
+        return title
+    count = len(summary["tasks"])
+    return f"{title}, {'1 task' if count == 1 else f'{count} tasks'}, protocol {summary['protocol']}"
 
 
 def _tidy(axes: Axes, grid: str) -> None:

@@ -1,38 +1,34 @@
-"""How cells are evaluated: which checkpoints, how many episodes, on which seeds, by which rules."""
+"""How trainings are evaluated: which checkpoints, how many episodes, on which seeds, by which rules."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from lerobot_sdm.errors import InputError, unknown_name
 from lerobot_sdm.pipeline.config import Flags
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """A way to evaluate.
+    """A way to evaluate a training; the training itself is the same for all of them.
 
     Args:
-        episodes: Episodes of each evaluation, unless told otherwise.
-        least_episodes: Fewer are refused.
-        training_seeds: Seeds of the trainings, unless told otherwise.
+        episodes: Episodes of each evaluation.
         evaluations: How many checkpoints are evaluated, evenly spaced over a training; 1 for the last alone.
         best: How many of the highest rates are averaged; 0 for one rate of all episodes, with an interval.
         rules: Environment type -> `--env.*` options at evaluation.
     """
 
     episodes: int
-    least_episodes: int
-    training_seeds: tuple[int, ...]
     evaluations: int = 1
     best: int = 0
     rules: dict[str, Flags] = field(default_factory=dict)
 
 
+STRICT, PAPER = "strict", "paper"
 PROTOCOLS = {
-    "strict": Protocol(episodes=100, least_episodes=100, training_seeds=(1,)),
-    # As the papers of the DP3 family report: seeds 0 to 2, 20 episodes every 200 of 3000 epochs, mean of the five best.
-    "paper": Protocol(
+    STRICT: Protocol(episodes=100),
+    # As the papers of the DP3 family report: 20 episodes every 200 of 3000 epochs, mean of the five best.
+    PAPER: Protocol(
         episodes=20,
-        least_episodes=1,
-        training_seeds=(0, 1, 2),
         evaluations=15,
         best=5,
         rules={
@@ -42,5 +38,52 @@ PROTOCOLS = {
         },
     ),
 }
-SMOKE_EPISODES = 4
-"""Episodes of the smoke suite unless told otherwise; no protocol asks it for more."""
+# Numbers of the smoke suite mean nothing, so it need not take long over them.
+SMOKE_PROTOCOLS = {
+    STRICT: replace(PROTOCOLS[STRICT], episodes=4),
+    PAPER: replace(PROTOCOLS[PAPER], episodes=2, evaluations=3, best=2),
+}
+
+
+def check_protocols(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Protocols in the order of the tables, each once.
+
+    Raises:
+        InputError: One is not known.
+    """
+    for name in names:
+        if name not in PROTOCOLS:
+            raise unknown_name("--protocol", name, PROTOCOLS)
+    return tuple(name for name in PROTOCOLS if name in names)
+
+
+def check_paper_methods(
+    chosen: tuple[str, ...] | None, methods: tuple[str, ...], protocols: tuple[str, ...]
+) -> tuple[str, ...]:
+    """The methods that the protocol `paper` is for, in the order of the tables.
+
+    Args:
+        chosen: Those asked for; None for all.
+        methods: The rows of the benchmark.
+        protocols: Its protocols.
+
+    Raises:
+        InputError: `paper` is not measured, is measured alone, or one is no row.
+    """
+    if PAPER not in protocols:
+        if chosen is not None:
+            raise InputError(
+                f"--paper-methods={','.join(chosen)}: goes with --protocol=strict,paper. Add paper, or drop the option."
+            )
+        return ()
+    if chosen is None:
+        return methods
+    if protocols == (PAPER,):
+        raise InputError(
+            f"--paper-methods={','.join(chosen)}: goes with --protocol=strict,paper. With paper alone, name the "
+            "methods with --methods."
+        )
+    for name in chosen:
+        if name not in methods:
+            raise unknown_name("--paper-methods among --methods", name, methods)
+    return tuple(name for name in methods if name in chosen)

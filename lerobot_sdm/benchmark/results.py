@@ -1,11 +1,13 @@
-"""All finished cells of a folder, gathered; and the numbers of the summary."""
+"""All finished cells of a folder, gathered; and the numbers of the summaries."""
 
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from lerobot_sdm.benchmark.methods import METHODS
-from lerobot_sdm.benchmark.scores import difference, pooled
+from lerobot_sdm.benchmark.methods import METHODS, free_baselines
+from lerobot_sdm.benchmark.protocols import PROTOCOLS
+from lerobot_sdm.benchmark.provenance import check_shared
+from lerobot_sdm.benchmark.scores import Cells, difference, measured_by, pooled
 from lerobot_sdm.benchmark.suites import LEVELS, SUITES
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.pipeline.files import read_json
@@ -18,8 +20,7 @@ def gather(root: Path) -> dict[str, Any]:
         root: The folder.
 
     Returns:
-        `settings`; `cells`, in the order of suite, methods and seeds; `compared`, the tasks that have all methods and
-        seeds that occur; `summary`, one entry for each method.
+        `settings`; `cells`, in the order of suite, methods and seeds; `summaries`, see `summarise`.
 
     Raises:
         InputError: No benchmark's folder, no cell has finished, or cells of a task rest on different trainings.
@@ -33,69 +34,103 @@ def gather(root: Path) -> dict[str, Any]:
         key=lambda cell: (order.index(cell["task"]), list(METHODS).index(cell["method"]), cell["training_seed"]),
     )
     check_shared(cells)
-    tasks = complete_tasks(cells)
-    return {"settings": settings, "cells": cells, "compared": tasks, "summary": summarise(cells, tasks)}
+    return {"settings": settings, "cells": cells, "summaries": summarise(cells)}
 
 
-def check_shared(cells: list[dict[str, Any]]) -> None:
-    """Make sure that the cells of a task rest on the same demonstrations and trainings: a student is held against the
-    very teacher that it learned from. A training repeated on another processor ends with other weights.
+def summarise(cells: Cells) -> list[dict[str, Any]]:
+    """Methods held side by side: by each protocol, over the training seeds that all tasks have; and, where some tasks
+    have more seeds, over those tasks once more.
 
-    Raises:
-        InputError: They do not.
+    Returns:
+        For each `protocol` and `seeds` with a task that can be compared: `tasks`, those that have all methods and these
+        seeds; `rows`, one entry for each method, see `_row`.
     """
-    seen: dict[tuple[str, int, str], tuple[str, str]] = {}
+    summaries = []
+    for protocol in PROTOCOLS:
+        mine = measured_by(cells, protocol)
+        found = [summary for seeds in _seeds(mine) if (summary := _summary(mine, protocol, seeds))]
+        # More seeds of the same tasks say the same better.
+        if len(found) == 2 and found[0]["tasks"] == found[1]["tasks"]:
+            del found[0]
+        summaries += found
+    return summaries
+
+
+def _seeds(cells: Cells) -> list[list[int]]:
+    """The training seeds that all tasks have, and all that occur, if those are more."""
+    by_task: dict[str, set[int]] = {}
     for cell in cells:
-        for name, value in cell["hashes"].items():
-            other, known = seen.setdefault((cell["task"], cell["training_seed"], name), (cell["cell"], value))
-            if value != known:
-                raise InputError(
-                    f"cells {other} and {cell['cell']} rest on different weights or data ('{name}'), so that their "
-                    f"difference says nothing. Delete the cells of {cell['task']} that come from elsewhere, and run "
-                    "the benchmark again."
-                )
+        by_task.setdefault(cell["task"], set()).add(cell["training_seed"])
+    if not by_task:
+        return []
+    common, occurring = set.intersection(*by_task.values()), set.union(*by_task.values())
+    return [sorted(seeds) for seeds in (common, occurring) if seeds][: 1 if common == occurring else 2]
 
 
-def complete_tasks(cells: list[dict[str, Any]]) -> list[str]:
-    """Tasks with a cell for every method and every seed that occur: only over these can methods be compared."""
-    rows = {(cell["method"], cell["training_seed"]) for cell in cells}
-    tasks = list(dict.fromkeys(cell["task"] for cell in cells))
-    return [
-        task
-        for task in tasks
-        if {(cell["method"], cell["training_seed"]) for cell in cells if cell["task"] == task} == rows
-    ]
+def _summary(cells: Cells, protocol: str, seeds: list[int]) -> dict[str, Any] | None:
+    """The methods side by side over the tasks that have all of them; None where no task does."""
+    measured: dict[tuple[str, str], set[int]] = {}
+    for cell in cells:
+        measured.setdefault((cell["task"], cell["method"]), set()).add(cell["training_seed"])
+    whole = {key for key, found in measured.items() if found.issuperset(seeds)}
+    methods = {method for _, method in whole}
+    tasks = [task for task in dict.fromkeys(cell["task"] for cell in cells) if all((task, m) in whole for m in methods)]
+    if not (methods and tasks):
+        return None
+    kept = [c for c in cells if c["task"] in tasks and c["method"] in methods and c["training_seed"] in seeds]
+    by_method = {key: [cell for cell in kept if cell["method"] == key] for key in METHODS if key in methods}
+    # Where the highest of several rates were chosen, differences of episodes would be of other rates.
+    paired = PROTOCOLS[protocol].best == 0
+    return {
+        "protocol": protocol,
+        "seeds": seeds,
+        "tasks": tasks,
+        "rows": [_row(key, by_method, paired) for key in by_method],
+    }
 
 
-def summarise(cells: list[dict[str, Any]], tasks: list[str]) -> list[dict[str, Any]]:
-    """One entry for each method over the given tasks.
+def _row(key: str, by_method: dict[str, Cells], paired: bool) -> dict[str, Any]:
+    """One method in a summary.
 
     Returns:
         `method`, `label`, `teacher`; `levels`, success of each level; `all`, of all tasks; `difference`, episode by
-        episode to the teacher, where its cells are there too; `energy`, distance to the teacher, `ms`, `teacher_ms` and
-        `network_evaluations`, medians over cells.
+        episode to the teacher, where its cells are there too; `free_baseline`, for what was trained from the teacher:
+        the `method` that is the best of those that cost no training, and the `difference` to it; `energy`, distance to
+        the teacher, `demonstrations`, distance to them, `ms`, `teacher_ms` and `network_evaluations`, medians over
+        cells.
     """
-    kept = [cell for cell in cells if cell["task"] in tasks]
-    entries = []
-    for key, method in METHODS.items():
-        mine = [cell for cell in kept if cell["method"] == key]
-        if not mine:
-            continue
-        teachers = [cell for cell in kept if cell["method"] == method.teacher]
-        groups = {level: [cell for cell in mine if cell["level"] == level] for level in LEVELS}
-        entries.append(
-            {
-                "method": key,
-                "label": method.label,
-                "teacher": method.teacher,
-                "levels": {level: pooled(group) for level, group in groups.items() if group},
-                "all": pooled(mine),
-                "difference": difference(mine, teachers) if teachers and key != method.teacher else None,
-                # One task that nobody has learned can be as far away as all others together.
-                "energy": median(cell["distance_to_teacher"]["energy"]["estimate"] for cell in mine),
-                "ms": median(cell["latency"]["median_ms"] for cell in mine),
-                "teacher_ms": median(cell["teacher_latency"]["median_ms"] for cell in mine),
-                "network_evaluations": median(cell["latency"]["network_evaluations"] for cell in mine),
-            }
-        )
-    return entries
+    method, mine = METHODS[key], by_method[key]
+    groups = {level: [cell for cell in mine if cell["level"] == level] for level in LEVELS}
+    teachers = by_method.get(method.teacher) if key != method.teacher else None
+    free = best_of([name for name in free_baselines(key) if name in by_method], by_method)
+    demonstrations = [c["distance_to_demonstrations"]["estimate"] for c in mine if "distance_to_demonstrations" in c]
+    return {
+        "method": key,
+        "label": method.label,
+        "teacher": method.teacher,
+        "levels": {level: pooled(group) for level, group in groups.items() if group},
+        "all": pooled(mine),
+        "difference": difference(mine, teachers) if paired and teachers else None,
+        "free_baseline": {"method": free, "difference": difference(mine, by_method[free]) if paired else None}
+        if free
+        else None,
+        "energy": _energy(mine),
+        "demonstrations": median(demonstrations) if demonstrations else None,
+        "ms": median(cell["latency"]["median_ms"] for cell in mine),
+        "teacher_ms": median(cell["teacher_latency"]["median_ms"] for cell in mine),
+        "network_evaluations": median(cell["latency"]["network_evaluations"] for cell in mine),
+    }
+
+
+def best_of(methods: list[str], by_method: dict[str, Cells]) -> str | None:
+    """The method with the highest success over the same cells; of equal ones, that nearest to the teacher."""
+    return max(
+        methods,
+        key=lambda name: (pooled(by_method[name])["estimate"], -_energy(by_method[name])),
+        default=None,
+    )
+
+
+def _energy(cells: Cells) -> float:
+    # A median: one task that nobody has learned can be as far away as all others together.
+    return median(cell["distance_to_teacher"]["energy"]["estimate"] for cell in cells)

@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lerobot_sdm.benchmark import results as results_of
-from lerobot_sdm.benchmark.cell import is_finished, run_cell, unfinished_stages
+from lerobot_sdm.benchmark.cell import missing_protocols, run_cell, unfinished_stages
 from lerobot_sdm.benchmark.config import Benchmark, Cell
 from lerobot_sdm.benchmark.engines import Engine
+from lerobot_sdm.benchmark.export import remember_plan
 from lerobot_sdm.benchmark.report import page, pictures
 from lerobot_sdm.benchmark.schedule import Outcome, run_all
 from lerobot_sdm.errors import InputError
@@ -47,7 +48,8 @@ def run_benchmark(benchmark: Benchmark, engine: Engine, console: Console) -> Out
     claim_folder(benchmark.root, benchmark.settings())
     with only_one(benchmark.root):
         cells = benchmark.cells()
-        left = [cell for cell in cells if not is_finished(benchmark, cell)]
+        left = [cell for cell in cells if missing_protocols(benchmark, cell)]
+        remember_plan(benchmark)
         console.print(
             f"{len(cells)} cells, {len(cells) - len(left)} finished before; logs in {benchmark.root / 'logs'}"
         )
@@ -69,7 +71,9 @@ def render(root: Path) -> dict[str, Any]:
     for name in pictures(results):
         draw(name, results, root)
     write_text(root / "results.md", page(results))
-    write_json(root / "results.json", results)
+    # What cells rest on stands in their own files; many commands would make this one too long to keep in git.
+    cells = [{key: value for key, value in cell.items() if key != "stages"} for cell in results["cells"]]
+    write_json(root / "results.json", results | {"cells": cells})
     return results
 
 

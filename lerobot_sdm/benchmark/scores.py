@@ -8,6 +8,12 @@ from typing import Any
 from lerobot_sdm.evaluation.statistics import paired_difference, wilson_interval
 
 Cells = Sequence[dict[str, Any]]
+"""Cells as measured by one protocol, see `measured_by`."""
+
+
+def measured_by(cells: Cells, protocol: str) -> list[dict[str, Any]]:
+    """The cells that a protocol has measured, each with its `rules`, `evaluations` and `score` by that protocol."""
+    return [cell | cell["protocols"][protocol] for cell in cells if protocol in cell["protocols"]]
 
 
 def score(outcomes: Sequence[Sequence[bool]], best: int) -> dict[str, float]:

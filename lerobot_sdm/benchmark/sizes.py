@@ -104,6 +104,9 @@ def training(size: str, config: PipelineConfig, run: str) -> Training:
     settings = SIZE_SETTINGS[size]
     if run == "edm":
         return replace(config.teacher, policy=config.teacher.policy | settings.edm_policy)
+    if run == "regression":
+        student = config.student
+        return replace(student, policy=student.policy | {"warmup_steps": student.steps})
     return {
         "dp3": config.teacher,
         "sdm": config.student,

@@ -1,6 +1,6 @@
 """The suites: which tasks, in which order, and how difficult each is called. Light: no simulator is imported."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from lerobot_sdm.envs import tasks as metaworld
@@ -55,6 +55,24 @@ SUITES: dict[str, tuple[SuiteTask, ...]] = {
     # One task, to see in minutes that everything works. Its numbers mean nothing.
     "smoke": _metaworld(("handle-press",)),
 }
+
+
+def interleaved(tasks: Sequence[SuiteTask]) -> list[SuiteTask]:
+    """The tasks in an order whose every prefix is a fair sample of the levels, so that a benchmark may end anywhere.
+
+    Each next task is of the level that most falls short of its share; within a level, tasks keep their order.
+
+    Args:
+        tasks: Some or all tasks of a suite.
+    """
+    levels = {level: [task for task in tasks if task.level == level] for level in LEVELS}
+    taken = dict.fromkeys(LEVELS, 0)
+    order = []
+    for place in range(1, len(tasks) + 1):
+        level = max(LEVELS, key=lambda name: len(levels[name]) * place - taken[name] * len(tasks))
+        order.append(levels[level][taken[level]])
+        taken[level] += 1
+    return order
 
 
 def suite_tasks(suite: str, names: Collection[str] | None = None) -> tuple[SuiteTask, ...]:

@@ -10,6 +10,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from lerobot_sdm.cards.methods import method
 from lerobot_sdm.cards.privacy import hub_name
+from lerobot_sdm.envs.options import view_sentence
 
 DEFAULT_LICENSE = "apache-2.0"
 """LeRobot's default for policies."""
@@ -197,6 +198,8 @@ def _interface(facts: CardFacts) -> str:
     network = policy.get("network") or policy  # A student's network is described as its teacher's.
     if "use_color" in network:
         text += f" Any number of points will do; {'xyz and rgb are' if network['use_color'] else 'only xyz is'} used."
+    if policy.get("cloud_view"):
+        text += f" It was trained on clouds in the view {view_sentence(policy['cloud_view'])}"
     if facts.imported and facts.imported.get("imagined_robot"):
         text += " It also needs `observation.imagin_robot`, points on the robot's hand computed from its joints."
     return text

@@ -7,7 +7,7 @@ from pathlib import Path
 import draccus
 from lerobot.configs.policies import PreTrainedConfig
 
-from lerobot_sdm.errors import InputError
+from lerobot_sdm.errors import InputError, refuse_existing
 from lerobot_sdm.plugin import register_all
 from lerobot_sdm.teachers.files import CONFIG_FILE, PROCESSOR_FILES, WEIGHTS_FILE
 
@@ -30,8 +30,7 @@ def export_base(checkpoint: Path, output: Path) -> Path:
     Raises:
         InputError: No such policy, or the folder exists.
     """
-    if output.exists():
-        raise InputError(f"--output={output}: exists already. Choose another folder.")
+    refuse_existing("--output", output)
     for name in (CONFIG_FILE, WEIGHTS_FILE, *PROCESSOR_FILES):
         if not (checkpoint / name).is_file():
             raise InputError(

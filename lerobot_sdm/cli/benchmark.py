@@ -21,10 +21,18 @@ def benchmark(
     output: Annotated[Path | None, typer.Option(help="Folder; an interrupted or extended benchmark goes on.")] = None,
     methods: Annotated[str | None, typer.Option(help=f"Some of {','.join(METHODS)}; all if absent.")] = None,
     tasks: Annotated[str | None, typer.Option(help="Some tasks of the suite, with commas between.")] = None,
-    protocol: Annotated[str, typer.Option(help=f"How to evaluate: {', '.join(PROTOCOLS)}.")] = "strict",
+    protocol: Annotated[
+        str, typer.Option(help=f"How to evaluate: {', '.join(PROTOCOLS)}, or both, with a comma between.")
+    ] = "strict",
+    paper_methods: Annotated[
+        str | None, typer.Option(help="Methods that protocol paper is for, too; all of --methods if absent.")
+    ] = None,
+    env_view: Annotated[
+        str | None, typer.Option(help="What clouds show, as --env.view; the environment's default if absent.")
+    ] = None,
     size: Annotated[str | None, typer.Option(help=f"{', '.join(SIZE_SETTINGS)}; small if absent.")] = None,
-    episodes: Annotated[int | None, typer.Option(help="Episodes of each evaluation; the protocol's if absent.")] = None,
-    seeds: Annotated[str | None, typer.Option(help="Training seeds, such as 0,1,2; the protocol's if absent.")] = None,
+    episodes: Annotated[int | None, typer.Option(help="Episodes of a strict evaluation; 100 if absent.")] = None,
+    seeds: Annotated[str, typer.Option(help="Training seeds, such as 0,1,2.")] = "1",
     data: Annotated[Path | None, typer.Option(help="Folder of DP3's zarr stores; recorded if absent.")] = None,
     device: Annotated[str, typer.Option(help="Torch device of trainings and policies.")] = "cpu",
     threads: Annotated[int, typer.Option(help="CPU threads of each command.")] = 1,
@@ -39,28 +47,35 @@ def benchmark(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print cells and commands.")] = False,
     render: Annotated[
-        Path | None, typer.Option(help="Only write the page of this folder anew, from its finished cells.")
+        Path | None,
+        typer.Option(
+            help="Only write the page of this folder, from its finished cells; with --output, copy the cells of its "
+            "whole tasks there and write the page of these."
+        ),
     ] = None,
 ) -> None:
     """Measure methods on a suite of tasks: one cell for each task, method and training seed, and one page of all.
 
     A cell records or converts demonstrations, trains, evaluates and measures, by LeRobot's own commands, and shares
-    what it can with others. Interrupted at any time, the same call goes on; with more tasks, methods or seeds, too.
+    what it can with others. Interrupted at any time, the same call goes on; with more tasks, methods, seeds or
+    protocols, too.
 
     lerobot-sdm benchmark --suite=dp3-37 --methods=dp3-10,sdm --tasks=hammer,assembly --output=outputs/dp3-37
     """
     if render is not None:
-        _render(render)
+        _render(render, output)
         return
     if suite is None:
         raise InputError(f"--suite: is missing. Give one of {', '.join(SUITES)}.")
     chosen = make_benchmark(
         root=output or Path("outputs/benchmark") / suite,
         suite=suite,
-        protocol=protocol,
         size=size,
         tasks=_names("--tasks", tasks),
         methods=_names("--methods", methods),
+        protocols=_names("--protocol", protocol),
+        paper_methods=_names("--paper-methods", paper_methods),
+        view=env_view,
         training_seeds=_seeds(seeds),
         episodes=episodes,
         device=device,
@@ -114,9 +129,14 @@ def _dry_run(chosen: Benchmark) -> None:
                 typer.echo(format_command(stage.command) if stage.command else f"# {stage.title}")
 
 
-def _render(folder: Path) -> None:
+def _render(folder: Path, output: Path | None) -> None:
+    from lerobot_sdm.benchmark.export import export
     from lerobot_sdm.benchmark.run import render
 
+    if output is not None:
+        tasks = export(folder, output)
+        typer.echo(f"{len(tasks)} whole tasks: {', '.join(tasks)}")
+        folder = output
     render(folder)
     typer.echo(folder / "results.md")
 
@@ -133,13 +153,13 @@ def _names(option: str, text: str | None) -> tuple[str, ...] | None:
     return names or None
 
 
-def _seeds(text: str | None) -> tuple[int, ...] | None:
+def _seeds(text: str) -> tuple[int, ...]:
     """Training seeds.
 
     Raises:
         InputError: One is no whole number.
     """
     try:
-        return None if text is None else tuple(dict.fromkeys(int(part) for part in text.split(",")))
+        return tuple(dict.fromkeys(int(part) for part in text.split(",")))
     except ValueError as error:
         raise InputError(f"--seeds={text}: give whole numbers with commas between, such as 0,1,2.") from error

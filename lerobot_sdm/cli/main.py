@@ -25,6 +25,7 @@ class Verb(NamedTuple):
 
 
 VERBS: dict[str, Verb] = {
+    "demo": Verb("lerobot_sdm.cli.demo:demo", "A trained teacher and its one-step student, to see in a minute."),
     "quickstart": Verb(
         "lerobot_sdm.cli.quickstart:quickstart",
         "Demonstrations, teacher, one-step student and their success rates, on this machine.",

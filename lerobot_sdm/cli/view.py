@@ -60,6 +60,8 @@ def view(
     first = opened.clouds[:1]
     scene = Scene.of([opened.read(index)[key] for key in first for index in opened.moments(moments)], opened.viewpoint)
     console = Console()
+    for label, text in opened.facts.items():
+        console.print(f"{label}: {text}", markup=False, highlight=False, soft_wrap=True)
     for sentence in opened.notes:
         console.print(f"Note: {sentence}", markup=False, style="yellow", soft_wrap=True)
     if png is not None:

@@ -19,9 +19,11 @@ from lerobot.datasets.depth_utils import MM_PER_METRE
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from torch.utils.data import default_collate
 from torch.utils.data._utils.collate import default_collate_fn_map
+from tqdm import tqdm
 
 from lerobot_sdm.datasets.checks import check_finite, check_stats_finite, must_be_finite
 from lerobot_sdm.datasets.memory import cache_budget, fits_shared_memory
+from lerobot_sdm.datasets.progress import BAR_DELAY
 
 logger = logging.getLogger(__name__)
 
@@ -205,7 +207,7 @@ class CachedLeRobotDataset(LeRobotDataset):
         order = {key: to_numpy(table.column(key), ()) for key in ("episode_index", "frame_index")}
         columns: dict[str, Column] = {}
         strings: dict[str, list[str]] = {}
-        for key in self.hf_dataset.column_names:
+        for key in tqdm(self.hf_dataset.column_names, desc="Reading columns", unit="column", delay=BAR_DELAY):
             feature = meta.features[key]
             if table.column(key).null_count:
                 raise CannotCache(f"'{key}' has missing values")
@@ -232,7 +234,7 @@ class CachedLeRobotDataset(LeRobotDataset):
         pictures = self.hf_dataset.select_columns([key]).with_format(None)
         width, height = pictures[0][key].size
         images = np.empty((len(self), 3, height, width), dtype=np.uint8)
-        for row, item in enumerate(pictures):
+        for row, item in enumerate(tqdm(pictures, desc=f"Decoding {key}", unit="frame", delay=BAR_DELAY)):
             if item[key].mode != "RGB" or item[key].size != (width, height):
                 raise CannotCache(f"'{key}' holds images that are not plain RGB of one size")
             images[row] = np.asarray(item[key]).transpose(2, 0, 1)
@@ -243,7 +245,7 @@ class CachedLeRobotDataset(LeRobotDataset):
         pictures = self.hf_dataset.select_columns([key]).with_format(None)
         width, height = pictures[0][key].size
         depth = torch.empty((len(self), 1, height, width))
-        for row, item in enumerate(pictures):
+        for row, item in enumerate(tqdm(pictures, desc=f"Decoding {key}", unit="frame", delay=BAR_DELAY)):
             if item[key].size != (width, height):
                 raise CannotCache(f"'{key}' holds depth images of several sizes")
             depth[row, 0] = torch.from_numpy(np.array(item[key], dtype=np.float32))

@@ -14,13 +14,15 @@ from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from lerobot.datasets.utils import create_lerobot_dataset_card
 from lerobot.envs.configs import EnvConfig
 from lerobot.utils.utils import SuppressProgressBars
+from tqdm import tqdm
 
 from lerobot_sdm.datasets.cached import CachedLeRobotDataset
 from lerobot_sdm.datasets.checks import check_finite, must_be_finite
 from lerobot_sdm.datasets.episodes import Episode, shown_points
+from lerobot_sdm.datasets.progress import BAR_DELAY
 from lerobot_sdm.envs.options import view_sentence
+from lerobot_sdm.processors.cloud_view import PROVENANCE
 
-PROVENANCE = Path("meta/provenance.json")
 # Reading and writing arrays needs no video decoder; naming one spares LeRobot the search for the best.
 VIDEO_BACKEND = "pyav"
 
@@ -101,7 +103,7 @@ def write(
         video_backend=VIDEO_BACKEND,
     )
     episodes, looks = [], []
-    for number, path in enumerate(paths):
+    for number, path in enumerate(tqdm(paths, desc="Writing", unit="episode", delay=BAR_DELAY)):
         episode = Episode.load(path)
         looks += episode.points
         length = len(episode.frames["action"])
@@ -146,7 +148,7 @@ def verify(root: Path, repo_id: str, paths: Sequence[Path]) -> None:
     if dataset.num_episodes != len(paths):
         raise RuntimeError(f"{repo_id}: {dataset.num_episodes} episodes came back of {len(paths)} written.")
     first = 0
-    for number, path in enumerate(paths):
+    for number, path in enumerate(tqdm(paths, desc="Reading back", unit="episode", delay=BAR_DELAY)):
         frames = Episode.load(path).frames
         length = len(frames["action"])
         for row in (0, length - 1):

@@ -10,9 +10,11 @@ from typing import Any, ClassVar, Self
 import gymnasium as gym
 from lerobot.configs import FeatureType, PolicyFeature
 from lerobot.envs.configs import EnvConfig
+from lerobot.processor import PolicyProcessorPipeline
 from lerobot.utils.constants import ACTION, OBS_IMAGE, OBS_STATE
 
 from lerobot_sdm.envs.options import OPTION_NAMES, CloudOptions, described_view, options_of_view, require_positive
+from lerobot_sdm.processors.cloud_view import CloudViewStep
 
 OBS_POINT_CLOUD = "observation.point_cloud"
 
@@ -51,6 +53,10 @@ class PointCloudEnvConfig(EnvConfig):
     def cloud_view(self) -> dict[str, Any]:
         """How clouds are made, as datasets and policies keep it."""
         return {"env_type": self.type} | described_view(self.view, self.cloud_options())
+
+    def get_env_processors(self) -> tuple[PolicyProcessorPipeline, PolicyProcessorPipeline]:
+        """LeRobot's hook: observations say how their clouds are made, so that a policy can tell."""
+        return PolicyProcessorPipeline(steps=[CloudViewStep(self.cloud_view())]), PolicyProcessorPipeline(steps=[])
 
     @abstractmethod
     def views(self) -> dict[str, CloudOptions]:

@@ -38,9 +38,10 @@ class DexArtPointCloudEnv(PointCloudEnv):
     """One task, observed as `PointCloudEnv` says, but for the order and the filling of clouds, see `sampling`.
 
     `agent_pos` is (32,): angles of the 22 joints, velocity, spin and position of the palm in the world, and the share
-    of the episode that is over; for the bucket (33,), with how far the palm faces up before the last. An action is
-    linear and angular velocity of the last arm link in the robot's frame, 1 m/s and 1 rad/s, and a set point for each
-    finger joint, -1 and 1 the ends of its range. It is held for 40 ms. `imagin_robot` adds points of the hand.
+    of the rule set's time that is over, whatever `episode_length`; for the bucket (33,), with how far the palm faces up
+    before the last. An action is linear and angular velocity of the last arm link in the robot's frame, 1 m/s and
+    1 rad/s, and a set point for each finger joint, -1 and 1 the ends of its range. It is held for 40 ms. `imagin_robot`
+    adds points of the hand.
 
     Args:
         task: `laptop`, `faucet`, `bucket` or `toilet`.

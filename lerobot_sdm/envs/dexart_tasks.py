@@ -48,6 +48,10 @@ RULE_SETS = {
 class DexArtTask:
     """What the tasks share; each overrides what is its own.
 
+    Args:
+        rules: How a benchmark uses the task.
+        episode_length: Control steps after which an episode is truncated, which the rules' horizon need not be.
+
     Attributes:
         name: What `--env.task` calls it.
         description: What to do, in a sentence.
@@ -78,9 +82,9 @@ class DexArtTask:
     effort_weight: ClassVar[float] = 0.01
     agent_pos_size: ClassVar[int] = 32
 
-    def __init__(self, rules: RuleSet, horizon: int):
+    def __init__(self, rules: RuleSet, episode_length: int):
         self.rules = rules
-        self.horizon = horizon
+        self.episode_length = episode_length
 
     @property
     def robot_position(self) -> NDArray[np.float64]:
@@ -143,7 +147,7 @@ class DexArtTask:
         progress, state = self.progress(measured, handle), self.state(measured, handle)
         reward = self._shaped(before, measured, progress, state)
         if ended:
-            reward += (self.horizon - steps) * 1.2 * progress
+            reward += (self.episode_length - steps) * 1.2 * progress
         effort = 0.01 * (np.clip(measured.qvel, -1, 1) ** 2).sum() + 1000 * measured.tracking_error**2
         return float(reward - self.effort_weight * effort)
 
@@ -158,9 +162,12 @@ class DexArtTask:
         return -0.1 * min(float(np.linalg.norm(measured.palm_position - measured.handle)), 0.5)
 
     def agent_pos(self, measured: Measured, steps: int) -> NDArray[np.float64]:
-        """(32,) joints, palm velocity, spin and position, and the share of the time that is over."""
+        """(32,) joints, palm velocity, spin and position, and the share of the time that is over.
+
+        Of the rules' time, however short an episode is cut: at each step a policy sees what demonstrations show.
+        """
         palm = (measured.palm_velocity, measured.palm_spin, measured.palm_position)
-        return np.concatenate([measured.qpos, *palm, [steps / self.horizon]])
+        return np.concatenate([measured.qpos, *palm, [steps / self.rules.horizon[self.name]]])
 
 
 class Laptop(DexArtTask):

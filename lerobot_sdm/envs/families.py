@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from lerobot_sdm.envs import adroit_tasks, dexart_tasks, tasks
+from lerobot_sdm.envs import adroit_tasks, adroit_views, dexart_tasks, dexart_view, metaworld_views, tasks
+from lerobot_sdm.envs.options import CloudOptions
 from lerobot_sdm.outlines import outline
 
 INHERITED = {"max_parallel_tasks": (int, 1), "disable_env_checker": (bool, True)}
@@ -23,6 +24,8 @@ class Family:
         tasks: Short names of all tasks.
         task_names: What `--env.task` stands for -> short names of tasks. Raises InputError.
         gym_id: Short name of a task -> Gymnasium id.
+        default_view: Which view stands for none, as `--env.view`.
+        views: Short name of a task -> its views by name.
     """
 
     env_class: str
@@ -30,10 +33,20 @@ class Family:
     tasks: Collection[str]
     task_names: Callable[[str], list[str]]
     gym_id: Callable[[str], str]
+    default_view: str
+    views: Callable[[str], dict[str, CloudOptions]]
 
     def fields(self) -> dict[str, tuple[Any, Any]]:
         """Fields of the configuration, name -> type and default, without importing it; see `Outline`."""
         return outline(self.config_class).fields | INHERITED
+
+    def configuration(self, **fields: Any) -> Any:
+        """LeRobot's configuration of an environment, which takes LeRobot to import.
+
+        Raises:
+            InputError: A value cannot work.
+        """
+        return _load(self.config_class)(**fields)
 
     def check(self, given: dict[str, Any]) -> None:
         """Let the environment look at options, which LeRobot's configuration takes seconds to do; nothing is built.
@@ -45,10 +58,14 @@ class Family:
             InputError: A value cannot work.
         """
         names = self.task_names(given["task"]) if "task" in given else list(self.tasks)
-        module, _, name = self.env_class.partition(":")
-        env_class = getattr(importlib.import_module(module), name)
+        env_class = _load(self.env_class)
         known = inspect.signature(env_class).parameters
         env_class(**{key: value for key, value in given.items() if key in known} | {"task": names[0]})
+
+
+def _load(target: str) -> Any:
+    module, _, name = target.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 FAMILIES: dict[str, Family] = {
@@ -58,6 +75,8 @@ FAMILIES: dict[str, Family] = {
         tasks=tasks.all_tasks(),
         task_names=tasks.resolve_tasks,
         gym_id=tasks.gym_id,
+        default_view=metaworld_views.DEFAULT_VIEW,
+        views=metaworld_views.views,
     ),
     "adroit": Family(
         env_class="lerobot_sdm.envs.adroit:AdroitPointCloudEnv",
@@ -65,6 +84,8 @@ FAMILIES: dict[str, Family] = {
         tasks=adroit_tasks.HAND_TASKS,
         task_names=lambda task: [adroit_tasks.hand_task(task).name],
         gym_id=adroit_tasks.gym_id,
+        default_view=adroit_views.DEFAULT_VIEW,
+        views=lambda task: adroit_views.views(adroit_tasks.hand_task(task)),
     ),
     "dexart": Family(
         env_class="lerobot_sdm.envs.dexart:DexArtPointCloudEnv",
@@ -72,6 +93,8 @@ FAMILIES: dict[str, Family] = {
         tasks=dexart_tasks.DEXART_TASKS,
         task_names=lambda task: [dexart_tasks.dexart_task(task).name],
         gym_id=dexart_tasks.gym_id,
+        default_view=dexart_view.DEFAULT_VIEW,
+        views=lambda task: dexart_view.views(dexart_tasks.RULE_SETS["dp3"]),
     ),
 }
 """Environment type -> family."""

@@ -7,6 +7,9 @@ from typing import Any
 from lerobot_sdm.errors import InputError, unknown_name
 
 FRAMES = ("legacy", "world", "hand")
+PAPERS_VIEW = "dp3"
+"""What the view of the DP3 demonstrations is called, in every family."""
+
 RENDERERS = ("auto", "egl", "raycast")
 
 Corner = tuple[float, float, float]
@@ -100,7 +103,9 @@ def described_view(view: str, options: CloudOptions) -> dict[str, Any]:
 
 
 def view_sentence(view: Mapping[str, Any]) -> str:
-    """A described view in words, for cards and messages."""
+    """A described view in words, for cards and messages; its name alone where it was written by another version."""
+    if not set(OPTION_NAMES) - {"renderer"} <= view.keys():
+        return f"`{view.get('view', 'unknown')}`."
     box = "the frame's own" if view["crop"] is None else f"{view['crop'][0]} to {view['crop'][1]}"
     shown = [name for name in ("arm", "markers") if view[f"show_{name}"]]
     shown += ["the goal"] if view["show_goal"] else ["goals that nothing else shows"] * (view["show_goal"] is None)

@@ -7,10 +7,13 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lerobot.configs import PreTrainedConfig
+from lerobot.envs.utils import preprocess_observation
 from lerobot.policies import make_pre_post_processors
 from lerobot.policies.factory import get_policy_class
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lerobot_sdm.errors import unknown_name
@@ -33,10 +36,41 @@ class LoadedPolicy:
     def config(self) -> Any:
         return self.policy.config
 
+    def reset(self) -> None:
+        """Forget the last episode; call it whenever one starts."""
+        self.policy.reset()
+
+    def act(self, observation: dict[str, NDArray]) -> NDArray[np.float32]:
+        """The next action for an environment of this package.
+
+        Args:
+            observation: As the environment gives it, `agent_pos` (S,), `point_cloud` (N, 3 or 6) and so on.
+
+        Returns:
+            (A,) in the environment's unit.
+        """
+        batch = preprocess_observation({key: np.asarray(value)[None] for key, value in observation.items()})
+        with torch.inference_mode():
+            action = self.policy.select_action(self.preprocess(batch))
+        return self.postprocess(action)[0].cpu().numpy()
+
     @property
     def denoiser(self) -> nn.Module:
         """The network whose calls are network evaluations; LeRobot's `diffusion` has it elsewhere."""
         return self.policy.diffusion.unet if self.config.type == "diffusion" else self.policy.denoiser
+
+
+def read_config(contender: Contender, device: str = "cpu") -> PreTrainedConfig:
+    """A checkpoint's configuration with what differs from it; see `load_contender`."""
+    config = _read_config(contender, [f"--device={device}"])
+    known = {item.name for item in fields(config)}
+    for key in contender.overrides:
+        if key not in known:
+            raise unknown_name(f"--policy {contender.path}", key, known)
+    overrides = [f"--{key}={value}" for key, value in contender.overrides.items()]
+    config = _read_config(contender, [f"--device={device}", *overrides])
+    config.pretrained_path = Path(contender.path)
+    return config
 
 
 def load_contender(contender: Contender, device: str = "cpu") -> LoadedPolicy:
@@ -49,14 +83,7 @@ def load_contender(contender: Contender, device: str = "cpu") -> LoadedPolicy:
     Raises:
         InputError: If there is no checkpoint or it has no field of an overridden name.
     """
-    config = _read_config(contender, [f"--device={device}"])
-    known = {item.name for item in fields(config)}
-    for key in contender.overrides:
-        if key not in known:
-            raise unknown_name(f"--policy {contender.path}", key, known)
-    overrides = [f"--{key}={value}" for key, value in contender.overrides.items()]
-    config = _read_config(contender, [f"--device={device}", *overrides])
-    config.pretrained_path = Path(contender.path)
+    config = read_config(contender, device)
     with redirect_stdout(StringIO()):  # LeRobot prints a line for every policy that it loads.
         policy = get_policy_class(config.type).from_pretrained(contender.path, config=config)
     preprocess, postprocess = make_pre_post_processors(

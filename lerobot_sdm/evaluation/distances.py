@@ -30,6 +30,32 @@ def energy_distance(x: Tensor, y: Tensor) -> Tensor:
     return 2 * across - _mean_pair_distance(x) - _mean_pair_distance(y)
 
 
+def distance_to_point(x: Tensor, y: Tensor) -> Tensor:
+    """Energy distance between samples and the distribution of which one draw is known, less that one's own spread.
+
+    2 E|X - y| - E|X - X'|, twice the energy score of Gneiting and Raftery (2007), JASA 102, 359-378, which is strictly
+    proper: averaged over draws y it is smallest where x comes from the distribution of y. What the energy distance has
+    besides, - E|Y - Y'|, is the same for every x, so that differences between policies are differences of energy
+    distances.
+
+    Args:
+        x: Samples (K, M, D): K conditions, M samples each, D dimensions.
+        y: One draw for each condition (K, D).
+
+    Returns:
+        (K,) in the unit of the samples.
+
+    Raises:
+        ValueError: If the shapes do not fit or there are fewer than two samples.
+    """
+    if y.ndim != 2:
+        raise ValueError(f"Needs one draw for each condition, (K, D), got {tuple(y.shape)}.")
+    _check_shapes(x, y.unsqueeze(1))
+    _check_counts(x)
+    across = torch.cdist(x, y.unsqueeze(1), compute_mode=EXACT).mean(dim=(1, 2))
+    return 2 * across - _mean_pair_distance(x)
+
+
 def spread(x: Tensor) -> Tensor:
     """How much the samples of one condition differ: standard deviation, averaged over dimensions.
 
@@ -65,7 +91,15 @@ def _mean_pair_distance(x: Tensor) -> Tensor:
 
 
 def _check_samples(x: Tensor, y: Tensor) -> None:
+    _check_shapes(x, y)
+    _check_counts(x, y)
+
+
+def _check_shapes(x: Tensor, y: Tensor) -> None:
     if x.ndim != 3 or y.ndim != 3 or x.shape[0] != y.shape[0] or x.shape[2] != y.shape[2]:
         raise ValueError(f"Needs (K, M, D) and (K, M', D), got {tuple(x.shape)} and {tuple(y.shape)}.")
-    if min(x.shape[1], y.shape[1]) < 2:
+
+
+def _check_counts(*sets: Tensor) -> None:
+    if min(samples.shape[1] for samples in sets) < 2:
         raise ValueError("The unbiased distance needs at least two samples for each condition.")

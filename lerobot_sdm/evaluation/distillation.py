@@ -5,17 +5,20 @@ held-out observations many action chunks are drawn from start noise, and the two
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
+from lerobot.utils.constants import ACTION
 from torch import Tensor
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.evaluation.contenders import LoadedPolicy, same_action_units
-from lerobot_sdm.evaluation.distances import energy_distance, paired_rms, spread
+from lerobot_sdm.evaluation.distances import distance_to_point, energy_distance, paired_rms, spread
+from lerobot_sdm.evaluation.observations import Demonstrated
 from lerobot_sdm.evaluation.statistics import Interval, bootstrap_mean
+from lerobot_sdm.policies.sizes import check_sizes, shapes_of
 
 FLOOR = "teacher again, other noise"
 
@@ -28,9 +31,10 @@ class DistillationRow:
     energy: list[float]  # energy distance to the teacher, one value for each observation
     spread: list[float]  # standard deviation over start noise, one value for each observation
     map_rms: list[float]  # RMS difference to the teacher from the same start noise
+    demonstrations: list[float] = field(default_factory=list)  # distance to what was demonstrated, where that is given
 
     def summary(self) -> dict[str, Interval]:
-        """Mean over observations with a bootstrap interval, for each of the three measures."""
+        """Mean over observations with a bootstrap interval, for each of the three measures against the teacher."""
         return {
             "energy": bootstrap_mean(self.energy),
             "spread": bootstrap_mean(self.spread),
@@ -53,8 +57,9 @@ def compare_to_teacher(
     samples: int = 64,
     seed: int = 0,
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,
+    demonstrated: Demonstrated | None = None,
 ) -> list[DistillationRow]:
-    """Compare policies with their teacher on given observations.
+    """Compare policies with their teacher, and with demonstrations, on given observations.
 
     The first row is the teacher against itself under independent noise: the floor, zero on average.
 
@@ -65,6 +70,7 @@ def compare_to_teacher(
         samples: Start-noise samples M for each observation and policy, at least 2.
         seed: Seed of all start noise.
         progress: Wraps the loop over observations, for a progress bar.
+        demonstrated: What was demonstrated there, see `demonstrated_chunks`; None to leave that comparison out.
 
     Returns:
         One row for the floor and one for each contender, in order.
@@ -91,7 +97,26 @@ def compare_to_teacher(
             row.energy.append(energy_distance(drawn, reference).item())
             row.spread.append(spread(drawn).item())
             row.map_rms.append(paired_rms(same_noise, reference).item())
+            if demonstrated is not None:
+                row.demonstrations.append(_distance_to_demonstration(loaded, observation, drawn, demonstrated[index]))
     return rows
+
+
+def _distance_to_demonstration(
+    loaded: LoadedPolicy, observation: dict[str, Tensor], drawn: Tensor, demonstrated: tuple[Tensor, Tensor]
+) -> float:
+    """How far action samples are from the chunk that was demonstrated, over the actions that it still has.
+
+    Args:
+        loaded: The policy.
+        observation: Raw inputs (1, n_obs_steps, ...).
+        drawn: Its samples there (1, M, n_action_steps * A), normalised.
+        demonstrated: Raw actions (n_action_steps, A), and which of them (n_action_steps,) are the demonstration's.
+    """
+    actions, given = demonstrated
+    chunk = loaded.preprocess(observation | {ACTION: actions.unsqueeze(0)})[ACTION].cpu()
+    kept = given.unsqueeze(1).expand_as(actions).flatten()
+    return distance_to_point(drawn[..., kept], chunk.flatten(1)[:, kept]).item()
 
 
 def start_noise(loaded: LoadedPolicy, samples: int, key: tuple[int, int, int]) -> Tensor:
@@ -127,6 +152,14 @@ def draw_chunks(loaded: LoadedPolicy, observation: dict[str, Tensor], noise: Ten
 
 def _check_comparable(teacher: LoadedPolicy, contender: LoadedPolicy) -> None:
     label = contender.contender.label
+    check_sizes(
+        shapes_of(contender.config.output_features),
+        shapes_of(teacher.config.output_features),
+        f"the policy '{label}'",
+        f"the teacher at {teacher.contender.path}",
+        "Compare policies of the same robot.",
+        complete=True,
+    )
     for key in ("horizon", "n_obs_steps", "n_action_steps"):
         ours, theirs = getattr(contender.config, key), getattr(teacher.config, key)
         if ours != theirs:

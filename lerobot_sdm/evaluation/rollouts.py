@@ -30,6 +30,7 @@ from lerobot_sdm.envs.configuration import PointCloudEnvConfig
 from lerobot_sdm.errors import InputError, refuse_existing
 from lerobot_sdm.evaluation.contenders import Contender, LoadedPolicy, load_contender
 from lerobot_sdm.evaluation.rollout_options import RolloutOptions
+from lerobot_sdm.policies.sizes import check_environment
 from lerobot_sdm.teachers import fingerprint
 
 logger = logging.getLogger(__name__)
@@ -173,15 +174,9 @@ class NoisyActions:
 
 
 def _columns(env: EnvConfig, loaded: LoadedPolicy) -> list[str]:
-    """Columns of the dataset that hold observations; refuses an environment that lacks one that the policy sees."""
-    columns = [env.features_map[key] for key in env.features if env.features_map[key] != ACTION]
-    for key in loaded.config.input_features:
-        if key not in columns:
-            raise InputError(
-                f"--env.type={env.type}: has no '{key}' ({', '.join(columns)}), which the policy at "
-                f"{loaded.contender.path} sees. Another --env option may add it, such as --env.obs_type for Push-T."
-            )
-    return columns
+    """Columns of the dataset that hold observations; refuses an environment that does not fit the policy."""
+    check_environment(loaded.config, env, loaded.contender.path)
+    return [env.features_map[key] for key in env.features if env.features_map[key] != ACTION]
 
 
 def _task_description(environment: gym.vector.VectorEnv, env: EnvConfig) -> str:

@@ -14,7 +14,7 @@ from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from lerobot.datasets.dataset_metadata import CODEBASE_VERSION
 
 from lerobot_sdm.cards.model_card import Teacher
-from lerobot_sdm.errors import InputError
+from lerobot_sdm.errors import InputError, refuse_existing
 from lerobot_sdm.hub.staging import Order, check_repo_id, refuse_private, stage_policy
 from lerobot_sdm.teachers import WEIGHTS_FILE
 
@@ -49,8 +49,7 @@ def preview_policy(order: Order, folder: Path) -> None:
         folder: Must not exist.
     """
     check_repo_id(order.repo_id)
-    if folder.exists():
-        raise InputError(f"--dry-run={folder}: exists already. Choose another folder.")
+    refuse_existing("--dry-run", folder)
     with TemporaryDirectory(prefix="publish-") as staging:
         stage_policy(order, Path(staging))
         shutil.copytree(staging, folder)

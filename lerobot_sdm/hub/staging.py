@@ -88,7 +88,7 @@ def stage_policy(order: Order, target: Path) -> None:
         InputError: Something private would be uploaded.
     """
     config = read_policy_config(order.folder)
-    for name in _files(order.folder):
+    for name in policy_files(order.folder):
         shutil.copyfile(order.folder / name, target / name)
     make_public(target)
     public = json.loads((target / CONFIG_FILE).read_text())
@@ -131,7 +131,7 @@ def refuse_private(folder: Path) -> None:
         raise InputError(f"not published, since private things would be: {listed}. Remove them and try again.")
 
 
-def _files(folder: Path) -> list[str]:
+def policy_files(folder: Path) -> list[str]:
     """What inference needs, and where the policy comes from. Training state stays here."""
     pipelines = [
         step["state_file"]

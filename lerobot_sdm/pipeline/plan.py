@@ -35,7 +35,7 @@ ROWS = (
     # What the student is before its first training step: the teacher, read out at the generator's timestep.
     Row(
         "generator",
-        f"untrained generator: teacher, 1 step at t = {GENERATOR_TIMESTEP}",
+        f"untrained student: teacher, 1 step at t = {GENERATOR_TIMESTEP}",
         "teacher",
         {"num_inference_steps": "1", "inference_start_timestep": str(GENERATOR_TIMESTEP)},
     ),

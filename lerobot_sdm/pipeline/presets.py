@@ -14,12 +14,11 @@ RECORD = {"workers": 2, "stop_after_success": 10}
 # For two CPU cores: networks of under a million weights, small clouds.
 SMALL = PipelineConfig(
     task="detour",
-    env={"num_points": 160},
     episodes=10,
     record=RECORD,
     threads=2,
     teacher=Training(
-        steps=2500,
+        steps=2000,
         batch_size=64,
         save_freq=500,
         policy={
@@ -43,7 +42,8 @@ SMALL = PipelineConfig(
 # Simple DP3 as published, for a GPU or a patient CPU.
 SIMPLE = replace(
     SMALL,
-    env={"num_points": 512, "camera_size": 128},
+    # As many points as DP3 has, of a picture that has that many on small things.
+    env={"num_points": 512, "camera_size": 256},
     teacher=Training(
         steps=20_000,
         batch_size=128,
@@ -71,17 +71,16 @@ def for_detour(config: PipelineConfig) -> PipelineConfig:
     was driven off the middle by chance and then saw on which side it was.
     """
     policy = config.teacher.policy | {"horizon": 32, "n_action_steps": 28}
+    student = config.student.policy | {"warmup_steps": 5000}
+    if "generator_lr" in student:
+        student |= {"generator_lr": 2 * student["generator_lr"]}
     return replace(
         config,
         episodes=20,
         env=config.env | {"num_points": 128, "episode_length": 120},
         teacher=replace(config.teacher, policy=policy),
         # Two ways differ in everything, where one way needs only small corrections: more and larger steps.
-        student=replace(
-            config.student,
-            steps=5500,
-            policy=config.student.policy | {"warmup_steps": 5000, "generator_lr": 1e-3},
-        ),
+        student=replace(config.student, steps=5500, policy=student),
     )
 
 
@@ -95,7 +94,7 @@ def for_adroit(config: PipelineConfig) -> PipelineConfig:
     """What a hand of 24 joints needs: DP3's demonstrations at full length, and networks wider than an arm's."""
     return replace(
         config,
-        env={"num_points": min(512, 2 * config.env.get("num_points", 512))},
+        env={"num_points": min(512, 2 * config.env["num_points"])} if "num_points" in config.env else {},
         record={"workers": 2},
         other_rules={"ever": {"success_rule": "dp3_ever"}},
         teacher=_wide_enough(config.teacher),
@@ -107,8 +106,8 @@ def for_dexart(config: PipelineConfig) -> PipelineConfig:
     arm's; and a second evaluation, on objects that no demonstration shows."""
     return replace(
         config,
-        # Few points say most when they lie far apart. The picture keeps the size of the rule set.
-        env={"num_points": max(256, config.env["num_points"]), "sampling": "fps", "imagin_robot": "joined"},
+        env={"imagin_robot": "joined"}
+        | ({"num_points": max(256, config.env["num_points"])} if "num_points" in config.env else {}),
         episodes=100,
         other_rules={"unseen": {"objects": "unseen"}},
         # Clouds are most of what a step costs, and these are large: rather more steps than more clouds in each.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
+from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.pipeline.config import Flags, PipelineConfig
 from lerobot_sdm.pipeline.files import read_json, write_json, write_text
 from lerobot_sdm.pipeline.plan import ROWS, Layout, dataset_name
@@ -38,12 +39,7 @@ def measure_expert(config: PipelineConfig, layout: Layout) -> None:
 
 def environment_config(config: PipelineConfig, rule: Flags | None = None) -> EnvConfig:
     """LeRobot's configuration of a run's environment, by one of its other rules if given."""
-    from lerobot.envs.configs import EnvConfig
-
-    from lerobot_sdm.plugin import register_all
-
-    register_all()
-    return EnvConfig.get_choice_class(config.env_type)(task=config.task, **config.env | (rule or {}))
+    return FAMILIES[config.env_type].configuration(task=config.task, **config.env | (rule or {}))
 
 
 def measure_latencies(config: PipelineConfig, layout: Layout) -> None:

@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+import subprocess
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,23 @@ def stage_records(root: Path) -> list[dict[str, Any]]:
     records = [read_json(path) for path in (root / "stages").glob("*.json")]
     kept = ("stage", "command", "seconds", "continued", "finished")
     return [{name: record[name] for name in kept} for record in sorted(records, key=lambda r: r["finished"])]
+
+
+def source_commit() -> str | None:
+    """Commit of the checkout that this package runs from, with `-dirty` where the package has been changed since; None
+    where it was installed without one."""
+    package = Path(__file__).parents[1]
+
+    def git(*arguments: str) -> str:
+        command = ("git", "-C", str(package), *arguments)
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+
+    try:
+        # A virtual environment inside somebody else's checkout says nothing about this package.
+        git("ls-files", "--error-unmatch", "errors.py")
+        return git("rev-parse", "HEAD") + "-dirty" * bool(git("status", "--porcelain", "--untracked-files=no", "."))
+    except (OSError, subprocess.SubprocessError):
+        return None
 
 
 def machine() -> dict[str, Any]:

@@ -29,7 +29,7 @@ class Stage:
         continue_command: Called where there is a remainder; the command that goes on from it, or None to
             start over.
         function: Called instead of a command, in a process of its own; see `processes.calls`.
-        settings: What determines a function's result; plays the part of the command in the marker.
+        settings: What determines the result besides the command; all of it where there is a function instead.
         needs: Names of the stages that must have finished before; None for all that stand before it.
         cores: How many cores it keeps busy.
         alone: Whether nothing may run beside it.
@@ -92,13 +92,13 @@ def claim_folder(root: Path, settings: dict[str, Any]) -> None:
 
 
 def finished_stage(stage: Stage, root: Path) -> dict[str, Any] | None:
-    """What the marker of a stage says; None if it has not finished.
+    """What the marker of a stage says; None if it has not finished, or what it made has been deleted since.
 
     Raises:
         InputError: It was another command.
     """
     marker = marker_file(stage, root)
-    if not marker.exists():
+    if not (marker.exists() and stage.produces.exists()):
         return None
     record = read_json(marker)
     if record["fingerprint"] != stage.fingerprint(root):

@@ -98,8 +98,8 @@ def _count_and_interval(rule: dict[str, Any]) -> str:
 
 def points(difference: dict[str, float]) -> str:
     """A difference of success rates with its interval, in points."""
-    estimate, low, high = (100 * difference[name] for name in ("estimate", "low", "high"))
-    return f"{estimate:+.0f} ({low:+.0f} to {high:+.0f})"
+    estimate, low, high = (round(100 * difference[name]) for name in ("estimate", "low", "high"))
+    return f"{estimate:+d} ({low:+d} to {high:+d})"
 
 
 def _measure(interval: dict[str, float] | None) -> str:

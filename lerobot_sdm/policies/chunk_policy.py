@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -30,9 +30,11 @@ from lerobot_sdm.policies.guards import (
 )
 from lerobot_sdm.policies.history import History
 from lerobot_sdm.policies.incoming import not_finite, one_step, whole_clouds, windows, with_vector_axes
+from lerobot_sdm.policies.range_watch import RangeWatch, warn_before_fine_tuning
 from lerobot_sdm.policies.sizes import check_checkpoint, takes_any_image_size
 from lerobot_sdm.policies.weights import load_strictly, read_weights
 from lerobot_sdm.processors import POINT_CLOUD
+from lerobot_sdm.processors.cloud_view import OBS_CLOUD_VIEW, recorded_view, warn_of_another_view
 
 
 class ChunkPolicy(PreTrainedPolicy):
@@ -67,12 +69,15 @@ class ChunkPolicy(PreTrainedPolicy):
         super().__init__(config)
         if training:
             check_whole_steps(self.name)
+            self._take_view_of_dataset()
+        self._view_checked = False
         self.built_for_training = training
         self.train_step = 0
         # LeRobot seeds torch with --seed before it builds the policy.
         self.noise_seed = torch.initial_seed() % 2**63
         self._publishing: str | None = None  # The Hub repo, while uploading to it.
         self.loss_guard = LossGuard()
+        self.range_watch: RangeWatch | None = None
         self.model: nn.Module
         self.average: nn.Module | None = None
         self.reset()
@@ -179,6 +184,7 @@ class ChunkPolicy(PreTrainedPolicy):
             InputError: An observation is missing, does not fit, or is of another number of robots than before.
             NonFiniteError: An observation or a planned action is not finite; names it.
         """
+        self._check_view(batch)
         self._history.add(self._frame(batch))
         if not self._history.planned:
             self._history.planned.extend(self._plan_from_history(noise).transpose(0, 1))
@@ -203,6 +209,18 @@ class ChunkPolicy(PreTrainedPolicy):
             "any_image_size": takes_any_image_size(self.config),
         }
 
+    def _take_view_of_dataset(self) -> None:
+        """Remember how the clouds of the training data are made; a checkpoint or teacher may have seen others."""
+        view = recorded_view(getattr(getattr(self.config, "_runtime_dataset_meta", None), "root", None))
+        warn_of_another_view(self.config.cloud_view, view, "the dataset")
+        self.config.cloud_view = view or self.config.cloud_view
+
+    def _check_view(self, batch: Any) -> None:
+        """Say once if an environment's clouds are not those of the training."""
+        if not self._view_checked and isinstance(batch, Mapping):
+            self._view_checked = True
+            warn_of_another_view(self.config.cloud_view, batch.get(OBS_CLOUD_VIEW), "the environment")
+
     def _frame(self, batch: Any) -> dict[str, Tensor]:
         """A time step as it may be acted on."""
         return self._repaired(one_step(batch, **self._expected()))
@@ -225,12 +243,15 @@ class ChunkPolicy(PreTrainedPolicy):
         cond = self._history.condition(self.inference_model)
         return self._checked(self.plan(cond, noise, self._history.window))
 
-    def _check_observed(self, frames: Iterable[dict[str, Tensor]]) -> None:
-        """Refuse to plan from what is not finite: layers can turn infinity into an ordinary number."""
+    def _check_observed(self, frames: Sequence[dict[str, Tensor]]) -> None:
+        """Refuse to plan from what is not finite, since layers can turn infinity into an ordinary number; and warn of
+        what is unlike the training."""
         bad = not_finite(frames)
         if bad is not None:
             advice = " --policy.drop_invalid_points=true leaves such points out." if POINT_CLOUD in bad else ""
             raise NonFiniteError(f"{self.name}: {bad}. Nothing was executed.{advice}")
+        if self.range_watch is not None:
+            self.range_watch.look(frames[-1])
 
     def _checked(self, actions: Tensor) -> Tensor:
         return checked_actions(actions, self.config.action_bound, self.name)
@@ -304,7 +325,10 @@ class ChunkPolicy(PreTrainedPolicy):
         """
         if config is not None:
             check_checkpoint(config, kwargs.get("dataset_meta"))
-        return super().from_pretrained(pretrained_name_or_path, config=config, **kwargs)
+        policy = super().from_pretrained(pretrained_name_or_path, config=config, **kwargs)
+        if policy.built_for_training and policy.range_watch is None:
+            warn_before_fine_tuning(policy.config, kwargs.get("dataset_stats"), str(pretrained_name_or_path))
+        return policy
 
     @classmethod
     def _load_as_safetensor(cls, model: ChunkPolicy, model_file: str, map_location: str, strict: bool) -> ChunkPolicy:
@@ -314,6 +338,8 @@ class ChunkPolicy(PreTrainedPolicy):
         if model.built_for_training:
             model.load_training_state(Path(model_file).parent / cls.training_state_file)
         else:
+            folder = Path(model_file).parent
+            model.range_watch = RangeWatch(folder, f"the checkpoint at {model.config.pretrained_path or folder}")
             model.prepare_for_inference()
         return model
 
@@ -368,7 +394,10 @@ def _on_whole_batches(forward: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(forward)
     def wrapper(self: ChunkPolicy, batch: dict[str, Tensor], *args: Any, **kwargs: Any) -> Any:
         features = {**self.config.input_features, **self.config.output_features}
-        return forward(self, with_vector_axes(batch, features), *args, **kwargs)
+        batch = with_vector_axes(batch, features)
+        if self.range_watch is not None and self.training:
+            self.range_watch.look({key: batch[key] for key in self.config.input_features if key in batch})
+        return forward(self, batch, *args, **kwargs)
 
     return wrapper
 

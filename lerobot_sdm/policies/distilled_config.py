@@ -143,6 +143,9 @@ class DistilledConfig(InferenceConfig):
             setattr(self, name, theirs)
         if self.n_action_steps is None:
             self.n_action_steps = network.n_action_steps
+        if self.cloud_view is None:
+            # Until training sees the dataset's own: then the teacher's must be the same.
+            self.cloud_view = getattr(network, "cloud_view", None)
         longest = self.horizon - self.n_obs_steps + 1
         if not 1 <= self.n_action_steps <= longest:
             raise InputError(
@@ -176,7 +179,10 @@ class DistilledConfig(InferenceConfig):
         teacher = configuration(self.network, self.device)
         kept = adapter_for(teacher.type).keep_features(network, self.input_features or {})
         check_same_features(
-            {**teacher.input_features, **teacher.output_features}, {**kept, **(self.output_features or {})}, self.role
+            {**teacher.input_features, **teacher.output_features},
+            {**kept, **(self.output_features or {})},
+            self.role,
+            self.teacher_path,
         )
         self.input_features = network.input_features = kept
 

@@ -15,6 +15,7 @@ from lerobot_sdm.policies.backbone import Backbone
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy
 from lerobot_sdm.policies.distilled_config import DistilledConfig
 from lerobot_sdm.policies.normalization import Stats
+from lerobot_sdm.policies.range_watch import watch_source
 from lerobot_sdm.policies.weights import load_strictly
 from lerobot_sdm.teachers import Teacher, adapter_for, check_same_teacher, load_teacher
 
@@ -50,7 +51,7 @@ class DistilledPolicy(ChunkPolicy):
         self._unsynchronised: tuple[nn.Module, ...] = ()
         self._features: FeatureMemory | None = None
         if self.built_for_training:
-            self._start_from_teacher()
+            self._start_from_teacher(dataset_stats, dataset_meta)
             self._remember_features(getattr(dataset_meta, "total_frames", None))
 
     @abstractmethod
@@ -62,7 +63,7 @@ class DistilledPolicy(ChunkPolicy):
         """The frozen teacher; only in training."""
         return self._teacher[0]
 
-    def _start_from_teacher(self) -> None:
+    def _start_from_teacher(self, dataset_stats: Stats | None, dataset_meta: Any) -> None:
         """Load the teacher and make the student, and its average, copies of it."""
         config = self.config
         if config.teacher_path is None:
@@ -70,6 +71,9 @@ class DistilledPolicy(ChunkPolicy):
         teacher = load_teacher(config.teacher_path, config.device, config.teacher_revision, config.role)
         check_same_teacher(config.teacher_path, teacher.sha256, config.teacher_sha256, config.role)
         config.teacher_sha256 = teacher.sha256
+        features = {**config.input_features, **config.output_features}
+        source = (config.teacher_path, config.teacher_revision, config.role)
+        self.range_watch = watch_source(features, dataset_stats, dataset_meta, *source)
         self._teacher = (teacher,)
         load_strictly(self.model, teacher.network.state_dict(), f"--policy.{config.role}_path={config.teacher_path}")
         self.model.freeze_encoder()

@@ -1,6 +1,7 @@
 """What any policy of this package may be told about how to run, which changes nothing about what it has learned."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from lerobot.configs.policies import PreTrainedConfig
 
@@ -41,6 +42,8 @@ class InferenceConfig(PreTrainedConfig):
             data hold. None leaves them as the policy plans them.
         drop_invalid_points: Replace the points of a cloud that are NaN or infinite by others of the same cloud. Without
             it such a cloud is refused.
+        cloud_view: How the clouds that the policy was trained on were made, where the dataset says so. Filled in by
+            training; whoever acts on other clouds is told so.
 
     Attributes:
         trained_shapes: Feature -> shape as the configuration had them when it was made, for a checkpoint those that it
@@ -52,6 +55,7 @@ class InferenceConfig(PreTrainedConfig):
     compile_mode: str = "reduce-overhead"
     action_bound: float | None = None
     drop_invalid_points: bool = False
+    cloud_view: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         self.trained_shapes = shapes_of({**(self.input_features or {}), **(self.output_features or {})})

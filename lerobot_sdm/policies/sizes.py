@@ -20,12 +20,17 @@ def shapes_of(features: Mapping[str, Any]) -> dict[str, Shape]:
 
 
 def check_sizes(
-    found: Mapping[str, Shape], known: Mapping[str, Shape], where: str, owner: str, fix: str, complete: bool = False
+    found: Mapping[str, Shape],
+    known: Mapping[str, Shape],
+    where: str,
+    owner: str,
+    fix: str,
+    complete: bool = False,
+    cut: bool = True,
 ) -> None:
     """Refuse what a checkpoint cannot be used with.
 
-    A cloud may have another number of points, since encoders take the maximum over points, and further channels, since
-    those that a policy does not use are cut off.
+    A cloud may have another number of points, since encoders take the maximum over points.
 
     Args:
         found: Name -> shape of what is offered. A cloud may stand under either of `POINT_CLOUD_KEYS`.
@@ -34,6 +39,7 @@ def check_sizes(
         owner: Whose shapes are known, such as "the checkpoint at outputs/run".
         fix: What to do about it, a sentence.
         complete: Whether everything that is known has to be there.
+        cut: Whether a cloud may have further channels, which a policy's pipeline cuts off.
 
     Raises:
         InputError: Names the first feature that differs, with both shapes.
@@ -47,7 +53,7 @@ def check_sizes(
         mine = tuple(found[name])
         if key == POINT_CLOUD:
             check_upright(name, mine, where)
-        if not _fits(key, mine, tuple(theirs)):
+        if not _fits(key, mine, tuple(theirs), cut):
             raise InputError(f"'{name}' has shape {mine} in {where} and {tuple(theirs)} in {owner}. {fix}")
 
 
@@ -78,6 +84,29 @@ def check_checkpoint(config: Any, dataset: Any = None) -> None:
         )
     fix = f"A policy keeps the sizes that it was trained with: {fix}"
     check_sizes(found, known, where, f"the checkpoint at {config.pretrained_path}", fix)
+
+
+def check_environment(config: Any, env: Any, path: str) -> None:
+    """Refuse an environment that lacks something that a policy sees, or has other sizes, before anything is simulated.
+
+    Args:
+        config: Configuration of the policy.
+        env: LeRobot's configuration of the environment.
+        path: Where the policy's checkpoint is, for the message.
+
+    Raises:
+        InputError: Names the observation or the action, both shapes and the checkpoint.
+    """
+    from lerobot.envs.utils import env_to_policy_features
+
+    known = shapes_of({**config.input_features, **config.output_features})
+    if takes_any_image_size(config):
+        known = {key: shape for key, shape in known.items() if key not in config.image_features}
+    if getattr(getattr(config, "network_config", config), "depth_to_cloud", None) is not None:
+        known.pop(POINT_CLOUD, None)
+    fix = "Another option of the environment may add or change it, such as --env.obs_type for Push-T."
+    where = f"the environment --env.type={env.type}"
+    check_sizes(shapes_of(env_to_policy_features(env)), known, where, f"the checkpoint at {path}", fix, complete=True)
 
 
 def takes_any_image_size(config: Any) -> bool:
@@ -127,10 +156,10 @@ def _names(key: str) -> tuple[str, ...]:
     return POINT_CLOUD_KEYS if key == POINT_CLOUD else (key,)
 
 
-def _fits(key: str, mine: Shape, theirs: Shape) -> bool:
-    if key != POINT_CLOUD:
+def _fits(key: str, mine: Shape, theirs: Shape, cut: bool) -> bool:
+    if key != POINT_CLOUD or len(mine) != len(theirs):
         return mine == theirs
-    return len(mine) == len(theirs) and mine[-1] >= theirs[-1]
+    return mine[-1] >= theirs[-1] if cut else mine[-1] == theirs[-1]
 
 
 def _listed(found: Mapping[str, Shape]) -> str:

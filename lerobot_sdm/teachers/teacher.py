@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lerobot_sdm.diffusion.predictions import Denoised
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.policies.sizes import check_sizes, shapes_of
 from lerobot_sdm.policies.weights import load_strictly
 from lerobot_sdm.teachers.adapters import adapter_for
 from lerobot_sdm.teachers.files import WEIGHTS_FILE, fingerprint, read_teacher_config, teacher_file
@@ -90,28 +91,26 @@ def load_teacher(path: str, device: str, revision: str | None = None, role: str 
     return Teacher(config, network.requires_grad_(False).eval().to(device), fingerprint(path, revision, role))
 
 
-def check_same_features(teacher: dict[str, Any], student: dict[str, Any], role: str = "teacher") -> None:
-    """Refuse a data set that the teacher does not fit.
+def check_same_features(
+    teacher: dict[str, Any], student: dict[str, Any], role: str = "teacher", path: str | None = None
+) -> None:
+    """Refuse a dataset that the teacher does not fit.
 
     Args:
         teacher: The teacher's features, input and output together.
-        student: The student's, as they come from the data set.
+        student: The student's, as they come from the dataset.
         role: What the other policy is to this one, if not its teacher.
+        path: Where that policy is, for the message.
 
     Raises:
         InputError: Names the first feature that differs.
     """
-    for key in sorted(teacher.keys() | student.keys()):
-        mine, theirs = student.get(key), teacher.get(key)
-        if mine is None or theirs is None:
-            raise InputError(
-                f"--policy.{role}_path: '{key}' is a feature of "
-                f"{f'the {role}, not of this data set' if mine is None else f'this data set, not of the {role}'}."
-            )
-        # The number of points may differ: the encoder takes the maximum over points.
-        cloud = key.endswith("point_cloud")
-        if (mine.shape[1:] if cloud else mine.shape) != (theirs.shape[1:] if cloud else theirs.shape):
-            raise InputError(
-                f"--policy.{role}_path: '{key}' has shape {tuple(theirs.shape)} for the {role} and "
-                f"{tuple(mine.shape)} in this data set."
-            )
+    owner = f"the {role}" if path is None else f"the {role} at {path}"
+    fix = f"Give a dataset of the robot that the {role} was trained on, or another {role}."
+    check_sizes(shapes_of(student), shapes_of(teacher), "the dataset", owner, fix, complete=True, cut=False)
+    extra = sorted(student.keys() - teacher.keys())
+    if extra:
+        raise InputError(
+            f"'{extra[0]}' is in the dataset and unknown to {owner}, and both policies see the same. Leave it out with "
+            "--policy.input_features."
+        )

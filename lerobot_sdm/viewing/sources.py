@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from lerobot.utils.constants import DEFAULT_FEATURES
 from numpy.typing import NDArray
@@ -12,8 +13,10 @@ from numpy.typing import NDArray
 from lerobot_sdm.datasets.convert.layouts import LAYOUTS
 from lerobot_sdm.datasets.convert.look import look_at
 from lerobot_sdm.datasets.names import named
+from lerobot_sdm.envs.options import view_sentence
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.processors import POINT_CLOUD
+from lerobot_sdm.processors.cloud_view import read_provenance
 from lerobot_sdm.processors.depth_config import DepthToCloudConfig
 from lerobot_sdm.processors.depth_step import DepthToPointCloudStep
 from lerobot_sdm.viewing.episode import Episode, Signal, ordered, signal
@@ -53,7 +56,7 @@ def _check_number(number: int, episodes: int, source: str) -> None:
 
 def _dataset_episode(name: str, root: Path | None, number: int, cameras: DepthToCloudConfig | None) -> Episode:
     try:
-        total = LeRobotDataset(name, root=root, episodes=[0], video_backend="pyav").meta.total_episodes
+        total = LeRobotDatasetMetadata(name, root).total_episodes
         _check_number(number, total, root or name)
         dataset = LeRobotDataset(name, root=root, episodes=[number], video_backend="pyav")
     except InputError:
@@ -100,7 +103,7 @@ def _dataset_episode(name: str, root: Path | None, number: int, cameras: DepthTo
         fps=dataset.fps,
         length=len(dataset),
         task=str(dataset[0]["task"]),
-        facts={"robot": dataset.meta.robot_type} if dataset.meta.robot_type else {},
+        facts=({"robot": dataset.meta.robot_type} if dataset.meta.robot_type else {}) | _recorded_facts(dataset.root),
         clouds=clouds,
         images=images,
         depths=depths,
@@ -148,6 +151,19 @@ def _store_episode(path: Path, number: int, fps: float | None) -> Episode:
         read=read,
         notes=tuple(look.notes),
     )
+
+
+def _recorded_facts(root: Path) -> dict[str, str]:
+    """How the clouds of a recording were made, and what they show."""
+    told = read_provenance(root)
+    try:
+        view = {"view": view_sentence(told["view"])} if told.get("view") else {}
+        shown = ", ".join(
+            f"{part} {points['mean']:g} (at least {points['least']})" for part, points in told.get("points", {}).items()
+        )
+    except (AttributeError, KeyError, TypeError, ValueError):  # Written by others, or by hand.
+        return {}
+    return view | ({"points of a cloud": shown} if shown else {})
 
 
 def _store_facts(kind: str, layout: str) -> Mapping[str, str]:

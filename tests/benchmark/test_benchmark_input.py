@@ -29,7 +29,10 @@ def call(*arguments: str):
         (["--suite=dp3-37", "--tasks=basketball"], "'basketball' is not known"),
         (["--suite=dp3-37", "--tasks=,"], "--tasks=,: names nothing"),
         (["--suite=dp3-37", "--size=smal"], "Did you mean 'small'"),
-        (["--suite=dp3-37", "--protocol=papr"], "Did you mean 'paper'"),
+        (["--suite=dp3-37", "--protocol=strict,papr"], "Did you mean 'paper'"),
+        (["--suite=dp3-37", "--paper-methods=sdm"], "--paper-methods=sdm: goes with --protocol=strict,paper"),
+        (["--suite=dp3-37", "--env-view=dp4"], "--env-view: 'dp4' is not known. Did you mean 'dp3'"),
+        (["--suite=dp3-37", "--env-view=workspace", "--data=x"], "show the view 'dp3'. Drop --env-view"),
         (["--suite=dp3-37", "--episodes=50"], "needs at least 100"),
         (["--suite=smoke", "--seeds=one"], "--seeds=one: give whole numbers"),
         (["--suite=smoke", "--jobs=0"], "--jobs=0"),
@@ -100,18 +103,21 @@ def test_two_at_once(tmp_path):
 def test_a_cell_that_was_measured_otherwise(tmp_path):
     output = tmp_path / "out"
     benchmark = make_benchmark(output, "smoke")
-    write_cells(output, [made_cell("handle-press", "easy", "sdm", "x...") | {"fingerprint": "another"}])
+    cell = made_cell("handle-press", "easy", "sdm", "x...")
+    cell["protocols"]["strict"]["fingerprint"] = "another"
+    write_cells(output, [cell])
     write_json(output / "settings.json", benchmark.settings())
     result = call("--suite=smoke", f"--output={output}")
     assert result.exit_code == 2
     assert "handle-press.sdm.seed1 was measured by other commands" in result.output
+    assert not (output / "plan.json").exists()
 
 
 def test_rendering_alone(tmp_path):
     root = write_cells(tmp_path / "out", [made_cell("reach", "easy", "dp3-10", "xxxx")])
     result = call(f"--render={root}")
     assert result.exit_code == 0
-    assert read_json(root / "results.json")["compared"] == ["reach"]
+    assert [summary["tasks"] for summary in read_json(root / "results.json")["summaries"]] == [["reach"]]
     assert call(f"--render={tmp_path / 'absent'}").exit_code == 2
 
 

@@ -16,14 +16,16 @@ from rich.console import Console
 from lerobot_sdm.benchmark.config import Benchmark, make_benchmark
 from lerobot_sdm.benchmark.engines import Engine
 from lerobot_sdm.benchmark.methods import SMOKE_METHODS
+from lerobot_sdm.benchmark.provenance import RESUMING
 from lerobot_sdm.benchmark.report import task_table
 from lerobot_sdm.benchmark.results import gather
 from lerobot_sdm.benchmark.run import run_benchmark
+from lerobot_sdm.benchmark.scores import measured_by
 from lerobot_sdm.pipeline.files import read_json
 from lerobot_sdm.processes.launcher import find_program
 
 TASK = "handle-press"
-UNTIMED = ("cell", "evaluations", "score", "distance_to_teacher", "hashes", "fingerprint", "settings", "rules")
+UNTIMED = ("cell", "protocols", "distance_to_teacher", "distance_to_demonstrations", "hashes", "cloud")
 """What must be the same however often a benchmark was interrupted."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
@@ -58,7 +60,8 @@ def test_every_cell_says_what_it_rests_on(whole):
     assert tuple(cells) == SMOKE_METHODS
     assert [cell["latency"]["network_evaluations"] for cell in cells.values()] == [10, 1, 1]
     for cell in cells.values():
-        (evaluation,) = cell["evaluations"]
+        assert list(cell["protocols"]) == ["strict"]
+        (evaluation,) = cell["protocols"]["strict"]["evaluations"]
         assert evaluation["seeds"] == [100_000, 100_003]
         assert len(evaluation["successes"]) == 4
         assert cell["teacher_latency"]["network_evaluations"] == 10
@@ -67,8 +70,11 @@ def test_every_cell_says_what_it_rests_on(whole):
     assert list(commands) == [
         "record",
         "record_held_out",
+        "check_data",
         "train_dp3_seed1",
+        "check_dp3_seed1",
         "train_sdm_seed1",
+        "check_sdm_seed1",
         "evaluate_sdm_seed1",
         "measure_sdm_seed1",
     ]
@@ -77,12 +83,25 @@ def test_every_cell_says_what_it_rests_on(whole):
     assert student["hashes"]["demonstrations"] != student["hashes"]["held_out"]
     assert [step for step, _ in student["trainings"]["sdm"]["loss"]] == [10, 20, 30, 40]
     assert student["distance_to_teacher"]["energy"]["estimate"] != 0
+    # Never below zero, by the triangle inequality.
+    assert student["distance_to_demonstrations"]["low"] > 0
+    assert student["distance_to_demonstrations"] != generator["distance_to_demonstrations"]
+
+
+def test_intermediate_checkpoints_can_act_and_not_resume(whole):
+    """As many as the papers' protocol evaluates; what only resuming needs is left to the last one."""
+    folder = whole[0].root / "tasks" / TASK / "dp3_seed1" / "checkpoints"
+    checkpoints = [folder / name for name in ("000020", "000040", "000060")]
+    assert sorted(path for path in folder.iterdir() if not path.is_symlink()) == checkpoints
+    assert all((path / "pretrained_model" / "model.safetensors").exists() for path in checkpoints)
+    for name in RESUMING:
+        assert [(path / name).exists() for path in checkpoints] == [False, False, True]
 
 
 def test_page_and_pictures(whole):
     root = whole[0].root
-    assert "untrained generator" in (root / "results.md").read_text()
-    assert read_json(root / "results.json")["compared"] == [TASK]
+    assert "untrained student" in (root / "results.md").read_text()
+    assert [summary["tasks"] for summary in read_json(root / "results.json")["summaries"]] == [[TASK]]
     for name in ("success_by_difficulty.png", "success_against_latency.png", "learning_curves.png"):
         assert (root / name).stat().st_size > 10_000
 
@@ -115,7 +134,63 @@ def test_killed_at_random_and_continued(whole, tmp_path):
     last = subprocess.run(command, capture_output=True, text=True, check=False)
     assert last.returncode == 0, last.stdout + last.stderr
     assert comparable(output) == comparable(undisturbed.root)
-    assert task_table(gather(output)) == task_table(gather(undisturbed.root))
+    first, second = (measured_by(gather(root)["cells"], "strict") for root in (output, undisturbed.root))
+    assert task_table(first) == task_table(second)
+
+
+def test_a_protocol_and_a_method_are_added(whole, tmp_path):
+    """Trainings and evaluations that are there are not made again; a cell gets its second protocol."""
+    undisturbed, _ = whole
+    output = tmp_path / "more"
+    shutil.copytree(undisturbed.root, output, symlinks=True)
+    folder = output / "tasks" / TASK
+    before = {path.name: path.stat().st_mtime_ns for path in (folder / "stages").glob("*.json")}
+    kept = {cell["method"]: cell for cell in gather(output)["cells"]}
+    more = make_benchmark(
+        output,
+        "smoke",
+        methods=("dp3-10", "regression", "sdm"),
+        protocols=("strict", "paper"),
+        paper_methods=("sdm",),
+    )
+    assert "3 cells, 1 finished before" in run(more, Engine())
+    after = {path.name: path.stat().st_mtime_ns for path in (folder / "stages").glob("*.json")}
+    assert {name: after[name] for name in before} == before
+    assert sorted(after.keys() - before.keys()) == [
+        "check_regression_seed1.json",
+        "evaluate_regression_seed1.json",
+        *(f"evaluate_sdm_seed1_step{step}.json" for step in (13, 26, 39)),
+        "measure_regression_seed1.json",
+        "train_regression_seed1.json",
+    ]
+    cells = {cell["method"]: cell for cell in gather(output)["cells"]}
+    assert cells["dp3-10"] == kept["dp3-10"]
+    both = cells["sdm"]["protocols"]
+    assert both["strict"] == kept["sdm"]["protocols"]["strict"]
+    assert [item["step"] for item in both["paper"]["evaluations"]] == [13, 26, 39]
+    assert [item["seeds"] for item in both["paper"]["evaluations"]] == [[100_000 + i, 100_001 + i] for i in (0, 2, 4)]
+    assert {name: cells["sdm"][name] for name in ("hashes", "distance_to_teacher")} == {
+        name: kept["sdm"][name] for name in ("hashes", "distance_to_teacher")
+    }
+    # The same network and start as sdm, and no training of the critic.
+    training = cells["regression"]["trainings"]["regression"]
+    assert training["policy"]["warmup_steps"] == training["steps"] == cells["sdm"]["trainings"]["sdm"]["steps"]
+    log = (folder / "logs" / "train_regression_seed1.log").read_text()
+    assert "regression_loss" in log
+    assert "fake_score_loss" not in log
+    assert "fake_score_loss" in (folder / "logs" / "train_sdm_seed1.log").read_text()
+
+
+def test_a_teacher_whose_training_is_gone_is_made_again(whole, tmp_path):
+    """Bit for bit, so that the new row stands beside the old ones."""
+    undisturbed, _ = whole
+    output = tmp_path / "cells-alone"
+    shutil.copytree(undisturbed.root, output, ignore=shutil.ignore_patterns("tasks", "logs"))
+    run(make_benchmark(output, "smoke", methods=("dp3-10", "dp3-1", "sdm")), Engine())
+    cells = {cell["method"]: cell for cell in gather(output)["cells"]}
+    assert cells["dp3-1"]["hashes"]["dp3"] == cells["sdm"]["hashes"]["dp3"]
+    assert not (output / "tasks" / TASK / "sdm_seed1").exists()
+    assert comparable(undisturbed.root) == [cell for cell in comparable(output) if "dp3-1." not in cell["cell"]]
 
 
 def test_submitit_runs_the_same_cells(whole, tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 from benchmark_cells import made_cell
 
-from lerobot_sdm.benchmark.scores import difference, pooled, score
+from lerobot_sdm.benchmark.scores import difference, measured_by, pooled, score
 
 
 def episodes(text: str) -> list[bool]:
@@ -28,6 +28,8 @@ def test_pooling_tasks_and_seeds():
         made_cell("reach", "easy", "sdm", "xxx.", seed=1),
         made_cell("push", "hard", "sdm", "x...", seed=1),
     ]
+    assert measured_by(cells, "paper") == []
+    cells = measured_by(cells, "strict")
     found = pooled(cells)
     # 10 of 16 episodes; the seeds' means over tasks are 3/4 and 1/2, whose sample deviation is 1/(4 sqrt 2).
     assert found["estimate"] == 0.625
@@ -40,7 +42,7 @@ def test_differences_are_of_pairs():
     students = [made_cell("reach", "easy", "sdm", "xx.."), made_cell("push", "hard", "sdm", "x...")]
     teachers = [made_cell("reach", "easy", "dp3-10", "xxx."), made_cell("push", "hard", "dp3-10", "....")]
     # 3 of 8 against 3 of 8, one pair each way.
-    found = difference(students, teachers)
+    found = difference(measured_by(students, "strict"), measured_by(teachers, "strict"))
     assert found["estimate"] == 0
     assert found["low"] == pytest.approx(-found["high"])
     assert 0 < found["high"] < 0.5

@@ -3,7 +3,7 @@
 import pytest
 
 import lerobot_policy_sdm  # noqa: F401 - registers the environment types
-from lerobot_sdm.benchmark.suites import LEVELS, SUITES, suite_tasks
+from lerobot_sdm.benchmark.suites import LEVELS, SUITES, interleaved, suite_tasks
 from lerobot_sdm.errors import InputError
 
 # The task files of FlowPolicy's repository, grouped as LeRobot's `metaworld_config.json` groups MetaWorld's tasks.
@@ -54,6 +54,24 @@ def test_every_task_exists(suite):
 
     for task in SUITES[suite]:
         assert EnvConfig.get_choice_class(task.env_type)(task=task.task).task_names() == [task.task]
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_every_beginning_is_a_fair_sample(suite):
+    """Of each level as many tasks as its share of the suite, to less than one task, wherever one stops."""
+    tasks = SUITES[suite]
+    order = interleaved(tasks)
+    assert sorted(task.name for task in order) == sorted(task.name for task in tasks)
+    for count in range(1, len(tasks)):
+        for level in LEVELS:
+            share = count * sum(task.level == level for task in tasks) / len(tasks)
+            assert abs(sum(task.level == level for task in order[:count]) - share) < 1
+
+
+def test_tasks_of_a_level_keep_their_order():
+    order = interleaved(SUITES["dp3-37"])
+    assert [task.task for task in order if task.level == "very_hard"] == sorted(DP3_37["very_hard"].split())
+    assert [task.level for task in order[:6]] == ["easy", "very_hard", "easy", "medium", "easy", "hard"]
 
 
 def test_some_tasks_of_a_suite():

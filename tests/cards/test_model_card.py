@@ -5,6 +5,7 @@ import pytest
 import lerobot_policy_sdm  # noqa: F401  (registers the policy types)
 from lerobot_sdm.cards.methods import METHODS
 from lerobot_sdm.cards.model_card import CardFacts, Evaluation, model_card
+from lerobot_sdm.envs.options import CloudOptions, described_view
 from lerobot_sdm.policies import config_classes
 
 
@@ -28,6 +29,15 @@ def test_an_imagined_robot_and_colour_are_mentioned():
     text = str(model_card(CardFacts("me/x", policy, imported=origin)))
     assert "xyz and rgb are used" in text
     assert "observation.imagin_robot" in text
+
+
+def test_the_view_of_the_clouds_is_described():
+    view = described_view("workspace", CloudOptions(num_points=160, frame="world", show_arm=False))
+    text = str(model_card(CardFacts("me/x", {"type": "dp3", "cloud_view": view})))
+    assert "trained on clouds in the view `workspace`: 160 points from camera `corner2`" in text
+    assert "frame `world`" in text
+    older = str(model_card(CardFacts("me/x", {"type": "dp3", "cloud_view": {"view": "workspace"}})))
+    assert "trained on clouds in the view `workspace`." in older
 
 
 def test_the_metadata_hold_one_result_for_each_task():

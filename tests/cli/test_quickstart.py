@@ -11,6 +11,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from lerobot_sdm.cli.main import app
+from lerobot_sdm.demo.build import build_pair
+from lerobot_sdm.demo.pair import read_pair
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.pipeline.config import PipelineConfig, Training
 from lerobot_sdm.pipeline.files import read_json
@@ -75,10 +77,13 @@ def test_whole_road(tmp_path):
     assert commands["train_student"].startswith("lerobot-train")
     assert commands["evaluate_student"].startswith("lerobot-eval")
     assert len(commands) == 12  # all but the report, which was still being written
-    assert "untrained generator" in (layout.root / "table.md").read_text()
+    assert "untrained student" in (layout.root / "table.md").read_text()
     for name in ("success.png", "cloud.png"):
         assert iio.imread(layout.root / name).size > 100_000
     assert iio.imread(layout.root / "comparison.mp4", plugin="pyav").shape[2] == 3 * 64
+
+    # What `lerobot-sdm demo` shows is made of such a folder.
+    assert read_pair(build_pair(layout.root, tmp_path / "pair")).measured["student"][1] == TINY.eval_episodes
 
     # Everything is finished: nothing runs again, and other settings are refused.
     assert run_pipeline(TINY, layout, console) == read_json(layout.results)

@@ -3,6 +3,8 @@
 import argparse
 import importlib
 import runpy
+import shutil
+import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
@@ -97,10 +99,15 @@ def launch(arguments: Arguments) -> None:
 
 
 def uv(arguments: Arguments) -> None:
-    """Decoder of `uv run PROGRAM ...` and `uv sync --extra NAME`."""
+    """Decoder of `uv run PROGRAM ...`, `uv sync --extra NAME`, and of what uv does without a lock file."""
     action, *rest = arguments
     if action == "run":
         decode(tuple(rest))
+    elif action in ("add", "pip", "venv"):
+        # uv reads all arguments before it answers. Where none runs, the action is all that is known.
+        program = shutil.which("uv")
+        if program and subprocess.run([program, "--version"], capture_output=True, check=False).returncode == 0:
+            subprocess.run([program, *arguments, "--help"], check=True, capture_output=True, timeout=60)
     else:
         assert action == "sync"
         assert rest[0::2] == ["--extra"] * (len(rest) // 2)

@@ -103,6 +103,16 @@ def test_actions_are_the_twist_of_the_last_link(make):
     assert env.world.data.time == pytest.approx(0.4)
 
 
+@pytest.mark.parametrize(("task", "share"), [("laptop", 0.1), ("bucket", 0.25)])
+def test_a_cut_episode_tells_the_time_of_the_rules(make, task, share):
+    """After 25 steps a policy sees what demonstrations of full length (250 steps, bucket 100) show there."""
+    env = make(task, **SMALL, episode_length=50, terminate_on_success=False)
+    env.reset(seed=0)
+    for _ in range(25):
+        observation, *_ = env.step(np.zeros(22))
+    assert observation["agent_pos"][-1] == pytest.approx(share)
+
+
 def test_finger_joints_are_in_sapiens_order(make):
     assert ACTIVE_JOINTS[6:12] == ("joint_0.0", "joint_4.0", "joint_8.0", "joint_12.0", "joint_1.0", "joint_5.0")
     env = make("toilet", **SMALL)

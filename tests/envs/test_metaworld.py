@@ -210,7 +210,7 @@ def test_colours_and_padding(make):
 
 def test_a_custom_crop(make):
     box = ((-0.2, 0.4, 0.02), (0.2, 0.9, 0.5))
-    cloud = make("push", frame="world", crop=box, num_points=64).reset(seed=0)[0]["point_cloud"]
+    cloud = make("push", frame="world", crop=box, num_points=32, show_goal=False).reset(seed=0)[0]["point_cloud"]
     assert inside_box(cloud, *box).all()
 
 
@@ -294,7 +294,7 @@ def test_a_legacy_demonstration_is_reproduced(make, episode):
         distance = cKDTree(cloud).query(legacy)[0]
         assert np.median(distance) < 1e-5
         # Markers of goal and fingers are part of it. At a reset, the recording's goal is still the last episode's.
-        assert (distance < 1e-3).mean() > (0.999 if step else 0.97)
+        assert (distance < 1e-3).mean() > (0.997 if step else 0.97)
         low, high = legacy_frame().crop
         assert inside_box(cloud, low, high).all()
         observation = env.step(store["data/action"][first + step])[0]

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lerobot_sdm.evaluation.distances import energy_distance, paired_rms, spread
+from lerobot_sdm.evaluation.distances import distance_to_point, energy_distance, paired_rms, spread
 
 
 def test_two_point_masses():
@@ -48,6 +48,24 @@ def test_close_samples_keep_their_precision():
     assert energy_distance(x, y).item() == pytest.approx(2 * 0.5 - 0.25 - 0.25)
 
 
+def test_distance_to_a_single_draw():
+    """Samples at -1 and +1 twice each, the draw at +1: 2 E|X - y| = 2, E|X - X'| over different samples = 4/3."""
+    x = torch.tensor([-1.0, -1.0, 1.0, 1.0]).view(1, 4, 1)
+    assert distance_to_point(x, torch.ones(1, 1)).item() == pytest.approx(2 - 4 / 3)
+
+
+def test_single_draws_tell_policies_apart_as_whole_samples_would():
+    """Averaged over draws y, two policies differ by the difference of their energy distances to the source of y: two
+    ways to act against the middle of both."""
+    generator = torch.Generator().manual_seed(2)
+    y = torch.randn(4000, 1, generator=generator).sign().double()
+    both = torch.randn(4000, 16, 1, generator=generator).sign().double()
+    middle = torch.zeros(4000, 16, 1, dtype=torch.float64)
+    # Signs are 0 or 2 apart, equally often: E|X - Y| = E|X - X'| = 1. From the middle they are 1 away.
+    assert distance_to_point(both, y).mean().item() == pytest.approx(2 - 1, abs=0.05)
+    assert distance_to_point(middle, y).mean().item() == pytest.approx(2 - 0)
+
+
 def test_spread_is_the_mean_deviation():
     x = torch.stack([torch.tensor([[0.0, 1.0], [2.0, 1.0]]), torch.zeros(2, 2)])
     assert spread(x).tolist() == pytest.approx([math.sqrt(2) / 2, 0.0])
@@ -64,5 +82,11 @@ def test_bad_shapes():
         energy_distance(torch.zeros(2, 3, 1), torch.zeros(3, 3, 1))
     with pytest.raises(ValueError, match="two samples"):
         energy_distance(torch.zeros(2, 1, 1), torch.zeros(2, 3, 1))
+    with pytest.raises(ValueError, match=r"one draw for each condition"):
+        distance_to_point(torch.zeros(2, 3, 1), torch.zeros(2, 1, 1))
+    with pytest.raises(ValueError, match="K, M, D"):
+        distance_to_point(torch.zeros(2, 3, 1), torch.zeros(3, 1))
+    with pytest.raises(ValueError, match="two samples"):
+        distance_to_point(torch.zeros(2, 1, 1), torch.zeros(2, 1))
     with pytest.raises(ValueError, match="equal shapes"):
         paired_rms(torch.zeros(2, 3, 1), torch.zeros(2, 4, 1))

@@ -5,8 +5,9 @@ import torch
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.evaluation.contenders import Contender, load_contender
+from lerobot_sdm.evaluation.distances import distance_to_point
 from lerobot_sdm.evaluation.distillation import FLOOR, compare_to_teacher, draw_chunks, start_noise
-from lerobot_sdm.evaluation.observations import held_out_observations
+from lerobot_sdm.evaluation.observations import demonstrated_chunks, held_out_observations
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,44 @@ def test_rows(tiny, teacher, observations):
     assert min(rows["one step"].map_rms) > 0.0
     assert rows["one step"].summary()["energy"].estimate > rows[FLOOR].summary()["energy"].estimate
     assert len(rows["one step"].as_json()["per_observation"]["spread"]) == 5
+
+
+def test_what_was_demonstrated(tiny, teacher):
+    """Three actions from each frame on; beyond the end of the first episode, whose last frame is 11, there are none."""
+    from lerobot.datasets.lerobot_dataset import LeRobotDataset
+
+    found = demonstrated_chunks("local/tiny", tiny.dataset, teacher.config, 21)
+    stored = LeRobotDataset("local/tiny", root=tiny.dataset)
+    actions = torch.stack([stored[index]["action"] for index in range(21)])
+    assert torch.equal(found[3][0], actions[3:6])
+    assert [found[index][1].tolist() for index in (3, 9, 10, 11, 12)] == [
+        [True, True, True],
+        [True, True, True],
+        [True, True, False],
+        [True, False, False],
+        [True, True, True],
+    ]
+    assert torch.equal(found[10][0][:2], actions[10:12])
+
+
+def test_distance_to_demonstrations_is_over_what_they_still_have(tiny, teacher):
+    """In normalised units: actions are scaled to -1 ... 1 by the dataset's range."""
+    from lerobot.datasets.lerobot_dataset import LeRobotDatasetMetadata
+
+    observations = held_out_observations("local/tiny", tiny.dataset, teacher.config, 21)
+    demonstrated = demonstrated_chunks("local/tiny", tiny.dataset, teacher.config, 21)
+    (row,) = compare_to_teacher(teacher, [], observations, samples=4, demonstrated=demonstrated)
+    assert len(row.demonstrations) == 21
+    stats = LeRobotDatasetMetadata("local/tiny", root=tiny.dataset).stats["action"]
+    low, high = (torch.as_tensor(stats[name]) for name in ("min", "max"))
+    for index, kept in ((3, 3), (10, 2), (11, 1)):
+        observation = {key: value[index : index + 1] for key, value in observations.items()}
+        drawn = draw_chunks(teacher, observation, start_noise(teacher, 4, (0, index, 1)))
+        chunk = (2 * (demonstrated[index][0] - low) / (high - low) - 1)[:kept].reshape(1, -1).float()
+        expected = distance_to_point(drawn[..., : 4 * kept], chunk)
+        assert row.demonstrations[index] == pytest.approx(expected.item(), rel=1e-4)
+    (without,) = compare_to_teacher(teacher, [], observations, samples=4)
+    assert without.demonstrations == []
 
 
 def test_order_of_contenders_does_not_matter(tiny, teacher, observations):

@@ -1,7 +1,9 @@
 """Results, table, pictures and video from the files that the stages leave."""
 
 import io
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
@@ -14,10 +16,11 @@ from lerobot_sdm.pipeline.files import write_json
 from lerobot_sdm.pipeline.pictures import cloud_picture, success_plot
 from lerobot_sdm.pipeline.plan import ROWS, Layout
 from lerobot_sdm.pipeline.presets import preset
-from lerobot_sdm.pipeline.results import collect_results, evaluated_successes
-from lerobot_sdm.pipeline.tables import HEADER, markdown_table, summary, terminal_table
+from lerobot_sdm.pipeline.results import collect_results, evaluated_successes, source_commit
+from lerobot_sdm.pipeline.tables import HEADER, markdown_table, points, summary, terminal_table
 from lerobot_sdm.pipeline.video import choose_episodes, comparison_video, side_by_side
 
+ROOT = Path(__file__).parents[2]
 CONFIG = replace(preset("small", "reach-wall"), eval_episodes=4)
 SUCCESSES = {
     "teacher_10": [True, True, True, False],
@@ -93,6 +96,17 @@ def test_missing_episodes_are_noticed(layout):
         collect_results(CONFIG, layout)
 
 
+def test_points():
+    """Half a percent down is no minus zero."""
+    assert points({"estimate": -0.004, "low": -0.126, "high": 0.004}) == "+0 (-13 to +0)"
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="the package does not run from a checkout")
+def test_commit():
+    head = subprocess.run(("git", "-C", ROOT, "rev-parse", "HEAD"), capture_output=True, text=True, check=True).stdout
+    assert source_commit() in (head.strip(), f"{head.strip()}-dirty")
+
+
 def test_table(layout):
     results = collect_results(CONFIG, layout)
     lines = markdown_table(results).splitlines()
@@ -102,7 +116,7 @@ def test_table(layout):
     assert "student (SDM), 1 step" in student
     assert "4/4" in student
     assert "+25 (" in student
-    assert "untrained generator" in lines[-2]
+    assert "untrained student" in lines[-2]
     text = summary(results)
     assert "seeds 100000 to 100003" in text
     assert "1 min 30 s" in text

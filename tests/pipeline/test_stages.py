@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -60,6 +61,15 @@ def test_finished_stage_is_not_run_again(tmp_path, console):
     (tmp_path / "counter" / "count").unlink()
     assert "finished before" in run([stage], tmp_path, console)
     assert not (tmp_path / "counter" / "count").exists()
+
+
+def test_what_was_deleted_is_made_again(tmp_path, console):
+    """A marker alone is not what it stands for."""
+    stage = counter_stage(tmp_path)
+    run([stage], tmp_path, console)
+    shutil.rmtree(tmp_path / "counter")
+    assert "finished before" not in run([stage], tmp_path, console)
+    assert (tmp_path / "counter" / "count").read_text() == "3"
 
 
 def test_marker_does_not_depend_on_the_folder(tmp_path, console):

@@ -290,5 +290,5 @@ def test_a_reward_model_of_other_observations_is_refused(build, reward, tmp_path
     wider = {key: torch.zeros(value.shape[0], value.shape[1] + 2) if key.endswith(".0.weight") else value
              for key, value in weights.items()}  # fmt: skip
     save_file(wider, other / "model.safetensors")
-    with pytest.raises(InputError, match=r"'observation\.state' has shape \(3,\) for it and \(2,\)"):
+    with pytest.raises(InputError, match=r"'observation\.state' has shape \(2,\) in this policy and \(3,\) in the rew"):
         build(reward_path=str(other))

@@ -318,5 +318,5 @@ def test_a_base_of_a_type_without_such_chunks_is_refused(trained, tmp_path):
 
 
 def test_data_without_what_the_base_sees_are_refused(build, keypoints, base):
-    with pytest.raises(InputError, match=r"base_path: 'observation\.point_cloud' is a feature of the base"):
+    with pytest.raises(InputError, match=r"'observation\.point_cloud' is missing in the dataset.*the base at"):
         make_policy(DiffTORIConfig(base_path=str(base), device="cpu"), ds_meta=keypoints)

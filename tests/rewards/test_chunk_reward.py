@@ -122,7 +122,10 @@ def test_a_policys_encoder_is_what_clouds_are_seen_through(tmp_path, monkeypatch
 
 @pytest.mark.parametrize(
     ("reward", "state", "message"),
-    [(False, 2, r"next\.reward.*collect-rollouts"), (True, 5, r"observation\.state.*\(2,\).*\(5,\)")],
+    [
+        (False, 2, r"next\.reward.*collect-rollouts"),
+        (True, 5, r"observation\.state.*\(5,\) in the dataset and \(2,\) in the base"),
+    ],
 )
 def test_data_that_do_not_fit_are_refused_before_anything_is_written(
     base, tmp_path, monkeypatch, reward, state, message

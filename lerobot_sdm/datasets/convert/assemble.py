@@ -8,13 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from lerobot.configs.video import rgb_encoder_defaults
+from lerobot.datasets.compute_stats import aggregate_stats
 from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
+from lerobot.datasets.io_utils import write_info, write_stats
 from lerobot.datasets.utils import create_lerobot_dataset_card
+from lerobot.utils.utils import flatten_dict
+from tqdm import tqdm
 
 from lerobot_sdm.datasets.convert.blocks import DATA, block_folder, episode_stats, video_path
 from lerobot_sdm.datasets.convert.plan import Plan
 from lerobot_sdm.datasets.write import PROVENANCE, versions
 
+EPISODES_AT_ONCE = 1000
+"""Episodes of a row group of LeRobot's table of episodes; its own 10 make opening a dataset of many slow."""
 STORED_AS = {"values": "numbers", "image": "PNG, lossless", "depth": "TIFF, lossless", "video": "video, lossy"}
 
 
@@ -28,9 +34,16 @@ def assemble(plan: Plan, folder: Path, root: Path, repo_id: str) -> None:
         repo_id: Name of the dataset.
     """
     videos = [column.key for column in plan.columns if column.kind == "video"]
-    meta = LeRobotDatasetMetadata.create(repo_id, plan.fps, plan.features(), root=root, use_videos=bool(videos))
+    meta = LeRobotDatasetMetadata.create(
+        repo_id,
+        plan.fps,
+        plan.features(),
+        root=root,
+        use_videos=bool(videos),
+        metadata_buffer_size=EPISODES_AT_ONCE,
+    )
     meta.save_episode_tasks([plan.task])
-    for block in plan.blocks():
+    for block in tqdm(plan.blocks(), desc="assembling", unit="file"):
         place = plan.place_of(block)
         source = block_folder(folder, block)
         _link(source / DATA, root / meta.data_path.format(**place))
@@ -38,15 +51,24 @@ def assemble(plan: Plan, folder: Path, root: Path, repo_id: str) -> None:
             _link(video_path(source, key), root / meta.video_path.format(video_key=key, **place))
             if block.index == 0:
                 meta.update_video_info(key, video_encoder=rgb_encoder_defaults())
-        for episode, stats in enumerate(episode_stats(folder, block), start=block.first_episode):
+        described = list(episode_stats(folder, block))
+        for episode, stats in enumerate(described, start=block.first_episode):
             start, stop = plan.span(episode)
-            entry = {f"data/{name}": value for name, value in place.items()}
+            entry = {"episode_index": episode, "tasks": [plan.task], "length": stop - start}
+            entry |= {f"data/{name}": value for name, value in place.items()}
             entry |= {"dataset_from_index": start, "dataset_to_index": stop}
             for key in videos:
                 entry |= {f"videos/{key}/{name}": value for name, value in place.items()}
                 begin, end = plan.video_span(block, episode)
                 entry |= {f"videos/{key}/from_timestamp": begin, f"videos/{key}/to_timestamp": end}
-            meta.save_episode(episode, stop - start, [plan.task], stats, entry)
+            # `save_episode` besides writes info.json and stats.json anew, for each episode.
+            meta._save_episode_metadata(entry | flatten_dict({"stats": stats}))
+        meta.stats = aggregate_stats([*([] if meta.stats is None else [meta.stats]), *described])
+    meta.info.total_episodes, meta.info.total_frames = len(plan.ends), plan.frames
+    meta.info.total_tasks = len(meta.tasks)
+    meta.info.splits = {"train": f"0:{len(plan.ends)}"}
+    write_info(meta.info, root)
+    write_stats(meta.stats, root)
     meta.finalize()
     told = provenance(plan)
     (root / PROVENANCE).write_text(json.dumps(told, indent=2) + "\n")

@@ -22,6 +22,8 @@ from lerobot_sdm.datasets.convert.plan import Block, Plan
 
 DATA = "data.parquet"
 STATS = "stats.npz"
+# Readers take a file row group by row group, so that one for each short episode would make reading slow.
+GROUP_ROWS, GROUP_BYTES = 1000, 16 * 10**6
 
 
 def block_folder(folder: Path, block: Block) -> Path:
@@ -58,32 +60,60 @@ def write_block(plan: Plan, block: Block, folder: Path) -> None:
     if unfinished.exists():
         shutil.rmtree(unfinished)
     unfinished.mkdir()
-    stored_features = get_hf_features_from_features(plan.all_features())
-    stats: dict[str, NDArray] = {}
-    writer = None
+    features = get_hf_features_from_features(plan.all_features())
+    stats: dict[tuple[str, str], list[NDArray]] = {}
+    writer = _GroupWriter(unfinished / DATA, features.arrow_schema)
     try:
         for episode, values in _episodes(plan, block):
             bookkeeping = _bookkeeping(plan, episode)
             encoded = bookkeeping | {
                 column.key: column.encode(values[column.key]) for column in plan.columns if column.kind != "video"
             }
-            table = _table(encoded, stored_features)
-            if writer is None:
-                # As LeRobot's own writer does, and like it one row group for each episode.
-                writer = pq.ParquetWriter(unfinished / DATA, table.schema, compression="snappy", use_dictionary=True)
-            writer.write_table(table, row_group_size=len(table))
+            writer.add(_table(encoded, features, writer.schema))
             described = {column.key: column.statistics(values[column.key]) for column in plan.columns}
             for key, numbers in bookkeeping.items():
                 described[key] = get_feature_stats(numbers, axis=0, keepdims=True)
             for key, named in described.items():
-                stats |= {json.dumps([episode, key, name]): _as_kept(name, value) for name, value in named.items()}
+                for name, value in named.items():
+                    stats.setdefault((key, name), []).append(_as_kept(name, value))
             _add_video_frames(plan, unfinished, values, plan.span(episode)[0] - plan.span_of(block)[0])
     finally:
-        if writer is not None:
-            writer.close()
+        writer.close()
     _encode_videos(plan, unfinished)
-    np.savez(unfinished / STATS, **stats)
+    np.savez(unfinished / STATS, **{json.dumps(name): np.stack(values) for name, values in stats.items()})
     unfinished.rename(finished)
+
+
+class _GroupWriter:
+    """Writes tables of whole episodes as row groups of moderate size.
+
+    Args:
+        path: Of the file.
+        schema: Of the tables.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema):
+        self.schema = schema
+        self._file = pq.ParquetWriter(path, schema, compression="snappy", use_dictionary=True)
+        self._waiting: list[pa.Table] = []
+        self._rows = self._bytes = 0
+
+    def add(self, table: pa.Table) -> None:
+        self._waiting.append(table)
+        self._rows += len(table)
+        self._bytes += table.nbytes
+        if self._rows >= GROUP_ROWS or self._bytes >= GROUP_BYTES:
+            self._flush()
+
+    def close(self) -> None:
+        self._flush()
+        self._file.close()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            group = pa.concat_tables(self._waiting)
+            self._file.write_table(group, row_group_size=len(group))
+            self._waiting, self._rows, self._bytes = [], 0, 0
 
 
 def _as_kept(statistic: str, value: NDArray) -> NDArray:
@@ -94,13 +124,13 @@ def _as_kept(statistic: str, value: NDArray) -> NDArray:
 
 def episode_stats(folder: Path, block: Block) -> Iterator[dict[str, dict[str, NDArray]]]:
     """The statistics of each episode of a finished block: column -> statistic -> value."""
-    by_episode: dict[int, dict[str, dict[str, NDArray]]] = {}
     with np.load(block_folder(folder, block) / STATS) as stored:
-        for name in stored.files:
-            episode, key, statistic = json.loads(name)
-            by_episode.setdefault(episode, {}).setdefault(key, {})[statistic] = stored[name]
-    for episode in range(block.first_episode, block.stop_episode):
-        yield by_episode[episode]
+        by_name = {tuple(json.loads(name)): stored[name] for name in stored.files}
+    for place in range(block.stop_episode - block.first_episode):
+        of_episode: dict[str, dict[str, NDArray]] = {}
+        for (key, statistic), values in by_name.items():
+            of_episode.setdefault(key, {})[statistic] = values[place]
+        yield of_episode
 
 
 def video_path(folder: Path, key: str) -> Path:
@@ -116,13 +146,13 @@ def _episodes(plan: Plan, block: Block) -> Iterator[tuple[int, dict[str, NDArray
         yield episode, {column.key: column.read(readers, start, stop) for column in plan.columns}
 
 
-def _table(columns: Mapping[str, Any], features: datasets.Features) -> pa.Table:
+def _table(columns: Mapping[str, Any], features: datasets.Features, schema: pa.Schema) -> pa.Table:
     """The table that `datasets.Dataset.from_dict` makes, which besides hashes every byte: four times slower."""
     typed = {
         key: OptimizedTypedSequence(features.encode_column(values, key), type=features[key], col=key)
         for key, values in columns.items()
     }
-    return pa.Table.from_pydict({key: pa.array(values) for key, values in typed.items()}, schema=features.arrow_schema)
+    return pa.Table.from_pydict({key: pa.array(values) for key, values in typed.items()}, schema=schema)
 
 
 def _bookkeeping(plan: Plan, episode: int) -> dict[str, NDArray[Any]]:

@@ -1,8 +1,11 @@
 """What is known about published demonstration stores but not written in them: rates, frames, cameras, crops."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+from lerobot_sdm.envs.families import FAMILIES
+from lerobot_sdm.envs.options import PAPERS_VIEW, described_view
 from lerobot_sdm.errors import InputError, unknown_name
 
 
@@ -18,6 +21,7 @@ class Layout:
         camera: What looked.
         crop: The box that the cloud was cut to, in its frame, in metres.
         mapping: `NAME=COLUMN` or `NAME[a:b]=COLUMN`, where the family means something else than the names say.
+        shown_by: Type and task of the environments whose view `dp3` shows the same; None where there is none.
         notes: What a user must know besides.
         guessed: Whether its arrays are unlike any other store's, so that they give it away.
     """
@@ -29,8 +33,17 @@ class Layout:
     camera: str | None = None
     crop: str | None = None
     mapping: tuple[str, ...] = ()
+    shown_by: tuple[str, str] | None = None
     notes: str | None = None
     guessed: bool = True
+
+    def view(self, points: int) -> dict[str, Any] | None:
+        """How clouds of so many points of this family are made, as datasets keep it; None where it is not known."""
+        if self.shown_by is None:
+            return None
+        env_type, task = self.shown_by
+        options = replace(FAMILIES[env_type].views(task)[PAPERS_VIEW], num_points=points)
+        return {"env_type": env_type} | described_view(PAPERS_VIEW, options)
 
 
 OTHER = "other"
@@ -42,8 +55,9 @@ _DEXART_STATE = "The last number of the state is the time step divided by the ho
 _DEXART_CAMERA = "instance_1, 84 x 84 pixels, fovy 69.4, moved a little at every reset"
 
 
-def _adroit(actions: int, frame: str, camera: str, floor: float) -> Layout:
+def _adroit(task: str, actions: int, frame: str, camera: str, floor: float) -> Layout:
     return Layout(
+        shown_by=("adroit", task),
         arrays={"state": (24,), "action": (actions,), "point_cloud": (512, 6)},
         fps=50,
         frame=frame,
@@ -68,15 +82,18 @@ LAYOUTS: dict[str, Layout] = {
         ),
         camera="corner2 at (0.6, 0.295, 0.8), 128 x 128 pixels, fovy 60",
         crop="[[-0.5, -1.5, -0.795], [1, -0.4, 100]]",
+        # Views of MetaWorld's tasks differ in the default view alone.
+        shown_by=("metaworld_pc", "reach"),
         notes="Actions are what the scripted expert asked for, not clipped to [-1, 1].",
     ),
-    "adroit-hammer": _adroit(26, _adroit_top(1.1), "top", -0.099),
-    "adroit-door": _adroit(28, _adroit_top(1.5), "top", -0.499),
-    "adroit-pen": _adroit(24, "legacy DP3: world = p + (0, -0.8, 0.8)", "vil_camera", -0.79),
+    "adroit-hammer": _adroit("hammer", 26, _adroit_top(1.1), "top", -0.099),
+    "adroit-door": _adroit("door", 28, _adroit_top(1.5), "top", -0.499),
+    "adroit-pen": _adroit("pen", 24, "legacy DP3: world = p + (0, -0.8, 0.8)", "vil_camera", -0.79),
     "dexart": Layout(
         arrays={"imagin_robot": (96, 7), "action": (22,)},
         fps=25,
         frame="base of the robot",
+        shown_by=("dexart", "laptop"),
         camera=_DEXART_CAMERA,
         crop=(
             "xmin, xmax, ymin, ymax, zmin, zmax: faucet 0.1, 2, -1, 1, 0.0047767, 0.4; bucket 0.1, 2, -2, 2, -0.29, "

@@ -140,6 +140,8 @@ def make_plan(config: ConvertConfig) -> Plan:
                 "points": column.shape[0],
                 "points_in_the_store": sum(part.shape[0] for part in column.parts),
             }
+            if not (config.frame or config.camera or config.crop):
+                facts["view"] = layout.view(column.shape[0])
             facts["clouds"] = {column.key: {key: value for key, value in described.items() if value is not None}}
     return Plan(store, tuple(columns), ends, fps, config.task or layout.task or _task(store.name, layout_name), facts)
 

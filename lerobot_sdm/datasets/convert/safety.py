@@ -12,7 +12,9 @@ from typing import IO, Any
 
 import numpy as np
 import zarr
+from tqdm import tqdm
 
+from lerobot_sdm.datasets.progress import BAR_DELAY
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.zip_files import ZIP_DAMAGE
 
@@ -80,7 +82,13 @@ def _codecs(part: Any) -> Iterator[str]:
 
 
 def check_chunks(
-    label: str, key: str, array: zarr.Array, files: Mapping[str, int], open_file: OpenFile, fill_missing: bool
+    label: str,
+    key: str,
+    array: zarr.Array,
+    files: Mapping[str, int],
+    open_file: OpenFile,
+    fill_missing: bool,
+    advance: Callable[[], Any],
 ) -> int:
     """Refuse an array with chunks that are absent or cut short.
 
@@ -94,6 +102,7 @@ def check_chunks(
         files: Size of every file of the store, by its key.
         open_file: Opens one of them.
         fill_missing: Whether absent chunks are taken for chunks full of the fill value.
+        advance: Called after each chunk.
 
     Returns:
         How many are absent.
@@ -106,6 +115,7 @@ def check_chunks(
     content = int(np.prod(outer)) * array.dtype.itemsize
     absent = 0
     for chunk in (f"{key}/{array.metadata.encode_chunk_key(place)}" for place in grid):
+        advance()
         if chunk not in files:
             if fill_missing:
                 absent += 1
@@ -130,7 +140,8 @@ def check_chunks(
 def list_files(path: Path, prefix: str) -> dict[str, int]:
     """Size of every file below `prefix`, by its key; refuses zip members that lead out of their folder."""
     if path.is_dir():
-        found = (entry for entry in path.rglob("*") if entry.is_file())
+        entries = tqdm(path.rglob("*"), desc="listing", unit="file", delay=BAR_DELAY, leave=False)
+        found = (entry for entry in entries if entry.is_file())
         return {entry.relative_to(path).as_posix(): entry.stat().st_size for entry in found}
     if not path.is_file() or not _is_whole_zip(path):
         missing = "does not exist" if not path.exists() else "is neither a folder nor a whole zip file"

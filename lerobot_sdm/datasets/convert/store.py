@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from tqdm import tqdm
 from zarr.storage import LocalStore, ZipStore
 
 from lerobot_sdm.datasets.convert.safety import check_chunks, is_safe_array, list_files, opened
 from lerobot_sdm.datasets.names import stem
+from lerobot_sdm.datasets.progress import BAR_DELAY
 from lerobot_sdm.errors import InputError, unknown_name
 
 EPISODE_ENDS = "meta/episode_ends"
@@ -95,7 +97,8 @@ class Store:
         Returns:
             How many chunks are absent.
         """
-        with opened(self.path) as open_file:
+        bar = tqdm(desc="looking for chunks", unit="chunk", delay=BAR_DELAY, leave=False)
+        with opened(self.path) as open_file, bar:
             return sum(
                 check_chunks(
                     self.path.name,
@@ -104,6 +107,7 @@ class Store:
                     files,
                     lambda chunk: open_file(self.prefix + chunk),
                     fill_missing,
+                    bar.update,
                 )
                 for key in keys
             )

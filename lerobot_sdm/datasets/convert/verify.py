@@ -1,7 +1,7 @@
 """Reading a converted dataset back and comparing it with its source."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,14 +50,14 @@ def verify_block(plan: Plan, block: Block, root: Path) -> dict[str, Extent]:
     """
     place = plan.place_of(block)
     file = pq.ParquetFile(root / DEFAULT_DATA_PATH.format(**place))
-    if file.num_row_groups != block.stop_episode - block.first_episode:
-        raise RuntimeError(f"{root}: file {block.index} came back with {file.num_row_groups} episodes.")
+    first_row, last_row = plan.span_of(block)
+    if file.metadata.num_rows != last_row - first_row:
+        raise RuntimeError(f"{root}: file {block.index} came back with {file.metadata.num_rows} frames.")
     rng = np.random.default_rng(block.index)
     readers = plan.readers()
     extents: dict[str, list[Extent]] = {column.key: [] for column in plan.columns if not column.is_picture}
-    for group, episode in enumerate(range(block.first_episode, block.stop_episode)):
-        start, stop = plan.span(episode)
-        table = file.read_row_group(group)
+    spans = (plan.span(episode) for episode in range(block.first_episode, block.stop_episode))
+    for episode, (start, stop), table in _episode_tables(file, block.first_episode, spans):
         same = table.num_rows == stop - start
         same = same and np.array_equal(table.column("index").to_numpy(), np.arange(start, stop))
         same = same and np.array_equal(table.column("episode_index").to_numpy(), np.full(stop - start, episode))
@@ -83,6 +83,19 @@ def verify_block(plan: Plan, block: Block, root: Path) -> dict[str, Extent]:
     return {key: _sum(parts) for key, parts in extents.items()}
 
 
+def _episode_tables(
+    file: pq.ParquetFile, first_episode: int, spans: Iterable[tuple[int, int]]
+) -> Iterator[tuple[int, tuple[int, int], pa.Table]]:
+    """Each episode with its span of rows and its part of the file, which is read once, a row group at a time."""
+    groups = iter(range(file.num_row_groups))
+    rest = file.schema_arrow.empty_table()
+    for episode, (start, stop) in enumerate(spans, start=first_episode):
+        while len(rest) < stop - start and (group := next(groups, None)) is not None:
+            rest = pa.concat_tables([rest, file.read_row_group(group)])
+        yield episode, (start, stop), rest.slice(0, stop - start)
+        rest = rest.slice(stop - start)
+
+
 def verify(plan: Plan, root: Path, repo_id: str, extents: Iterable[Mapping[str, Extent]]) -> None:
     """Open the dataset as LeRobot does, and compare counts, episodes, statistics and some frames.
 
@@ -100,11 +113,12 @@ def verify(plan: Plan, root: Path, repo_id: str, extents: Iterable[Mapping[str, 
         raise RuntimeError(f"{root}: {meta.total_episodes} episodes, {meta.total_frames} frames came back.")
     if list(meta.episodes["dataset_to_index"]) != plan.ends.tolist():
         raise RuntimeError(f"{root}: episodes came back with other ends.")
+    chunks, files = (np.array(meta.episodes[f"data/{name}"]) for name in ("chunk_index", "file_index"))
     for block in plan.blocks():
-        path = DEFAULT_DATA_PATH.format(**plan.place_of(block))
-        found = {str(meta.get_data_file_path(episode)) for episode in range(block.first_episode, block.stop_episode)}
-        if found != {path}:
-            raise RuntimeError(f"{root}: the episodes of {path} are looked for in {', '.join(sorted(found))}.")
+        place = plan.place_of(block)
+        episodes = slice(block.first_episode, block.stop_episode)
+        if (chunks[episodes] != place["chunk_index"]).any() or (files[episodes] != place["file_index"]).any():
+            raise RuntimeError(f"{root}: episodes of file {block.index} are looked for in other files.")
     extents = list(extents)
     for key in extents[0]:
         _check_stats(root, key, meta.stats[key], _sum([part[key] for part in extents]))

@@ -25,6 +25,7 @@ from lerobot_sdm.policies.chunk_policy import ChunkPolicy, logged
 from lerobot_sdm.policies.consistency.configuration_consistency import TEACHER_TYPES, ConsistencyConfig
 from lerobot_sdm.policies.edm.modeling_edm import EdmModel, EdmPolicy, KarrasModel, real_steps
 from lerobot_sdm.policies.normalization import Stats, prepare_stats
+from lerobot_sdm.policies.range_watch import watch_source
 from lerobot_sdm.policies.weights import read_weights
 from lerobot_sdm.teachers import (
     WEIGHTS_FILE,
@@ -60,9 +61,9 @@ class ConsistencyPolicy(ChunkPolicy):
         # In a tuple the teacher is no submodule: never part of a checkpoint, never put into training mode.
         self._teacher: tuple[EdmModel, ...] = ()
         if self.built_for_training:
-            self._start_from_teacher()
+            self._start_from_teacher(dataset_stats, dataset_meta)
 
-    def _start_from_teacher(self) -> None:
+    def _start_from_teacher(self, dataset_stats: Stats | None, dataset_meta: Any) -> None:
         """Load the teacher, start the student from its weights, and copy the student for target and average."""
         config = self.config
         if config.teacher_path is None:
@@ -76,7 +77,10 @@ class ConsistencyPolicy(ChunkPolicy):
         check_same_features(
             {**teacher.config.input_features, **teacher.config.output_features},
             {**config.input_features, **config.output_features},
+            path=config.teacher_path,
         )
+        features, source = {**config.input_features, **config.output_features}, config.teacher_path
+        self.range_watch = watch_source(features, dataset_stats, dataset_meta, source, config.teacher_revision)
         self._teacher = (teacher.model,)
         self.model.obs_encoder.load_state_dict(teacher.model.obs_encoder.state_dict())
         self.model.obs_encoder.requires_grad_(False)

@@ -182,7 +182,10 @@ class DiffTORIConfig(ImageObservationConfig):
         known = offered if cloud is None else {**offered, POINT_CLOUD: cloud}
         kept = {key: known[key] for key in base.input_features if key in known}
         check_same_features(
-            {**base.input_features, **base.output_features}, {**kept, **self.output_features}, role="base"
+            {**base.input_features, **base.output_features},
+            {**kept, **self.output_features},
+            role="base",
+            path=self.base_path,
         )
         self.input_features = kept
         self._check_images()

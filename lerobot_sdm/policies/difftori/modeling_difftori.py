@@ -31,6 +31,7 @@ from lerobot_sdm.policies.frames import FrameEncoder
 from lerobot_sdm.policies.normalization import Stats, prepare_stats
 from lerobot_sdm.policies.observation_config import ObservationConfig
 from lerobot_sdm.policies.observations import encode_frames, observation_encoder
+from lerobot_sdm.policies.range_watch import watch_source
 from lerobot_sdm.teachers import WEIGHTS_FILE, check_same_teacher, fingerprint, teacher_file
 
 
@@ -57,13 +58,13 @@ class DiffTORIPolicy(ChunkPolicy):
         if self.built_for_training:
             self._check_training()
             if config.base_path is not None:
-                self._take_base()
+                self._take_base(dataset_stats, dataset_meta)
 
     def _check_training(self) -> None:
         if self.config.n_iterations == 0:
             raise InputError("--policy.n_iterations=0: without a step there is nothing to learn. Give at least 1.")
 
-    def _take_base(self) -> None:
+    def _take_base(self, dataset_stats: Stats | None, dataset_meta: Any) -> None:
         """Load the base when training begins. A checkpoint holds it, and must not be given another one."""
         config = self.config
         begins = config.pretrained_path is None
@@ -72,6 +73,9 @@ class DiffTORIPolicy(ChunkPolicy):
             check_same_teacher(config.base_path, found, config.base_sha256, role="base")
             config.base_sha256 = found
         if begins:
+            features = {**config.input_features, **config.output_features}
+            source = (config.base_path, config.base_revision, "base")
+            self.range_watch = watch_source(features, dataset_stats, dataset_meta, *source)
             file = teacher_file(config.base_path, WEIGHTS_FILE, config.base_revision, role="base")
             load_weights(self.model.base, file, f"--policy.base_path={config.base_path}")
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.policies.sizes import check_sizes, shapes_of
 from lerobot_sdm.rewards.chunk_reward.configuration_chunk_reward import ChunkRewardConfig
 from lerobot_sdm.teachers.normalization import normalization_state, other_normalization
 
@@ -26,25 +27,15 @@ def check_fits(reward: ChunkRewardConfig, policy: Any) -> None:
                 f"{given}: judges chunks with {name}={theirs}, and this policy has {mine}. Train a reward model with "
                 f"--reward_model.base_path={policy.base_path}."
             )
-    shapes = {key: tuple(feature.shape) for key, feature in {**policy.input_features, **policy.output_features}.items()}
-    known = {
-        key: tuple(feature.shape)
-        for key, feature in {**reward.base.input_features, **reward.base.output_features}.items()
-    }
-    for key in sorted(shapes.keys() | known.keys()):
-        # The number of points may differ: the encoder takes the maximum over points.
-        mine, theirs = (found.get(key) for found in (shapes, known))
-        if key.endswith("point_cloud") and mine and theirs:
-            mine, theirs = mine[1:], theirs[1:]
-        if mine != theirs:
-            raise InputError(
-                f"{given}: '{key}' has shape {theirs or 'none'} for it and {mine or 'none'} for this policy. A reward "
-                "model sees what its policy sees."
-            )
+    mine = shapes_of({**policy.input_features, **policy.output_features})
+    theirs = shapes_of({**reward.base.input_features, **reward.base.output_features})
+    model, fix = f"the reward model at {policy.reward_path}", "A reward model sees what its policy sees."
+    check_sizes(mine, theirs, "this policy", model, fix, complete=True, cut=False)
+    check_sizes(theirs, mine, model, "this policy", fix, complete=True, cut=False)
     other = other_normalization(
         normalization_state(policy.base_path, policy.base_revision, role="base"),
         normalization_state(policy.reward_path, policy.reward_revision, role="reward"),
-        shapes,
+        mine,
     )
     if other is not None:
         raise InputError(

@@ -20,6 +20,7 @@ from lerobot_sdm.policies.backbone import Backbone
 from lerobot_sdm.policies.chunk_policy import logged
 from lerobot_sdm.policies.incoming import with_vector_axes
 from lerobot_sdm.policies.normalization import Stats
+from lerobot_sdm.policies.range_watch import watch_source
 from lerobot_sdm.policies.weights import load_strictly, read_weights
 from lerobot_sdm.rewards.chunk_reward.configuration_chunk_reward import ChunkRewardConfig
 from lerobot_sdm.teachers import (
@@ -66,6 +67,8 @@ class ChunkRewardRewardModel(PreTrainedRewardModel):
         self.register_buffer("scale", torch.ones(()))
         self.register_buffer("centre", torch.zeros(()))
         if starts and dataset_stats is not None:
+            features = {**config.input_features, **config.output_features}
+            watch_source(features, dataset_stats, dataset_meta, config.base_path, config.base_revision, "base")
             self._take_scale(dataset_stats)
 
     def _take_scale(self, stats: Stats) -> None:
@@ -180,7 +183,9 @@ def check_dataset(config: ChunkRewardConfig, features: dict[str, Any]) -> None:
     seen = {key: feature for key, feature in offered.items() if key not in actions}
     base = configuration(config.network, config.device)  # A copy, which the adapter may write to.
     kept = adapter_for(base.type).keep_features(base, seen)
-    check_same_features({**config.base.input_features, **config.base.output_features}, {**kept, **actions}, role="base")
+    check_same_features(
+        {**config.base.input_features, **config.base.output_features}, {**kept, **actions}, "base", config.base_path
+    )
 
 
 def without_denoiser(network: Backbone) -> Backbone:

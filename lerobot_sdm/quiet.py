@@ -1,17 +1,17 @@
-"""One line in the place of five tracebacks where torchcodec finds no FFmpeg.
+"""Messages of other packages that no user can act on: one line in the place of a hundred, or none.
 
-Whenever a dataset is opened, LeRobot tries to import torchcodec, and logs all that it tried where that fails: about a
-hundred lines, although PyAV takes over and nothing is wrong.
+Where torchcodec finds no FFmpeg, LeRobot logs all that it tried whenever a dataset is opened: five tracebacks, although
+PyAV takes over and nothing is wrong. PyOpenGL says in every run that an optional package is missing.
 """
 
 import logging
 
 LOGGER = "lerobot.utils.import_utils"
+OPENGL_LOGGER = "OpenGL.acceleratesupport"
 MARK = "'torchcodec' is installed but cannot be loaded"
 NOTICE = (
-    "Videos are decoded by PyAV, because torchcodec, which is faster, found no FFmpeg that it can load. Nothing is "
-    "wrong, and datasets without videos need neither. To use torchcodec, install FFmpeg 4 to 8, such as by "
-    "`apt install ffmpeg` or `conda install ffmpeg`; docs/troubleshooting.md says more."
+    "Videos are decoded by PyAV: torchcodec, which is faster, found no FFmpeg that it can load. Datasets without "
+    "videos need neither; for others install FFmpeg, such as by `apt install ffmpeg` (see docs/troubleshooting.md)."
 )
 
 
@@ -32,7 +32,8 @@ class OneLine(logging.Filter):
 
 
 def register() -> None:
-    """Watch LeRobot's logger; its search for a decoder stays as it is."""
+    """Watch the loggers that say it; what they report on stays as it is."""
+    logging.getLogger(OPENGL_LOGGER).setLevel(logging.WARNING)
     logger = logging.getLogger(LOGGER)
     if not any(isinstance(known, OneLine) for known in logger.filters):
         logger.addFilter(OneLine())

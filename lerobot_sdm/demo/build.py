@@ -1,0 +1,161 @@
+"""Making a pair of a finished quickstart: two policies in half precision, each with a card that says its provenance."""
+
+import importlib.metadata
+import shutil
+import subprocess
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from lerobot_sdm.benchmark.cell import data_hash, weights_hash
+from lerobot_sdm.cards.privacy import CONFIG_FILE, TRAIN_CONFIG_FILE, private_passages
+from lerobot_sdm.demo.pair import FACTS_FILE, RUNS
+from lerobot_sdm.errors import InputError, refuse_existing
+from lerobot_sdm.hub.results import read_results
+from lerobot_sdm.hub.staging import Order, policy_files, read_policy_config, stage_policy, trained_steps
+from lerobot_sdm.pipeline.files import read_json, write_json
+from lerobot_sdm.pipeline.plan import Layout
+from lerobot_sdm.pipeline.video import SHOWN
+from lerobot_sdm.policies.weights import read_weights
+from lerobot_sdm.teachers import WEIGHTS_FILE
+
+MOST_BYTES = 4 * 2**20
+"""A repository and a wheel should not grow by more than this: two networks of a million weights just fit."""
+
+
+def build_pair(run: Path, output: Path) -> Path:
+    """Write a pair.
+
+    Args:
+        run: Folder of a finished quickstart.
+        output: Folder to create; it appears whole or not at all.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: The run is not finished, or its policies are too large or do not fit into half precision.
+    """
+    refuse_existing("--output", output)
+    layout = Layout(run)
+    if not layout.results.is_file():
+        raise InputError(f"{run}: holds no results.json. Give the folder of a finished `lerobot-sdm quickstart`.")
+    results = read_json(layout.results)
+    provenance = _provenance(layout, results)
+    unfinished = output.with_name(f".{output.name}.unfinished")
+    if unfinished.exists():
+        shutil.rmtree(unfinished)
+    for name in RUNS:
+        (unfinished / name).mkdir(parents=True)
+        _store(layout.checkpoint(name), unfinished / name, f"{output.name}/{name}", layout.results, provenance)
+    settings = results["settings"]
+    write_json(
+        unfinished / FACTS_FILE,
+        {
+            "env_type": settings["env_type"],
+            "task": settings["task"],
+            "env": settings["env"],
+            "first_seed": results["evaluation_seeds"][0],
+            "measured": {
+                row["key"]: (sum(row["successes"]), len(row["successes"]))
+                for row in results["rows"]
+                if row["key"] in SHOWN
+            },
+            "provenance": provenance,
+        },
+    )
+    if found := list(private_passages(unfinished)):
+        raise InputError(f"{run}: private things would be stored: {'; '.join(found[:5])}. Remove them, and try again.")
+    size = sum(file.stat().st_size for file in unfinished.rglob("*") if file.is_file())
+    if size > MOST_BYTES:
+        raise InputError(
+            f"{run}: the pair takes {size:,} bytes of at most {MOST_BYTES:,}. Train smaller networks: "
+            "`lerobot-sdm quickstart --size=small`."
+        )
+    unfinished.rename(output)
+    return output
+
+
+def _store(checkpoint: Path, target: Path, name: str, results: Path, provenance: dict[str, Any]) -> None:
+    """Write one policy as it would be published, but in half precision."""
+    kind = read_policy_config(checkpoint)["type"]
+    with TemporaryDirectory(prefix="pair-") as scratch:
+        halved = Path(scratch)
+        for file in set(policy_files(checkpoint)) - {TRAIN_CONFIG_FILE}:  # The commands say as much in less room.
+            shutil.copyfile(checkpoint / file, halved / file)
+        save_file(_half(checkpoint / WEIGHTS_FILE), halved / WEIGHTS_FILE)
+        evaluations = read_results(results, kind, None, trained_steps(checkpoint))
+        stage_policy(Order(halved, name, evaluations=evaluations), target)
+    write_json(target / CONFIG_FILE, read_json(target / CONFIG_FILE) | {"repo_id": None})  # It is on no Hub.
+    card = target / "README.md"
+    card.write_text(f"{card.read_text(encoding='utf-8')}\n{_provenance_text(provenance)}", encoding="utf-8")
+
+
+def _half(file: Path) -> dict[str, torch.Tensor]:
+    """Weights in half precision; whole numbers stay as they are.
+
+    Raises:
+        InputError: A weight is too large for it.
+    """
+    stored = {}
+    for name, value in read_weights(file).items():
+        stored[name] = value.half() if value.is_floating_point() else value
+        if value.is_floating_point() and not bool(stored[name].isfinite().all()):
+            raise InputError(f"{file}: '{name}' holds numbers above 65504, the largest in half precision.")
+    return stored
+
+
+def _provenance(layout: Layout, results: dict[str, Any]) -> dict[str, Any]:
+    """Where the policies come from: commit, commands, hashes, seeds."""
+    settings = results["settings"]
+    commands = {record["stage"]: record["command"] for record in results["stages"]}
+    return {
+        "commit": _commit(),
+        "commands": {
+            stage: commands[stage].replace(f"={layout.root}/", "=RUN/")
+            for stage in ("record", "train_teacher", "train_student")
+        },
+        "dataset_sha256": data_hash(layout.demonstrations),
+        "float32_weights_sha256": {name: weights_hash(layout, name) for name in RUNS},
+        "seeds": {
+            "demonstrations": settings["demo_seed"],
+            "training": settings["train_seed"],
+            "evaluation": results["evaluation_seeds"],
+        },
+        "versions": results["versions"],
+    }
+
+
+def _commit() -> str:
+    """The commit of this package's checkout, marked where files differ from it; its version where there is none."""
+    folder = Path(__file__).parent
+    command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=, with changes"]
+    try:
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return f"none, version {importlib.metadata.version('lerobot_policy_sdm')}"
+
+
+def _provenance_text(provenance: dict[str, Any]) -> str:
+    commands = "\n".join(provenance["commands"].values())
+    hashes = ", ".join(f"{name} `{digest}`" for name, digest in provenance["float32_weights_sha256"].items())
+    seeds = provenance["seeds"]
+    first, last = seeds["evaluation"]
+    return f"""## Provenance
+
+Weights are stored in half precision and are float32 again once loaded. What was evaluated is the policy before that.
+
+- Commit: `{provenance["commit"]}`.
+- SHA-256 of the demonstrations: `{provenance["dataset_sha256"]}`.
+- SHA-256 of the weights in float32: {hashes}.
+- Seeds: demonstrations from {seeds["demonstrations"]}, training {seeds["training"]}, evaluation {first} to {last}.
+
+Commands, with RUN for the folder of the run:
+
+```bash
+{commands}
+```
+"""

@@ -1,0 +1,133 @@
+"""Teacher and student do the same episodes, watched: outcomes, network evaluations, milliseconds, and a video."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from lerobot.utils.io_utils import write_video
+from numpy.typing import NDArray
+
+from lerobot_sdm.demo.pair import Pair
+from lerobot_sdm.evaluation.contenders import LoadedPolicy, load_contender
+from lerobot_sdm.evaluation.latency import count_calls
+from lerobot_sdm.evaluation.policy_spec import Contender
+from lerobot_sdm.pipeline.plan import ROWS
+from lerobot_sdm.pipeline.video import FPS, SHOWN, TITLES, side_by_side
+
+SKIPPED = 2
+"""Control steps for each picture: with 30 pictures a second, 80 steps a second are shown at three quarters of their
+speed."""
+
+Clip = list[NDArray[np.uint8]]
+
+
+@dataclass
+class Performance:
+    """What a policy did.
+
+    Attributes:
+        key: Row of the quickstart's table.
+        successes: Outcome of each episode.
+        milliseconds: How long each planned chunk of actions took, processors included.
+        evaluations: Network evaluations of each.
+        clips: Pictures (H, W, 3) of the filmed episodes.
+    """
+
+    key: str
+    successes: list[bool] = field(default_factory=list)
+    milliseconds: list[float] = field(default_factory=list)
+    evaluations: list[int] = field(default_factory=list)
+    clips: list[Clip] = field(default_factory=list)
+
+
+def perform(pair: Pair, seeds: list[int], filmed: int, render_size: int = 256) -> Iterator[Performance]:
+    """Let the teacher in ten steps, the teacher in one, and the student do the same episodes.
+
+    Args:
+        pair: The policies and their task.
+        seeds: One for each episode.
+        filmed: How many of the first episodes are filmed.
+        render_size: Height and width of the pictures.
+
+    Returns:
+        One after the other, in the order of `SHOWN`.
+    """
+    env = pair.make_env(render_size=render_size)
+    try:
+        for row in (row for row in ROWS if row.key in SHOWN):
+            policy = load_contender(Contender(row.label, str(pair.folder / row.run), row.overrides))
+            performance = Performance(row.key)
+            for number, seed in enumerate(seeds):
+                _episode(env, policy, seed, performance, film=number < filmed)
+            yield performance
+    finally:
+        env.close()
+
+
+def _episode(env: gym.Env, policy: LoadedPolicy, seed: int, performance: Performance, film: bool) -> None:
+    """One episode; its outcome, costs and pictures go into `performance`."""
+    torch.manual_seed(seed)  # Of the start noise: the same call shows the same episodes.
+    observation, info = env.reset(seed=seed)
+    policy.reset()
+    clip: Clip = []
+    over, step = False, 0
+    while not over:
+        if film and step % SKIPPED == 0:
+            clip.append(env.render())
+        with count_calls(policy.denoiser) as counter:
+            began = time.perf_counter()
+            action = policy.act(observation)
+            took = 1000 * (time.perf_counter() - began)
+        if counter.calls:  # Other steps take the next action of the chunk.
+            performance.milliseconds.append(took)
+            performance.evaluations.append(counter.calls)
+        observation, _, terminated, truncated, info = env.step(action)
+        over, step = terminated or truncated, step + 1
+    performance.successes.append(bool(info["is_success"]))
+    if film:
+        performance.clips.append([*clip, env.render()])
+
+
+def write_side_by_side(performances: list[Performance], seeds: list[int], path: Path) -> None:
+    """Write the filmed episodes as one video, all rows side by side.
+
+    Args:
+        performances: The rows.
+        seeds: Of the episodes.
+        path: MP4 file, which is replaced.
+    """
+    frames: Clip = []
+    for number in range(len(performances[0].clips)):
+        clips = {row.key: np.stack(row.clips[number]) for row in performances}
+        captions = {
+            row.key: f"{TITLES[row.key]}: {'success' if row.successes[number] else 'failure'}" for row in performances
+        }
+        frames += side_by_side(clips, captions, f"seed {seeds[number]}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.tmp.mp4")
+    write_video(temporary, frames, FPS)
+    temporary.replace(path)
+
+
+def table_rows(pair: Pair, performances: list[Performance]) -> list[dict[str, Any]]:
+    """What a table of the performances shows, one entry for each row.
+
+    Returns:
+        `policy`, `success`, `measured` (in the evaluation that the pair comes with), `network_evaluations` and
+        `milliseconds` (median) of each planned chunk.
+    """
+    return [
+        {
+            "policy": TITLES[row.key],
+            "success": f"{sum(row.successes)}/{len(row.successes)}",
+            "measured": "{}/{}".format(*pair.measured[row.key]),
+            "network_evaluations": f"{np.mean(row.evaluations):g}",
+            "milliseconds": f"{np.median(row.milliseconds):.1f}",
+        }
+        for row in performances
+    ]

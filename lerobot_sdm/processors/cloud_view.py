@@ -1,0 +1,114 @@
+"""The view of a point cloud travels with it: from environment or dataset to the policy that learns or acts on it."""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lerobot.configs.types import PipelineFeatureType, PolicyFeature
+from lerobot.processor import ObservationProcessorStep
+
+logger = logging.getLogger(__name__)
+
+OBS_CLOUD_VIEW = "observation.cloud_view"
+"""Where an environment's processor says how its clouds are made."""
+
+PROVENANCE = Path("meta/provenance.json")
+"""Where a dataset of this package says where it comes from, below its root."""
+
+View = dict[str, Any]
+"""How clouds are made, as `envs.options.described_view` has it."""
+
+NOT_COMPARED = frozenset({"view", "env_type", "use_color"})
+"""Names; and color, which a policy that does not use it cuts off, and whose lack is an error of sizes."""
+
+CHANGES_LITTLE = frozenset({"num_points", "camera_size"})
+"""Options that change how finely a cloud shows things, not what it shows or where."""
+
+
+@dataclass
+class CloudViewStep(ObservationProcessorStep):
+    """Add to an environment's observations how their clouds are made. Policies that do not look for it ignore it.
+
+    Args:
+        view: As `View`.
+    """
+
+    view: View = field(default_factory=dict)
+
+    def observation(self, observation: dict[str, Any]) -> dict[str, Any]:
+        return {**observation, OBS_CLOUD_VIEW: self.view}
+
+    def transform_features(
+        self, features: dict[PipelineFeatureType, dict[str, PolicyFeature]]
+    ) -> dict[PipelineFeatureType, dict[str, PolicyFeature]]:
+        return features
+
+
+def read_provenance(root: str | Path | None) -> dict[str, Any]:
+    """What a dataset of this package says of where it comes from; nothing where it does not say, or not legibly.
+
+    Args:
+        root: Folder of the dataset.
+    """
+    path = Path(root or ".") / PROVENANCE
+    if root is None or not path.is_file():
+        return {}
+    try:
+        told = json.loads(path.read_text())
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def recorded_view(root: str | Path | None) -> View | None:
+    """How the clouds of a dataset were made; None where the dataset does not say.
+
+    Args:
+        root: Folder of the dataset.
+    """
+    view = read_provenance(root).get("view")
+    return view if isinstance(view, dict) else None
+
+
+def view_differences(trained: Mapping[str, Any], seen: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Options in which two views differ, of those that both state: name -> (trained, seen)."""
+    return {
+        name: (trained[name], seen[name])
+        for name in trained
+        if name in seen and name not in NOT_COMPARED and trained[name] != seen[name]
+    }
+
+
+def warn_of_another_view(trained: View | None, seen: View | None, where: str) -> bool:
+    """Say in one sentence that clouds are not those that a policy was trained on.
+
+    Args:
+        trained: View of the policy's training data; None where nothing is known of it.
+        seen: View of what the policy meets now; None likewise.
+        where: What it meets, such as "the environment".
+
+    Returns:
+        Whether there was something to say.
+    """
+    if trained is None or seen is None:
+        return False
+    differences = view_differences(trained, seen)
+    if not differences:
+        return False
+    told = "; ".join(f"{name} was {before!r}, is {now!r}" for name, (before, now) in differences.items())
+    if differences.keys() <= CHANGES_LITTLE:
+        logger.warning("Clouds of %s are as in training but for %s.", where, told)
+    else:
+        logger.warning(
+            "Clouds of %s are not those that this policy was trained on (view '%s', not '%s'): %s. Expect it to fail; "
+            "give --env.view=%s and the options of the recording.",
+            where,
+            seen.get("view"),
+            trained.get("view"),
+            told,
+            trained.get("view"),
+        )
+    return True

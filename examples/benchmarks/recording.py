@@ -18,7 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 def drive(config, episodes: int) -> tuple[float, int]:
     """Seconds and frames of so many attempts of a recording, none of them stored."""
-    from lerobot_sdm.datasets.collect import Driver, Setting
+    from lerobot_sdm.datasets.driving import Driver, Setting
     from lerobot_sdm.datasets.episodes import Rules, attempts
     from lerobot_sdm.datasets.episodes import drive as drive_attempt
     from lerobot_sdm.experts import expert_class

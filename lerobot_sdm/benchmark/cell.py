@@ -29,7 +29,7 @@ from lerobot_sdm.pipeline.run import shared_variables
 from lerobot_sdm.pipeline.runner import run_stages
 from lerobot_sdm.pipeline.stages import Stage, finished_stage
 from lerobot_sdm.processes.launcher import Launcher, warm_process
-from lerobot_sdm.processes.preloaded import PRELOADED
+from lerobot_sdm.processes.preloaded import EVERYTHING_ELSE, RECORDING
 
 
 def cell_file(benchmark: Benchmark, cell: Cell) -> Path:
@@ -98,7 +98,7 @@ def run_cell(benchmark: Benchmark, launcher: Launcher | None, cell: Cell) -> Pat
     with log.open("a") as file:
         console = Console(file=file, width=120)
         environment = os.environ | shared_variables(config)
-        warm = warm_process(environment, PRELOADED, log.with_suffix(".warm.log"))
+        warm = warm_process(environment, RECORDING, log.with_suffix(".warm.log"), EVERYTHING_ELSE)
         with warm if launcher is None else nullcontext(launcher) as chosen:
             run_stages(
                 stages(benchmark, cell, missing_protocols(benchmark, cell)),

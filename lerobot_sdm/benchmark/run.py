@@ -25,7 +25,7 @@ from lerobot_sdm.pipeline.files import write_json, write_text
 from lerobot_sdm.pipeline.run import shared_variables
 from lerobot_sdm.pipeline.stages import claim_folder
 from lerobot_sdm.processes.launcher import Launcher, warm_process
-from lerobot_sdm.processes.preloaded import PRELOADED
+from lerobot_sdm.processes.preloaded import EVERYTHING_ELSE, RECORDING
 
 STYLES = {"finished": "green", "failed": "red", "skipped": "yellow"}
 
@@ -124,4 +124,4 @@ def _launcher(benchmark: Benchmark, engine: Engine) -> AbstractContextManager[La
     if engine.name != "local":
         return nullcontext()
     environment = os.environ | shared_variables(benchmark.task_config(benchmark.tasks[0]))
-    return warm_process(environment, PRELOADED, benchmark.root / "logs" / "warm_process.log")
+    return warm_process(environment, RECORDING, benchmark.root / "logs" / "warm_process.log", EVERYTHING_ELSE)

@@ -14,14 +14,17 @@ import draccus
 from lerobot.envs.configs import EnvConfig
 from tqdm import tqdm
 
-from lerobot_sdm.datasets.collect import Driver, Setting, outcomes
+from lerobot_sdm.datasets.collect import outcomes
 from lerobot_sdm.datasets.disk import disk_full_is_an_input_error
+from lerobot_sdm.datasets.driving import Driver, Setting
 from lerobot_sdm.datasets.episodes import Episode, Rules
+from lerobot_sdm.datasets.helpers import Helpers
 from lerobot_sdm.datasets.names import check_lerobot_can_read
 from lerobot_sdm.datasets.record_options import RecordOptions
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
 from lerobot_sdm.errors import InputError, refuse_existing
 from lerobot_sdm.experts import expert_class
+from lerobot_sdm.processes.threads import available_cores
 
 logger = logging.getLogger(__name__)
 
@@ -106,15 +109,19 @@ def record(config: RecordConfig) -> Path:
         seed=config.seed,
     )
     folder = config.root.parent / f".{config.root.name}.recording-{_fingerprint(config)}"
-    driver = Driver(setting, folder)
-    with contextlib.closing(driver.env), disk_full_is_an_input_error(config.root):
+    workers = min(config.workers, config.episodes, available_cores())
+    with contextlib.ExitStack() as opened:
+        helpers = opened.enter_context(contextlib.closing(Helpers(workers - 1, setting, folder)))
+        driver = Driver(setting, folder)
+        opened.enter_context(contextlib.closing(driver.env))
+        opened.enter_context(disk_full_is_an_input_error(config.root))
         # Whatever is wrong with the scene, with graphics or with what the expert reads shows here, before anything
         # is written.
         driver.expert.start(driver.env, config.seed)
         folder.mkdir(parents=True, exist_ok=True)
         if finished := len(list(folder.glob("attempt-*.npz"))):
             logger.warning("Going on with %d attempts of an earlier run of this recording.", finished)
-        kept, failed = _collect(config, driver)
+        kept, failed = _collect(config, driver, helpers)
         facts = {
             "task": config.env.task,
             "task_description": driver.env.unwrapped.task_description,
@@ -136,14 +143,14 @@ def record(config: RecordConfig) -> Path:
     return config.root
 
 
-def _collect(config: RecordConfig, driver: Driver) -> tuple[list[Episode], list[Episode]]:
+def _collect(config: RecordConfig, driver: Driver, helpers: Helpers) -> tuple[list[Episode], list[Episode]]:
     """Drive until there are enough episodes; returns the outcomes kept and those that failed, in order."""
     variants = driver.setting.expert_class.variants
     kept: list[Episode] = []
     failed: list[Episode] = []
     with (
         tqdm(total=config.episodes, desc=config.env.task, unit="episode") as bar,
-        contextlib.closing(outcomes(driver, min(config.workers, config.episodes))) as stream,
+        contextlib.closing(outcomes(driver, helpers, lambda: config.episodes - len(kept))) as stream,
     ):
         while len(kept) < config.episodes and len(failed) <= config.max_failures:
             # Every variant of a start counts or none does: the ways to act stay balanced.

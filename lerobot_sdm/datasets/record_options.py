@@ -18,7 +18,8 @@ class RecordOptions:
         root: Folder of the dataset, which must not exist yet; unless given, `data/<task>`, or `data/adroit-<task>`.
         repo_id: Name of the dataset; unless given, `local/` and the same name.
         seed: Seed of the first start state; the next start state takes the next seed, and so on.
-        workers: Processes that drive at the same time. The dataset does not depend on it.
+        workers: Processes that drive at the same time, at most as many as there are cores; further ones join as soon
+            as that saves more time than they take to start. The dataset does not depend on it.
         expert: Who drives: a registered name, or "module:Class"; unless given, the task's own.
         expert_path: The file or folder that the expert reads, where it reads one.
         action_noise: Standard deviation of Gaussian noise on the expert's actions.

@@ -144,8 +144,7 @@ def draw_chunks(loaded: LoadedPolicy, observation: dict[str, Tensor], noise: Ten
     Returns:
         (1, M, n_action_steps * A) on the CPU, in normalised units.
     """
-    repeated = {key: value.expand(len(noise), *value.shape[1:]) for key, value in observation.items()}
-    batch = loaded.preprocess(repeated)
+    batch = loaded.preprocess(observation)
     loaded.policy.reset()  # With empty queues the policy takes the batch's own observation steps.
     chunks = loaded.policy.predict_action_chunk(batch, noise=noise.to(loaded.config.device))
     return chunks.flatten(1).unsqueeze(0).cpu()

@@ -15,9 +15,10 @@ from lerobot_sdm.pipeline.commands import PLAIN
 from lerobot_sdm.pipeline.config import PipelineConfig
 from lerobot_sdm.pipeline.plan import ROWS, Layout
 from lerobot_sdm.pipeline.runner import run_stages
+from lerobot_sdm.pipeline.stage_sizes import sized
 from lerobot_sdm.pipeline.stages import Stage, claim_folder, finished_stage
 from lerobot_sdm.processes.launcher import warm_process
-from lerobot_sdm.processes.preloaded import PRELOADED
+from lerobot_sdm.processes.preloaded import EVERYTHING_ELSE, RECORDING
 from lerobot_sdm.processes.threads import available_cores, passive_waiting
 
 
@@ -52,7 +53,7 @@ def run_warm(
     if all(finished_stage(stage, root) for stage in stages):
         launching = nullcontext(PLAIN)
     else:
-        launching = warm_process(environment, PRELOADED, root / "logs" / "warm_process.log")
+        launching = warm_process(environment, RECORDING, root / "logs" / "warm_process.log", EVERYTHING_ELSE)
     with launching as launcher:
         run_stages(stages, root, console, environment, verbose, launcher=launcher, cores=available_cores())
 
@@ -65,7 +66,7 @@ def shared_variables(config: PipelineConfig) -> dict[str, str]:
 def all_stages(config: PipelineConfig, layout: Layout) -> list[Stage]:
     """The stages of a run: first what others wait for, so that a single core loses nothing by the order."""
     held_out = replace(config, record=config.record | {"workers": 1}) if "workers" in config.record else config
-    return [
+    stages = [
         Stage(
             "record",
             "Record demonstrations",
@@ -99,6 +100,15 @@ def all_stages(config: PipelineConfig, layout: Layout) -> list[Stage]:
             needs=(),
         ),
         _training(config, layout, "student", "Distil the student", needs=("train_teacher",)),
+        Stage(
+            "distances",
+            "Compare action distributions with the teacher's",
+            layout.distances,
+            plan.distance_command(config, layout),
+            whole=True,
+            needs=("record_held_out", "train_student"),
+            device=_shared_device(config),
+        ),
         *(
             Stage(
                 f"evaluate_{row.key}" + (f"_{rule}" if rule else ""),
@@ -110,15 +120,6 @@ def all_stages(config: PipelineConfig, layout: Layout) -> list[Stage]:
             )
             for row in ROWS
             for rule in (None, *config.other_rules)
-        ),
-        Stage(
-            "distances",
-            "Compare action distributions with the teacher's",
-            layout.distances,
-            plan.distance_command(config, layout),
-            whole=True,
-            needs=("record_held_out", "train_student"),
-            device=_shared_device(config),
         ),
         Stage(
             "latency",
@@ -136,6 +137,7 @@ def all_stages(config: PipelineConfig, layout: Layout) -> list[Stage]:
             settings={},
         ),
     ]
+    return [sized(stage, config) for stage in stages]
 
 
 def _training(config: PipelineConfig, layout: Layout, run: str, title: str, needs: tuple[str, ...]) -> Stage:

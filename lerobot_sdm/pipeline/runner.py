@@ -122,7 +122,6 @@ class _Runner:
                 self.finished[stage.name] = 0.0 if record["continued"] else record["seconds"]
                 return
             self.console.print(heading)
-            since = time.perf_counter()
             if stage.whole and stage.produces.exists():
                 self.console.print(f"   {stage.produces} is complete already")
                 self._mark(stage, 0.0, continued=True)
@@ -130,6 +129,8 @@ class _Runner:
             command, continued = self._command(stage)
             if stage.function is None:
                 self.console.print(format_command(command), style="cyan", highlight=False, soft_wrap=True)
+            if not self.running:
+                self.board.show(stage.name, "waits for the imports, which are made once for all commands")
             program = Running(
                 command,
                 self.root / "logs" / f"{stage.name}.log",
@@ -139,7 +140,7 @@ class _Runner:
                 inherited,
                 stage.function,
             )
-            self.running[stage.name] = _Started(stage, program, continued, held.pop_all(), since)
+            self.running[stage.name] = _Started(stage, program, continued, held.pop_all(), time.perf_counter())
 
     def _command(self, stage: Stage) -> tuple[tuple[str, ...], bool]:
         """What runs, and whether it goes on from what an earlier attempt left; otherwise that is removed."""

@@ -149,10 +149,11 @@ class ChunkPolicy(PreTrainedPolicy):
         Args:
             batch: Preprocessed observations, each (B, n_obs_steps, ...), oldest first, as a data loader gives it. Or
                 the time step (B, ...) that `select_action` has seen last, which keeps those before it.
-            noise: Start noise (B, horizon, A), the same convention as LeRobot's `diffusion`.
+            noise: Start noise (B, horizon, A), the same convention as LeRobot's `diffusion`. Or (M, horizon, A) for
+                M chunks from the one observation of a batch, which is encoded once.
 
         Returns:
-            Normalised actions (B, n_action_steps, A).
+            Normalised actions (B, n_action_steps, A), or M of them.
 
         Raises:
             InputError: An observation is missing or does not fit.
@@ -162,7 +163,11 @@ class ChunkPolicy(PreTrainedPolicy):
             return self._plan_from_history(noise)
         observed = self._repaired(windows(batch, **self._expected(), frames=self.config.n_obs_steps))
         self._check_observed([observed])
-        return self._checked(self.plan(self.inference_model.encode(observed), noise, lambda: observed))
+        cond = self.inference_model.encode(observed)
+        if noise is not None and len(noise) > len(cond) == 1:
+            cond = cond.expand(len(noise), -1)
+            observed = {key: value.expand(len(noise), *value.shape[1:]) for key, value in observed.items()}
+        return self._checked(self.plan(cond, noise, lambda: observed))
 
     @torch.no_grad()
     def select_action(self, batch: dict[str, Tensor], noise: Tensor | None = None) -> Tensor:

@@ -138,7 +138,9 @@ def is_wanted(environment: dict[str, str]) -> bool:
 
 
 @contextlib.contextmanager
-def warm_process(environment: dict[str, str], modules: Sequence[str], log: Path) -> Iterator[Launcher]:
+def warm_process(
+    environment: dict[str, str], modules: Sequence[str], log: Path, later: Sequence[str] = ()
+) -> Iterator[Launcher]:
     """Start a warm process; it ends with the context, or with this process however that ends.
 
     Programs can be asked for at once: they start when the imports are done. Where it fails, and where it cannot be a
@@ -146,8 +148,9 @@ def warm_process(environment: dict[str, str], modules: Sequence[str], log: Path)
 
     Args:
         environment: Environment variables of all programs.
-        modules: What it imports, in order.
+        modules: What it imports before any program starts, in order.
         log: File for what it has to say.
+        later: What it imports further, while no program wants to start.
     """
     if not is_wanted(environment):
         yield Launcher()
@@ -160,7 +163,7 @@ def warm_process(environment: dict[str, str], modules: Sequence[str], log: Path)
         listener.listen(64)
         number = listener.fileno()
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "lerobot_sdm.processes.server", str(number), *modules],
+            [sys.executable, "-P", "-m", "lerobot_sdm.processes.server", str(number), *modules, "--", *later],
             stdin=subprocess.PIPE,
             stdout=file,
             stderr=file,

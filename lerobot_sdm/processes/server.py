@@ -1,9 +1,10 @@
 """The warm process: imports once what programs need, then becomes each of them, as a fork of itself.
 
-    python -P -m lerobot_sdm.processes.server SOCKET MODULE...
+    python -P -m lerobot_sdm.processes.server SOCKET MODULE... [-- MODULE...]
 
-SOCKET is the number of a listening Unix socket, see `messages`. The process ends as soon as its standard input is
-closed; programs that still run then go on.
+SOCKET is the number of a listening Unix socket, see `messages`. Programs start as soon as the first group of modules is
+imported; those that start before the second one is import themselves what they miss. The process ends as soon as its
+standard input is closed; programs that still run then go on.
 
 A fork has the forking thread alone, so this process starts none: nothing is computed here, no graphics are opened, and
 CUDA is not touched. What a program could tell from a fresh process is set anew: see `become`.
@@ -22,6 +23,7 @@ import threading
 import traceback
 import types
 import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -52,18 +54,18 @@ class Origin:
     terminate: Any
 
 
-def warm_up(modules: list[str]) -> None:
-    """Import modules; one that fails is left to the programs that need it."""
-    gc.disable()  # Nothing of what imports make is garbage, and looking for it takes a sixth of the time.
+def import_in_turn(modules: Sequence[str]) -> Iterator[str]:
+    """Import modules, and say each; one that fails is left to the programs that need it."""
     os.environ.setdefault(NVML_CHECK, "1")
     for module in modules:
+        gc.disable()  # Nothing of what imports make is garbage, and looking for it takes a sixth of the time.
         try:
             importlib.import_module(module)
         except Exception:
             traceback.print_exc()
-    gc.freeze()  # Otherwise each program's garbage collection would copy the pages of all modules.
-    sys.stdout.flush()
-    sys.stderr.flush()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        yield module
 
 
 def refusal(request: Request, origin: Origin) -> str | None:
@@ -76,8 +78,8 @@ def refusal(request: Request, origin: Origin) -> str | None:
     return None
 
 
-def serve(listener: socket.socket, origin: Origin) -> Request | None:
-    """Fork for each request until standard input is closed.
+def serve(listener: socket.socket, origin: Origin, imports: Iterator[str]) -> Request | None:
+    """Fork for each request until standard input is closed, and go on with imports while there is none.
 
     Returns:
         In a fork, what it shall become; None in this process, at the end.
@@ -91,8 +93,11 @@ def serve(listener: socket.socket, origin: Origin) -> Request | None:
     with selectors.DefaultSelector() as selector:
         for source in (listener, sys.stdin, ended):
             selector.register(source, selectors.EVENT_READ)
+        importing: str | None = ""
         while True:
-            ready = [key.fileobj for key, _ in selector.select()]
+            ready = [key.fileobj for key, _ in selector.select(None if importing is None else 0)]
+            if not ready:
+                importing = next(imports, None)
             if sys.stdin in ready:
                 return None
             if ended in ready:
@@ -103,6 +108,7 @@ def serve(listener: socket.socket, origin: Origin) -> Request | None:
             request = _receive(connection, origin)
             if request is None:
                 continue
+            gc.freeze()  # Otherwise each program's garbage collection would copy the pages of all modules.
             with warnings.catch_warnings():
                 # Python counts a thread of pyarrow's memory allocator, which is prepared for forks.
                 warnings.simplefilter("ignore", DeprecationWarning)
@@ -203,12 +209,14 @@ def run_program(argv: tuple[str, ...]) -> None:
 
 def main() -> None:
     number, *modules = sys.argv[1:]
+    first = [*modules, "--"].index("--")
     origin = Origin(dict(os.environ), signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; programs answer it.
     with socket.socket(fileno=int(number)) as listener:
         address = Path(listener.getsockname())
-        warm_up(modules)
-        request = serve(listener, origin)
+        for _ in import_in_turn(modules[:first]):
+            pass
+        request = serve(listener, origin, import_in_turn(modules[first + 1 :]))
     if request is not None:
         become(request, origin)
     else:  # Whoever started this may have been killed.

@@ -1,0 +1,105 @@
+"""Processes that drive attempts beside this one, where that pays."""
+
+import multiprocessing
+import os
+import sys
+import threading
+from concurrent.futures import Future, ProcessPoolExecutor
+from pathlib import Path
+
+from lerobot_sdm.datasets.driving import Driver, Setting
+from lerobot_sdm.datasets.episodes import Attempt, Episode
+from lerobot_sdm.datasets.processes import die_with_parent
+
+FORKED_SECONDS = 2.0
+"""What a copy of this process takes until it drives: it opens graphics of its own."""
+
+SPAWNED_SECONDS = 20.0
+"""What a new process takes: it also imports everything."""
+
+ATTEMPTS_AHEAD = 2
+"""For each helper, so that it does not wait for this process to notice that it is done."""
+
+
+def may_fork() -> bool:
+    """Whether copies of this process would work: no other thread runs in it, and no graphics are open."""
+    if "fork" not in multiprocessing.get_all_start_methods() or sys.platform == "darwin":
+        return False
+    egl = sys.modules.get("mujoco.egl")
+    return threading.active_count() == 1 and _native_threads() == 1 and getattr(egl, "EGL_DISPLAY", None) is None
+
+
+def _native_threads() -> int:
+    """Threads of this process that a copy could miss; that of pyarrow's memory allocator is prepared for forks."""
+    tasks = Path("/proc/self/task")
+    if not tasks.exists():
+        return 1
+    return sum((task / "comm").read_text().strip() != "jemalloc_bg_thd" for task in tasks.iterdir())
+
+
+class Helpers:
+    """Processes that drive. Made before this process opens graphics, they are copies of it if that is possible.
+
+    Args:
+        count: How many.
+        setting: What is recorded.
+        folder: Where attempts go.
+    """
+
+    def __init__(self, count: int, setting: Setting, folder: Path):
+        self.count = count
+        self._arguments = setting, folder
+        self._pool: ProcessPoolExecutor | None = None
+        self._driven: list[Future] = []
+        self.start_seconds = SPAWNED_SECONDS
+        if count and may_fork():
+            self.start_seconds = FORKED_SECONDS
+            self._start("fork")
+
+    def pay(self, attempts: int, seconds: float) -> bool:
+        """Whether attempts that are left are driven sooner with help, if one takes so many seconds."""
+        if not self.count:
+            return False
+        starts = self.start_seconds if not self._driven else 0.0
+        return attempts > 1 and attempts * seconds * self.count / (self.count + 1) > starts
+
+    def are_free(self) -> bool:
+        """Whether they can take a further attempt."""
+        self._driven = [future for future in self._driven if not future.done()] or self._driven[-1:]
+        return sum(not future.done() for future in self._driven) < ATTEMPTS_AHEAD * self.count
+
+    def drive(self, attempt: Attempt) -> "Future[Episode]":
+        """Let one of them drive an attempt."""
+        if self._pool is None:
+            self._start("spawn")
+        future = self._pool.submit(_drive, attempt)
+        self._driven.append(future)
+        return future
+
+    def close(self) -> None:
+        """End them, after the attempts that they are driving."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def _start(self, method: str) -> None:
+        context = multiprocessing.get_context(method)
+        self._pool = ProcessPoolExecutor(self.count, context, _prepare, self._arguments)
+        self._pool.submit(os.getpid)  # Copies are made now, all of them.
+
+
+_arguments: tuple[Setting, Path]
+_driver: Driver | None = None
+
+
+def _prepare(setting: Setting, folder: Path) -> None:
+    """Begin as a helper; graphics are opened when they are needed."""
+    global _arguments
+    die_with_parent()
+    _arguments = setting, folder
+
+
+def _drive(attempt: Attempt) -> Episode:
+    global _driver
+    if _driver is None:
+        _driver = Driver(*_arguments)
+    return _driver.run(attempt)

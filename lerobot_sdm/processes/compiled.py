@@ -1,0 +1,7 @@
+"""Importing this compiles what this package compiles, or loads it: once for all programs of a warm process."""
+
+import numpy as np
+
+from lerobot_sdm.clouds.fps import farthest_point_sampling
+
+farthest_point_sampling(np.zeros((2, 3), dtype=np.float32), 1)

@@ -47,6 +47,7 @@ def convert(
 
     lerobot-sdm convert metaworld_drawer-open_expert.zarr --repo-id local/drawer-open
     """
+    from lerobot.configs.video import infer_depth_unit
     from rich.console import Console
     from rich.table import Table
 
@@ -79,6 +80,7 @@ def convert(
     for column in plan.columns:
         infos = [plan.store.arrays[part.array] for part in column.parts]
         stored = f"{column.dtype.name} {column.shape}, {STORED_AS[column.kind]}"
+        stored += f", taken for {infer_depth_unit(column.dtype)}" if column.kind == "depth" else ""
         stored += ", turned to (points, channels)" if column.is_turned else ""
         stored += ", colors times 255" if column.unit_colors else ""
         stored += ", resampled" if column.points else ""

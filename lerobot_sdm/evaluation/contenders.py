@@ -1,6 +1,5 @@
 """A policy that takes part in a comparison: which checkpoint, under which name, with which settings."""
 
-import re
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field, fields
@@ -15,6 +14,7 @@ from lerobot.policies.factory import get_policy_class
 from torch import Tensor, nn
 
 from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.specs import split_spec
 
 Batch = dict[str, Any]
 
@@ -40,17 +40,8 @@ class Contender:
         Raises:
             InputError: If a part after the path is not `key=value`.
         """
-        path, *settings = re.split(r",(?![^\[]*\])", text)  # a list's commas separate nothing
-        overrides = {}
-        for setting in settings:
-            key, equals, value = setting.partition("=")
-            if not (key.strip() and equals):
-                raise InputError(
-                    f"--policy: '{setting}' in '{text}' is not FIELD=VALUE. "
-                    "Write PATH, or PATH,label=NAME,num_inference_steps=1."
-                )
-            overrides[key.strip()] = value.strip()
-        label = overrides.pop("label", None) or ", ".join([path, *settings])
+        path, overrides = split_spec(text, "--policy", "PATH, or PATH,label=NAME,num_inference_steps=1")
+        label = overrides.pop("label", None) or ", ".join([path, *(f"{key}={v}" for key, v in overrides.items())])
         return cls(label, path, overrides)
 
 

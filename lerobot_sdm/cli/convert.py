@@ -54,6 +54,8 @@ def convert(
     if root is not None:
         refuse_existing("--root", root)
 
+    from lerobot.configs.video import infer_depth_unit
+
     # Torch and LeRobot's models take seconds to import; a mistyped option should not.
     from lerobot_sdm.datasets.convert.assemble import STORED_AS
     from lerobot_sdm.datasets.convert.mapping import Choices
@@ -84,6 +86,7 @@ def convert(
     for column in plan.columns:
         infos = [plan.store.arrays[part.array] for part in column.parts]
         stored = f"{column.dtype.name} {column.shape}, {STORED_AS[column.kind]}"
+        stored += f", taken for {infer_depth_unit(column.dtype)}" if column.kind == "depth" else ""
         stored += ", turned to (points, channels)" if column.is_turned else ""
         stored += ", colors times 255" if column.unit_colors else ""
         stored += ", resampled" if column.points else ""

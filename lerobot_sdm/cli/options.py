@@ -2,11 +2,20 @@
 
 import contextlib
 import io
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from types import NoneType
+from typing import get_args, get_type_hints
 
 import draccus
+import yaml
 
 from lerobot_sdm.errors import InputError
+
+CONFIG = "--config_path"  # draccus' own, whose value it takes as it is.
+NOTHING = ("null", "~", "Null", "NULL", "none", "None")
+"""How an option says that it has no value."""
 
 
 def parse_options[T](config_class: type[T], arguments: Sequence[str]) -> T:
@@ -23,7 +32,8 @@ def parse_options[T](config_class: type[T], arguments: Sequence[str]) -> T:
     try:
         # draccus prints every option of every environment before it says what is wrong.
         with contextlib.redirect_stderr(complaint):
-            return draccus.parse(config_class, args=[with_underscores(argument) for argument in arguments])
+            texts = _texts(config_class)
+            return draccus.parse(config_class, args=[quoted(with_underscores(item), texts) for item in arguments])
     except SystemExit as error:
         raise InputError(complaint.getvalue().strip().splitlines()[-1].partition("error: ")[2]) from error
     except (draccus.ParsingError, draccus.utils.DecodingError) as error:
@@ -34,6 +44,34 @@ def with_underscores(argument: str) -> str:
     """`--repo-id=x` as `--repo_id=x`."""
     name, equals, value = argument.partition("=")
     return f"--{name[2:].replace('-', '_')}{equals}{value}" if name.startswith("--") else argument
+
+
+def quoted(argument: str, texts: Collection[str] = ()) -> str:
+    """An option as draccus must get it so that its value arrives whole.
+
+    draccus reads values as YAML, which takes what follows ` #` for a comment, `&x` for nothing and `1.5` for a number.
+
+    Args:
+        argument: Such as `--root=runs #1`.
+        texts: Options whose value is a text or a path and never a list, without dashes.
+    """
+    name, equals, value = argument.partition("=")
+    if not (name.startswith("--") and value) or name == CONFIG or value in NOTHING or value[0] in "'\"":
+        return argument
+    try:
+        read = yaml.safe_load(value)
+    except yaml.YAMLError:
+        read = None
+    changed = read is None or (isinstance(read, str) and read != value)
+    if changed or (name[2:] in texts and not isinstance(read, str)):
+        return f"{name}{equals}{json.dumps(value, ensure_ascii=False)}"
+    return argument
+
+
+def _texts(config_class: type) -> set[str]:
+    """Fields of a dataclass that hold a text or a path, or nothing."""
+    kinds = {name: set(get_args(hint)) or {hint} for name, hint in get_type_hints(config_class).items()}
+    return {name for name, types in kinds.items() if types <= {str, Path, NoneType}}
 
 
 def _input_error_behind(error: BaseException) -> InputError:

@@ -1,11 +1,11 @@
 """A policy that takes part in a comparison, as the command line names it. Light: neither torch nor LeRobot."""
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.specs import split_spec
 
 
 @dataclass(frozen=True)
@@ -29,17 +29,8 @@ class Contender:
         Raises:
             InputError: If a part after the path is not `key=value`.
         """
-        path, *settings = re.split(r",(?![^\[]*\])", text)  # a list's commas separate nothing
-        overrides = {}
-        for setting in settings:
-            key, equals, value = setting.partition("=")
-            if not (key.strip() and equals):
-                raise InputError(
-                    f"--policy: '{setting}' in '{text}' is not FIELD=VALUE. "
-                    "Write PATH, or PATH,label=NAME,num_inference_steps=1."
-                )
-            overrides[key.strip()] = value.strip()
-        label = overrides.pop("label", None) or ", ".join([path, *settings])
+        path, overrides = split_spec(text, "--policy", "PATH, or PATH,label=NAME,num_inference_steps=1")
+        label = overrides.pop("label", None) or ", ".join([path, *(f"{key}={v}" for key, v in overrides.items())])
         return cls(label, path, overrides)
 
     def checked(self) -> Self:

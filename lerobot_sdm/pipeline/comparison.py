@@ -21,6 +21,7 @@ from lerobot_sdm.pipeline.files import read_json
 from lerobot_sdm.pipeline.plan import Layout
 from lerobot_sdm.pipeline.results import evaluated_metric, evaluated_successes, machine, stage_records
 from lerobot_sdm.pipeline.stages import Stage
+from lerobot_sdm.specs import split_spec
 
 if TYPE_CHECKING:
     from lerobot.envs.configs import EnvConfig
@@ -73,14 +74,8 @@ class Comparison:
 
     def env_options(self) -> dict[str, str]:
         """The environment as options of LeRobot's commands, without their dashes: `env.type` first."""
-        kind, *settings = self.env.split(",")
-        options = {"env.type": kind}
-        for setting in settings:
-            key, equals, value = setting.partition("=")
-            if not (key and equals):
-                raise InputError(f"--env: '{setting}' in '{self.env}' is not FIELD=VALUE. Write TYPE,FIELD=VALUE.")
-            options[f"env.{key}"] = value
-        return options
+        kind, settings = split_spec(self.env, "--env", "TYPE,FIELD=VALUE")
+        return {"env.type": kind} | {f"env.{key}": value for key, value in settings.items()}
 
     def env_config(self) -> EnvConfig:
         """LeRobot's configuration of the environment.

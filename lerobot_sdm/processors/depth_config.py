@@ -37,8 +37,8 @@ class DepthCamera:
         extrinsics: 4x4, camera to the frame of the cloud (as a rule the robot's base), metres.
         convention: Camera axes that the extrinsics speak of: `opencv`, x right, y down, z ahead, as calibration
             tools and camera drivers have it; or `opengl`, x right, y up, z backwards, as MuJoCo and Blender do.
-        depth_scale: Metres in one unit of the depth image: 0.001 for millimetres, which is what LeRobot's
-            cameras and datasets deliver; 1 for metres.
+        depth_scale: Metres in one unit of the depth image. LeRobot hands out a RealSense's counts as they are: 0.001
+            for most, 0.0001 for a D405, 0.00025 for an L515; 1 for metres.
         near: Depths nearer than this, in metres, are no measurement. 0, NaN and infinity never are one.
         far: Depths farther than this, in metres, are no measurement.
         stride: Use every stride-th row and column of the depth image.

@@ -70,12 +70,12 @@ def test_a_camera_of_another_task_is_not_there():
 
 
 @pytest.mark.parametrize("task", HAND_TASKS)
-def test_adroits_defaults_are_dp3s(task):
-    config = make_env_config("adroit", task=task)
+def test_adroits_view_of_the_papers_and_defaults_are_dp3s(task):
+    config = make_env_config("adroit", task=task, view="dp3")
     shapes = {name: feature.shape for name, feature in env_to_policy_features(config).items()}
     actions = {"hammer": 26, "door": 28, "pen": 24, "relocate": 30}[task]
     assert shapes == {"observation.state": (24,), "observation.point_cloud": (512, 3), "action": (actions,)}
-    assert (config.fps, config.camera_size, config.action_repeat) == (50, 84, 2)
+    assert (config.fps, config.cloud_options().camera_size, config.action_repeat) == (50, 84, 2)
     # Demonstrations of the pen are longer than its evaluations.
     assert config.as_recorded(task, pixels=False).episode_length == 100
     assert make_env_config("adroit", task=task, action_repeat=1).fps == 100

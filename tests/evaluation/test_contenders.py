@@ -13,7 +13,7 @@ def test_parse():
     chained = Contender.parse("runs/a,chaining_times=[27,54],label=three")
     assert chained == Contender("three", "runs/a", {"chaining_times": "[27,54]"})
     assert Contender.parse("runs/a,num_inference_steps=2").label == "runs/a, num_inference_steps=2"
-    with pytest.raises(InputError, match=r"'steps' in .* is not FIELD=VALUE"):
+    with pytest.raises(InputError, match=r"--policy=runs/a,steps: 'steps' is not FIELD=VALUE"):
         Contender.parse("runs/a,steps")
 
 

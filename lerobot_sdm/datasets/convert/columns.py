@@ -19,6 +19,8 @@ from lerobot_sdm.errors import InputError
 LARGEST_INTEGER = np.iinfo(np.int64).max
 # How far a colour may be from a whole number of 0 to 255, after the rounding of scaling to [0, 1] and back.
 COLOR_TOLERANCE = 1e-3
+# Metres: no depth camera of a robot sees so far.
+FARTHEST_MEAN = 100.0
 # Half the time of the usual 6, for files that are 2% larger.
 PNG_COMPRESSION = 3
 
@@ -156,8 +158,22 @@ class Column:
         for part in self.parts:
             label = f"{store_name}: data/{part.origin}"
             _check_numbers(part.take(rows[part.array]), first_row, label, part.array)
+            if self.kind == "depth":
+                self._check_depth(part.take(rows[part.array]), first_row, label)
             if self.colors is not None and rows[part.array].dtype != np.uint8:
                 self._check_colors(self.colors_of(part, rows[part.array]), first_row, label, part.array)
+
+    def _check_depth(self, depth: NDArray, first_row: int, label: str) -> None:
+        """Refuse depth (F, ...) in another unit than LeRobot will take it for, as far as that can be seen."""
+        if depth.dtype.kind != "f":
+            return
+        means = depth.reshape(len(depth), -1).mean(axis=1)
+        if (means > FARTHEST_MEAN).any():
+            row = int(np.argmax(means > FARTHEST_MEAN))
+            raise InputError(
+                f"{label}: row {first_row + row} has a mean depth of {means[row]:.0f} m, because LeRobot takes floats "
+                "for meters. It seems to be in millimeters: keep the numbers as they are with --depth=array."
+            )
 
     def _check_colors(self, colors: NDArray, first_row: int, label: str, array: str) -> None:
         limit = 1 if self.unit_colors else 255

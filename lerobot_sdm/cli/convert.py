@@ -54,9 +54,9 @@ def convert(
     if root is not None:
         refuse_existing("--root", root)
 
+    # Torch and LeRobot's models take seconds to import; a mistyped option should not.
     from lerobot.configs.video import infer_depth_unit
 
-    # Torch and LeRobot's models take seconds to import; a mistyped option should not.
     from lerobot_sdm.datasets.convert.assemble import STORED_AS
     from lerobot_sdm.datasets.convert.mapping import Choices
     from lerobot_sdm.datasets.convert.run import ConvertConfig, make_plan

@@ -119,5 +119,5 @@ def test_errors_in_options_need_no_torch(outcomes):
     refused = {asked: outcome for asked, outcome in outcomes.items() if "--help" not in asked}
     assert {asked: outcome["code"] for asked, outcome in refused.items()} == dict.fromkeys(refused, 2)
     assert {asked: out["said"] for asked, out in refused.items() if BAD_OPTIONS.get(asked, "") not in out["said"]} == {}
-    torch = {asked for asked, outcome in refused.items() if {"torch", "lerobot"} & set(outcome["heavy"])}
-    assert torch == set()
+    heavy = [asked for asked, outcome in refused.items() if {"torch", "lerobot"} & set(outcome["heavy"])]
+    assert heavy[:1] == []  # The first is the one that imported it.

@@ -9,14 +9,12 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from lerobot_sdm.evaluation.contenders import read_config
 from lerobot_sdm.pipeline.comparison import Comparison, collect_comparison, evaluations, measure_costs
 from lerobot_sdm.pipeline.files import write_json, write_text
 from lerobot_sdm.pipeline.pictures import BLUE, INK, PALE, save_figure
 from lerobot_sdm.pipeline.plan import Layout
 from lerobot_sdm.pipeline.run import run_warm
 from lerobot_sdm.pipeline.stages import claim_folder
-from lerobot_sdm.policies.sizes import check_environment
 from lerobot_sdm.processes.threads import passive_waiting
 
 
@@ -37,6 +35,9 @@ def run_comparison(comparison: Comparison, layout: Layout, console: Console, ver
             or a finished row's weights did.
         CommandFailedError: An evaluation fails.
     """
+    from lerobot_sdm.evaluation.contenders import read_config
+    from lerobot_sdm.policies.sizes import check_environment
+
     for policy in comparison.policies:
         check_environment(read_config(policy), comparison.env_config(), policy.path)
     stages = evaluations(comparison, layout)

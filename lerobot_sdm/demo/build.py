@@ -88,7 +88,7 @@ def _store(checkpoint: Path, target: Path, name: str, results: Path, provenance:
             shutil.copyfile(checkpoint / file, halved / file)
         save_file(_half(checkpoint / WEIGHTS_FILE), halved / WEIGHTS_FILE)
         evaluations = read_results(results, kind, None, trained_steps(checkpoint))
-        stage_policy(Order(halved, name, evaluations=evaluations), target)
+        stage_policy(Order(halved, name, license="mit", evaluations=evaluations), target)
     write_json(target / CONFIG_FILE, read_json(target / CONFIG_FILE) | {"repo_id": None})  # It is on no Hub.
     card = target / "README.md"
     card.write_text(f"{card.read_text(encoding='utf-8')}\n{_provenance_text(provenance)}", encoding="utf-8")

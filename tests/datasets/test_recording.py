@@ -149,7 +149,7 @@ def test_failed_starts_are_left_out_and_named(tmp_path):
 
 
 def test_both_ways_are_recorded_from_each_start(tmp_path):
-    config = RecordConfig(env=small_env(task="detour"), episodes=2, root=tmp_path / "detour")
+    config = RecordConfig(env=small_env(task="detour", frame="world"), episodes=2, root=tmp_path / "detour")
     told = provenance_of(record(config))
     assert [(episode["seed"], episode["variant"]) for episode in told["episodes"]] == [(0, 0), (0, 1)]
     hands = columns_of(config.root)["observation.state"].reshape(2, 200, 9)[..., 0]

@@ -34,7 +34,7 @@ def test_record_command_parses(size):
     assert (program, verb) == ("lerobot-sdm", "record")
     parsed = parse(arguments)
     assert parsed.env.task == "drawer-open"
-    assert parsed.env.num_points == config.env["num_points"]
+    assert parsed.env.cloud_options().num_points == {"small": 160}.get(size, 512)
     assert parsed.episodes == config.held_out_episodes
     assert parsed.seed == config.held_out_seed
     assert parsed.root == LAYOUT.held_out
@@ -104,7 +104,7 @@ def test_dexart_is_evaluated_on_objects_that_no_demonstration_shows(size):
         _, _, *arguments = plan.record_command(config, LAYOUT, held_out)
         recorded = parse(arguments).env
         assert recorded.objects == "seen"
-        assert recorded.features["point_cloud"].shape == (96 + config.env["num_points"], 3)
+        assert recorded.features["point_cloud"].shape == (96 + {"small": 256}.get(size, 512), 3)
 
 
 def test_rows_cover_the_free_baselines():

@@ -36,6 +36,10 @@ VERBS: dict[str, Verb] = {
         "Make a LeRobot policy of an original DP3, SDM or ManiCM checkpoint.",
     ),
     "convert": Verb("lerobot_sdm.cli.convert:convert", "Turn a zarr demonstration store into a LeRobot dataset."),
+    "edit-dataset": Verb(
+        "lerobot_sdm.cli.edit_dataset:edit_dataset",
+        "Drop episodes of datasets, join and split them, rename tasks; clouds included.",
+    ),
     "publish": Verb(
         "lerobot_sdm.cli.publish:publish",
         "Upload a policy or a dataset with its card to the Hugging Face Hub.",

@@ -11,11 +11,12 @@ DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextlib.contextmanager
-def disk_full_is_an_input_error(root: Path) -> Iterator[None]:
-    """Around what writes a dataset in parts that a repeated call goes on with.
+def disk_full_is_an_input_error(root: Path, resumes: bool = True) -> Iterator[None]:
+    """Around what writes a dataset beside its place.
 
     Args:
         root: Folder of the dataset.
+        resumes: Whether a repeated call goes on with the parts that are finished.
 
     Raises:
         InputError: In the place of any exception that a full disk is behind.
@@ -28,7 +29,8 @@ def disk_full_is_an_input_error(root: Path) -> Iterator[None]:
             cause = cause.__cause__ or cause.__context__
         if cause is None:
             raise
+        kept = "What is finished is kept beside it: free" if resumes else "Free"
         raise InputError(
-            f"--root={root}: the disk is full ({cause}). What is finished is kept beside it: free some space, and "
-            "repeat the command to go on."
+            f"--root={root}: the disk is full ({cause}). {kept} some space, and repeat the command"
+            f"{' to go on' if resumes else ''}."
         ) from error

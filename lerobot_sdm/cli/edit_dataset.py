@@ -1,0 +1,89 @@
+"""`lerobot-sdm edit-dataset`: drop bad demonstrations, join recordings, split, rename tasks; clouds included."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lerobot_sdm.errors import InputError
+
+MOST_EPISODES = 10_000_000
+"""More than anybody has recorded, so that a typo cannot exhaust memory."""
+
+
+def edit_dataset(
+    sources: Annotated[list[Path], typer.Argument(help="Datasets; several are joined.", metavar="FOLDER...")],
+    root: Annotated[Path, typer.Option(help="Folder to create. Sources are never changed.")],
+    repo_id: Annotated[
+        str | None, typer.Option("--repo-id", "--repo_id", help="Name; local/<folder> if absent.")
+    ] = None,
+    delete: Annotated[str | None, typer.Option(help="Episodes to leave out, such as 3,7,10-19; from 0.")] = None,
+    keep: Annotated[str | None, typer.Option(help="Or the only ones to keep.")] = None,
+    task: Annotated[str | None, typer.Option(help="What all episodes are called from now on.")] = None,
+    rename_task: Annotated[list[str] | None, typer.Option(help="OLD=NEW. May be given repeatedly.")] = None,
+    split: Annotated[
+        list[str] | None, typer.Option(help="NAME=SHARE or NAME=EPISODES, repeatedly: folders in --root.")
+    ] = None,
+    recompute_stats: Annotated[bool, typer.Option(help="Compute statistics of all numbers anew.")] = False,
+) -> None:
+    """Make a new dataset of one or several, with LeRobot's own tools.
+
+    lerobot-sdm edit-dataset data/monday data/tuesday --delete=3,17 --root=data/week
+
+    lerobot-sdm edit-dataset data/week --split train=0.9 --split held-out=0.1 --root=data/split
+    """
+    from lerobot_sdm.datasets.edit import DatasetEdit
+    from lerobot_sdm.datasets.edit import edit_dataset as make
+
+    edit = DatasetEdit(
+        sources=tuple(sources),
+        root=root,
+        repo_id=repo_id,
+        delete=parse_episodes("--delete", delete or ""),
+        keep=parse_episodes("--keep", keep or ""),
+        task=task,
+        rename=dict(_pair("--rename-task", text, "OLD=NEW") for text in rename_task or ()),
+        splits=dict(_split(text) for text in split or ()),
+        stats=recompute_stats,
+    )
+    for folder in make(edit):
+        typer.echo(f"Wrote {folder}")
+
+
+def parse_episodes(option: str, text: str) -> tuple[int, ...]:
+    """Read `3,7,10-19`: the numbers, in order, each once.
+
+    Raises:
+        InputError: A part is neither a number nor a range.
+    """
+    numbers: set[int] = set()
+    for part in filter(None, map(str.strip, text.split(","))):
+        first, dash, last = part.partition("-")
+        if not (first.isdecimal() and (last.isdecimal() if dash else not last)) or (dash and int(last) < int(first)):
+            raise InputError(f"{option}={text}: '{part}' is no episode and no range. Write 3,7,10-19.")
+        if int(last or first) > MOST_EPISODES:
+            raise InputError(f"{option}={text}: no dataset has an episode {int(last or first)}.")
+        numbers |= set(range(int(first), int(last or first) + 1))
+    return tuple(sorted(numbers))
+
+
+def _split(text: str) -> tuple[str, float | tuple[int, ...]]:
+    name, part = _pair("--split", text, "NAME=SHARE or NAME=EPISODES")
+    if not name.replace("-", "").replace("_", "").isalnum():
+        raise InputError(f"--split={text}: '{name}' becomes a folder. Give letters, digits, - and _.")
+    if "." in part:
+        try:
+            share = float(part)
+        except ValueError as error:
+            raise InputError(f"--split={text}: '{part}' is no share. Write 0.8, or episodes such as 0-39.") from error
+        if not 0 < share <= 1:
+            raise InputError(f"--split={text}: a share lies above 0 and is at most 1.")
+        return name, share
+    return name, parse_episodes(f"--split={name}", part)
+
+
+def _pair(option: str, text: str, form: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (equals and name and value):
+        raise InputError(f"{option}={text}: is not {form}.")
+    return name, value

@@ -1,0 +1,225 @@
+"""Datasets without their bad episodes, joined, split and relabeled: LeRobot's own tools, which never touch a source."""
+
+import json
+import shutil
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lerobot.datasets import delete_episodes, merge_datasets, modify_tasks, recompute_stats, split_dataset
+from lerobot.datasets.lerobot_dataset import LeRobotDataset
+from lerobot.datasets.utils import create_lerobot_dataset_card
+from lerobot.utils.constants import DEFAULT_FEATURES
+
+from lerobot_sdm.datasets.disk import disk_full_is_an_input_error
+from lerobot_sdm.datasets.write import PROVENANCE, VIDEO_BACKEND, versions
+from lerobot_sdm.errors import InputError
+
+INFO = Path("meta/info.json")
+Splits = Mapping[str, float | Collection[int]]
+
+
+@dataclass(frozen=True)
+class DatasetEdit:
+    """What is to become of which datasets; in this order.
+
+    Attributes:
+        sources: Folders of datasets, joined in this order where there are several. They stay as they are.
+        root: Folder to create.
+        repo_id: Name of the new dataset; unless given, `local/` and the folder's name.
+        delete: Episodes to leave out, counted from 0 over all sources.
+        keep: Or those to keep, none for all.
+        task: What every episode is called from now on.
+        rename: Old task -> new task.
+        splits: Name -> share of the episodes, in order, or a list of them; each becomes a folder in `root`.
+        stats: Compute the statistics of all numbers anew.
+    """
+
+    sources: tuple[Path, ...]
+    root: Path
+    repo_id: str | None = None
+    delete: tuple[int, ...] = ()
+    keep: tuple[int, ...] = ()
+    task: str | None = None
+    rename: Mapping[str, str] = field(default_factory=dict)
+    splits: Splits = field(default_factory=dict)
+    stats: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name of the new dataset."""
+        return self.repo_id or f"local/{self.root.resolve().name}"
+
+
+def edit_dataset(edit: DatasetEdit) -> list[Path]:
+    """Make new datasets of old ones. They appear under their names whole or not at all.
+
+    Args:
+        edit: What to do.
+
+    Returns:
+        The folders: one, or one for each split.
+
+    Raises:
+        InputError: A value cannot work, sources differ in their columns, or one cannot be read.
+    """
+    _check(edit)
+    work = edit.root.parent / f".{edit.root.resolve().name}.editing"
+    shutil.rmtree(work, ignore_errors=True)
+    sources = [open_dataset(path) for path in edit.sources]
+    episodes = sum(source.meta.total_episodes for source in sources)
+    gone = _deleted(edit, episodes)
+    splits = _split_episodes(edit.splits, episodes - len(gone))
+    with disk_full_is_an_input_error(edit.root, resumes=False):
+        try:
+            work.mkdir(parents=True)
+            dataset = _joined(edit, sources, work)
+            if gone:
+                dataset = delete_episodes(dataset, sorted(gone), work / "kept", edit.name)
+            dataset = _relabeled(edit, dataset, sources, work)
+            parts = split_dataset(dataset, splits, work / "split") if splits else {"": dataset}
+            for part in parts.values():
+                if edit.stats:
+                    recompute_stats(part)
+                _describe(edit, part, sources, gone)
+            finished = work / "split" if splits else dataset.root
+            finished.rename(edit.root)
+        except ValueError as error:  # LeRobot's complaints
+            raise InputError(f"{', '.join(map(str, edit.sources))}: {error}") from error
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    return [edit.root / name for name in parts]
+
+
+def open_dataset(path: Path) -> LeRobotDataset:
+    """A dataset in a folder.
+
+    Raises:
+        InputError: It is none, or cannot be read.
+    """
+    if not (path / INFO).is_file():
+        raise InputError(f"{path}: is no folder of a LeRobot dataset, which has a {INFO}.")
+    try:
+        return LeRobotDataset(f"local/{path.resolve().name}", root=path, video_backend=VIDEO_BACKEND)
+    # What can be wrong with a folder ends in a dozen kinds of exception.
+    except Exception as error:
+        raise InputError(f"{path}: is no dataset that LeRobot can read ({type(error).__name__}: {error}).") from error
+
+
+def _check(edit: DatasetEdit) -> None:
+    if edit.root.exists():
+        raise InputError(f"--root={edit.root}: exists already. Give a new folder; sources are never changed.")
+    if edit.delete and edit.keep:
+        raise InputError("--delete and --keep: give one of the two.")
+    if edit.task is not None and not edit.task.strip():
+        raise InputError("--task: must not be empty.")
+    if edit.task is not None and edit.rename:
+        raise InputError("--task and --rename-task: give one of the two.")
+    changes = (edit.delete, edit.keep, edit.task, edit.rename, edit.splits, edit.stats)
+    if len(edit.sources) < 2 and not any(changes):
+        raise InputError(
+            "There is nothing to do. Give --delete, --keep, --task, --rename-task, --split or --recompute-stats, or "
+            "several datasets to join."
+        )
+
+
+def _deleted(edit: DatasetEdit, episodes: int) -> set[int]:
+    """Which episodes are left out."""
+    option, named = ("--keep", set(edit.keep)) if edit.keep else ("--delete", set(edit.delete))
+    unknown = sorted(named - set(range(episodes)))
+    if unknown:
+        raise InputError(f"{option}={unknown[0]}: there are the episodes 0 to {episodes - 1}.")
+    gone = set(range(episodes)) - named if edit.keep else named
+    if len(gone) == episodes:
+        raise InputError(f"--delete: names all {episodes} episodes. Leave at least one.")
+    return gone
+
+
+def _split_episodes(splits: Splits, episodes: int) -> dict[str, list[int]]:
+    """The episodes of each split, of those that are left."""
+    chosen: dict[str, list[int]] = {}
+    start, shares = 0, [share for share in splits.values() if isinstance(share, float)]
+    if shares and len(shares) < len(splits):
+        raise InputError("--split: give shares for all of them, or episodes for all of them.")
+    if sum(shares) > 1 + 1e-9:
+        raise InputError(f"--split: the shares add up to {sum(shares):g}. Give 1 or less.")
+    for name, part in splits.items():
+        if isinstance(part, float):
+            stop = round(sum(shares[: len(chosen) + 1]) * episodes)
+            part, start = range(start, stop), stop
+        unknown = sorted(set(part) - set(range(episodes)))
+        taken = {episode for other in chosen.values() for episode in other}
+        if unknown or not part or taken & set(part):
+            wrong = f"episode {unknown[0]} is none of 0 to {episodes - 1}" if unknown else "no episode is left for it"
+            if taken & set(part):
+                wrong = f"episode {min(taken & set(part))} is in another split already"
+            raise InputError(f"--split={name}: {wrong}.")
+        chosen[name] = sorted(part)
+    return chosen
+
+
+def _joined(edit: DatasetEdit, sources: list[LeRobotDataset], work: Path) -> LeRobotDataset:
+    first = sources[0]
+    for path, other in zip(edit.sources[1:], sources[1:], strict=True):
+        for what in ("fps", "robot_type"):
+            mine, theirs = getattr(other.meta, what), getattr(first.meta, what)
+            if mine != theirs:
+                raise InputError(f"{path}: has {what} {mine}, and {edit.sources[0]} has {theirs}. Both must be alike.")
+        for key in sorted((first.features.keys() | other.features.keys()) - set(DEFAULT_FEATURES)):
+            kinds = [_kind(dataset.features.get(key)) for dataset in (other, first)]
+            if kinds[0] != kinds[1]:
+                raise InputError(
+                    f"'{key}' is {kinds[0]} in {path} and {kinds[1]} in {edit.sources[0]}. Only datasets with the same "
+                    "columns can be joined; `lerobot-edit-dataset --operation.type=remove_feature` drops one."
+                )
+    return first if len(sources) == 1 else merge_datasets(sources, edit.name, work / "joined")
+
+
+def _kind(feature: Mapping[str, Any] | None) -> str:
+    return "missing" if feature is None else f"{feature['dtype']} {tuple(feature['shape'])}"
+
+
+def _relabeled(edit: DatasetEdit, dataset: LeRobotDataset, sources: list[LeRobotDataset], work: Path) -> LeRobotDataset:
+    """The dataset under its new tasks, in a folder of its own: LeRobot relabels and computes statistics in place."""
+    unknown = sorted(set(edit.rename) - set(dataset.meta.tasks.index))
+    if unknown:
+        raise InputError(f"--rename-task={unknown[0]}: the tasks are {', '.join(map(repr, dataset.meta.tasks.index))}.")
+    relabels = edit.task is not None or bool(edit.rename)
+    if dataset is sources[0] and (relabels or not edit.splits):
+        shutil.copytree(dataset.root, work / "copy")
+        dataset = LeRobotDataset(edit.name, root=work / "copy", video_backend=VIDEO_BACKEND)
+    if not relabels:
+        return dataset
+    return modify_tasks(dataset, new_task=edit.task, task_replacements=dict(edit.rename) or None)
+
+
+def _describe(edit: DatasetEdit, dataset: LeRobotDataset, sources: list[LeRobotDataset], gone: set[int]) -> None:
+    """Write down where the dataset comes from."""
+    origins = [
+        {"name": path.resolve().name, "episodes": source.meta.total_episodes, "frames": source.meta.total_frames}
+        | ({"provenance": json.loads(told.read_text())} if (told := path / PROVENANCE).is_file() else {})
+        for path, source in zip(edit.sources, sources, strict=True)
+    ]
+    changes = {
+        "left_out": sorted(gone),
+        "task": edit.task,
+        "renamed": dict(edit.rename),
+        "splits": {name: part if isinstance(part, float) else sorted(part) for name, part in edit.splits.items()},
+        "statistics": "computed anew" if edit.stats else None,
+    }
+    changes = {name: value for name, value in changes.items() if value}
+    told = {"edited_from": origins, **changes, "versions": versions()}
+    (dataset.root / PROVENANCE).write_text(json.dumps(told, indent=2) + "\n")
+    names = ", ".join(f"`{origin['name']}` ({origin['episodes']} episodes)" for origin in origins)
+    lines = [f"Made by `lerobot-sdm edit-dataset` of {names}.", ""]
+    lines += [f"- {name.replace('_', ' ')}: {value}" for name, value in changes.items()]
+    lines += ["- Where the episodes come from: `meta/provenance.json`."]
+    cloud = any("point_cloud" in key or "pointcloud" in key for key in dataset.features)
+    card = create_lerobot_dataset_card(
+        tags=["robotics", *(["point-cloud"] if cloud else [])],
+        dataset_info=dataset.meta.info,
+        repo_id=edit.name,
+        dataset_description="\n".join(lines),
+    )
+    card.save(dataset.root / "README.md")

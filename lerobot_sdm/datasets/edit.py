@@ -15,6 +15,8 @@ from lerobot.utils.constants import DEFAULT_FEATURES
 from lerobot_sdm.datasets.disk import disk_full_is_an_input_error
 from lerobot_sdm.datasets.write import PROVENANCE, VIDEO_BACKEND, versions
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.plugin import register_all
+from lerobot_sdm.processors.cloud_view import recorded_view
 
 INFO = Path("meta/info.json")
 Splits = Mapping[str, float | Collection[int]]
@@ -64,6 +66,7 @@ def edit_dataset(edit: DatasetEdit) -> list[Path]:
     Raises:
         InputError: A value cannot work, sources differ in their columns, or one cannot be read.
     """
+    register_all()  # It mends LeRobot's tools for matrix columns.
     _check(edit)
     work = edit.root.parent / f".{edit.root.resolve().name}.editing"
     shutil.rmtree(work, ignore_errors=True)
@@ -194,6 +197,12 @@ def _relabeled(edit: DatasetEdit, dataset: LeRobotDataset, sources: list[LeRobot
     return modify_tasks(dataset, new_task=edit.task, task_replacements=dict(edit.rename) or None)
 
 
+def _common_view(sources: list[LeRobotDataset]) -> dict[str, Any]:
+    """How the clouds were made, where all sources say the same."""
+    views = [recorded_view(source.root) for source in sources]
+    return {"view": views[0]} if views[0] and all(view == views[0] for view in views) else {}
+
+
 def _describe(edit: DatasetEdit, dataset: LeRobotDataset, sources: list[LeRobotDataset], gone: set[int]) -> None:
     """Write down where the dataset comes from."""
     origins = [
@@ -209,7 +218,7 @@ def _describe(edit: DatasetEdit, dataset: LeRobotDataset, sources: list[LeRobotD
         "statistics": "computed anew" if edit.stats else None,
     }
     changes = {name: value for name, value in changes.items() if value}
-    told = {"edited_from": origins, **changes, "versions": versions()}
+    told = {"edited_from": origins, **_common_view(sources), **changes, "versions": versions()}
     (dataset.root / PROVENANCE).write_text(json.dumps(told, indent=2) + "\n")
     names = ", ".join(f"`{origin['name']}` ({origin['episodes']} episodes)" for origin in origins)
     lines = [f"Made by `lerobot-sdm edit-dataset` of {names}.", ""]

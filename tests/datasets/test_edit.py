@@ -14,7 +14,7 @@ from make_datasets import write_dataset
 from make_stores import stored_columns
 from typer.testing import CliRunner
 
-import lerobot_sdm  # noqa: F401  (mends LeRobot's tools)
+import lerobot_policy_sdm  # noqa: F401  (mends LeRobot's tools)
 from lerobot_sdm.cli.main import app
 from lerobot_sdm.datasets.cached import CachedLeRobotDataset
 from lerobot_sdm.datasets.edit import DatasetEdit, edit_dataset
@@ -98,7 +98,7 @@ def assert_statistics(root: Path) -> None:
 def lerobot_edit(monkeypatch, *arguments: str) -> None:
     from lerobot.scripts.lerobot_edit_dataset import main
 
-    monkeypatch.setattr(sys, "argv", ["lerobot-edit-dataset", "--discover_packages_path=lerobot_sdm", *arguments])
+    monkeypatch.setattr(sys, "argv", ["lerobot-edit-dataset", "--discover_packages_path=lerobot_policy_sdm", *arguments])
     main()
 
 

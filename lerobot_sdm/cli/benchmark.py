@@ -14,6 +14,8 @@ from lerobot_sdm.benchmark.protocols import PROTOCOLS
 from lerobot_sdm.benchmark.sizes import SIZE_SETTINGS
 from lerobot_sdm.benchmark.suites import SUITES
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.pipeline.stages import chosen_threads
+from lerobot_sdm.processes.threads import available_cores, default_threads
 
 
 def benchmark(
@@ -35,7 +37,9 @@ def benchmark(
     seeds: Annotated[str, typer.Option(help="Training seeds, such as 0,1,2.")] = "1",
     data: Annotated[Path | None, typer.Option(help="Folder of DP3's zarr stores; recorded if absent.")] = None,
     device: Annotated[str, typer.Option(help="Torch device of trainings and policies.")] = "cpu",
-    threads: Annotated[int, typer.Option(help="CPU threads of each command.")] = 1,
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads of each command; of cores that jobs leave free if absent.")
+    ] = None,
     jobs: Annotated[int, typer.Option(help="Cells that run at once.")] = 1,
     gpus: Annotated[
         str | None, typer.Option(help="GPUs that cells are spread over, such as 0,1,2,3; with --device=cuda.")
@@ -67,8 +71,11 @@ def benchmark(
         return
     if suite is None:
         raise InputError(f"--suite: is missing. Give one of {', '.join(SUITES)}.")
+    root = output or Path("outputs/benchmark") / suite
+    # What is submitted runs on machines that are not known here.
+    default = 1 if engine == "submitit" else default_threads(available_cores() // max(1, jobs))
     chosen = make_benchmark(
-        root=output or Path("outputs/benchmark") / suite,
+        root=root,
         suite=suite,
         size=size,
         tasks=_names("--tasks", tasks),
@@ -79,7 +86,7 @@ def benchmark(
         training_seeds=_seeds(seeds),
         episodes=episodes,
         device=device,
-        threads=threads,
+        threads=chosen_threads(root, threads, default),
         data=data,
     )
     if gpus is not None and device != "cuda":

@@ -2,12 +2,16 @@
 
 import importlib
 import importlib.util
+import os
 from typing import Any, NamedTuple
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.processes.threads import passive_waiting
+
+os.environ.update(passive_waiting())  # Read when torch is imported, which verbs do.
 
 
 class Verb(NamedTuple):

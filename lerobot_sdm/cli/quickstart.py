@@ -16,7 +16,9 @@ from lerobot_sdm.pipeline.config import PipelineConfig
 from lerobot_sdm.pipeline.plan import Layout
 from lerobot_sdm.pipeline.presets import SIZES, SMALL, preset
 from lerobot_sdm.pipeline.run import run_pipeline
+from lerobot_sdm.pipeline.stages import chosen_threads
 from lerobot_sdm.pipeline.tables import terminal_table
+from lerobot_sdm.processes.threads import available_cores, default_threads
 
 
 def quickstart(
@@ -38,7 +40,9 @@ def quickstart(
     expert: Annotated[str | None, typer.Option(help="Who demonstrates; the task's own expert if absent.")] = None,
     expert_path: Annotated[Path | None, typer.Option(help="The file that the expert reads, if it reads one.")] = None,
     train_seed: Annotated[int | None, typer.Option(help="Seed of both trainings.")] = None,
-    threads: Annotated[int | None, typer.Option(help="CPU threads of each command.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads of each command; fewer than this process's cores if absent.")
+    ] = None,
     device: Annotated[str, typer.Option(help="Torch device of trainings and policies.")] = "cpu",
     verbose: Annotated[bool, typer.Option("--verbose", help="Show all that the commands print.")] = False,
 ) -> None:
@@ -54,7 +58,7 @@ def quickstart(
         "observations": observations,
         "samples": samples,
         "train_seed": train_seed,
-        "threads": threads,
+        "threads": chosen_threads(output, threads, default_threads(available_cores())),
         "device": device,
     }
     config = preset(size, _single_task(env_type, task), env_type)

@@ -10,6 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.processes.threads import passive_waiting
 
 _shared: Any = None
 
@@ -55,6 +56,7 @@ class Workers:
         self._shared = shared
         self._pool: ProcessPoolExecutor | None = None
         if count > 1:
+            os.environ.update(passive_waiting())
             context = _context(preload)
             self._pool = ProcessPoolExecutor(count, context, _prepare, (shared,))
 

@@ -1,6 +1,7 @@
 """Vector environments in which a finished member rests until the whole batch starts again."""
 
 import multiprocessing
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 import gymnasium as gym
 from gymnasium.vector import AutoresetMode
 from lerobot.envs.utils import NEW_ROLLOUT_OPTION, _LazyAsyncVectorEnv, freeze_after_episode_end
+
+from lerobot_sdm.processes.threads import passive_waiting
 
 
 class _ResetStartsRollout:
@@ -32,6 +35,7 @@ class RestingAsyncVectorEnv(_ResetStartsRollout, _LazyAsyncVectorEnv):
         self.preload = preload
 
     def _ensure(self) -> None:
+        os.environ.update(passive_waiting())
         # Imports take ten seconds. The fork server makes them once, and every member starts as its copy. The
         # scripts stand for the main module, which each member imports again.
         scripts = ("lerobot.scripts.lerobot_eval", "lerobot.scripts.lerobot_train")

@@ -66,14 +66,14 @@ class Running:
         self._call = None if function is None else Call(function)
         log.parent.mkdir(parents=True, exist_ok=True)
         self._file = log.open("ab")
-        self._file.write(f"$ {shlex.join(command)}\n".encode())
-        self._file.flush()
         reading, output = os.pipe()
         self._output = os.fdopen(reading, "rb", buffering=0)
         nothing = os.open(os.devnull, os.O_RDONLY)
         try:
             argv, stdin = (command, nothing) if self._call is None else (COMMAND, self._call.file.fileno())
             self._process = launcher.start(argv, environment, stdin, output, inherited)
+            self._file.write(f"$ {shlex.join(command)}\n".encode())
+            self._file.flush()
         except BaseException:
             self._close()
             raise

@@ -16,7 +16,6 @@ SMALL = PipelineConfig(
     task="detour",
     episodes=10,
     record=RECORD,
-    threads=2,
     teacher=Training(
         steps=2000,
         batch_size=64,

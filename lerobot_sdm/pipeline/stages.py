@@ -91,6 +91,18 @@ def claim_folder(root: Path, settings: dict[str, Any]) -> None:
     write_json(path, settings)
 
 
+def chosen_threads(root: Path, given: int | None, default: int) -> int:
+    """Threads of a run: as many as given, or else as it began with, whatever machine it goes on on, or else `default`.
+
+    The number decides how sums are rounded, so it belongs to the run; but a number that nobody chose is no reason to
+    refuse to go on elsewhere.
+    """
+    if given is not None:
+        return given
+    path = root / "settings.json"
+    return read_json(path).get("threads", default) if path.exists() else default
+
+
 def finished_stage(stage: Stage, root: Path) -> dict[str, Any] | None:
     """What the marker of a stage says; None if it has not finished, or what it made has been deleted since.
 

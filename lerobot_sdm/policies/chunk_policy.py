@@ -32,6 +32,7 @@ from lerobot_sdm.policies.history import History
 from lerobot_sdm.policies.incoming import not_finite, one_step, whole_clouds, windows, with_vector_axes
 from lerobot_sdm.policies.range_watch import RangeWatch, warn_before_fine_tuning
 from lerobot_sdm.policies.sizes import check_checkpoint, takes_any_image_size
+from lerobot_sdm.policies.thread_notice import warn_of_too_many_threads
 from lerobot_sdm.policies.weights import load_strictly, read_weights
 from lerobot_sdm.processors import POINT_CLOUD
 from lerobot_sdm.processors.cloud_view import OBS_CLOUD_VIEW, recorded_view, warn_of_another_view
@@ -69,6 +70,7 @@ class ChunkPolicy(PreTrainedPolicy):
         super().__init__(config)
         if training:
             check_whole_steps(self.name)
+            warn_of_too_many_threads(config.device)
             self._take_view_of_dataset()
         self._view_checked = False
         self.built_for_training = training

@@ -18,7 +18,7 @@ from typing import Protocol
 from lerobot_sdm.processes.messages import Request, receive, send_request
 
 SWITCH = "LEROBOT_SDM_WARM"
-"""Environment variable: 0 starts every program on its own."""
+"""Environment variable: 0 starts every program on its own; the path of a warm process's socket uses that one."""
 
 
 class Process(Protocol):
@@ -155,6 +155,9 @@ def warm_process(
     if not is_wanted(environment):
         yield Launcher()
         return
+    if _is_alive(environment.get(SWITCH, "")):
+        yield Launcher(environment[SWITCH])
+        return
     log.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="lerobot-sdm-"))  # Nobody else may enter it.
     address = str(folder / "socket")
@@ -182,7 +185,9 @@ def warm_process(
 def _can_be_forked(argv: Sequence[str]) -> bool:
     """Whether a warm process can become a program."""
     program, *arguments = argv
-    return program in _scripts() or (program == sys.executable and arguments[:1] == ["-m"])
+    if program == sys.executable:
+        return bool(arguments) and (arguments[0] == "-m" or not arguments[0].startswith("-"))
+    return program in _scripts()
 
 
 @cache
@@ -190,6 +195,14 @@ def _scripts() -> frozenset[str]:
     """Paths of the console scripts of this environment that only one package has."""
     names = [script.name for script in entry_points(group="console_scripts")]
     return frozenset(find_program(name) for name in names if names.count(name) == 1)
+
+
+def _is_alive(address: str) -> bool:
+    """Whether a warm process answers there."""
+    if not Path(address).is_socket():
+        return False
+    with socket.socket(socket.AF_UNIX) as connection:
+        return connection.connect_ex(address) == 0
 
 
 def _fork(address: str, request: Request) -> Fork | None:

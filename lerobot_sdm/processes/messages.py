@@ -18,7 +18,8 @@ class Request:
     """A program to start.
 
     Args:
-        argv: The program, a console script of this environment or this Python with `-m MODULE`, and its arguments.
+        argv: The program, a console script of this environment or this Python with a script or `-m MODULE`, and its
+            arguments.
         folder: Where it runs.
         environment: Its environment variables, all of them.
         descriptors: Standard input, output (errors too), and whatever else it shall hold open.

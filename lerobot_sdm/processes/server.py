@@ -31,9 +31,9 @@ from typing import Any
 
 from lerobot_sdm.processes.messages import Request, receive_request, send
 
-LATE_VARIABLES = ("CUDA_VISIBLE_DEVICES", "LC_CTYPE")
-"""Environment variables in which a program may differ from this process: none is read by an import. LC_CTYPE is what
-Python itself sets where no locale is given."""
+LATE_VARIABLES = ("CUDA_VISIBLE_DEVICES", "LC_CTYPE", "LEROBOT_SDM_WARM", "PYTEST_")
+"""How environment variables begin in which a program may differ from this process: none is read by an import. LC_CTYPE
+is what Python itself sets where no locale is given, and pytest keeps the name of the test in one."""
 
 NVML_CHECK = "PYTORCH_NVML_BASED_CUDA_CHECK"
 """With it, an import that asks whether there is a GPU does not start CUDA, which would be lost to all programs."""
@@ -72,8 +72,10 @@ def refusal(request: Request, origin: Origin) -> str | None:
     """Why a program cannot be a fork of this process; None if it can."""
     if threading.active_count() > 1:
         return f"an import has started threads: {threading.enumerate()}"
-    for name in (request.environment.keys() | origin.environment.keys()) - set(LATE_VARIABLES):
-        if request.environment.get(name) != origin.environment.get(name):
+    for name in request.environment.keys() | origin.environment.keys():
+        # Imports set some variables: whoever has made them as well has the same values.
+        same = request.environment.get(name) in (origin.environment.get(name), os.environ.get(name))
+        if not same and not name.startswith(LATE_VARIABLES):
             return f"{name} has another value than when this was started"
     return None
 
@@ -176,10 +178,11 @@ def become(request: Request, origin: Origin) -> None:
     os.dup2(output, 2)
     os.close(stdin)
     os.close(output)
-    for name in (NVML_CHECK, *LATE_VARIABLES):
-        os.environ.pop(name, None)
-        if name in request.environment:
-            os.environ[name] = request.environment[name]
+    for name in os.environ.keys() | request.environment.keys():
+        if name.startswith((NVML_CHECK, *LATE_VARIABLES)):
+            os.environ.pop(name, None)
+            if name in request.environment:
+                os.environ[name] = request.environment[name]
     os.chdir(request.folder)
     gc.enable()
     # Generators that imports have seeded by chance. Python's own sees to itself.
@@ -190,8 +193,8 @@ def become(request: Request, origin: Origin) -> None:
     run_program(request.argv)
 
 
-def run_program(argv: tuple[str, ...]) -> None:
-    """Run a console script of this environment, or `PYTHON -m MODULE`, as the main program."""
+def run_program(argv: Sequence[str]) -> None:
+    """Run a console script of this environment, `PYTHON -m MODULE` or `PYTHON SCRIPT`, as the main program."""
     program, *arguments = argv
     main = types.ModuleType("__main__")
     main.__file__ = program
@@ -200,6 +203,11 @@ def run_program(argv: tuple[str, ...]) -> None:
         sys.path.insert(0, str(Path.cwd()))
         sys.argv = arguments[1:]
         runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+        return
+    if program == sys.executable:
+        sys.path.insert(0, str(Path(arguments[0]).resolve().parent))
+        sys.argv = arguments
+        runpy.run_path(arguments[0], run_name="__main__")
         return
     sys.path.insert(0, str(Path(program).parent))
     sys.argv = [program, *arguments]

@@ -71,3 +71,23 @@ def _quota(group: Path, version: int) -> Iterator[float]:
             yield int(quota) / int(period)
     except (OSError, ValueError):
         return
+
+
+def advice(threads: int, cores: int, load: float, machine_cores: int) -> str | None:
+    """What to say to a training on the processor with more threads than there are free cores; None if there are enough.
+
+    Args:
+        threads: Its threads.
+        cores: Cores that it may use.
+        load: Processes that want a core of the machine, itself among them: its load average.
+        machine_cores: Cores of the machine, of which `cores` may be a part.
+    """
+    others = max(0.0, load - 1) * cores / machine_cores
+    free = max(1, round(cores - others))
+    if threads <= free:
+        return None
+    return (
+        f"OMP_NUM_THREADS: the training has {threads} threads, and about {free} of {cores} cores are free. In each "
+        "step all threads wait for the slowest, so it may be many times slower than need be. Start it again with "
+        f"OMP_NUM_THREADS={free} {WAIT_POLICY}=passive before the command."
+    )

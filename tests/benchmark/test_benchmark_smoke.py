@@ -22,7 +22,9 @@ from lerobot_sdm.benchmark.results import gather
 from lerobot_sdm.benchmark.run import run_benchmark
 from lerobot_sdm.benchmark.scores import measured_by
 from lerobot_sdm.pipeline.files import read_json
-from lerobot_sdm.processes.launcher import find_program
+from lerobot_sdm.processes.launcher import SWITCH, find_program
+
+pytest_plugins = ("warm_start",)
 
 TASK = "handle-press"
 UNTIMED = ("cell", "protocols", "distance_to_teacher", "distance_to_demonstrations", "hashes", "cloud")
@@ -46,7 +48,7 @@ def comparable(root: Path) -> list[dict]:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> tuple[Benchmark, float]:
+def whole(tmp_path_factory, warm) -> tuple[Benchmark, float]:
     """The suite without interruption, two cells at a time; and how many seconds it took."""
     benchmark = make_benchmark(tmp_path_factory.mktemp("benchmark") / "whole", "smoke")
     started = time.monotonic()
@@ -114,24 +116,35 @@ def test_finished_cells_are_not_run_again(whole):
     assert [path.stat().st_mtime_ns for path in files] == before
 
 
+def commands_started(output: Path) -> int:
+    """How many commands the logs of a benchmark's task tell of."""
+    logs = (output / "tasks" / TASK / "logs").glob("*.log")
+    return sum(line.startswith("$ ") for log in logs for line in log.read_text(errors="replace").splitlines())
+
+
 def test_killed_at_random_and_continued(whole, tmp_path):
     """The driver alone or everything with it, at four moments; the table is that of the run that no one disturbed."""
     undisturbed, seconds = whole
-    chance = random.Random(0)
+    chance, killed = random.Random(0), 0
     output = tmp_path / "killed"
     command = [find_program("lerobot-sdm"), "benchmark", "--suite=smoke", "--jobs=2", f"--output={output}"]
+    # A warm process of their own, so that a kill of everything is one.
+    environment = {name: value for name, value in os.environ.items() if name != SWITCH}
     for everything in (True, False, True, False):
-        process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE, text=True)
-        for line in process.stdout:
-            if line.startswith("started"):
-                break
-        time.sleep(chance.uniform(0.1, 0.3) * seconds)
+        before = commands_started(output)
+        process = subprocess.Popen(command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL)
+        # The imports take longer than many a command; what is interrupted is to be work.
+        while commands_started(output) == before and process.poll() is None:
+            time.sleep(0.1)
+        time.sleep(chance.uniform(0.05, 0.2) * seconds)
+        killed += process.poll() is None
         if everything:
             os.killpg(process.pid, signal.SIGKILL)
         else:
             process.kill()
         process.wait()
-    last = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert killed >= 3
+    last = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert last.returncode == 0, last.stdout + last.stderr
     assert comparable(output) == comparable(undisturbed.root)
     first, second = (measured_by(gather(root)["cells"], "strict") for root in (output, undisturbed.root))

@@ -17,9 +17,10 @@ from lerobot_sdm.errors import InputError
 from lerobot_sdm.pipeline.config import PipelineConfig, Training
 from lerobot_sdm.pipeline.files import read_json
 from lerobot_sdm.pipeline.plan import Layout
-from lerobot_sdm.pipeline.run import all_stages, run_pipeline, shared_variables
-from lerobot_sdm.pipeline.runner import run_stages
+from lerobot_sdm.pipeline.run import all_stages, run_pipeline, run_warm, shared_variables
 from lerobot_sdm.pipeline.stages import claim_folder
+
+pytest_plugins = ("warm_start",)
 
 OPTIONS = {"num_workers": 0}
 TINY = PipelineConfig(
@@ -41,12 +42,12 @@ TINY = PipelineConfig(
 
 
 @pytest.mark.slow
-def test_whole_road(tmp_path):
+def test_whole_road(tmp_path, warm):
     """Every stage runs; a training that was interrupted half-way goes on; the report is complete."""
     layout, console = Layout(tmp_path / "run"), Console(file=io.StringIO(), width=200)
     claim_folder(layout.root, TINY.settings())
     stages = [stage for stage in all_stages(TINY, layout) if stage.name in ("record", "train_teacher")]
-    run_stages(stages, layout.root, console, os.environ | shared_variables(TINY))
+    run_warm(stages, layout.root, console, os.environ | shared_variables(TINY))
     # As if it had been killed between the checkpoints of steps 4 and 8.
     checkpoints = layout.training("teacher") / "checkpoints"
     shutil.rmtree(checkpoints / "000008")

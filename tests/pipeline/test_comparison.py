@@ -21,6 +21,8 @@ from lerobot_sdm.pipeline.comparison_report import markdown_table, run_compariso
 from lerobot_sdm.pipeline.files import read_json, write_json
 from lerobot_sdm.pipeline.plan import Layout
 
+pytest_plugins = ("warm_start",)
+
 ENV = "pusht,obs_type=environment_state_agent_pos,episode_length=5"
 COST = {"median_ms": 2.0, "p95_ms": 3.0, "network_evaluations": 1.0, "threads": 1, "device": "cpu"}
 
@@ -137,7 +139,7 @@ def test_bad_input(settings, complaint):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)  # Two real evaluations, whose imports alone take long on a busy machine.
-def test_rows_are_measured_once(checkpoint, tmp_path, console, monkeypatch):
+def test_rows_are_measured_once(checkpoint, tmp_path, console, monkeypatch, warm):
     """By `lerobot-eval` itself; a second call adds a row, and a third has nothing to do but refuses other weights."""
     pytest.importorskip("gym_pusht", reason="needs the extra `pusht`")
     layout = Layout(tmp_path / "out")

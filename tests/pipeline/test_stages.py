@@ -18,7 +18,7 @@ from lerobot_sdm.errors import InputError
 from lerobot_sdm.pipeline.commands import CommandFailedError, format_command, run_command
 from lerobot_sdm.pipeline.files import read_json, write_json, write_text
 from lerobot_sdm.pipeline.runner import run_stages
-from lerobot_sdm.pipeline.stages import Stage, claim_folder, format_seconds
+from lerobot_sdm.pipeline.stages import Stage, chosen_threads, claim_folder, format_seconds
 from lerobot_sdm.processes.launcher import find_program
 
 COUNTER = """
@@ -175,6 +175,18 @@ def test_changed_settings_are_named(tmp_path):
     with pytest.raises(InputError, match=r"teacher.steps=100, and now it is 200"):
         claim_folder(root, {"task": "reach", "teacher": {"steps": 200, "policy": {"down_dims": [8, 16]}}})
     assert read_json(root / "settings.json")["teacher"]["steps"] == 100
+
+
+def test_a_run_keeps_the_threads_that_it_began_with(tmp_path):
+    """Unless others are asked for, which is refused as any other change is."""
+    root = tmp_path / "run"
+    assert chosen_threads(root, None, default=3) == 3
+    claim_folder(root, {"task": "reach", "threads": 3})
+    assert chosen_threads(root, None, default=1) == 3  # On a smaller machine.
+    claim_folder(root, {"task": "reach", "threads": chosen_threads(root, None, default=1)})
+    assert chosen_threads(root, 2, default=1) == 2
+    with pytest.raises(InputError, match="threads=3, and now it is 2"):
+        claim_folder(root, {"task": "reach", "threads": 2})
 
 
 def test_foreign_folder_is_refused(tmp_path):

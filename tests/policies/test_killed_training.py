@@ -3,7 +3,6 @@
 import contextlib
 import random
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,11 +12,13 @@ from conftest import SOURCE_OF, options
 from full_disk import files_of_at_most
 from lerobot.scripts import lerobot_train as lerobot_script
 from lerobot_commands import COMMON, checkpoint_tensors, lerobot_resume, lerobot_train
+from warm_start import run_forked
 
-SCRIPT = "from lerobot.scripts.lerobot_train import main; main()"
 DOOMED = """
 import os, signal, sys, threading, time
 from lerobot.scripts import lerobot_train
+
+pytest_plugins = ("warm_start",)
 wait, save, saved = float(sys.argv.pop(1)), lerobot_train.save_checkpoint, []
 def save_and_die(*args, **kwargs):
     saved.append(None)
@@ -39,16 +40,15 @@ def checkpoints(run: Path) -> set[str]:
     return {path.name for path in (run / "checkpoints").glob("[0-9]*")}
 
 
-def train_until_killed(args: list[str], wait: float) -> None:
+def train_until_killed(warm, script: Path, args: list[str], wait: float) -> None:
     """The first checkpoint is whole by then, and `last` shows it: before that there is nothing to resume."""
-    process = subprocess.run(
-        [sys.executable, "-c", DOOMED, str(wait), *args], stdout=subprocess.DEVNULL, check=False, timeout=300
-    )
-    assert process.returncode == -signal.SIGKILL
+    script.write_text(DOOMED)
+    status, printed = run_forked(warm, sys.executable, str(script), str(wait), *args)
+    assert status == -signal.SIGKILL, printed[-3000:]
 
 
 @pytest.mark.slow
-def test_kill_9_again_and_again(tmp_path, monkeypatch, dataset, trained):
+def test_kill_9_again_and_again(tmp_path, monkeypatch, dataset, trained, warm):
     flags = (*options("sdm", trained(SOURCE_OF["sdm"])), "--log_freq=1000")
     whole = lerobot_train(monkeypatch, dataset, tmp_path / "whole", *flags, steps=STEPS, save_freq=SAVE_FREQ)
 
@@ -58,11 +58,12 @@ def test_kill_9_again_and_again(tmp_path, monkeypatch, dataset, trained):
     resume = ["--resume=true", f"--config_path={run / 'checkpoints/last/pretrained_model/train_config.json'}"]
     reached = []
     for args in [start] + [resume] * (KILLS - 1):
-        train_until_killed(args, moments.uniform(0, 0.1))
+        train_until_killed(warm, tmp_path / "doomed.py", args, moments.uniform(0, 0.1))
         reached.append((run / "checkpoints" / "last").resolve().name)
     assert reached == sorted(reached)
     assert int(reached[-1]) < STEPS  # the last part is still to be done
-    subprocess.run([sys.executable, "-c", SCRIPT, *resume], check=True, stdout=subprocess.DEVNULL, timeout=500)
+    status, printed = run_forked(warm, "lerobot-train", *resume)
+    assert status == 0, printed[-3000:]
 
     expected, found = checkpoint_tensors(whole), checkpoint_tensors(run / "checkpoints/last/pretrained_model")
     assert expected.keys() == found.keys()

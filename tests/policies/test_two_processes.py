@@ -17,9 +17,12 @@ import train_in_two
 from conftest import SOURCE_OF, options
 from lerobot_commands import COMMON, checkpoint_tensors, make_small_dataset
 from safetensors.torch import load_file
+from warm_start import run_forked
 
 from lerobot_sdm.policies import config_classes
 from lerobot_sdm.policies.guards import check_weights
+
+pytest_plugins = ("warm_start",)
 
 KINDS = sorted(config_classes())
 TOLERANCE = 1e-6
@@ -45,7 +48,7 @@ def launch(*args: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def trained_in_two(tmp_path_factory, dataset, trained) -> Path:
+def trained_in_two(tmp_path_factory, dataset, trained, warm) -> Path:
     """A folder with a training of every policy type in two processes."""
     root = tmp_path_factory.mktemp("two")
     runs = {}
@@ -54,7 +57,8 @@ def trained_in_two(tmp_path_factory, dataset, trained) -> Path:
         output = (f"--output_dir={root / kind / 'run'}", "--steps=6", "--save_freq=1")
         runs[kind] = [*COMMON, f"--dataset.root={dataset}", *output, *flags]
     (root / "runs.json").write_text(json.dumps(runs))
-    run(sys.executable, train_in_two.__file__, str(root))
+    status, printed = run_forked(warm, sys.executable, train_in_two.__file__, str(root))
+    assert status == 0, printed[-3000:]
     return root
 
 

@@ -1,0 +1,63 @@
+"""One warm process for all programs that tests start, of which each would import for 15 seconds and more.
+
+Test modules name this one in `pytest_plugins`, and tests ask for the fixture `warm`. Whatever this package starts in
+their module is then a fork of that process, and `run_forked` starts further programs. With pytest-xdist its workers share
+one: the first that needs it starts it.
+"""
+
+import atexit
+import contextlib
+import functools
+import os
+from pathlib import Path
+
+import filelock
+import pytest
+
+from lerobot_sdm.processes.launcher import SWITCH, Launcher, warm_process
+from lerobot_sdm.processes.preloaded import EVERYTHING_ELSE, RECORDING
+from lerobot_sdm.processes.threads import passive_waiting
+
+VARIABLES = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", **passive_waiting()}
+"""What commands of quickstart and benchmark get on one thread; others are started plainly."""
+
+owned = contextlib.ExitStack()
+atexit.register(owned.close)
+
+
+@functools.cache
+def address(shared: Path) -> str:
+    """Socket of the warm process of this test run.
+
+    Args:
+        shared: Folder that all workers of this run have.
+    """
+    note = shared / "warm_process"
+    with filelock.FileLock(note.with_suffix(".lock")):
+        if not note.exists():
+            environment = os.environ | VARIABLES
+            started = warm_process(environment, (*RECORDING, *EVERYTHING_ELSE), note.with_suffix(".log"))
+            note.write_text(owned.enter_context(started).address or "")
+        return note.read_text()
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory):
+    """Programs of this module are forks of the warm process; gives what starts them."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    socket = address(shared)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(SWITCH, socket)
+        yield Launcher(socket or None)
+
+
+def run_forked(launcher: Launcher, *argv: str) -> tuple[int, str]:
+    """Run a program to its end; returns its exit status, negative for a signal, and what it printed."""
+    reading, writing = os.pipe()
+    with Path(os.devnull).open() as nothing, os.fdopen(reading, "rb") as output:
+        process = launcher.start(argv, os.environ | VARIABLES, nothing.fileno(), writing)
+        os.close(writing)
+        printed = output.read().decode(errors="replace")
+        return process.wait(), printed

@@ -98,7 +98,8 @@ def assert_statistics(root: Path) -> None:
 def lerobot_edit(monkeypatch, *arguments: str) -> None:
     from lerobot.scripts.lerobot_edit_dataset import main
 
-    monkeypatch.setattr(sys, "argv", ["lerobot-edit-dataset", "--discover_packages_path=lerobot_policy_sdm", *arguments])
+    plugin = "--discover_packages_path=lerobot_policy_sdm"
+    monkeypatch.setattr(sys, "argv", ["lerobot-edit-dataset", plugin, *arguments])
     main()
 
 

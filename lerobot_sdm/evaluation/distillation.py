@@ -34,20 +34,20 @@ class DistillationRow:
     demonstrations: list[float] = field(default_factory=list)  # distance to what was demonstrated, where that is given
 
     def summary(self) -> dict[str, Interval]:
-        """Mean over observations with a bootstrap interval, for each of the three measures against the teacher."""
-        return {
-            "energy": bootstrap_mean(self.energy),
-            "spread": bootstrap_mean(self.spread),
-            "map_rms": bootstrap_mean(self.map_rms),
-        }
+        """Mean over observations with a bootstrap interval, for each measure that was taken."""
+        return {name: bootstrap_mean(values) for name, values in self._measures().items()}
 
     def as_json(self) -> dict[str, Any]:
         """Label, summaries and every single value."""
         return {
             "label": self.label,
             **{name: asdict(interval) for name, interval in self.summary().items()},
-            "per_observation": {"energy": self.energy, "spread": self.spread, "map_rms": self.map_rms},
+            "per_observation": self._measures(),
         }
+
+    def _measures(self) -> dict[str, list[float]]:
+        names = ("energy", "spread", "map_rms", "demonstrations")
+        return {name: values for name in names if (values := getattr(self, name))}
 
 
 def compare_to_teacher(

@@ -70,11 +70,15 @@ UNREACHABLE: dict[str, str] = {
 YOURS = re.compile(r"(?:^|=)(?:me|lerobot)/[\w-]+$")
 """Data or a policy that stands for a reader's own."""
 
+OTHERS = re.compile(r"beat_block_hammer|dataset\.zarr\.zip|bimanual\.zarr")
+"""Demonstrations and checkpoints of others that nobody brings along; tests write some of the same structure."""
+
 
 def reason_to_skip(argv: tuple[str, ...]) -> str | None:
     """Why a command cannot run here; None if it can."""
     reasons = [reason for part, reason in UNREACHABLE.items() if part in argv]
     reasons += ["stands for data or a policy of yours" for argument in argv if YOURS.search(argument)]
+    reasons += ["needs data of RoboTwin, UMI or a robot of two arms" for argument in argv if OTHERS.search(argument)]
     return reasons[0] if reasons else None
 
 

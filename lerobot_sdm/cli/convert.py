@@ -1,4 +1,4 @@
-"""`lerobot-sdm convert`: a zarr demonstration store in, a LeRobot dataset out."""
+"""`lerobot-sdm convert`: a demonstration store in, a LeRobot dataset out."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,10 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 
 
 def convert(
-    source: Annotated[Path, typer.Argument(help="zarr v2 or v3, a folder or a zip file.", metavar="SRC.zarr")],
+    source: Annotated[
+        Path,
+        typer.Argument(help="A zarr store, v2 or v3, folder or zip; or RoboTwin's folder of HDF5.", metavar="SOURCE"),
+    ],
     repo_id: Annotated[
         str | None, typer.Option("--repo-id", "--repo_id", help="Name; local/<store> if absent.")
     ] = None,
@@ -44,7 +47,8 @@ def convert(
     workers: Annotated[int | None, typer.Option(help="Processes; one for each core if absent.")] = None,
     dry_run: Annotated[bool, typer.Option(help="Only show what would become of the arrays.")] = False,
 ) -> None:
-    """Convert a demonstration store (data/* and meta/episode_ends) into a LeRobot dataset, without loss.
+    """Convert a demonstration store (zarr with data/* and meta/episode_ends, or RoboTwin's HDF5) into a LeRobot
+    dataset, without loss.
 
     Which array becomes which column is guessed from names and shapes, and shown. Interrupted, the same command goes
     on where it stopped.

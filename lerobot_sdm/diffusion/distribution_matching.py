@@ -1,10 +1,14 @@
 """Score and distribution matching: the gradient that moves a one-step generator towards its teacher.
 
-With x = G(z) and x_t its diffusion, the gradient of KL(generator || teacher) with respect to x is a weighted
-difference of the scores of the two diffused distributions (Yin et al. 2024, "One-step Diffusion with
-Distribution Matching Distillation", eq. 7). For denoisers that predict x_0,
-score = -(x_t - sqrt(alpha_bar) mu) / (1 - alpha_bar), so that
+With x = G(z) and x_t its diffusion, the gradient of KL(generator || teacher) with respect to x is
+w sqrt(alpha_bar) (score_fake - score_real): scores of the two diffused distributions, a weight w of each noise level,
+and dx_t/dx (Yin et al. 2024, "One-step Diffusion with Distribution Matching Distillation", eq. 7). For denoisers that
+predict x_0, score = -(x_t - sqrt(alpha_bar) mu) / (1 - alpha_bar), so that
 score_fake - score_real = sqrt(alpha_bar) (mu_fake - mu_real) / (1 - alpha_bar).
+
+The paper's weight, w = (1 - alpha_bar) / sqrt(alpha_bar) / mean|x - mu_real| (eq. 8), put into eq. 7 gives
+sqrt(alpha_bar) (mu_fake - mu_real) / mean|x - mu_real|. Its own algorithm (Algorithm 2) and the code released with
+DMD2 (Yin et al. 2024b) leave that root out, and so does this module.
 """
 
 import torch
@@ -28,12 +32,13 @@ def distribution_matching_gradient(
     """Direction in action space along which the generator's sample should be moved back.
 
     * "per_sample": (mu_fake - mu_real) / max(mean|x - mu_real|, floor), the mean over each sample's own
-      entries (Yin et al. 2024, eq. 8). The floor, in normalised action units, keeps the step from being blown
-      up where generator and teacher already agree: without it a conditional that is almost a point only gets
-      noisier.
+      entries (Yin et al. 2024, Algorithm 2). The floor, in normalised action units, keeps the step from being
+      blown up where generator and teacher already agree: without it a conditional that is almost a point only
+      gets noisier.
     * "none": mu_fake - mu_real.
-    * "released": (score_fake - score_real) / mean|score_real|, one scalar for the whole batch, as the published
-      SDM code has it. Nearly all weight is on the least noisy levels, which collapses a two-way conditional.
+    * "released": (score_fake - score_real) / mean|score_real|, one scalar for the whole batch and no dx_t/dx, as
+      the published SDM code has it. Nearly all weight is on the least noisy levels, which collapses a two-way
+      conditional.
 
     Args:
         x: Generator samples (B, T, A), without gradient.

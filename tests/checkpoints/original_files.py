@@ -6,9 +6,10 @@ the composition of the observation and the samplers are the original's, by the l
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import dill
+import numpy as np
 import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from diffusers.schedulers.scheduling_lcm import LCMScheduler
@@ -21,6 +22,27 @@ from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
 from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Model
 
 STATE_DIM, ACTION_DIM, POINTS = 9, 4, 20
+
+
+class Sizes(NamedTuple):
+    """What a checkpoint's policy sees and does; horizon and actions apart, the rest is the same for all.
+
+    Args:
+        state: Numbers of the robot's state.
+        action: Numbers of an action.
+        points: Points of a cloud.
+        frames: Observed frames.
+    """
+
+    state: int = STATE_DIM
+    action: int = ACTION_DIM
+    points: int = POINTS
+    frames: int = 2
+
+
+SIZES = Sizes()
+
+
 SCHEDULE = {
     "num_train_timesteps": 100,
     "beta_start": 0.0001,
@@ -43,19 +65,35 @@ class Original:
         models: Weight set -> network.
         normalizer: Field -> (scale, offset).
         sampler: Settings of the noise scheduler that differ from the released ones.
+        sizes: What the policy sees and does.
     """
 
     payload: dict[str, Any]
     models: dict[str, DP3Model]
     normalizer: Normalizer
     sampler: dict[str, Any] = field(default_factory=dict)
+    sizes: Sizes = SIZES
 
     def save(self, path: Path) -> Path:
         torch.save(self.payload, path, pickle_module=dill)
         return path
 
+    def normalize_by(self, data: dict[str, np.ndarray]) -> None:
+        """Fit the normaliser as the released code does: each channel's range over all frames and points.
+
+        Args:
+            data: Field -> (..., channels).
+        """
+        for name, values in data.items():
+            flat = torch.from_numpy(values).float().flatten(0, -2)
+            low, high = flat.amin(0), flat.amax(0)
+            scale = 2 / (high - low)
+            self.normalizer[name] = (scale, -1 - scale * low)
+        for weights in ("model", "ema_model"):
+            self.payload["state_dicts"][weights].update(_normalizer_state(self.normalizer))
+
     def answer(self, weights: str, observation: dict[str, Tensor], noise: Tensor, sampler: str) -> Tensor:
-        """Whole horizon in real units: "ddim10" or "lcm1", from raw observations (B, 2, ...)."""
+        """Whole horizon in real units: "ddim10" or "lcm1", from raw observations (B, frames, ...)."""
         model = self.models[weights]
         normalised = {
             key: value * self.normalizer[key][0] + self.normalizer[key][1] for key, value in observation.items()
@@ -84,6 +122,7 @@ def make_original(
     down_dims: tuple[int, ...] = (16, 32, 64),
     horizon: int = 4,
     sampler: dict[str, Any] | None = None,
+    sizes: Sizes = SIZES,
 ) -> Original:
     """A checkpoint with random weights.
 
@@ -96,10 +135,11 @@ def make_original(
             width 16 at horizon 4, rounding errors are amplified until nothing can be compared.
         horizon: Of the actions; asks for 4 of them or, from 16 on, for 8.
         sampler: Settings of the noise scheduler that differ from the released ones.
+        sizes: What the policy sees and does.
     """
     torch.manual_seed(0)
-    models = {name: _model(kind, color, down_dims, horizon) for name in ("raw", "ema")}
-    normalizer = {"action": _affine(ACTION_DIM), "agent_pos": _affine(STATE_DIM)}
+    models = {name: _model(kind, color, down_dims, horizon, sizes) for name in ("raw", "ema")}
+    normalizer = {"action": _affine(sizes.action), "agent_pos": _affine(sizes.state)}
     # A state that never moves, as the normaliser of the original leaves it.
     normalizer["agent_pos"][0][3], normalizer["agent_pos"][1][3] = 1.0, -0.25
     identities = (torch.ones(1), torch.zeros(1))
@@ -116,7 +156,7 @@ def make_original(
         for name, model in models.items()
     }
     payload = {
-        "cfg": OmegaConf.create(_config(kind, color, imagined, down_dims, horizon)),
+        "cfg": OmegaConf.create(_config(kind, color, imagined, down_dims, horizon, sizes)),
         "state_dicts": {
             "model": state["raw"],
             "ema_model": state["ema"],
@@ -129,29 +169,31 @@ def make_original(
         },
     }
     payload["cfg"]["policy"]["noise_scheduler"].update(sampler or {})
-    return Original(payload, models, normalizer, sampler or {})
+    return Original(payload, models, normalizer, sampler or {}, sizes)
 
 
 def random_inputs(original: Original, size: int = 3) -> tuple[dict[str, Tensor], Tensor]:
-    """Raw observations (B, 2, ...) in the range of the normaliser, and start noise (B, horizon, A)."""
+    """Raw observations (B, frames, ...) in the range of the normaliser, and start noise (B, horizon, A)."""
     generator = torch.Generator().manual_seed(1)
-    shapes = {"agent_pos": (STATE_DIM,), "point_cloud": (POINTS, 6), "imagin_robot": (5, 7)}
+    sizes = original.sizes
+    shapes = {"agent_pos": (sizes.state,), "point_cloud": (sizes.points, 6), "imagin_robot": (5, 7)}
     observation = {}
     for key, (scale, offset) in original.normalizer.items():
         if key in shapes:
-            normalised = torch.rand((size, 2, *shapes[key]), generator=generator) * 2 - 1
+            normalised = torch.rand((size, sizes.frames, *shapes[key]), generator=generator) * 2 - 1
             observation[key] = (normalised - offset) / scale
     horizon = original.models["raw"].config.horizon
-    return observation, torch.randn((size, horizon, ACTION_DIM), generator=generator)
+    return observation, torch.randn((size, horizon, sizes.action), generator=generator)
 
 
-def _model(kind: str, color: bool, down_dims: tuple[int, ...], horizon: int) -> DP3Model:
+def _model(kind: str, color: bool, down_dims: tuple[int, ...], horizon: int, sizes: Sizes) -> DP3Model:
     config = DP3Config(
         input_features={
-            "observation.state": PolicyFeature(FeatureType.STATE, (STATE_DIM,)),
-            "observation.point_cloud": PolicyFeature(FeatureType.STATE, (POINTS, 6 if color else 3)),
+            "observation.state": PolicyFeature(FeatureType.STATE, (sizes.state,)),
+            "observation.point_cloud": PolicyFeature(FeatureType.STATE, (sizes.points, 6 if color else 3)),
         },
-        output_features={"action": PolicyFeature(FeatureType.ACTION, (ACTION_DIM,))},
+        output_features={"action": PolicyFeature(FeatureType.ACTION, (sizes.action,))},
+        n_obs_steps=sizes.frames,
         horizon=horizon,
         n_action_steps=1,
         use_color=color,
@@ -179,23 +221,25 @@ def _normalizer_state(normalizer: Normalizer) -> dict[str, Tensor]:
     return state
 
 
-def _config(kind: str, color: bool, imagined: bool, down_dims: tuple[int, ...], horizon: int) -> dict[str, Any]:
+def _config(
+    kind: str, color: bool, imagined: bool, down_dims: tuple[int, ...], horizon: int, sizes: Sizes
+) -> dict[str, Any]:
     observations = {
         # The released configurations say 3 channels even where colour is used.
-        "point_cloud": {"shape": [POINTS, 3], "type": "point_cloud"},
-        "agent_pos": {"shape": [STATE_DIM], "type": "low_dim"},
+        "point_cloud": {"shape": [sizes.points, 3], "type": "point_cloud"},
+        "agent_pos": {"shape": [sizes.state], "type": "low_dim"},
     }
     if imagined:
         observations["imagin_robot"] = {"shape": [5, 7], "type": "point_cloud"}
     config: dict[str, Any] = {
         "task": {
             "name": "dexart_laptop" if imagined else "assembly",
-            "shape_meta": {"obs": observations, "action": {"shape": [ACTION_DIM]}},
+            "shape_meta": {"obs": observations, "action": {"shape": [sizes.action]}},
             "dataset": {"zarr_path": "/home/someone/private.zarr", "pad_before": "${eval:'${n_obs_steps}-1'}"},
         },
         "shape_meta": "${task.shape_meta}",
         "horizon": horizon,
-        "n_obs_steps": 2,
+        "n_obs_steps": sizes.frames,
         "n_action_steps": 8 if horizon >= 16 else 4,
         "policy": {
             "_target_": "diffusion_policy_3d.policy." + ("simple_dp3.SimpleDP3" if kind == "simple_dp3" else "dp3.DP3"),

@@ -43,6 +43,19 @@ def test_released_weighting_lives_on_the_least_noisy_level():
     torch.testing.assert_close(ratio[:9], ratio[:1].expand(9), rtol=0.05, atol=0)
 
 
+def test_a_root_of_the_signal_power_is_left_out_as_in_the_papers_algorithm():
+    """Its eqs. 7 and 8 together have it: w sqrt(a) (score_fake - score_real), w = (1 - a) / sqrt(a) / mean|x - mu|."""
+    generator = torch.Generator().manual_seed(0)
+    x, x_t, mu_real, mu_fake = (torch.randn(5, 2, 3, generator=generator) for _ in range(4))
+    a = torch.tensor([0.99, 0.7, 0.4, 0.1, 0.01])
+    column = a.view(-1, 1, 1)
+    score_real, score_fake = (-(x_t - column.sqrt() * mu) / (1 - column) for mu in (mu_real, mu_fake))
+    weight = (1 - column) / column.sqrt() / (x - mu_real).abs().mean((1, 2), keepdim=True)
+    equations = weight * column.sqrt() * (score_fake - score_real)
+    ours = distribution_matching_gradient(x, x_t, mu_real, mu_fake, a, "per_sample")
+    torch.testing.assert_close(equations, column.sqrt() * ours)
+
+
 def test_unknown_weighting_is_refused():
     with pytest.raises(InputError, match="sideways"):
         gradient("sideways")

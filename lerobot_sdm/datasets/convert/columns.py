@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lerobot_sdm.clouds.fps import farthest_point_sampling
 from lerobot_sdm.datasets.checks import bad_frames
 from lerobot_sdm.datasets.convert.parts import Part, join
-from lerobot_sdm.datasets.convert.store import RowReader
+from lerobot_sdm.datasets.convert.source import RowReader
 from lerobot_sdm.errors import InputError
 
 LARGEST_INTEGER = np.iinfo(np.int64).max

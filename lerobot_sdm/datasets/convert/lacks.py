@@ -6,7 +6,7 @@ from lerobot.utils.constants import ACTION, OBS_ENV_STATE, OBS_STATE
 
 from lerobot_sdm.datasets.convert.columns import Column
 from lerobot_sdm.datasets.convert.mapping import CLOUDS, NAMED, misfit
-from lerobot_sdm.datasets.convert.store import ArrayInfo
+from lerobot_sdm.datasets.convert.source import ArrayInfo
 from lerobot_sdm.envs.configuration import OBS_POINT_CLOUD
 from lerobot_sdm.errors import InputError
 

@@ -119,6 +119,18 @@ LAYOUTS: dict[str, Layout] = {
             "block's position and angle (radians)."
         ),
     ),
+    "robotwin": Layout(
+        fps=17,
+        frame="world: meters, z up, origin on the floor below the middle of the table, whose top is at z = 0.74",
+        camera="the head camera of the task's configuration, D435 unless it says otherwise",
+        crop="[[-0.6, -0.35, 0.7401], [0.6, 0.35, 2]] where the task's configuration says pcd_crop",
+        notes=(
+            "Each action is the joint vector of the next frame: left arm, left gripper, right arm, right gripper. "
+            "Frames are 15 simulator steps of 4 ms apart unless save_freq says otherwise: 16.7 a second, and LeRobot "
+            "takes whole numbers."
+        ),
+        guessed=False,
+    ),
     OTHER: Layout(),
 }
 

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from lerobot_sdm.datasets.convert.columns import Column
 from lerobot_sdm.datasets.convert.layouts import LAYOUTS, find_layout
 from lerobot_sdm.datasets.convert.mapping import Choices, columns_of, complete, parse
+from lerobot_sdm.datasets.convert.opening import open_source
 from lerobot_sdm.datasets.convert.plan import Plan
 from lerobot_sdm.datasets.convert.run import with_color_scale
-from lerobot_sdm.datasets.convert.store import EPISODE_ENDS, Store, checked_ends, open_store
+from lerobot_sdm.datasets.convert.source import Store, checked_ends
 from lerobot_sdm.errors import InputError
 
 UNKNOWN_FPS = 10
@@ -45,15 +46,15 @@ def look_at(source: Path, fps: float | None = None) -> Look:
         InputError: It is no store, its episodes make no sense, or nothing is left.
     """
     left_out: dict[str, str] = {}
-    store = open_store(source, left_out=left_out)
+    store = open_source(source, left_out=left_out)
     files = store.files()
-    store.check_chunks([EPISODE_ENDS], files, fill_missing=False)
+    store.check_data([], files, fill_missing=False)
     ends = store.episode_ends()
     rows = _rows(ends, [info.shape[0] for info in store.arrays.values()])
     notes = []
     for name, info in list(store.arrays.items()):
         try:
-            absent = store.check_chunks([f"data/{name}"], files, fill_missing=True)
+            absent = store.check_data([name], files, fill_missing=True)
         except InputError as error:
             left_out[name] = str(error)
             del store.arrays[name]
@@ -63,7 +64,7 @@ def look_at(source: Path, fps: float | None = None) -> Look:
             del store.arrays[name]
         elif absent:
             notes.append(f"data/{name}: {absent} chunks are absent and shown as if they held the fill value.")
-    layout = find_layout(None, {name: info.shape[1:] for name, info in store.arrays.items()})
+    layout = find_layout(store.layout, {name: info.shape[1:] for name, info in store.arrays.items()})
     columns = _columns(store, layout, left_out)
     if not columns:
         said = " ".join(f"data/{name}: {why}" for name, why in left_out.items())
@@ -75,7 +76,7 @@ def look_at(source: Path, fps: float | None = None) -> Look:
 
 def _columns(store: Store, layout: str, left_out: dict[str, str]) -> list[Column]:
     """Columns for as many arrays as there can be some for."""
-    entries = complete(parse(LAYOUTS[layout].mapping, store.arrays), store.arrays)
+    entries = complete(parse(LAYOUTS[layout].mapping, store.arrays), store.arrays, store.optional)
     columns: list[Column] = []
     for key in dict.fromkeys(entry.key for entry in entries):
         group = [entry for entry in entries if entry.key == key]

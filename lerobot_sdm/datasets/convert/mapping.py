@@ -1,7 +1,7 @@
 """Which array of a store becomes which column: guessed from names and shapes, or given."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from lerobot_sdm.datasets.convert.parts import (
     lies_on_its_side,
     taken_shape,
 )
-from lerobot_sdm.datasets.convert.store import ArrayInfo
+from lerobot_sdm.datasets.convert.source import ArrayInfo
 from lerobot_sdm.envs.configuration import OBS_POINT_CLOUD
 from lerobot_sdm.errors import InputError, unknown_name
 
@@ -113,7 +113,7 @@ def parse(entries: Iterable[str], arrays: Mapping[str, ArrayInfo]) -> list[Entry
     return parsed
 
 
-def complete(entries: Sequence[Entry], arrays: Mapping[str, ArrayInfo]) -> list[Entry]:
+def complete(entries: Sequence[Entry], arrays: Mapping[str, ArrayInfo], optional: Collection[str] = ()) -> list[Entry]:
     """A mapping with a column for every array, guessed from its name and shape where there is none yet.
 
     What no policy should see keeps its own name, and so does what would become a column that is taken.
@@ -121,13 +121,14 @@ def complete(entries: Sequence[Entry], arrays: Mapping[str, ArrayInfo]) -> list[
     Args:
         entries: What is mapped already.
         arrays: All arrays of the store.
+        optional: Those for which nothing is guessed.
 
     Returns:
         The entries in the order of the arrays; those of one column in the order given, where its first array stands.
     """
     given = {entry.array for entry in entries}
     taken = {entry.key for entry in entries}
-    left = {name: info for name, info in arrays.items() if name not in given}
+    left = {name: info for name, info in arrays.items() if name not in given and name not in optional}
     images = [name for name, info in left.items() if is_image(info.shape[1:]) and _looks_like_image(name, info)]
     depths = [name for name, info in left.items() if "depth" in name.lower() and is_depth(info.shape[1:])]
     has_named_cloud = any(NAMED.get(name) == OBS_POINT_CLOUD for name in arrays)

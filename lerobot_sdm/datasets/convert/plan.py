@@ -11,7 +11,7 @@ from lerobot.utils.constants import DEFAULT_FEATURES
 from numpy.typing import NDArray
 
 from lerobot_sdm.datasets.convert.columns import Column
-from lerobot_sdm.datasets.convert.store import RowReader, Store
+from lerobot_sdm.datasets.convert.source import RowReader, Store
 
 # Of values in a block as they lie in memory: small enough to hold one per process, large enough for few files.
 BLOCK_BYTES = 64 * 10**6

@@ -22,11 +22,12 @@ from lerobot_sdm.datasets.convert.columns import Column
 from lerobot_sdm.datasets.convert.lacks import check_usable, lacks
 from lerobot_sdm.datasets.convert.layouts import LAYOUTS, find_layout
 from lerobot_sdm.datasets.convert.mapping import Choices, Entry, columns_of, complete, parse
+from lerobot_sdm.datasets.convert.opening import holds_demonstrations, open_source, source_name
 from lerobot_sdm.datasets.convert.plan import Block, Plan
-from lerobot_sdm.datasets.convert.store import EPISODE_ENDS, Store, checked_ends, is_store_folder, open_store
+from lerobot_sdm.datasets.convert.source import Store, checked_ends
 from lerobot_sdm.datasets.convert.verify import verify, verify_block
 from lerobot_sdm.datasets.disk import disk_full_is_an_input_error
-from lerobot_sdm.datasets.names import check_lerobot_can_read, named, stem
+from lerobot_sdm.datasets.names import check_lerobot_can_read, named
 from lerobot_sdm.datasets.processes import Workers
 from lerobot_sdm.envs.configuration import OBS_POINT_CLOUD
 from lerobot_sdm.errors import InputError, refuse_existing
@@ -41,7 +42,7 @@ class ConvertConfig:
     """What to convert, and how. Every field is an option of `lerobot-sdm convert`.
 
     Attributes:
-        source: Folder or zip file with `data/*` and `meta/episode_ends`.
+        source: zarr folder or zip file with `data/*` and `meta/episode_ends`, or RoboTwin's folder of HDF5 files.
         repo_id: Name of the dataset, `local/<store>` unless given.
         root: Folder of the dataset, which must not exist yet; `data/<name>` unless given.
         layout: What kind of store it is, guessed from its arrays unless given.
@@ -88,11 +89,11 @@ class ConvertConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"--{name}={value}: give 1 or more.")
-        repo_id = self.repo_id or f"local/{stem(self.source)}"
+        repo_id = self.repo_id or f"local/{source_name(self.source)}"
         if not 1 <= len([part for part in repo_id.split("/") if part]) <= 2 or repo_id.count("/") > 1:
             raise InputError(f"--repo-id={repo_id}: expected NAME or USER/NAME.")
         root = self.root or Path("data") / repo_id.rpartition("/")[2]
-        if is_store_folder(self.source) and root.resolve().is_relative_to(self.source.resolve()):
+        if holds_demonstrations(self.source) and root.resolve().is_relative_to(self.source.resolve()):
             raise InputError(
                 f"--root={root}: lies inside the store {self.source.name}, which must stay as it is. Choose a folder "
                 "outside of it."
@@ -111,10 +112,11 @@ def make_plan(config: ConvertConfig) -> Plan:
     Raises:
         InputError: The store or the mapping cannot work.
     """
-    store = open_store(config.source, config.skip)
-    keys = [EPISODE_ENDS, *(f"data/{name}" for name in store.arrays)]
-    store.check_chunks(keys, store.files(), config.fill_missing_chunks)
-    layout_name = find_layout(config.layout, {name: info.shape[1:] for name, info in store.arrays.items()})
+    store = open_source(config.source, config.skip)
+    store.check_data(store.arrays, store.files(), config.fill_missing_chunks)
+    layout_name = find_layout(
+        config.layout or store.layout, {name: info.shape[1:] for name, info in store.arrays.items()}
+    )
     layout = LAYOUTS[layout_name]
     entries = _entries(config, store, layout.mapping)
     fps = config.fps or layout.fps
@@ -203,7 +205,7 @@ def _entries(config: ConvertConfig, store: Store, layout_mapping: Iterable[str])
     given, taken = {entry.array for entry in entries}, {entry.key for entry in entries}
     known = parse(layout_mapping, store.arrays)
     entries += [entry for entry in known if entry.array not in given and entry.key not in taken]
-    return complete(entries, store.arrays)
+    return complete(entries, store.arrays, store.optional)
 
 
 def with_color_scale(store: Store, columns: Iterable[Column], choices: Choices) -> list[Column]:

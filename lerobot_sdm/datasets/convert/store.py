@@ -1,11 +1,10 @@
-"""Opening a demonstration store that may be damaged or hostile: zarr v2 or v3, a folder or a zip file."""
+"""Opening a zarr store that may be damaged or hostile: version 2 or 3, a folder or a zip file."""
 
+import contextlib
 import dataclasses
-import hashlib
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import zarr
@@ -13,58 +12,36 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 from zarr.storage import LocalStore, ZipStore
 
-from lerobot_sdm.datasets.convert.safety import check_chunks, is_safe_array, list_files, opened
+from lerobot_sdm.datasets.convert.safety import OpenFile, check_chunks, is_safe_array, list_files, opened
+from lerobot_sdm.datasets.convert.source import EPISODE_ENDS, ArrayInfo, Store
 from lerobot_sdm.datasets.names import stem
 from lerobot_sdm.datasets.progress import BAR_DELAY
 from lerobot_sdm.errors import InputError, unknown_name
 
-EPISODE_ENDS = "meta/episode_ends"
 METADATA_NAMES = {".zarray": 2, "zarr.json": 3}
 # Blosc cannot make larger ones; a store that declares more asks for memory that it has no data for.
 MAX_CHUNK_BYTES = 2**31
 MAX_METADATA_BYTES = 2**20
-HASHED_AT_ONCE = 2**22
 
 
 @dataclass(frozen=True)
-class ArrayInfo:
-    """What an array of the store says about itself.
+class ZarrStore(Store):
+    """A store in zarr.
 
     Attributes:
-        shape: (T, ...).
-        dtype: In the byte order of this machine.
-        chunk_rows: Rows that are stored together.
-    """
-
-    shape: tuple[int, ...]
-    dtype: np.dtype
-    chunk_rows: int
-
-
-@dataclass(frozen=True)
-class Store:
-    """A store whose metadata has been read and found harmless. Small, so that it can be sent to other processes.
-
-    Attributes:
-        path: Folder or zip file.
         prefix: Where the store begins inside a zip file; empty, or ending in a slash.
         zarr_format: 2 or 3.
-        arrays: The arrays under `data/`, by their names below it.
     """
 
-    path: Path
-    prefix: str
-    zarr_format: int
-    arrays: dict[str, ArrayInfo] = field(repr=False)
+    prefix: str = ""
+    zarr_format: int = 2
 
     @property
     def name(self) -> str:
-        """The store's own name, without its folder and ending."""
         return stem(Path(self.prefix) if self.prefix else self.path)
 
     @property
     def kind(self) -> str:
-        """What it is, for people."""
         return f"zarr v{self.zarr_format} in a {'zip file' if self.path.is_file() else 'folder'}"
 
     def open(self, key: str) -> zarr.Array:
@@ -72,16 +49,10 @@ class Store:
         container = ZipStore(self.path, mode="r") if self.path.is_file() else LocalStore(self.path, read_only=True)
         return zarr.open_array(container, path=self.prefix + key, mode="r", zarr_format=self.zarr_format)
 
-    def reader(self, name: str) -> "RowReader":
-        """Reads rows of `data/<name>`."""
-        return RowReader(self.path.name, f"data/{name}", self.open(f"data/{name}"), self.arrays[name])
+    def reader(self, name: str) -> "ChunkReader":
+        return ChunkReader(self.path.name, f"data/{name}", self.open(f"data/{name}"), self.arrays[name])
 
     def episode_ends(self) -> NDArray[np.int64]:
-        """(E,) the row after the last one of each episode, as stored; `checked_ends` says whether it makes sense.
-
-        Raises:
-            InputError: It cannot be read, or holds no whole numbers.
-        """
         array = self.open(EPISODE_ENDS)
         if array.ndim != 1 or array.dtype.kind not in "iu":
             raise InputError(
@@ -89,53 +60,27 @@ class Store:
                 "of whole numbers, the row after the last one of each episode."
             )
         info = ArrayInfo(array.shape, array.dtype.newbyteorder("="), array.chunks[0])
-        return RowReader(self.path.name, EPISODE_ENDS, array, info).read(0, array.shape[0]).astype(np.int64)
+        return ChunkReader(self.path.name, EPISODE_ENDS, array, info).read(0, array.shape[0]).astype(np.int64)
 
-    def check_chunks(self, keys: Iterable[str], files: Mapping[str, int], fill_missing: bool) -> int:
-        """Refuse absent and truncated chunks in the arrays `keys`; see `safety.check_chunks`.
-
-        Returns:
-            How many chunks are absent.
-        """
+    def check_data(self, names: Iterable[str], files: Mapping[str, int], fill_missing: bool) -> int:
         bar = tqdm(desc="looking for chunks", unit="chunk", delay=BAR_DELAY, leave=False)
-        with opened(self.path) as open_file, bar:
+        keys = [EPISODE_ENDS, *(f"data/{name}" for name in names)]
+        with self.opened() as open_file, bar:
             return sum(
-                check_chunks(
-                    self.path.name,
-                    key,
-                    self.open(key),
-                    files,
-                    lambda chunk: open_file(self.prefix + chunk),
-                    fill_missing,
-                    bar.update,
-                )
+                check_chunks(self.path.name, key, self.open(key), files, open_file, fill_missing, bar.update)
                 for key in keys
             )
 
     def files(self) -> dict[str, int]:
-        """Size in bytes of every file of the store, by its key, in order."""
         return dict(sorted(list_files(self.path, self.prefix).items()))
 
-    def digest(self, files: Iterable[str], advance: Callable[[int], Any]) -> str:
-        """SHA-256 over the names and contents of `files`: the same for a folder and for a zip file of it.
-
-        Args:
-            files: The store's files.
-            advance: Called with the number of bytes read since the last call.
-        """
-        whole = hashlib.sha256()
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[OpenFile]:
         with opened(self.path) as open_file:
-            for key in files:
-                one = hashlib.sha256()
-                with open_file(self.prefix + key) as file:
-                    while piece := file.read(HASHED_AT_ONCE):
-                        one.update(piece)
-                        advance(len(piece))
-                whole.update(f"{key}\0{one.hexdigest()}\n".encode())
-        return whole.hexdigest()
+            yield lambda key: open_file(self.prefix + key)
 
 
-class RowReader:
+class ChunkReader:
     """Reads spans of rows of one array; while the spans move forward, every chunk is decoded once."""
 
     def __init__(self, store_name: str, key: str, array: zarr.Array, info: ArrayInfo):
@@ -178,7 +123,7 @@ def is_store_folder(path: Path) -> bool:
     return any((path / EPISODE_ENDS / name).is_file() for name in METADATA_NAMES)
 
 
-def open_store(path: Path, skip: Collection[str] = (), left_out: dict[str, str] | None = None) -> Store:
+def open_store(path: Path, skip: Collection[str] = (), left_out: dict[str, str] | None = None) -> ZarrStore:
     """Open a store and read its metadata; no data is read, and nothing in it is executed.
 
     Args:
@@ -220,7 +165,7 @@ def open_store(path: Path, skip: Collection[str] = (), left_out: dict[str, str] 
     wanted = [EPISODE_ENDS, *(f"data/{name}" for name in names if name not in skip)]
     with opened(path) as open_file:
         raw = {key: open_file(keys[key]).read(MAX_METADATA_BYTES) for key in wanted}
-    store = Store(path, prefix, zarr_format, {})
+    store = ZarrStore(path, {}, prefix=prefix, zarr_format=zarr_format)
     described = {}
     for key in wanted:
         name = key.removeprefix("data/")
@@ -239,42 +184,7 @@ def open_store(path: Path, skip: Collection[str] = (), left_out: dict[str, str] 
     return dataclasses.replace(store, arrays=described)
 
 
-def checked_ends(store: Store, names: list[str]) -> NDArray[np.int64]:
-    """The episodes' ends, (E,), if the arrays `names` agree with them.
-
-    Raises:
-        InputError: Arrays differ in length, or the ends do not cut them into episodes of at least one row.
-    """
-    ends, label = store.episode_ends(), f"{store.path.name}: {EPISODE_ENDS}"
-    lengths = {name: store.arrays[name].shape[0] for name in names}
-    if len(set(lengths.values())) > 1:
-        listed = ", ".join(f"data/{name} has {length}" for name, length in lengths.items())
-        raise InputError(
-            f"{store.path.name}: arrays differ in their number of rows ({listed}). "
-            "Leave out what does not belong to the episodes with --skip NAME."
-        )
-    if len(ends) == 0:
-        raise InputError(f"{label} is empty: the store has no episodes.")
-    lengths_of_episodes = np.diff(ends, prepend=0)
-    if (lengths_of_episodes <= 0).any():
-        episode = int(np.argmax(lengths_of_episodes <= 0))
-        before = int(ends[episode - 1]) if episode else 0
-        wrong = "is empty" if ends[episode] == before else "ends before it begins"
-        raise InputError(
-            f"{label}[{episode}]={int(ends[episode])} follows {before}: episode {episode} {wrong}. The ends must "
-            "increase: each is the row after the last one of its episode."
-        )
-    rows = next(iter(lengths.values()))
-    if ends[-1] != rows:
-        wrong = "lie beyond the data" if ends[-1] > rows else "would leave rows without an episode"
-        raise InputError(
-            f"{label}[-1]={int(ends[-1])}, but the arrays have {rows} rows: the ends {wrong}. The store is "
-            "incomplete, or was written to while it was copied."
-        )
-    return ends
-
-
-def _describe(store: Store, key: str) -> ArrayInfo:
+def _describe(store: ZarrStore, key: str) -> ArrayInfo:
     try:
         array = store.open(key)
     except Exception as error:

@@ -1,10 +1,11 @@
 """What a dataset will lack is said, or refused, before it is written; and how to get it."""
 
+import json
 import re
 
 import numpy as np
 import pytest
-from make_stores import write_store
+from make_stores import write_store, zip_store
 from typer.testing import CliRunner
 
 from lerobot_sdm.cli import main
@@ -66,3 +67,33 @@ def test_the_command_says_it_and_so_does_the_card(tmp_path):
     assert result.exit_code == 0, result.output
     assert "Note: no array becomes 'observation.state'" in result.output
     assert "no array becomes 'observation.state'" in (tmp_path / "out/README.md").read_text()
+
+
+def test_a_store_of_umi(tmp_path):
+    """Pictures in a codec that is not read, and poses in the place of actions: each message leads on, to a dataset."""
+    rng = np.random.default_rng(0)
+    sizes = {"eef_pos": 3, "eef_rot_axis_angle": 3, "gripper_width": 1, "demo_start_pose": 6, "demo_end_pose": 6}
+    arrays = {f"robot0_{name}": rng.random((12, size)).astype(np.float32) for name, size in sizes.items()}
+    arrays["camera0_rgb"] = rng.integers(0, 256, (12, 24, 24, 3), dtype=np.uint8)
+    source = write_store(tmp_path / "dataset.zarr", arrays, [4, 12])
+    metadata = source / "data/camera0_rgb/.zarray"
+    codec = {"id": "imagecodecs_jpegxl", "effort": None, "level": 99}
+    metadata.write_text(json.dumps(json.loads(metadata.read_text()) | {"compressor": codec}))
+    source = zip_store(source, tmp_path / "dataset.zarr.zip")
+
+    def plan(*mapping: str, skip: tuple[str, ...] = ()):
+        return make_plan(ConvertConfig(source, fps=60, mapping=mapping, skip=skip))
+
+    with pytest.raises(InputError, match=r"codec 'imagecodecs_jpegxl'.*Leave the array out with --skip camera0_rgb"):
+        plan()
+    with pytest.raises(InputError, match=r"no array becomes 'action'.*robot0_eef_pos, robot0_eef_rot_axis_angle"):
+        plan(skip=("camera0_rgb",))
+    pose = ("robot0_eef_pos", "robot0_eef_rot_axis_angle", "robot0_gripper_width")
+    mapping = [f"{name}={key}" for key in ("action", "observation.state") for name in pose]
+    columns = {column.key: column.shape for column in plan(*mapping, skip=("camera0_rgb",)).columns}
+    assert columns == {
+        "action": (7,),
+        "observation.state": (7,),
+        "robot0_demo_start_pose": (6,),
+        "robot0_demo_end_pose": (6,),
+    }

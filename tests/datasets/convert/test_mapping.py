@@ -9,7 +9,7 @@ from make_stores import stored_columns, write_store
 from lerobot_sdm.datasets.convert.layouts import LAYOUTS, OTHER, find_layout
 from lerobot_sdm.datasets.convert.mapping import Choices, columns_of, complete, parse
 from lerobot_sdm.datasets.convert.run import ConvertConfig, convert, make_plan
-from lerobot_sdm.datasets.convert.store import ArrayInfo
+from lerobot_sdm.datasets.convert.source import ArrayInfo
 
 # As the generating scripts of DP3 and Diffusion Policy write them: array -> (shape of a row, type).
 F4, F8, U1 = "float32", "float64", "uint8"
@@ -52,6 +52,7 @@ PUBLISHED = {
         "action": ((2,), F4),
     },
 }
+PUBLISHED["robotwin"] = {"point_cloud": ((1024, 6), F8), "state": ((14,), F4), "action": ((14,), F4)}
 PUBLISHED["adroit-door"] = PUBLISHED["adroit-hammer"] | {"action": ((28,), F4)}
 PUBLISHED["adroit-pen"] = PUBLISHED["adroit-hammer"] | {"action": ((24,), F4)}
 # A stereo rig with shapes and names that no layout knows.
@@ -74,6 +75,7 @@ COMMON = {
 }
 EXPECTED = {
     "metaworld": COMMON | {"full_state": "full_state"},
+    "robotwin": {name: COMMON[name] for name in ("point_cloud", "state", "action")},
     "dexart": COMMON | {"imagin_robot": "observation.imagin_robot"},
     "pusht": {
         "img": "observation.image",

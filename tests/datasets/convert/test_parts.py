@@ -7,7 +7,7 @@ from make_stores import demonstrations, stored_columns, write_store
 from lerobot_sdm.datasets.convert.mapping import Choices, columns_of, complete, parse
 from lerobot_sdm.datasets.convert.parts import Part, as_vector, lies_on_its_side, taken_shape
 from lerobot_sdm.datasets.convert.run import ConvertConfig, convert, make_plan
-from lerobot_sdm.datasets.convert.store import ArrayInfo
+from lerobot_sdm.datasets.convert.source import ArrayInfo
 from lerobot_sdm.errors import InputError
 
 NUMBERS_ONLY = Choices(images="skip", depth="skip", color_range="none")

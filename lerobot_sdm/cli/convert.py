@@ -55,7 +55,8 @@ def convert(
 
     lerobot-sdm convert metaworld_drawer-open_expert.zarr --repo-id local/drawer-open
     """
-    if root is not None:
+    # What lies inside the store is refused as such, later.
+    if root is not None and not root.resolve().is_relative_to(source.resolve()):
         refuse_existing("--root", root)
 
     # Torch and LeRobot's models take seconds to import; a mistyped option should not.

@@ -375,7 +375,7 @@ def test_the_command_imports(file, tmp_path):
     assert sorted(path.name for path in output.glob("*.safetensors")) == [
         "model.safetensors",
         "policy_postprocessor_step_0_unnormalizer_processor.safetensors",
-        "policy_preprocessor_step_4_normalizer_processor.safetensors",
+        "policy_preprocessor_step_5_normalizer_processor.safetensors",
     ]
 
 

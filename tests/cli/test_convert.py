@@ -78,7 +78,7 @@ def test_the_store_of_this_folder(demo, tmp_path, monkeypatch):
 def test_a_dataset_that_exists_is_left_alone(demo, tmp_path):
     for root in (tmp_path, demo.parent):
         result = run(demo, "--fps=20", f"--root={root}")
-        assert (result.exit_code, "exists already. Choose another folder." in result.output) == (2, True)
+        assert (result.exit_code, "exists already. Choose another name." in result.output) == (2, True)
 
 
 @pytest.mark.parametrize("name", ["Tür öffnen", "a,b=c", "v1.2.zarr-old", "x y.zarr", "--root", "a]b"])

@@ -161,7 +161,7 @@ def test_nothing_is_overwritten(policy, tmp_path):
     [
         (("--env.type=pusht_dense",), "--policy.path: is missing"),
         (("--policy.path=x",), "--env.type: is missing"),
-        (("--policy.path=x", "--env.type=pusht_dens"), "pusht_dens"),
+        (("--policy.path=me/x", "--env.type=pusht_dens"), "pusht_dens"),
         (("--policy.path", "--env.type=pusht_dense"), "--policy.path: has no value"),
     ],
 )

@@ -126,7 +126,7 @@ def test_command():
     [
         ({"env": "pushed"}, "'pushed' is not known"),
         ({"env": "pusht,obs=x"}, "'obs' is not known"),
-        ({"env": "pusht,fps"}, "'fps' in 'pusht,fps' is not FIELD=VALUE"),
+        ({"env": "pusht,fps"}, "--env=pusht,fps: 'fps' is not FIELD=VALUE"),
         ({"env": "pusht,fps=many"}, "--env=pusht,fps=many"),
         ({"episodes": 0}, "episodes=0"),
         ({"policies": (Contender("a b", "x"), Contender("a-b", "y"))}, "two rows are called 'a-b'"),
@@ -161,7 +161,7 @@ def test_rows_are_measured_once(checkpoint, tmp_path, console, monkeypatch, warm
 
     with pytest.raises(InputError, match=r"episodes=2, and now it is 4"):
         run_comparison(Comparison(ENV, (three,), **options | {"episodes": 4}), layout, console)
-    weights = "lerobot_sdm.pipeline.comparison.fingerprint"
+    weights = "lerobot_sdm.teachers.fingerprint"
     monkeypatch.setattr(weights, lambda path: "other weights")
     with pytest.raises(InputError, match="evaluate_three"):
         run_comparison(Comparison(ENV, (three,), **options), layout, console)
@@ -171,5 +171,5 @@ def test_nothing_is_written_for_a_checkpoint_that_is_none(tmp_path):
     output = tmp_path / "out"
     result = CliRunner().invoke(app, ["compare", f"--env={ENV}", f"--policy={tmp_path}", f"--output={output}"])
     assert result.exit_code == 2
-    assert "no model.safetensors" in result.output
+    assert "holds no config.json" in result.output
     assert not output.exists()

@@ -122,7 +122,7 @@ def test_resuming_with_another_teacher_is_refused(kind, tmp_path, monkeypatch, d
 @pytest.mark.parametrize("kind", SOURCE_OF)
 def test_data_that_do_not_fit_are_refused_before_anything_is_written(kind, tmp_path, monkeypatch, trained):
     other = make_small_dataset(tmp_path / "other", state_dim=7)
-    with pytest.raises(InputError, match=r"observation\.state.*\(9,\).*\(7,\)"):
+    with pytest.raises(InputError, match=r"observation\.state.*\(7,\) in the dataset.*\(9,\)"):
         lerobot_train(monkeypatch, other, tmp_path / "run", *options(kind, trained(SOURCE_OF[kind])))
     assert not (tmp_path / "run").exists()
 

@@ -105,7 +105,7 @@ def test_it_makes_the_clouds_of_the_simulated_environments(monkeypatch):
         return pictures[-1]
 
     monkeypatch.setattr(GLDepthCamera if graphics_failure() is None else RayDepthCamera, "take", remember)
-    env = MetaWorldPointCloudEnv("drawer-open", num_points=256, use_color=True, camera_size=64)
+    env = MetaWorldPointCloudEnv("drawer-open", view="dp3", num_points=256, use_color=True, camera_size=64)
     observation, _ = env.reset(seed=0)
     env.close()
 

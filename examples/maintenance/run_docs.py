@@ -9,7 +9,7 @@ demonstration stores of DP3 and Diffusion Policy, a checkpoint of the original c
 that failed are tried again by the next call; those that ran are not. Needs half an hour of one core.
 
 Programs are forked from this process, which has imported what they need: imports would take longer than the commands.
-What a command starts itself (`quickstart`, `compare`, `benchmark`) is started anew.
+`quickstart`, `compare` and `benchmark` do the same for the commands that they start themselves.
 """
 
 import argparse
@@ -17,11 +17,9 @@ import importlib
 import multiprocessing
 import os
 import re
-import runpy
 import signal
 import sys
 import time
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +30,10 @@ from rich.table import Table
 from tqdm import tqdm
 
 from lerobot_sdm.pipeline.files import read_json, write_json, write_text
+from lerobot_sdm.processes.launcher import find_program
+from lerobot_sdm.processes.preloaded import EVERYTHING_ELSE, RECORDING
+from lerobot_sdm.processes.server import run_program
+from lerobot_sdm.processes.threads import passive_waiting
 
 BROUGHT = {
     "metaworld_drawer-open_expert.zarr": "metaworld_drawer-open_expert.zarr",
@@ -46,11 +48,6 @@ MADE_BY = re.compile(r"^--(output|output_dir|root|rrd|png|json|plot|out)=|^outpu
 NAMED = re.compile(r"\b(?:data|outputs)/[\w./-]+")
 FIRST = ("pusht", "README", "convert")
 """Pages from which others take what they read."""
-
-PRELOADED = (
-    *("lerobot_policy_sdm", "lerobot.scripts.lerobot_train", "lerobot.scripts.lerobot_eval", "lerobot.datasets"),
-    *("lerobot_sdm.cli.main", "lerobot_sdm.datasets.record", "lerobot_sdm.evaluation.contenders", "metaworld", "zarr"),
-)
 
 LIMIT = 1800
 """Seconds that a command may take."""
@@ -104,23 +101,17 @@ def perform(argv: tuple[str, ...], folder: Path, log: Path) -> None:
         os.dup2(file.fileno(), 2)
     sys.stdout = sys.stderr = os.fdopen(1, "w", buffering=1)  # Whatever they were in the parent.
     os.chdir(folder)
-    if argv[0] == "python":
-        sys.argv = list(argv[1:])
-        sys.path.insert(0, str(Path(argv[1]).resolve().parent))
-        runpy.run_path(argv[1], run_name="__main__")
-    else:
-        sys.argv = list(argv)
-        (program,) = entry_points(group="console_scripts", name=argv[0])
-        sys.exit(program.load()())
+    program, *arguments = argv
+    run_program([sys.executable if program == "python" else find_program(program), *arguments])
 
 
 def prepare_process(output: Path) -> None:
     """Settings and imports that all programs inherit."""
     cache = str(output.resolve() / "cache")
     defaults = {"OMP_NUM_THREADS": "1", "MUJOCO_GL": "egl", "HF_HUB_OFFLINE": "1", "HF_LEROBOT_HOME": cache}
-    os.environ.update({name: os.environ.get(name, value) for name, value in defaults.items()})
+    os.environ.update({name: os.environ.get(name, value) for name, value in (defaults | passive_waiting()).items()})
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    for module in PRELOADED:
+    for module in (*RECORDING, *EVERYTHING_ELSE, "zarr"):
         importlib.import_module(module)
 
 

@@ -1,6 +1,7 @@
 """Starting programs: forked from a warm process where there is one, and otherwise as anyone would."""
 
 import contextlib
+import logging
 import os
 import shutil
 import signal
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Protocol
 
 from lerobot_sdm.processes.messages import Request, receive, send_request
+
+logger = logging.getLogger(__name__)
 
 SWITCH = "LEROBOT_SDM_WARM"
 """Environment variable: 0 starts every program on its own; the path of a warm process's socket uses that one."""
@@ -219,5 +222,7 @@ def _fork(address: str, request: Request) -> Fork | None:
         raise
     if answer is None or "pid" not in answer:
         connection.close()
+        reason = "it has ended" if answer is None else answer["refused"]
+        logger.info("%s is started on its own, since the warm process cannot become it: %s", request.argv[0], reason)
         return None
     return Fork(answer["pid"], connection)

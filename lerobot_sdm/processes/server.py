@@ -20,10 +20,11 @@ import signal
 import socket
 import sys
 import threading
+import time
 import traceback
 import types
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -34,6 +35,8 @@ from lerobot_sdm.processes.messages import Request, receive_request, send
 LATE_VARIABLES = ("CUDA_VISIBLE_DEVICES", "LC_CTYPE", "LEROBOT_SDM_WARM", "PYTEST_")
 """How environment variables begin in which a program may differ from this process: none is read by an import. LC_CTYPE
 is what Python itself sets where no locale is given, and pytest keeps the name of the test in one."""
+
+TRIAL_SECONDS = 60
 
 NVML_CHECK = "PYTORCH_NVML_BASED_CUDA_CHECK"
 """With it, an import that asks whether there is a GPU does not start CUDA, which would be lost to all programs."""
@@ -66,6 +69,36 @@ def import_in_turn(modules: Sequence[str]) -> Iterator[str]:
         sys.stdout.flush()
         sys.stderr.flush()
         yield module
+
+
+def survives(work: Callable[[], None], seconds: float) -> bool:
+    """Whether a fork of this process can do some work in that time."""
+    if (pid := os.fork()) == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return status == 0
+        time.sleep(0.05)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return False
+
+
+def compute_and_draw() -> None:
+    """What a fork cannot do where the system's libraries do not take it, as on some versions of macOS."""
+    import torch
+
+    from lerobot_sdm.envs.depth_camera import graphics_failure
+
+    (torch.ones(512, 512) @ torch.ones(512, 512)).sum().item()
+    graphics_failure()
 
 
 def refusal(request: Request, origin: Origin) -> str | None:
@@ -163,8 +196,9 @@ def _tell_what_ended(running: dict[int, socket.socket], ended: int) -> None:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if pid == 0:
             return
-        with running.pop(pid) as connection:
-            send(connection, status=os.waitstatus_to_exitcode(status))
+        if pid in running:
+            with running.pop(pid) as connection:
+                send(connection, status=os.waitstatus_to_exitcode(status))
 
 
 def become(request: Request, origin: Origin) -> None:
@@ -224,6 +258,8 @@ def main() -> None:
         address = Path(listener.getsockname())
         for _ in import_in_turn(modules[:first]):
             pass
+        if sys.platform == "darwin" and not survives(compute_and_draw, TRIAL_SECONDS):
+            sys.exit("Forks of this process do not work here; programs are started one by one.")
         request = serve(listener, origin, import_in_turn(modules[first + 1 :]))
     if request is not None:
         become(request, origin)

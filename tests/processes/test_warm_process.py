@@ -3,7 +3,9 @@
 import io
 import json
 import os
+import pickle
 import signal
+import subprocess
 import sys
 import time
 from functools import partial
@@ -18,6 +20,7 @@ from lerobot_sdm.pipeline.files import write_json
 from lerobot_sdm.pipeline.runner import run_stages
 from lerobot_sdm.pipeline.stages import Stage
 from lerobot_sdm.processes.launcher import SWITCH, Launcher, find_program, warm_process
+from lerobot_sdm.processes.server import compute_and_draw
 
 FACTS = """
 import gc, json, logging, os, random, signal, sys, threading
@@ -202,6 +205,21 @@ def test_nothing_is_left_behind(place, environment):
         folder = Path(launcher.address).parent
         assert folder.stat().st_mode & 0o077 == 0  # Nobody else may start programs in our name.
     assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("work", "works"),
+    [(compute_and_draw, True), (os.abort, False), (partial(time.sleep, 60), False), (partial(divmod, 1, 0), False)],
+)
+def test_a_trial_of_forks(work, works):
+    """Made on macOS, where some libraries do not survive a fork; here by a process that has done nothing yet."""
+    program = (
+        "import sys, pickle; from lerobot_sdm.processes.server import survives\n"
+        "print(survives(pickle.loads(bytes.fromhex(sys.argv[1])), 20 if sys.argv[2] == 'True' else 1))"
+    )
+    command = [sys.executable, "-c", program, pickle.dumps(work).hex(), str(works)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{works}\n"
 
 
 def fail(error: Exception) -> None:

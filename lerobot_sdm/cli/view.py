@@ -16,7 +16,7 @@ FOLDER = Path("outputs/view")
 
 
 def view(
-    source: Annotated[str, typer.Argument(help="Folder of a dataset, zarr store (folder or zip), or name on the Hub.")],
+    source: Annotated[str, typer.Argument(help="Folder of a dataset, demonstration store, or name on the Hub.")],
     episode: Annotated[int, typer.Option(help="Which episode.")] = 0,
     rrd: Annotated[Path | None, typer.Option(help="Write a Rerun recording to this file.")] = None,
     png: Annotated[Path | None, typer.Option(help="Write a contact sheet to this file.")] = None,

@@ -307,6 +307,14 @@ def test_texts_that_double_each_other_take_no_time(tmp_path):
     refused(original.save(tmp_path / "x.ckpt"), "would have to be computed")
 
 
+def test_nobody_is_told_to_remove_the_source(tmp_path):
+    path = make_original().save(tmp_path / "x.ckpt")
+    for output in (path, tmp_path):
+        with pytest.raises(InputError, match=r"exists already\. Choose another folder\.$"):
+            import_checkpoint(path, output)
+    assert path.exists()
+
+
 def test_missing_settings_are_named(tmp_path):
     original = changed(lambda o: o.payload["cfg"]["policy"].pop("kernel_size"))
     refused(original.save(tmp_path / "x.ckpt"), "no 'policy.kernel_size'")

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import itertools
 import runpy
 import shutil
 import subprocess
@@ -133,7 +134,7 @@ def hub(arguments: Arguments) -> None:
 
 def pytest_run(arguments: Arguments) -> None:
     """Decoder of `pytest FILE ...`; its options are its own business."""
-    for name in arguments:
+    for name in itertools.takewhile(lambda argument: not argument.startswith("-"), arguments):
         assert (ROOT / name).exists(), name
 
 

@@ -53,8 +53,9 @@ def test_chunks_are_the_executed_slice(teacher, observations):
     batch = teacher.preprocess({key: value.expand(2, *value.shape[1:]) for key, value in observation.items()})
     with torch.inference_mode():
         whole = teacher.policy.sample_actions(batch, noise)
-    # The observation is encoded once for all samples: another batch size rounds differently.
-    assert torch.allclose(chunks[0].view(2, 3, 4), whole[:, 1:4], atol=1e-5)
+    # The observation is encoded once for all samples. Another batch size rounds differently, by 6e-7, which ten steps
+    # of an untrained network turn into 2e-5.
+    assert torch.allclose(chunks[0].view(2, 3, 4), whole[:, 1:4], atol=1e-4)
 
 
 def test_noise_is_a_function_of_its_key(teacher):

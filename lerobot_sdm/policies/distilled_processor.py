@@ -9,6 +9,7 @@ from lerobot.processor import PolicyAction, PolicyProcessorPipeline
 from lerobot_sdm.policies.distilled_config import DistilledConfig
 from lerobot_sdm.policies.normalization import Stats
 from lerobot_sdm.policies.observation_step import add_fitter
+from lerobot_sdm.policies.pipelines import check_pipelines
 
 Processors = tuple[
     PolicyProcessorPipeline[dict[str, Any], dict[str, Any]],
@@ -37,6 +38,7 @@ def teacher_processors(config: PreTrainedConfig) -> Processors:
 def saved_processors(config: PreTrainedConfig, path: str, revision: str | None = None) -> Processors:
     """The pipelines of another policy, from its folder or Hub repo, on the device of the policy with this
     configuration, which look at observations first, however old the other policy is."""
+    check_pipelines(path, revision)
     before, behind = make_pre_post_processors(
         config,
         pretrained_path=path,

@@ -66,7 +66,8 @@ def read_teacher_config(
         role: What the policy there is to the other.
 
     Raises:
-        InputError: Not a policy, of another type, or without the processors that the other policy needs.
+        InputError: Not a policy, of another type, or without the processors that the other policy needs, or with some
+            that are not to be used.
     """
     file = teacher_file(path, CONFIG_FILE, revision, role)
     kind = json.loads(file.read_text()).get("type")
@@ -83,7 +84,10 @@ def read_teacher_config(
                 "A checkpoint of LeRobot before 0.4 gets one from `python -m "
                 "lerobot.processor.migrate_policy_normalization --pretrained-path NAME`."
             ) from error
+    from lerobot_sdm.policies.pipelines import check_pipelines
+
     register_all()
+    check_pipelines(path, revision)
     return PreTrainedConfig.from_pretrained(file.parent)
 
 

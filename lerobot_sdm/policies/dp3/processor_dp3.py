@@ -17,7 +17,7 @@ from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
 from lerobot_sdm.policies.incoming import as_tensor
 from lerobot_sdm.policies.normalization import Stats, prepare_stats
 from lerobot_sdm.policies.observation_step import ObservationFitterStep
-from lerobot_sdm.policies.sizes import check_upright
+from lerobot_sdm.policies.sizes import MOST_CHANNELS, check_upright
 from lerobot_sdm.processors import POINT_CLOUD, POINT_CLOUD_KEYS
 from lerobot_sdm.processors.depth_step import DepthToPointCloudStep
 
@@ -35,6 +35,10 @@ class PointCloudProcessorStep(ObservationProcessorStep):
     """
 
     channels: int = 3
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.channels, int) or not 1 <= self.channels <= MOST_CHANNELS:
+            raise InputError(f"point_cloud_processor: channels={self.channels!r}: must lie in 1 ... {MOST_CHANNELS}.")
 
     def observation(self, observation: dict[str, Any]) -> dict[str, Any]:
         """Clouds (..., N, C >= channels) under either known key become `observation.point_cloud`

@@ -17,13 +17,16 @@ import torch
 from lerobot.configs.video import DEPTH_METER_UNIT
 from lerobot.datasets.depth_utils import MM_PER_METRE
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
+from lerobot.utils.constants import DEFAULT_FEATURES
 from torch.utils.data import default_collate
 from torch.utils.data._utils.collate import default_collate_fn_map
 from tqdm import tqdm
 
 from lerobot_sdm.datasets.checks import check_finite, check_stats_finite, must_be_finite
+from lerobot_sdm.datasets.damage import check_metadata, damage_is_an_input_error
 from lerobot_sdm.datasets.memory import cache_budget, fits_shared_memory
 from lerobot_sdm.datasets.progress import BAR_DELAY
+from lerobot_sdm.errors import InputError
 
 logger = logging.getLogger(__name__)
 
@@ -91,14 +94,22 @@ class CachedLeRobotDataset(LeRobotDataset):
     memory), it behaves exactly like its base class and logs one line saying why.
 
     Raises:
-        InputError: An observation or action holds NaN or infinity.
+        InputError: An observation or action holds NaN or infinity, or the dataset is damaged.
     """
 
     _columns: dict[str, Column] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any):
-        super().__init__(*args, **kwargs)
+        named = dict(zip(("repo_id", "root"), args, strict=False)) | kwargs
+        with damage_is_an_input_error(named["repo_id"], named.get("root")):
+            super().__init__(*args, **kwargs)
+            check_metadata(self.meta, self.root)
+            self._fill_cache()
+
+    def _fill_cache(self) -> None:
+        """Read all columns, unless this dataset needs LeRobot's own reader."""
         started = time.perf_counter()
+        self._task_names = self.meta.tasks.index.tolist()
         try:
             self._columns, self._strings = self._read_columns()
             self._first_row, self._last_row = self._episode_bounds()
@@ -107,7 +118,6 @@ class CachedLeRobotDataset(LeRobotDataset):
             check_stats_finite(self.meta.stats, self.repo_id)
             logger.info("%s: read with LeRobot's own reader, because %s.", self.repo_id, reason)
             return
-        self._task_names = self.meta.tasks.index.tolist()
         logger.info(
             "%s: %d frames held in memory, %.1f MB in %.1f s.",
             self.repo_id,
@@ -209,7 +219,13 @@ class CachedLeRobotDataset(LeRobotDataset):
         strings: dict[str, list[str]] = {}
         for key in tqdm(self.hf_dataset.column_names, desc="Reading columns", unit="column", delay=BAR_DELAY):
             feature = meta.features[key]
-            if table.column(key).null_count:
+            gaps = table.column(key).null_count
+            if gaps and (must_be_finite(key) or key in DEFAULT_FEATURES):
+                raise InputError(
+                    f"dataset {self.repo_id}: column '{key}' has missing values in {gaps} frames. Copy or download it "
+                    "again, or leave their episodes out with --dataset.episodes."
+                )
+            if gaps:
                 raise CannotCache(f"'{key}' has missing values")
             if feature["dtype"] == "string":
                 strings[key] = table.column(key).to_pylist()
@@ -224,6 +240,12 @@ class CachedLeRobotDataset(LeRobotDataset):
                 if must_be_finite(key):
                     check_finite(key, values, order["episode_index"], order["frame_index"], self.repo_id)
                 columns[key] = _as_column(values)
+        low, high = (int(getattr(columns["task_index"].values, end)()) for end in ("min", "max"))
+        if low < 0 or high >= len(self._task_names):
+            raise InputError(
+                f"dataset {self.repo_id}: column 'task_index' goes from {low} to {high}, and meta/tasks.parquet has "
+                f"{len(self._task_names)} tasks. Copy or download it again."
+            )
         unstackable = [key for key in self.reader.delta_indices or {} if key not in columns]
         if unstackable:
             raise CannotCache(f"{', '.join(unstackable)} has a time window and is no array")

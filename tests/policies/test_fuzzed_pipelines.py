@@ -87,7 +87,7 @@ def test_lerobot_itself_would_run_it(copied, tmp_path):
     [
         (lambda state: state.pop("action.min"), r"no 'min' of 'action', so that 'action' would not be normalized"),
         (lambda state: state.update({f"{STATE}.max": torch.ones(8)}), r"'max' of .*state' has shape \(8,\), .* \(9,\)"),
-        (lambda state: state.update({f"{CLOUD}.max": torch.ones(6)}), r"has shape \(6,\), .* has \(12, 3\)"),
+        (lambda state: state.update({f"{CLOUD}.max": torch.ones(6)}), r"'max' of .* has shape \(6,\), .* \(12, 3\)"),
         (lambda state: state[f"{CLOUD}.min"].fill_(float("nan")), r"'min' of 'observation.point_cloud' is not finite"),
         (lambda state: state.clear(), r"no 'min' of"),
     ],

@@ -1,0 +1,218 @@
+"""LeRobot datasets as a bad disk or a stranger leaves them: trained on, or refused in a sentence."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from lerobot.configs.default import DatasetConfig
+from lerobot.configs.train import TrainPipelineConfig
+from lerobot.datasets.factory import make_dataset
+from lerobot.policies import make_policy, make_pre_post_processors
+from lerobot_commands import REPO_ID, make_small_dataset
+
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.evaluation.observations import held_out_observations
+from lerobot_sdm.plugin import register_all
+from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
+
+register_all()  # As LeRobot's commands do, after they have imported what they name.
+
+LIMITS = settings(
+    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "40")),
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+    database=None,
+)
+CLOUD = "observation.point_cloud"
+INFO, STATS, TASKS = "meta/info.json", "meta/stats.json", "meta/tasks.parquet"
+DATA, EPISODES = "data/chunk-000/file-000.parquet", "meta/episodes/chunk-000/file-000.parquet"
+VALUES = (
+    *(None, True, 0, 1, -1, 7, 10**12, 0.5, 1e300, "", "abc", "{x:999999999999}"),
+    *([], [1], [0], [10**9], {}, {"a": 1}),
+)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    return make_small_dataset(tmp_path_factory.mktemp("data") / "whole", frames=(12, 9))
+
+
+@pytest.fixture
+def copied(whole, tmp_path) -> Path:
+    return Path(shutil.copytree(whole, tmp_path / "copy"))
+
+
+def policy_config() -> DP3Config:
+    small = {"down_dims": (8, 16), "blocks_per_level": 1, "encoder_hidden_dims": (8,), "diffusion_step_embed_dim": 16}
+    return DP3Config(horizon=8, n_action_steps=4, device="cpu", **small)
+
+
+def train(root: Path) -> float:
+    """The loss of a first training step, by all that `lerobot-train` calls before and in it."""
+    config = TrainPipelineConfig(DatasetConfig(REPO_ID, root=str(root)), policy=policy_config())
+    dataset = make_dataset(config)
+    batch = torch.utils.data.default_collate(dataset.__getitems__([0, len(dataset) // 2, len(dataset) - 1]))
+    policy = make_policy(config.policy, ds_meta=dataset.meta)
+    before, _ = make_pre_post_processors(config.policy, dataset_stats=dataset.meta.stats)
+    return policy.forward(before(batch))[0].item()
+
+
+def assert_trains_or_is_clear(root: Path) -> None:
+    try:
+        loss = train(root)
+    except InputError:
+        return
+    assert np.isfinite(loss)
+
+
+def places(value: Any, path: tuple = ()) -> list[tuple]:
+    """The way to every entry of nested dictionaries."""
+    if not isinstance(value, dict):
+        return []
+    return [inner for key, entry in value.items() for inner in [(*path, key), *places(entry, (*path, key))]]
+
+
+def edit_json(file: Path, place: tuple, value: Any) -> None:
+    """Replace an entry, or leave it out for `...`."""
+    content = json.loads(file.read_text())
+    inner = content
+    for key in place[:-1]:
+        inner = inner[key]
+    if value is ...:
+        del inner[place[-1]]
+    else:
+        inner[place[-1]] = value
+    file.write_text(json.dumps(content))
+
+
+def edit_column(file: Path, name: str, values: list | None) -> None:
+    """Replace a column's values, or leave it out for None."""
+    table = pq.read_table(file)
+    place = table.column_names.index(name)
+    table = table.remove_column(place) if values is None else table.set_column(place, name, pa.array(values))
+    pq.write_table(table, file)
+
+
+def test_a_whole_dataset_trains(whole):
+    assert 0 < train(whole) < 10
+
+
+@pytest.mark.parametrize(
+    ("file", "place", "value", "offender"),
+    [
+        (INFO, ("fps",), "fast", r"cannot be read \(TypeError"),
+        (INFO, ("fps",), True, "fps=True is no number"),
+        (INFO, ("fps",), 0, "fps must be positive"),
+        (INFO, ("features", CLOUD, "shape"), [10**9, 10**9], "the column 'observation.point_cloud' is described by"),
+        (INFO, ("features", CLOUD, "shape"), [-12, 3], "the column 'observation.point_cloud' is described by"),
+        (INFO, ("features", CLOUD, "shape"), None, "the column 'observation.point_cloud' is described by"),
+        (INFO, ("features", CLOUD), ..., "cannot be read"),
+        (INFO, ("data_path",), "../../{chunk_index}/{file_index}.parquet", "is no path within a dataset"),
+        (INFO, ("data_path",), "/etc/{chunk_index}", "is no path within a dataset"),
+        (INFO, ("data_path",), "data/{chunk_index:9999999999d}", "is no path within a dataset"),
+        (INFO, ("data_path",), "data/{chunk_index.__class__}", "is no path within a dataset"),
+        (INFO, ("video_path",), "{", "video_path='{'"),
+        (INFO, ("total_frames",), 5, "episode 0 is said to have the frames 0 to 12, of 5"),
+        (INFO, ("total_episodes",), 5, "tells of 5 episodes, and there are 2"),
+        (STATS, ("action", "min"), ..., "no 'min' of 'action', so that 'action' would not be normalized"),
+        (STATS, ("action",), ..., "no 'min' of 'action'"),
+        (STATS, ("action", "max"), [1.0] * 7, r"'max' of 'action' has shape \(7,\), and 'action' has \(4,\)"),
+        (STATS, ("observation.state", "max"), ["a"] * 9, "'max' of 'observation.state' is"),
+        (STATS, ("task_index", "q50"), None, "'q50' of 'task_index' is"),
+        (STATS, ("observation.state", "max"), [float("inf")] * 9, "'max' of 'observation.state' is not finite"),
+    ],
+)
+def test_descriptions_that_lie(copied, file, place, value, offender):
+    edit_json(copied / file, place, value)
+    with pytest.raises(InputError, match=offender):
+        train(copied)
+
+
+@pytest.mark.parametrize(
+    ("file", "column", "values", "offender"),
+    [
+        (DATA, "action", None, "column 'action' has missing values in 21 frames"),
+        (DATA, "index", None, "column 'index' has missing values"),
+        (DATA, CLOUD, None, "column 'observation.point_cloud' has missing values"),
+        (DATA, "action", [[0.0] * 3] * 21, "cannot be read"),
+        (DATA, CLOUD, [[[0.0] * 2] * 12] * 21, "cannot be read"),
+        (DATA, "task_index", [-1] * 21, "task_index' goes from -1 to -1"),
+        (DATA, "task_index", [10**9] * 21, "task_index' goes from 1000000000"),
+        (DATA, "episode_index", [10**9] * 21, "cannot be read"),
+        (EPISODES, "dataset_to_index", [10**9, 10**9], "frames 0 to 1000000000, of 21"),
+        (EPISODES, "dataset_from_index", [-5, 12], "frames -5 to 12"),
+        (EPISODES, "dataset_from_index", None, "cannot be read"),
+    ],
+)
+def test_tables_that_lie(copied, file, column, values, offender):
+    edit_column(copied / file, column, values)
+    with pytest.raises(InputError, match=offender):
+        train(copied)
+
+
+@pytest.mark.parametrize("file", [INFO, STATS, TASKS, DATA, EPISODES])
+@pytest.mark.parametrize("keep", [0, 0.5, 0.99])
+def test_files_that_are_cut(copied, file, keep):
+    content = (copied / file).read_bytes()
+    (copied / file).write_bytes(content[: int(keep * len(content))])
+    with pytest.raises(InputError, match=f"dataset {copied}: cannot be read"):
+        train(copied)
+
+
+def test_statistics_that_are_gone(copied):
+    (copied / STATS).unlink()
+    with pytest.raises(InputError, match="the dataset's statistics: no 'min' of"):
+        train(copied)
+
+
+def test_held_out_observations_are_read_alike(copied):
+    config = policy_config()
+    dataset = make_dataset(TrainPipelineConfig(DatasetConfig(REPO_ID, root=str(copied)), policy=config))
+    make_policy(config, ds_meta=dataset.meta)
+    assert held_out_observations(REPO_ID, copied, config, 2)[CLOUD].shape == (2, 2, 12, 3)
+    edit_json(copied / INFO, ("fps",), "fast")
+    with pytest.raises(InputError, match=f"dataset {copied}: cannot be read"):
+        held_out_observations(REPO_ID, copied, config, 2)
+
+
+def test_what_concerns_the_hub_stays_as_it_is(tmp_path):
+    """A dataset that is not here is no damaged one; docs/troubleshooting.md has LeRobot's own message."""
+    with pytest.raises(Exception, match=r"(?i)offline|connect|not found|hub") as error:
+        train(tmp_path / "nowhere")
+    assert not isinstance(error.value, InputError)
+
+
+@LIMITS
+@given(data=st.data())
+def test_any_description(whole, tmp_path_factory, data):
+    root = Path(shutil.copytree(whole, tmp_path_factory.mktemp("any") / "copy"))
+    file = root / data.draw(st.sampled_from((INFO, INFO, STATS)))
+    place = data.draw(st.sampled_from(places(json.loads(file.read_text()))))
+    edit_json(file, place, data.draw(st.sampled_from((..., *VALUES))))
+    assert_trains_or_is_clear(root)
+    shutil.rmtree(root)
+
+
+@LIMITS
+@given(data=st.data())
+def test_any_bytes(whole, tmp_path_factory, data):
+    """Some bytes of one of the files replaced."""
+    root = Path(shutil.copytree(whole, tmp_path_factory.mktemp("any") / "copy"))
+    file = root / data.draw(st.sampled_from((INFO, STATS, TASKS, DATA, EPISODES)))
+    content = bytearray(file.read_bytes())
+    spots = st.integers(0, len(content) - 1)
+    for spot, byte in data.draw(st.dictionaries(spots, st.integers(0, 255), min_size=1, max_size=4)).items():
+        content[spot] = byte
+    file.write_bytes(bytes(content))
+    assert_trains_or_is_clear(root)
+    shutil.rmtree(root)

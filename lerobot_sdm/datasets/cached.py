@@ -236,7 +236,11 @@ class CachedLeRobotDataset(LeRobotDataset):
             else:
                 # LeRobot stores features of shape (1,) as scalars and reads them as such.
                 shape = () if tuple(feature["shape"]) == (1,) else tuple(feature["shape"])
-                values = to_numpy(table.column(key), shape)
+                try:
+                    values = to_numpy(table.column(key), shape)
+                except CannotCache as reason:
+                    told = f"column '{key}': {reason}, which meta/info.json says"
+                    raise InputError(f"dataset {self.repo_id}: {told}. Copy or download it again.") from reason
                 if must_be_finite(key):
                     check_finite(key, values, order["episode_index"], order["frame_index"], self.repo_id)
                 columns[key] = _as_column(values)

@@ -89,11 +89,10 @@ def _check_episodes(meta: Any, source: str | Path) -> None:
         if not 0 <= first < end <= info.total_frames:
             told = f"episode {number} is said to have the frames {first} to {end}, of {info.total_frames}"
             raise InputError(f"dataset {source}: {told}. {ADVICE}")
-    if len(meta.episodes) != info.total_episodes:
-        raise InputError(
-            f"dataset {source}: {INFO} tells of {info.total_episodes} episodes, and there are {len(meta.episodes)}. "
-            f"{ADVICE}"
-        )
+    there = len(meta.episodes), max(meta.episodes["dataset_to_index"], default=0)
+    if there != (info.total_episodes, info.total_frames):
+        told = f"{info.total_episodes} episodes and {info.total_frames} frames, and there are {there[0]} and {there[1]}"
+        raise InputError(f"dataset {source}: {INFO} tells of {told}. {ADVICE}")
 
 
 def _is_described(feature: Any) -> bool:

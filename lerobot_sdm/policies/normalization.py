@@ -53,7 +53,8 @@ def prepare_stats(stats: Stats, cloud_channels: int, depth_to_cloud: DepthToClou
                 name: values if name == "count" else values[..., :cloud_channels] for name, values in cloud.items()
             }
     for feature in stats.values():
-        if "min" in feature and "max" in feature:
+        # Of shapes that differ `check_statistics` says what is wrong.
+        if "min" in feature and "max" in feature and np.shape(feature["min"]) == np.shape(feature["max"]):
             feature["min"], feature["max"] = widen_constant_channels(
                 np.asarray(feature["min"]), np.asarray(feature["max"])
             )

@@ -4,15 +4,18 @@
     uv run python examples/maintenance/fuzz.py torch --seconds=600
 
 Targets: `pickle`, the stack machine of `lerobot_sdm/checkpoints/unpickling.py`; `torch`, whole files of torch.save, as
-`import-checkpoint` opens them; `zarr`, zip files of demonstrations, as `convert` opens them. Whatever a file holds, the
-answer must be data or an `InputError`, and nothing may be imported, started, compiled or written on the way. The first
-file for which that is not so is kept below `--output`, and the status is not 0.
+`import-checkpoint` opens them; `zarr`, zip files of demonstrations, as `convert` opens them; `pipeline`, the JSON of a
+policy's processors, as every way to a checkpoint looks at it before LeRobot builds it; `info`, the description of a
+LeRobot dataset, as training reads it. Whatever a file holds, the answer must be data or an `InputError`, and nothing
+may be imported, started, compiled or written on the way. The first file for which that is not so is kept below
+`--output`, and the status is not 0.
 """
 
 import argparse
 import codecs
 import contextlib
 import io
+import json
 import os
 import pickle
 import sys
@@ -21,6 +24,7 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -44,7 +48,10 @@ FORBIDDEN = (
 MAX_BYTES = 4096
 """Of an input: what is wrong with a reader shows in small files, which are tried more often."""
 
-INSTRUMENTED = ("zipfile", "pickletools", "lerobot_sdm.zip_files", "lerobot_sdm.checkpoints", "lerobot_sdm.datasets")
+INSTRUMENTED = (
+    *("zipfile", "pickletools", "lerobot_sdm.zip_files", "lerobot_sdm.checkpoints", "lerobot_sdm.datasets"),
+    "lerobot_sdm.policies.pipelines",
+)
 """Modules that are imported anew, so that the fuzzer learns which of their lines an input reaches."""
 
 _watched = False
@@ -100,9 +107,28 @@ def read_zarr(data: bytes) -> None:
                     file.read()
 
 
-def as_file(data: bytes) -> Path:
-    """A file with these bytes, the same one every time."""
-    path = Path(tempfile.gettempdir()) / f"fuzzed-{os.getpid()}.zip"
+def read_pipeline(data: bytes) -> None:
+    from lerobot_sdm.policies.pipelines import check_pipelines
+
+    folder = as_file(data, "policy_preprocessor.json").parent
+    with watched():
+        check_pipelines(str(folder))
+
+
+def read_info(data: bytes) -> None:
+    from lerobot.datasets.io_utils import load_info
+
+    from lerobot_sdm.datasets.damage import check_metadata, damage_is_an_input_error
+
+    root = as_file(data, "meta/info.json").parents[1]
+    with watched(), damage_is_an_input_error("local/fuzzed", root):
+        check_metadata(SimpleNamespace(info=load_info(root), stats=None, episodes=None), root)
+
+
+def as_file(data: bytes, name: str = "store.zip") -> Path:
+    """A file with these bytes, the same one every time, in a folder of its own."""
+    path = Path(tempfile.gettempdir()) / f"fuzzed-{os.getpid()}" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     return path
 
@@ -137,10 +163,38 @@ def zarr_seeds() -> Iterator[bytes]:
     yield file.getvalue()
 
 
+def pipeline_seeds() -> Iterator[bytes]:
+    cloud = {"type": "STATE", "shape": [8, 3]}
+    normalizer = {"eps": 1e-8, "features": {"observation.point_cloud": cloud}, "norm_map": {"STATE": "MIN_MAX"}}
+    steps = [
+        {"registry_name": "rename_observations_processor", "config": {"rename_map": {}}},
+        {"registry_name": "to_batch_processor", "config": {}},
+        {"registry_name": "point_cloud_processor", "config": {"channels": 3}},
+        {"registry_name": "device_processor", "config": {"device": "cpu", "float_dtype": None}},
+        {"registry_name": "normalizer_processor", "config": normalizer},
+    ]
+    yield json.dumps({"name": "policy_preprocessor", "steps": steps}).encode()
+    steps[-1]["state_file"] = "state.safetensors"
+    yield json.dumps({"name": "policy_preprocessor", "steps": [{"class": "os.system", "config": {}}, *steps]}).encode()
+
+
+def info_seeds() -> Iterator[bytes]:
+    features = {
+        "observation.point_cloud": {"dtype": "float32", "shape": [8, 3], "names": None},
+        "action": {"dtype": "float32", "shape": [4], "names": ["a", "b", "c", "d"]},
+    }
+    info = {"codebase_version": "v3.0", "fps": 10, "features": features, "total_episodes": 2, "total_frames": 20}
+    paths = {"data_path": "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet", "video_path": None}
+    yield json.dumps(info).encode()
+    yield json.dumps(info | paths | {"robot_type": "x", "splits": {"train": "0:2"}}).encode()
+
+
 TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[[], Iterator[bytes]]]] = {
     "pickle": (read_pickle, pickle_seeds),
     "torch": (read_torch, torch_seeds),
     "zarr": (read_zarr, zarr_seeds),
+    "pipeline": (read_pipeline, pipeline_seeds),
+    "info": (read_info, info_seeds),
 }
 
 

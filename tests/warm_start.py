@@ -7,9 +7,11 @@ one: the first that needs it starts it.
 
 import atexit
 import contextlib
+import fcntl
 import functools
 import os
 from pathlib import Path
+from typing import IO
 
 import filelock
 import pytest
@@ -21,23 +23,33 @@ from lerobot_sdm.processes.threads import passive_waiting
 VARIABLES = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", **passive_waiting()}
 """What commands of quickstart and benchmark get on one thread; others are started plainly."""
 
-owned = contextlib.ExitStack()
-atexit.register(owned.close)
+
+
+def end_with_the_last(users: IO[str], started: contextlib.ExitStack) -> None:
+    """End the warm process once no worker uses it: pytest-xdist ends a worker that has no tests left before others."""
+    fcntl.flock(users, fcntl.LOCK_EX)
+    started.close()
 
 
 @functools.cache
 def address(shared: Path) -> str:
-    """Socket of the warm process of this test run.
+    """Socket of the warm process of this test run, which from now on waits for this worker's end.
 
     Args:
         shared: Folder that all workers of this run have.
     """
     note = shared / "warm_process"
     with filelock.FileLock(note.with_suffix(".lock")):
+        users = note.with_suffix(".users").open("a")  # Stays open, and locked with it, as long as this process runs.
+        fcntl.flock(users, fcntl.LOCK_SH)
         if not note.exists():
             environment = os.environ | VARIABLES
-            started = warm_process(environment, (*RECORDING, *EVERYTHING_ELSE), note.with_suffix(".log"))
-            note.write_text(owned.enter_context(started).address or "")
+            started = contextlib.ExitStack()
+            process = warm_process(environment, (*RECORDING, *EVERYTHING_ELSE), note.with_suffix(".log"))
+            note.write_text(started.enter_context(process).address or "")
+            atexit.register(end_with_the_last, users, started)
+        else:
+            atexit.register(users.close)
         return note.read_text()
 
 

@@ -21,7 +21,8 @@ print(json.dumps({
     "missing": [name for name in given if name not in sys.modules],
     "threads": sorted((task / "comm").read_text().strip() for task in parent.iterdir()),
     "display": mujoco.egl.EGL_DISPLAY is not None,
-    "cuda": torch.cuda.is_initialized() or torch.cuda._is_in_bad_fork(),
+    # Where there is no GPU, asking for one marks forks as bad for CUDA, which then nobody misses.
+    "cuda": torch.cuda.is_initialized() or (torch.cuda._is_in_bad_fork() and torch.cuda.is_available()),
 }))
 """
 

@@ -17,13 +17,12 @@ import torch
 from lerobot.configs.video import DEPTH_METER_UNIT
 from lerobot.datasets.depth_utils import MM_PER_METRE
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
-from lerobot.utils.constants import DEFAULT_FEATURES
 from torch.utils.data import default_collate
 from torch.utils.data._utils.collate import default_collate_fn_map
 from tqdm import tqdm
 
 from lerobot_sdm.datasets.checks import check_finite, check_stats_finite, must_be_finite
-from lerobot_sdm.datasets.damage import check_metadata, damage_is_an_input_error
+from lerobot_sdm.datasets.damage import AGAIN, check_frames, damage_is_an_input_error
 from lerobot_sdm.datasets.memory import cache_budget, fits_shared_memory
 from lerobot_sdm.datasets.progress import BAR_DELAY
 from lerobot_sdm.errors import InputError
@@ -103,13 +102,12 @@ class CachedLeRobotDataset(LeRobotDataset):
         named = dict(zip(("repo_id", "root"), args, strict=False)) | kwargs
         with damage_is_an_input_error(named["repo_id"], named.get("root")):
             super().__init__(*args, **kwargs)
-            check_metadata(self.meta, self.root)
+            check_frames(self.hf_dataset.data, self.meta, self.repo_id)
             self._fill_cache()
 
     def _fill_cache(self) -> None:
         """Read all columns, unless this dataset needs LeRobot's own reader."""
         started = time.perf_counter()
-        self._task_names = self.meta.tasks.index.tolist()
         try:
             self._columns, self._strings = self._read_columns()
             self._first_row, self._last_row = self._episode_bounds()
@@ -118,6 +116,7 @@ class CachedLeRobotDataset(LeRobotDataset):
             check_stats_finite(self.meta.stats, self.repo_id)
             logger.info("%s: read with LeRobot's own reader, because %s.", self.repo_id, reason)
             return
+        self._task_names = self.meta.tasks.index.tolist()
         logger.info(
             "%s: %d frames held in memory, %.1f MB in %.1f s.",
             self.repo_id,
@@ -219,13 +218,7 @@ class CachedLeRobotDataset(LeRobotDataset):
         strings: dict[str, list[str]] = {}
         for key in tqdm(self.hf_dataset.column_names, desc="Reading columns", unit="column", delay=BAR_DELAY):
             feature = meta.features[key]
-            gaps = table.column(key).null_count
-            if gaps and (must_be_finite(key) or key in DEFAULT_FEATURES):
-                raise InputError(
-                    f"dataset {self.repo_id}: column '{key}' has missing values in {gaps} frames. Copy or download it "
-                    "again, or leave their episodes out with --dataset.episodes."
-                )
-            if gaps:
+            if table.column(key).null_count:
                 raise CannotCache(f"'{key}' has missing values")
             if feature["dtype"] == "string":
                 strings[key] = table.column(key).to_pylist()
@@ -239,17 +232,10 @@ class CachedLeRobotDataset(LeRobotDataset):
                 try:
                     values = to_numpy(table.column(key), shape)
                 except CannotCache as reason:
-                    told = f"column '{key}': {reason}, which meta/info.json says"
-                    raise InputError(f"dataset {self.repo_id}: {told}. Copy or download it again.") from reason
+                    raise InputError(f"dataset {self.repo_id}: column '{key}': {reason}. {AGAIN}") from reason
                 if must_be_finite(key):
                     check_finite(key, values, order["episode_index"], order["frame_index"], self.repo_id)
                 columns[key] = _as_column(values)
-        low, high = (int(getattr(columns["task_index"].values, end)()) for end in ("min", "max"))
-        if low < 0 or high >= len(self._task_names):
-            raise InputError(
-                f"dataset {self.repo_id}: column 'task_index' goes from {low} to {high}, and meta/tasks.parquet has "
-                f"{len(self._task_names)} tasks. Copy or download it again."
-            )
         unstackable = [key for key in self.reader.delta_indices or {} if key not in columns]
         if unstackable:
             raise CannotCache(f"{', '.join(unstackable)} has a time window and is no array")

@@ -1,37 +1,75 @@
-"""LeRobot datasets as a bad disk or a stranger leaves them: data, or one sentence that names the folder.
+"""Damaged or hostile LeRobot datasets are refused in one sentence that names the file, the entry and the fix.
 
-LeRobot reads a dataset's own description with few questions, so what is wrong with it shows as one of a dozen kinds of
-exception, or, in a path template or a shape, as memory without bounds.
+LeRobot believes a dataset's own description. A wrong entry shows up later as one of a dozen kinds of exception, or, in
+a path template or a shape, as memory without bounds or a file outside of the dataset.
 """
 
 import contextlib
+import json
 import math
 import operator
 import string
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
+from lerobot_sdm.datasets.checks import must_be_finite
 from lerobot_sdm.datasets.import_hook import when_imported
 from lerobot_sdm.errors import InputError
 
 FACTORY = "lerobot.datasets.factory"
-INFO = Path("meta/info.json")
+INFO, STATS, TASKS, EPISODES = (
+    *(Path("meta/info.json"), Path("meta/stats.json"), Path("meta/tasks.parquet")),
+    Path("meta/episodes"),
+)
 MOST_VALUES = 10**9
 """Numbers in one frame of a column; far more than any camera has."""
-FIELDS = {"video_key", "chunk_index", "file_index", "episode_chunk", "episode_index"}
+TEMPLATE_FIELDS = {"video_key", "chunk_index", "file_index", "episode_chunk", "episode_index"}
 LONGEST_FORMAT = 3
 """Letters behind the colon of a template's field, as in `{file_index:03d}`: a wide field would fill memory."""
 LONGEST_REASON = 300
-ADVICE = "Copy or download it again, or leave out what is damaged."
+AGAIN = "Copy or download the dataset again."
+WITHOUT = "Copy or download it again, or leave these episodes out with --dataset.episodes."
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_size(value: Any) -> bool:
+    return _is_number(value) and value > 0
+
+
+ENTRIES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "fps": (_is_size, "a number above 0"),
+    "total_episodes": (_is_count, "a count"),
+    "total_frames": (_is_count, "a count"),
+    "total_tasks": (_is_count, "a count"),
+    "chunks_size": (_is_size, "a number above 0"),
+    "data_files_size_in_mb": (_is_size, "a number above 0"),
+    "video_files_size_in_mb": (_is_size, "a number above 0"),
+    "features": (lambda value: isinstance(value, dict), "the columns with their descriptions"),
+}
+"""Entries of info.json -> whether a value is one, and what it must be. Those that LeRobot has a default for may be left
+out."""
+REQUIRED = ("codebase_version", "fps", "features")
 
 
 @contextlib.contextmanager
 def damage_is_an_input_error(repo_id: str, root: Path | str | None) -> Iterator[None]:
-    """Around what opens a dataset. What concerns the Hub, for a dataset that is not here, passes as it is.
+    """Around what opens or reads a dataset: check a local folder first, and explain what LeRobot cannot read.
+
+    Errors that are meant for people pass: the Hub's, and LeRobot's own for datasets of older and newer formats.
 
     Args:
         repo_id: Name of the dataset.
@@ -40,95 +78,254 @@ def damage_is_an_input_error(repo_id: str, root: Path | str | None) -> Iterator[
     Raises:
         InputError: In the place of any other exception.
     """
+    from lerobot.datasets.utils import CompatibilityError
     from lerobot.utils.constants import HF_LEROBOT_HOME
 
+    folder = HF_LEROBOT_HOME / repo_id if root is None else Path(root)
+    is_here = (folder / INFO).is_file()
+    if is_here:
+        check_dataset(folder)
     try:
         yield
-    except InputError:
+    except (InputError, CompatibilityError):
         raise
     except Exception as error:
-        folder = HF_LEROBOT_HOME / repo_id if root is None else Path(root)
-        if not (folder / INFO).is_file():
+        if not is_here and isinstance(error, OSError):  # The Hub cannot be reached, or has no such dataset.
             raise
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        if len(reason) > LONGEST_REASON:
-            reason = f"{reason[:LONGEST_REASON]}..."
-        raise InputError(f"dataset {folder}: cannot be read ({reason}). {ADVICE}") from error
+        reason = (_damaged_data(folder) if is_here else None) or _said(error)
+        raise InputError(f"dataset {folder if is_here else repo_id}: {reason}. {AGAIN}") from error
 
 
-def check_metadata(meta: Any, source: str | Path) -> None:
-    """Refuse a description that LeRobot would believe.
+def check_dataset(folder: Path) -> None:
+    """Refuse a description that LeRobot would believe and should not. Reads no frames.
 
     Args:
-        meta: LeRobot's metadata of a dataset.
+        folder: The dataset.
+
+    Raises:
+        InputError: Names the file below `meta/` and its entry.
+    """
+    try:
+        info = _read_json(folder / INFO)
+        if not str(info.get("codebase_version", "v3")).startswith("v3"):
+            return  # LeRobot says how to convert it.
+        _check_info(info)
+        if (folder / STATS).exists():
+            _check_stats(_read_json(folder / STATS))
+        _check_tables(folder, info)
+    except _DamageError as damage:
+        raise InputError(f"dataset {folder}: {damage}. {AGAIN}") from damage
+
+
+def check_frames(table: pa.Table, meta: Any, source: str) -> None:
+    """Refuse frames that LeRobot would read and training would stumble over, or that point out of the dataset.
+
+    Args:
+        table: The frames as they are stored.
+        meta: LeRobot's metadata of the dataset.
         source: What the user knows the dataset by, for the message.
 
     Raises:
-        InputError: Names the entry of `meta/info.json` or `meta/stats.json`, or the episode.
+        InputError: Names the column, or the episode.
     """
-    info = meta.info
-    if isinstance(info.fps, bool) or not isinstance(info.fps, int | float) or not math.isfinite(info.fps):
-        raise InputError(f"dataset {source}: {INFO}: fps={info.fps!r} is no number. {ADVICE}")
-    for name in ("data_path", "video_path"):
-        _check_template(source, name, getattr(info, name))
-    for key, feature in info.features.items():
-        if not _is_described(feature):
-            raise InputError(f"dataset {source}: {INFO}: the column '{key}' is described by {feature!r}. {ADVICE}")
-    for key, statistics in (meta.stats or {}).items():
-        for name, value in statistics.items() if isinstance(statistics, Mapping) else [("", None)]:
-            if np.asarray(value).dtype.kind not in "fiub":
-                raise InputError(f"dataset {source}: meta/stats.json: '{name}' of '{key}' is {value!r}. {ADVICE}")
-    if meta.episodes is not None:
-        _check_episodes(meta, source)
+    from lerobot.utils.constants import DEFAULT_FEATURES
+
+    for key in table.column_names:
+        column = table.column(key)
+        gaps = column.null_count
+        if gaps and (must_be_finite(key) or key in DEFAULT_FEATURES):
+            raise InputError(f"dataset {source}: column '{key}' has no value in {gaps} of its frames. {WITHOUT}")
+        if meta.features[key]["dtype"] == "image" and (paths := pc.struct_field(column, "bytes").null_count):
+            # LeRobot would open what the path beside the empty picture names: any file, or an address.
+            told = f"column '{key}' holds {paths} paths in the place of pictures"
+            raise InputError(f"dataset {source}: {told}. Embed them, as LeRobot does when it saves an episode.")
+    episodes = meta.episodes.with_format("numpy")
+    lengths = episodes["dataset_to_index"][:] - episodes["dataset_from_index"][:]
+    for key, count, where in (("episode_index", len(lengths), EPISODES), ("task_index", len(meta.tasks), TASKS)):
+        low, high = pc.min_max(table.column(key)).as_py().values()
+        if not 0 <= low <= high < count:
+            told = f"column '{key}' holds {low} to {high}, but {where} has {count} entries"
+            raise InputError(f"dataset {source}: {told}. {WITHOUT}")
+    found = np.bincount(table.column("episode_index").to_numpy(), minlength=len(lengths))
+    for episode in np.flatnonzero((found > 0) & (found != lengths))[:1]:
+        told = f"episode {episode} has {found[episode]} frames, but {EPISODES} says {lengths[episode]}"
+        raise InputError(f"dataset {source}: {told}. {WITHOUT}")
 
 
-def _check_episodes(meta: Any, source: str | Path) -> None:
-    info = meta.info
-    spans = zip(meta.episodes["dataset_from_index"], meta.episodes["dataset_to_index"], strict=True)
-    for number, (first, end) in enumerate(spans):
-        if not 0 <= first < end <= info.total_frames:
-            told = f"episode {number} is said to have the frames {first} to {end}, of {info.total_frames}"
-            raise InputError(f"dataset {source}: {told}. {ADVICE}")
-    there = len(meta.episodes), max(meta.episodes["dataset_to_index"], default=0)
-    if there != (info.total_episodes, info.total_frames):
-        told = f"{info.total_episodes} episodes and {info.total_frames} frames, and there are {there[0]} and {there[1]}"
-        raise InputError(f"dataset {source}: {INFO} tells of {told}. {ADVICE}")
+class _DamageError(Exception):
+    """What is wrong with which file, for the message."""
 
 
-def _is_described(feature: Any) -> bool:
-    """Whether a column's description has a number type, and a shape that memory may hold."""
+def _read_json(file: Path) -> dict[str, Any]:
+    name = f"meta/{file.name}"
     try:
-        sizes = [operator.index(size) for size in feature["shape"]]
-        return isinstance(feature["dtype"], str) and min(sizes, default=1) >= 0 and math.prod(sizes) <= MOST_VALUES
-    except (TypeError, KeyError):
-        return False
+        content = json.loads(file.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise _DamageError(f"{name}: is no JSON ({_said(error)})") from error
+    if not isinstance(content, dict):
+        raise _DamageError(f"{name}: is {_short(content)}, not a list of named entries")
+    return content
 
 
-def _check_template(source: str | Path, name: str, template: Any) -> None:
+def _check_info(info: Mapping[str, Any]) -> None:
+    for name in REQUIRED:
+        if name not in info:
+            raise _DamageError(f"{INFO}: '{name}' is missing")
+    for name, (fits, wanted) in ENTRIES.items():
+        if name in info and not fits(info[name]):
+            raise _DamageError(f"{INFO}: {name}={_short(info[name])}: must be {wanted}")
+    for name in ("data_path", "video_path"):
+        if info.get(name) is not None:
+            _check_template(name, info[name])
+    for key, feature in info["features"].items():
+        try:
+            _check_feature(key, feature)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            told = f"the description of column '{key}' is damaged: {_short(feature)}"
+            raise _DamageError(f"{INFO}: {told} ({_said(error)})") from error
+
+
+def _check_feature(key: str, feature: Mapping[str, Any]) -> None:
+    from lerobot.datasets.feature_utils import get_hf_features_from_features
+
+    if "/" in key:
+        raise ValueError("a name must not contain '/'")
+    dtype, sizes = feature["dtype"], tuple(operator.index(size) for size in feature["shape"])
+    if not isinstance(dtype, str) or min(sizes, default=1) < 0 or math.prod(sizes) > MOST_VALUES:
+        raise ValueError("no type, or no shape that fits in memory")
+    if dtype in ("image", "video") and (len(sizes) != 3 or len(feature["names"]) != 3):
+        raise ValueError("pictures need three sizes and their names")
+    for name in ("info", "video_info"):
+        (feature.get(name) or {}).get("is_depth_map")
+    get_hf_features_from_features({key: {**feature, "shape": sizes}}).arrow_schema  # noqa: B018 raises for what is no type
+
+
+def _check_template(name: str, template: Any) -> None:
     """Refuse a path that leads out of the dataset, or that fills memory when it is filled in."""
-    if template is None:
-        return
     try:
         parts = list(string.Formatter().parse(template))
     except (TypeError, ValueError) as error:
-        raise InputError(f"dataset {source}: {INFO}: {name}={template!r}: {error}. {ADVICE}") from error
+        raise _DamageError(f"{INFO}: {name}={_short(template)}: {error}") from error
     plain = all(
-        field is None or (field in FIELDS and len(form) <= LONGEST_FORMAT and not mark)
+        field is None or (field in TEMPLATE_FIELDS and len(form) <= LONGEST_FORMAT and not mark)
         for _, field, form, mark in parts
     )
     path = PurePosixPath(template)
     if not plain or path.is_absolute() or ".." in path.parts:
-        raise InputError(f"dataset {source}: {INFO}: {name}={template!r} is no path within a dataset. {ADVICE}")
+        raise _DamageError(f"{INFO}: {name}={_short(template)} is no path within a dataset")
+
+
+def _check_stats(stats: Mapping[str, Any]) -> None:
+    for key, statistics in stats.items():
+        if not isinstance(statistics, dict):
+            raise _DamageError(f"{STATS}: '{key}' is {_short(statistics)}, not its statistics")
+        for name, value in statistics.items():
+            try:
+                fits = np.asarray(value).dtype.kind in "fiub"
+            except ValueError:  # rows of several lengths
+                fits = False
+            if not fits:
+                raise _DamageError(f"{STATS}: '{name}' of '{key}' is {_short(value)}, not numbers")
+
+
+def _check_tables(folder: Path, info: Mapping[str, Any]) -> None:
+    """The tables of tasks and episodes: there, whole, and in agreement with info.json."""
+    _read_table(folder, folder / TASKS, {"task_index": pa.types.is_integer})
+    videos = [f"videos/{key}" for key, feature in info["features"].items() if feature["dtype"] == "video"]
+    # A place that is text could lead anywhere.
+    whole = [f"{place}/{name}" for place in ("data", *videos) for name in ("chunk_index", "file_index")]
+    wanted = dict.fromkeys(["dataset_from_index", "dataset_to_index", *whole], pa.types.is_integer)
+    wanted |= {f"{place}/{end}_timestamp": pa.types.is_floating for place in videos for end in ("from", "to")}
+    files = sorted((folder / EPISODES).glob("*/*.parquet"))
+    if not files:
+        raise _DamageError(f"{EPISODES}: holds no table")
+    number = last = 0
+    for file in files:
+        table = _read_table(folder, file, wanted)
+        for first, end in zip(
+            *(table.column(f"dataset_{way}_index").to_pylist() for way in ("from", "to")), strict=True
+        ):
+            if not last == first < end:
+                told = f"episode {number} has the frames {first} to {end}, and the one before it ends at {last}"
+                raise _DamageError(f"{file.relative_to(folder)}: {told}")
+            number, last = number + 1, end
+    for name, found in {"total_episodes": number, "total_frames": last}.items():
+        if info.get(name, 0) != found:
+            raise _DamageError(f"{INFO}: {name}={info.get(name, 0)}, but {EPISODES} has {found}")
+    if not info.get("total_tasks"):
+        raise _DamageError(f"{INFO}: total_tasks={info.get('total_tasks')}, but {TASKS} has some")
+
+
+def _read_table(folder: Path, file: Path, wanted: Mapping[str, Callable[[pa.DataType], bool]]) -> pa.Table:
+    """The named columns, each of its type and without gaps."""
+    name = file.relative_to(folder)
+    try:
+        schema = pq.read_schema(file)
+        for key, fits in wanted.items():
+            if key not in schema.names or not fits(schema.field(key).type):
+                found = schema.field(key).type if key in schema.names else "missing"
+                raise _DamageError(f"{name}: column '{key}' is {found}")
+        table = pq.read_table(file, columns=list(wanted))
+    except (OSError, pa.ArrowException) as error:
+        raise _DamageError(f"{name}: cannot be read ({_said(error)})") from error
+    for key in wanted:
+        if table.column(key).null_count:
+            raise _DamageError(f"{name}: column '{key}' has gaps")
+    return table
+
+
+def _damaged_data(folder: Path) -> str | None:
+    """Which data file, and which of its columns, cannot be read as info.json describes it; read a batch at a time."""
+    from datasets.table import table_cast
+    from lerobot.datasets.feature_utils import get_hf_features_from_features
+    from lerobot.datasets.io_utils import load_info
+
+    info = load_info(folder)
+    schema = get_hf_features_from_features(info.features).arrow_schema
+    missing_episodes = set(range(info.total_episodes))
+    for file in sorted(folder.glob("data/*/*.parquet")):
+        name = file.relative_to(folder)
+        try:
+            parquet = pq.ParquetFile(file)
+        except (OSError, pa.ArrowException) as error:
+            return f"{name}: cannot be read ({_said(error)})"
+        missing = [key for key in schema.names if key not in parquet.schema_arrow.names]
+        extra = [key for key in parquet.schema_arrow.names if key not in schema.names]
+        if missing or extra:
+            return f"{name}: column '{(missing or extra)[0]}' is {'missing' if missing else f'not in {INFO}'}"
+        for key in schema.names:
+            try:
+                for batch in parquet.iter_batches(columns=[key]):
+                    table_cast(pa.Table.from_batches([batch]), pa.schema([schema.field(key)]))
+            except Exception as error:  # `datasets` raises whatever its casts meet.
+                return f"{name}: column '{key}' is not as {INFO} describes it ({_said(error)})"
+        missing_episodes.difference_update(pq.read_table(file, columns=["episode_index"]).column(0).to_pylist())
+    return f"data: holds no frames of episode {min(missing_episodes)}" if missing_episodes else None
+
+
+def _said(error: BaseException) -> str:
+    """An exception in one line."""
+    return _short(f"{type(error).__name__}: {error}", str)
+
+
+def _short(value: Any, as_text: Callable[[Any], str] = repr) -> str:
+    text = " ".join(as_text(value).split())
+    return f"{text[:LONGEST_REASON]}..." if len(text) > LONGEST_REASON else text
 
 
 def install(factory: ModuleType) -> None:
-    """Let LeRobot's training look at the metadata that it reads first."""
+    """Let LeRobot's training check the metadata that it reads first."""
     read = factory.LeRobotDatasetMetadata
 
     def read_and_check(repo_id: str, root: Any = None, *args: Any, **kwargs: Any) -> Any:
         with damage_is_an_input_error(repo_id, root):
             meta = read(repo_id, root, *args, **kwargs)
-            check_metadata(meta, meta.root)
+        check_dataset(Path(meta.root))  # It may have come from the Hub just now.
+        if meta.total_episodes and meta.stats is None:
+            raise InputError(
+                f"dataset {meta.root}: {STATS} is missing, so nothing would be normalized. Copy or download it "
+                "again, or write it with `lerobot-sdm edit-dataset FOLDER --recompute-stats --root=NEW`."
+            )
         return meta
 
     factory.LeRobotDatasetMetadata = read_and_check

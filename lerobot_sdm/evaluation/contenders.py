@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from lerobot_sdm.errors import unknown_name
 from lerobot_sdm.evaluation.policy_spec import Contender
 from lerobot_sdm.plugin import register_all
-from lerobot_sdm.policies.pipelines import check_pipelines
 
 Batch = dict[str, Any]
 
@@ -85,7 +84,6 @@ def load_contender(contender: Contender, device: str = "cpu") -> LoadedPolicy:
         InputError: If there is no checkpoint or it has no field of an overridden name.
     """
     config = read_config(contender, device)
-    check_pipelines(contender.path)
     with redirect_stdout(StringIO()):  # LeRobot prints a line for every policy that it loads.
         policy = get_policy_class(config.type).from_pretrained(contender.path, config=config)
     preprocess, postprocess = make_pre_post_processors(

@@ -11,7 +11,7 @@ from lerobot.utils.constants import ACTION
 from lerobot.utils.feature_utils import dataset_to_policy_features
 from torch import Tensor
 
-from lerobot_sdm.datasets.damage import check_metadata, damage_is_an_input_error
+from lerobot_sdm.datasets.damage import damage_is_an_input_error
 from lerobot_sdm.datasets.write import VIDEO_BACKEND
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.sizes import check_sizes, shapes_of
@@ -76,9 +76,7 @@ def demonstrated_chunks(repo_id: str, root: str | Path | None, config: PreTraine
 
 def _metadata(repo_id: str, root: str | Path | None) -> LeRobotDatasetMetadata:
     with damage_is_an_input_error(repo_id, root):
-        metadata = LeRobotDatasetMetadata(repo_id, root=root)
-        check_metadata(metadata, metadata.root)
-    return metadata
+        return LeRobotDatasetMetadata(repo_id, root=root)
 
 
 def _items(

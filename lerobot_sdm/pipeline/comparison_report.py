@@ -36,12 +36,10 @@ def run_comparison(comparison: Comparison, layout: Layout, console: Console, ver
         CommandFailedError: An evaluation fails.
     """
     from lerobot_sdm.evaluation.contenders import read_config
-    from lerobot_sdm.policies.pipelines import check_pipelines
     from lerobot_sdm.policies.sizes import check_environment
 
     for policy in comparison.policies:
         check_environment(read_config(policy), comparison.env_config(), policy.path)
-        check_pipelines(policy.path)
     stages = evaluations(comparison, layout)
     claim_folder(layout.root, comparison.protocol())
     variables = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(comparison.threads), **passive_waiting()}

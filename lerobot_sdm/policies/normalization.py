@@ -94,13 +94,6 @@ def check_statistics(
                 raise InputError(f"{source}: {told}. {fix}")
 
 
-def check_dataset_statistics(statistics: Stats | None, config: Any) -> None:
-    """Refuse to train a policy of this configuration on a dataset with such statistics, see `check_statistics`."""
-    features = {**config.input_features, **config.output_features}
-    fix = "`lerobot-sdm edit-dataset FOLDER --recompute-stats --root=NEW` computes those of numbers anew."
-    check_statistics(statistics or {}, features, config.normalization_mapping, "the dataset's statistics", fix)
-
-
 def _broadcasts(mine: tuple[int, ...], whole: tuple[int, ...]) -> bool:
     try:
         return np.broadcast_shapes(mine, whole) == whole

@@ -10,20 +10,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import TYPE_OPTIONS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lerobot.policies.factory import get_policy_class
 from lerobot.processor import PolicyProcessorPipeline
 from safetensors.torch import load_file, save_file
-from test_fuzzed_settings import VALUES, act, mutated, places
+from test_fuzzed_settings import VALUES, mutated, places
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.evaluation.contenders import Contender, load_contender
 from lerobot_sdm.policies.guards import NonFiniteError
 from lerobot_sdm.teachers import read_teacher_config
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "15"))
 LIMITS = settings(
     max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
 )
@@ -113,11 +112,6 @@ def test_a_pipeline_without_its_normalizer(copied):
     change(copied, lambda pipeline: pipeline["steps"].pop(0), BEHIND)
     with pytest.raises(InputError, match=rf"{BEHIND}: must hold one 'unnormalizer_processor'"):
         load_contender(Contender("x", str(copied)))
-
-
-@pytest.mark.parametrize("kind", TYPE_OPTIONS)
-def test_honest_pipelines_are_built(trained, kind):
-    assert act(load_contender(Contender("x", str(trained(kind)))).policy).isfinite().all()
 
 
 def assert_acts_or_is_clear(folder: Path) -> None:

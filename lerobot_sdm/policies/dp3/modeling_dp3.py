@@ -14,7 +14,7 @@ from lerobot_sdm.nets.temporal_unet import TemporalUnet
 from lerobot_sdm.policies.backbone import Backbone
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy
 from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
-from lerobot_sdm.policies.normalization import Stats, check_dataset_statistics, prepare_stats
+from lerobot_sdm.policies.normalization import Stats, prepare_stats
 from lerobot_sdm.policies.observations import encode_frames, observation_encoder
 
 
@@ -35,8 +35,6 @@ class DP3Policy(ChunkPolicy):
         super().__init__(config, training=dataset_meta is not None)
         if dataset_stats is not None:
             prepare_stats(dataset_stats, config.cloud_channels, config.depth_to_cloud)
-        if hasattr(dataset_meta, "stats"):
-            check_dataset_statistics(dataset_meta.stats, config)
         self.model = DP3Model(config)
         self.start_average()
 

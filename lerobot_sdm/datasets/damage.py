@@ -266,7 +266,7 @@ def _read_table(folder: Path, file: Path, wanted: Mapping[str, Callable[[pa.Data
                 found = schema.field(key).type if key in schema.names else "missing"
                 raise _DamageError(f"{name}: column '{key}' is {found}")
         table = pq.read_table(file, columns=list(wanted))
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise _DamageError(f"{name}: cannot be read ({_said(error)})") from error
     for key in wanted:
         if table.column(key).null_count:
@@ -287,7 +287,7 @@ def _damaged_data(folder: Path) -> str | None:
         name = file.relative_to(folder)
         try:
             parquet = pq.ParquetFile(file)
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:
             return f"{name}: cannot be read ({_said(error)})"
         missing = [key for key in schema.names if key not in parquet.schema_arrow.names]
         extra = [key for key in parquet.schema_arrow.names if key not in schema.names]

@@ -16,7 +16,7 @@ from lerobot_sdm.datasets.convert.source import RowReader, Store
 # Of values in a block as they lie in memory: small enough to hold one per process, large enough for few files.
 BLOCK_BYTES = 64 * 10**6
 BLOCK_EPISODES = 1000
-"""Statistics of each episode are held until its block is finished, which for short ones take more memory than values."""
+"""The statistics of all its episodes are in memory with a block; those of short ones are larger than their values."""
 PICTURE_NAMES = ["height", "width", "channels"]
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import PIL.Image
 import pyarrow as pa
 import torch
 from lerobot.configs.video import DEPTH_METER_UNIT
@@ -244,7 +245,7 @@ class CachedLeRobotDataset(LeRobotDataset):
     def _decode_images(self, key: str) -> torch.Tensor:
         """Decode an image column: (F, 3, H, W) uint8."""
         pictures = self.hf_dataset.select_columns([key]).with_format(None)
-        width, height = pictures[0][key].size
+        width, height = self._picture_size(key, pictures[0][key])
         images = np.empty((len(self), 3, height, width), dtype=np.uint8)
         for row, item in enumerate(tqdm(pictures, desc=f"Decoding {key}", unit="frame", delay=BAR_DELAY)):
             if item[key].mode != "RGB" or item[key].size != (width, height):
@@ -255,7 +256,7 @@ class CachedLeRobotDataset(LeRobotDataset):
     def _decode_depth(self, key: str) -> torch.Tensor:
         """Decode a column of depth images: (F, 1, H, W) float32 in the unit that the reader was asked for."""
         pictures = self.hf_dataset.select_columns([key]).with_format(None)
-        width, height = pictures[0][key].size
+        width, height = self._picture_size(key, pictures[0][key])
         depth = torch.empty((len(self), 1, height, width))
         for row, item in enumerate(tqdm(pictures, desc=f"Decoding {key}", unit="frame", delay=BAR_DELAY)):
             if item[key].size != (width, height):
@@ -265,6 +266,15 @@ class CachedLeRobotDataset(LeRobotDataset):
         if unit is None or unit == self.depth_output_unit:
             return depth
         return depth.mul_(MM_PER_METRE) if unit == DEPTH_METER_UNIT else depth.div_(MM_PER_METRE)
+
+    def _picture_size(self, key: str, picture: PIL.Image.Image) -> tuple[int, int]:
+        """Width and height, as the dataset describes them: memory is reserved for all pictures at once."""
+        width, height = picture.size
+        shape = tuple(self.meta.features[key]["shape"])
+        if not {width, height} <= set(shape):
+            told = f"column '{key}' begins with a picture of {height} x {width}, but meta/info.json says {shape}"
+            raise InputError(f"dataset {self.repo_id}: {told}. {AGAIN}")
+        return width, height
 
     def _episode_bounds(self) -> tuple[torch.Tensor, torch.Tensor]:
         """First and last row of the episode that each row belongs to, (F,) each."""

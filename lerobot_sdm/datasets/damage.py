@@ -5,7 +5,6 @@ a path template or a shape, as memory without bounds or a file outside of the da
 """
 
 import contextlib
-import json
 import math
 import operator
 import string
@@ -22,6 +21,7 @@ import pyarrow.parquet as pq
 from lerobot_sdm.datasets.checks import must_be_finite
 from lerobot_sdm.datasets.import_hook import when_imported
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.json_files import read_object, said, short
 
 FACTORY = "lerobot.datasets.factory"
 INFO, STATS, TASKS, EPISODES = (
@@ -33,7 +33,6 @@ MOST_VALUES = 10**9
 TEMPLATE_FIELDS = {"video_key", "chunk_index", "file_index", "episode_chunk", "episode_index"}
 LONGEST_FORMAT = 3
 """Letters behind the colon of a template's field, as in `{file_index:03d}`: a wide field would fill memory."""
-LONGEST_REASON = 300
 AGAIN = "Copy or download the dataset again."
 WITHOUT = "Copy or download it again, or leave these episodes out with --dataset.episodes."
 
@@ -92,7 +91,7 @@ def damage_is_an_input_error(repo_id: str, root: Path | str | None) -> Iterator[
     except Exception as error:
         if not is_here and isinstance(error, OSError):  # The Hub cannot be reached, or has no such dataset.
             raise
-        reason = (_damaged_data(folder) if is_here else None) or _said(error)
+        reason = (_damaged_data(folder) if is_here else None) or said(error)
         raise InputError(f"dataset {folder if is_here else repo_id}: {reason}. {AGAIN}") from error
 
 
@@ -106,12 +105,12 @@ def check_dataset(folder: Path) -> None:
         InputError: Names the file below `meta/` and its entry.
     """
     try:
-        info = _read_json(folder / INFO)
-        if not str(info.get("codebase_version", "v3")).startswith("v3"):
-            return  # LeRobot says how to convert it.
+        info = read_object(folder / INFO, f"dataset {folder}: {INFO}", AGAIN)
         _check_info(info)
+        if not str(info["codebase_version"]).startswith("v3"):
+            return  # LeRobot says how to convert it.
         if (folder / STATS).exists():
-            _check_stats(_read_json(folder / STATS))
+            _check_stats(read_object(folder / STATS, f"dataset {folder}: {STATS}", AGAIN))
         _check_tables(folder, info)
     except _DamageError as damage:
         raise InputError(f"dataset {folder}: {damage}. {AGAIN}") from damage
@@ -156,17 +155,6 @@ class _DamageError(Exception):
     """What is wrong with which file, for the message."""
 
 
-def _read_json(file: Path) -> dict[str, Any]:
-    name = f"meta/{file.name}"
-    try:
-        content = json.loads(file.read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise _DamageError(f"{name}: is no JSON ({_said(error)})") from error
-    if not isinstance(content, dict):
-        raise _DamageError(f"{name}: is {_short(content)}, not a list of named entries")
-    return content
-
-
 def _check_info(info: Mapping[str, Any]) -> None:
     for name in REQUIRED:
         if name not in info:
@@ -182,7 +170,7 @@ def _check_info(info: Mapping[str, Any]) -> None:
             _check_feature(key, feature)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             told = f"the description of column '{key}' is damaged: {_short(feature)}"
-            raise _DamageError(f"{INFO}: {told} ({_said(error)})") from error
+            raise _DamageError(f"{INFO}: {told} ({said(error)})") from error
 
 
 def _check_feature(key: str, feature: Mapping[str, Any]) -> None:
@@ -267,7 +255,7 @@ def _read_table(folder: Path, file: Path, wanted: Mapping[str, Callable[[pa.Data
                 raise _DamageError(f"{name}: column '{key}' is {found}")
         table = pq.read_table(file, columns=list(wanted))
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise _DamageError(f"{name}: cannot be read ({_said(error)})") from error
+        raise _DamageError(f"{name}: cannot be read ({said(error)})") from error
     for key in wanted:
         if table.column(key).null_count:
             raise _DamageError(f"{name}: column '{key}' has gaps")
@@ -288,7 +276,7 @@ def _damaged_data(folder: Path) -> str | None:
         try:
             parquet = pq.ParquetFile(file)
         except (OSError, ValueError, pa.ArrowException) as error:
-            return f"{name}: cannot be read ({_said(error)})"
+            return f"{name}: cannot be read ({said(error)})"
         missing = [key for key in schema.names if key not in parquet.schema_arrow.names]
         extra = [key for key in parquet.schema_arrow.names if key not in schema.names]
         if missing or extra:
@@ -298,19 +286,13 @@ def _damaged_data(folder: Path) -> str | None:
                 for batch in parquet.iter_batches(columns=[key]):
                     table_cast(pa.Table.from_batches([batch]), pa.schema([schema.field(key)]))
             except Exception as error:  # `datasets` raises whatever its casts meet.
-                return f"{name}: column '{key}' is not as {INFO} describes it ({_said(error)})"
+                return f"{name}: column '{key}' is not as {INFO} describes it ({said(error)})"
         missing_episodes.difference_update(pq.read_table(file, columns=["episode_index"]).column(0).to_pylist())
     return f"data: holds no frames of episode {min(missing_episodes)}" if missing_episodes else None
 
 
-def _said(error: BaseException) -> str:
-    """An exception in one line."""
-    return _short(f"{type(error).__name__}: {error}", str)
-
-
-def _short(value: Any, as_text: Callable[[Any], str] = repr) -> str:
-    text = " ".join(as_text(value).split())
-    return f"{text[:LONGEST_REASON]}..." if len(text) > LONGEST_REASON else text
+def _short(value: Any) -> str:
+    return short(repr(value))
 
 
 def install(factory: ModuleType) -> None:

@@ -8,7 +8,6 @@ pipelines are held to the steps that policies of this package need.
 
 from __future__ import annotations
 
-import json
 import logging
 import operator
 from collections.abc import Callable, Mapping
@@ -21,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.json_files import AGAIN, read_object, said
 from lerobot_sdm.plugin import register_all
 from lerobot_sdm.policies.normalization import check_statistics
 from lerobot_sdm.policies.range_watch import unflattened
@@ -38,7 +38,6 @@ SAFE_STEPS = {
 has installed, are built as they are registered."""
 NORMALIZERS = ("normalizer_processor", "unnormalizer_processor")
 """The step that the preprocessor must have, and that of the postprocessor."""
-AGAIN = "Copy or download it again."
 
 Check = Callable[[Any], bool]
 NORMALIZER_SETTINGS: dict[str, Check] = {
@@ -91,12 +90,10 @@ def check_pipelines(path: str, revision: str | None = None) -> None:
 def _steps(file: Path) -> list[dict[str, Any]]:
     """The steps of a pipeline, each registered and safe to build."""
     try:
-        steps = json.loads(file.read_text())["steps"]
+        steps = read_object(file, str(file))["steps"]
         told = [(step.get("registry_name"), step.get("state_file"), step.get("config", {})) for step in steps]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(
-            f"{file}: is no pipeline, or a damaged one ({type(error).__name__}: {error}). {AGAIN}"
-        ) from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{file}: is no pipeline, or a damaged one ({said(error)}). {AGAIN}") from error
     for name, state, settings in told:
         if not isinstance(name, str) or name not in ProcessorStepRegistry.list():
             raise InputError(
@@ -136,7 +133,6 @@ def _check_normalizer(file: Path, step: Mapping[str, Any], state: Path) -> None:
         }
         modes = {FeatureType(kind): NormalizationMode(mode) for kind, mode in step["config"]["norm_map"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{file}: the settings of '{step['registry_name']}' are damaged ({type(error).__name__}: {error}). {AGAIN}"
-        ) from error
+        kind = step["registry_name"]
+        raise InputError(f"{file}: the settings of '{kind}' are damaged ({said(error)}). {AGAIN}") from error
     check_statistics(statistics, features, modes, f"{state}, of {file.name}", AGAIN)

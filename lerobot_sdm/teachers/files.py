@@ -7,7 +7,6 @@ which option, `--policy.ROLE_path`, names it.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Collection
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from lerobot.configs.policies import PreTrainedConfig
 from lerobot.utils.constants import POLICY_POSTPROCESSOR_DEFAULT_NAME, POLICY_PREPROCESSOR_DEFAULT_NAME
 
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.json_files import read_object
 from lerobot_sdm.plugin import register_all
 from lerobot_sdm.teachers.adapters import ADAPTERS
 
@@ -70,7 +70,7 @@ def read_teacher_config(
             that are not to be used.
     """
     file = teacher_file(path, CONFIG_FILE, revision, role)
-    kind = json.loads(file.read_text()).get("type")
+    kind = read_object(file, str(file)).get("type")
     if kind not in kinds:
         raise InputError(
             f"--policy.{role}_path={path}: is of type '{kind}'; a {role} has to be of type {', '.join(kinds)}."

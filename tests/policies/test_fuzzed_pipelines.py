@@ -52,9 +52,9 @@ def hostile_steps(marker: Path) -> list[dict]:
     ]
 
 
+@pytest.mark.parametrize("how", ["evaluation", "contender", "teacher"])
 @pytest.mark.parametrize("number", range(6))
 @pytest.mark.parametrize("name", [BEFORE, BEHIND])
-@pytest.mark.parametrize("how", ["evaluation", "contender", "teacher"])
 def test_a_pipeline_is_no_program(copied, tmp_path, monkeypatch, number, name, how):
     """By every way to a checkpoint's pipelines."""
     marker = tmp_path / "was-here"
@@ -112,6 +112,15 @@ def test_a_pipeline_without_its_normalizer(copied):
     change(copied, lambda pipeline: pipeline["steps"].pop(0), BEHIND)
     with pytest.raises(InputError, match=rf"{BEHIND}: must hold one 'unnormalizer_processor'"):
         load_contender(Contender("x", str(copied)))
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", "[" * 10_000])
+@pytest.mark.parametrize("name", ["config.json", BEFORE])
+@pytest.mark.parametrize("load", [lambda folder: load_contender(Contender("x", folder)), read_teacher_config])
+def test_files_that_are_no_json(copied, content, name, load):
+    (copied / name).write_text(content)
+    with pytest.raises(InputError, match=rf"{name}: (is no JSON|holds .* and not named entries)"):
+        load(str(copied))
 
 
 def assert_acts_or_is_clear(folder: Path) -> None:

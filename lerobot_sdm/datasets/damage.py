@@ -11,7 +11,7 @@ import string
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +22,9 @@ from lerobot_sdm.datasets.checks import must_be_finite
 from lerobot_sdm.datasets.import_hook import when_imported
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.json_files import read_object, said, short
+
+if TYPE_CHECKING:
+    from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
 FACTORY = "lerobot.datasets.factory"
 INFO, STATS, TASKS, EPISODES = (
@@ -34,7 +37,7 @@ TEMPLATE_FIELDS = {"video_key", "chunk_index", "file_index", "episode_chunk", "e
 LONGEST_FORMAT = 3
 """Letters behind the colon of a template's field, as in `{file_index:03d}`: a wide field would fill memory."""
 AGAIN = "Copy or download the dataset again."
-WITHOUT = "Copy or download it again, or leave these episodes out with --dataset.episodes."
+WITHOUT = "Copy or download it again, or leave these episodes out."
 
 
 def _is_number(value: Any) -> bool:
@@ -93,6 +96,25 @@ def damage_is_an_input_error(repo_id: str, root: Path | str | None) -> Iterator[
             raise
         reason = (_damaged_data(folder) if is_here else None) or said(error)
         raise InputError(f"dataset {folder if is_here else repo_id}: {reason}. {AGAIN}") from error
+
+
+def open_checked(repo_id: str, root: Path | str | None, **options: Any) -> "LeRobotDataset":
+    """A dataset, opened by LeRobot after and before the checks of this module.
+
+    Args:
+        repo_id: Name of the dataset.
+        root: Its folder; None for LeRobot's own cache.
+        **options: As `LeRobotDataset` takes them.
+
+    Raises:
+        InputError: It is damaged.
+    """
+    from lerobot.datasets.lerobot_dataset import LeRobotDataset
+
+    with damage_is_an_input_error(repo_id, root):
+        dataset = LeRobotDataset(repo_id, root=root, **options)
+        check_frames(dataset.hf_dataset.data, dataset.meta, repo_id)
+    return dataset
 
 
 def check_dataset(folder: Path) -> None:

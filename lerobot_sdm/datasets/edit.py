@@ -12,7 +12,7 @@ from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from lerobot.datasets.utils import create_lerobot_dataset_card
 from lerobot.utils.constants import DEFAULT_FEATURES
 
-from lerobot_sdm.datasets.damage import INFO, damage_is_an_input_error
+from lerobot_sdm.datasets.damage import INFO, open_checked
 from lerobot_sdm.datasets.disk import disk_full_is_an_input_error
 from lerobot_sdm.datasets.write import PROVENANCE, VIDEO_BACKEND, versions
 from lerobot_sdm.errors import InputError
@@ -103,9 +103,7 @@ def open_dataset(path: Path) -> LeRobotDataset:
     """
     if not (path / INFO).is_file():
         raise InputError(f"{path}: is no folder of a LeRobot dataset, which has a {INFO}.")
-    name = f"local/{path.resolve().name}"
-    with damage_is_an_input_error(name, path):
-        return LeRobotDataset(name, root=path, video_backend=VIDEO_BACKEND)
+    return open_checked(f"local/{path.resolve().name}", path, video_backend=VIDEO_BACKEND)
 
 
 def _check(edit: DatasetEdit) -> None:

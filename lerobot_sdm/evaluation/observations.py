@@ -6,12 +6,12 @@ import numpy as np
 import torch
 from lerobot.configs import PreTrainedConfig
 from lerobot.datasets.factory import resolve_delta_timestamps
-from lerobot.datasets.lerobot_dataset import LeRobotDataset, LeRobotDatasetMetadata
+from lerobot.datasets.lerobot_dataset import LeRobotDatasetMetadata
 from lerobot.utils.constants import ACTION
 from lerobot.utils.feature_utils import dataset_to_policy_features
 from torch import Tensor
 
-from lerobot_sdm.datasets.damage import damage_is_an_input_error
+from lerobot_sdm.datasets.damage import damage_is_an_input_error, open_checked
 from lerobot_sdm.datasets.write import VIDEO_BACKEND
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.sizes import check_sizes, shapes_of
@@ -88,9 +88,8 @@ def _items(
             f"--observations={count}: '{repo_id}' has {metadata.total_frames} frames. Ask for 1 to that many."
         )
     indices = np.linspace(0, metadata.total_frames - 1, count).round().astype(int)
-    with damage_is_an_input_error(repo_id, root):
-        dataset = LeRobotDataset(repo_id, root=root, delta_timestamps=stamps, video_backend=VIDEO_BACKEND)
-        return [dataset[int(index)] for index in indices]
+    dataset = open_checked(repo_id, root, delta_timestamps=stamps, video_backend=VIDEO_BACKEND)
+    return [dataset[int(index)] for index in indices]
 
 
 def _stored_key(key: str, metadata: LeRobotDatasetMetadata, repo_id: str) -> str:

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
 FACTORY = "lerobot.datasets.factory"
-INFO, STATS, TASKS, EPISODES = (
-    *(Path("meta/info.json"), Path("meta/stats.json"), Path("meta/tasks.parquet")),
-    Path("meta/episodes"),
-)
+INFO = Path("meta/info.json")
+STATS = Path("meta/stats.json")
+TASKS = Path("meta/tasks.parquet")
+EPISODES = Path("meta/episodes")
 MOST_VALUES = 10**9
 """Numbers in one frame of a column; far more than any camera has."""
 TEMPLATE_FIELDS = {"video_key", "chunk_index", "file_index", "episode_chunk", "episode_index"}
@@ -40,26 +40,22 @@ AGAIN = "Copy or download the dataset again."
 WITHOUT = "Copy or download it again, or leave these episodes out."
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _is_size(value: Any) -> bool:
-    return _is_number(value) and value > 0
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
 
 
 ENTRIES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "fps": (_is_size, "a number above 0"),
+    "fps": (_is_size, "a finite number above 0"),
     "total_episodes": (_is_count, "a count"),
     "total_frames": (_is_count, "a count"),
     "total_tasks": (_is_count, "a count"),
-    "chunks_size": (_is_size, "a number above 0"),
-    "data_files_size_in_mb": (_is_size, "a number above 0"),
-    "video_files_size_in_mb": (_is_size, "a number above 0"),
+    "chunks_size": (_is_size, "a finite number above 0"),
+    "data_files_size_in_mb": (_is_size, "a finite number above 0"),
+    "video_files_size_in_mb": (_is_size, "a finite number above 0"),
     "features": (lambda value: isinstance(value, dict), "the columns with their descriptions"),
 }
 """Entries of info.json -> whether a value is one, and what it must be. Those that LeRobot has a default for may be left
@@ -86,7 +82,7 @@ def damage_is_an_input_error(repo_id: str, root: Path | str | None) -> Iterator[
     folder = HF_LEROBOT_HOME / repo_id if root is None else Path(root)
     is_here = (folder / INFO).is_file()
     if is_here:
-        check_dataset(folder)
+        check_dataset(folder, complete=False)  # What is missing LeRobot looks for on the Hub.
     try:
         yield
     except (InputError, CompatibilityError):
@@ -94,6 +90,8 @@ def damage_is_an_input_error(repo_id: str, root: Path | str | None) -> Iterator[
     except Exception as error:
         if not is_here and isinstance(error, OSError):  # The Hub cannot be reached, or has no such dataset.
             raise
+        if is_here:
+            check_dataset(folder)
         reason = (_damaged_data(folder) if is_here else None) or said(error)
         raise InputError(f"dataset {folder if is_here else repo_id}: {reason}. {AGAIN}") from error
 
@@ -117,11 +115,12 @@ def open_checked(repo_id: str, root: Path | str | None, **options: Any) -> "LeRo
     return dataset
 
 
-def check_dataset(folder: Path) -> None:
+def check_dataset(folder: Path, complete: bool = True) -> None:
     """Refuse a description that LeRobot would believe and should not. Reads no frames.
 
     Args:
         folder: The dataset.
+        complete: Whether all tables must be there.
 
     Raises:
         InputError: Names the file below `meta/` and its entry.
@@ -135,7 +134,8 @@ def check_dataset(folder: Path) -> None:
             _check_stats(read_object(folder / STATS, f"dataset {folder}: {STATS}", AGAIN))
         _check_tables(folder, info)
     except _DamageError as damage:
-        raise InputError(f"dataset {folder}: {damage}. {AGAIN}") from damage
+        if complete or not isinstance(damage, _MissingError):
+            raise InputError(f"dataset {folder}: {damage}. {AGAIN}") from damage
 
 
 def check_frames(table: pa.Table, meta: Any, source: str) -> None:
@@ -177,6 +177,10 @@ class _DamageError(Exception):
     """What is wrong with which file, for the message."""
 
 
+class _MissingError(_DamageError):
+    """A file is not there."""
+
+
 def _check_info(info: Mapping[str, Any]) -> None:
     for name in REQUIRED:
         if name not in info:
@@ -203,8 +207,8 @@ def _check_feature(key: str, feature: Mapping[str, Any]) -> None:
     dtype, sizes = feature["dtype"], tuple(operator.index(size) for size in feature["shape"])
     if not isinstance(dtype, str) or min(sizes, default=1) < 0 or math.prod(sizes) > MOST_VALUES:
         raise ValueError("no type, or no shape that fits in memory")
-    if dtype in ("image", "video") and (len(sizes) != 3 or len(feature["names"]) != 3):
-        raise ValueError("pictures need three sizes and their names")
+    if dtype in ("image", "video") and (len(sizes) != 3 or len(feature.get("names") or sizes) != 3):
+        raise ValueError("pictures have three sizes and three names")
     for name in ("info", "video_info"):
         (feature.get(name) or {}).get("is_depth_map")
     get_hf_features_from_features({key: {**feature, "shape": sizes}}).arrow_schema  # noqa: B018 raises for what is no type
@@ -245,16 +249,15 @@ def _check_tables(folder: Path, info: Mapping[str, Any]) -> None:
     # A place that is text could lead anywhere.
     whole = [f"{place}/{name}" for place in ("data", *videos) for name in ("chunk_index", "file_index")]
     wanted = dict.fromkeys(["dataset_from_index", "dataset_to_index", *whole], pa.types.is_integer)
-    wanted |= {f"{place}/{end}_timestamp": pa.types.is_floating for place in videos for end in ("from", "to")}
+    wanted |= {f"{place}/{end}_timestamp": _is_time for place in videos for end in ("from", "to")}
     files = sorted((folder / EPISODES).glob("*/*.parquet"))
     if not files:
-        raise _DamageError(f"{EPISODES}: holds no table")
+        raise _MissingError(f"{EPISODES}: is missing")
     number = last = 0
     for file in files:
         table = _read_table(folder, file, wanted)
-        for first, end in zip(
-            *(table.column(f"dataset_{way}_index").to_pylist() for way in ("from", "to")), strict=True
-        ):
+        starts, ends = (table.column(f"dataset_{way}_index").to_pylist() for way in ("from", "to"))
+        for first, end in zip(starts, ends, strict=True):
             if not last == first < end:
                 told = f"episode {number} has the frames {first} to {end}, and the one before it ends at {last}"
                 raise _DamageError(f"{file.relative_to(folder)}: {told}")
@@ -266,9 +269,15 @@ def _check_tables(folder: Path, info: Mapping[str, Any]) -> None:
         raise _DamageError(f"{INFO}: total_tasks={info.get('total_tasks')}, but {TASKS} has some")
 
 
+def _is_time(kind: pa.DataType) -> bool:
+    return pa.types.is_floating(kind) or pa.types.is_integer(kind)
+
+
 def _read_table(folder: Path, file: Path, wanted: Mapping[str, Callable[[pa.DataType], bool]]) -> pa.Table:
     """The named columns, each of its type and without gaps."""
     name = file.relative_to(folder)
+    if not file.exists():
+        raise _MissingError(f"{name}: is missing")
     try:
         schema = pq.read_schema(file)
         for key, fits in wanted.items():

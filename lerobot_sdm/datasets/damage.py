@@ -218,14 +218,14 @@ def _check_template(name: str, template: Any) -> None:
     """Refuse a path that leads out of the dataset, or that fills memory when it is filled in."""
     try:
         parts = list(string.Formatter().parse(template))
+        is_plain = all(
+            field is None or (field in TEMPLATE_FIELDS and len(form) <= LONGEST_FORMAT and not mark)
+            for _, field, form, mark in parts
+        )
+        path = PurePosixPath(template.format(**dict.fromkeys(TEMPLATE_FIELDS, 0)) if is_plain else "..")
     except (TypeError, ValueError) as error:
         raise _DamageError(f"{INFO}: {name}={_short(template)}: {error}") from error
-    plain = all(
-        field is None or (field in TEMPLATE_FIELDS and len(form) <= LONGEST_FORMAT and not mark)
-        for _, field, form, mark in parts
-    )
-    path = PurePosixPath(template)
-    if not plain or path.is_absolute() or ".." in path.parts:
+    if path.is_absolute() or ".." in path.parts:
         raise _DamageError(f"{INFO}: {name}={_short(template)} is no path within a dataset")
 
 

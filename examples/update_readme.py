@@ -22,7 +22,7 @@ UNMEASURED = (
     "The 37 tasks of the DP3 benchmark have not been measured in this view yet; "
     "[first measurements](docs/notes/teacher_recipe.md) of some of them.\n"
 )
-SHOWN = ("teacher_10", "teacher_1", "student")
+SHOWN = ("teacher_10", "teacher_1", "generator", "student")
 SHOWN_RUNS = ("detour",)
 SHOWN_BENCHMARKS = ("dp3-37",)
 """What the README shows, by folder; all else stands in `results/README.md`."""
@@ -39,16 +39,23 @@ def overview(folder: Path) -> str:
     runs = {name: results for name, results in all_results(folder).items() if name in SHOWN_RUNS}
     if not runs:
         return NONE
-    header = "task", "teacher, 10 steps", "teacher, 1 step", "student, 1 step", "student against teacher, points"
+    header = (
+        "task",
+        "teacher, 10 steps",
+        "teacher, 1 step",
+        "untrained student, 1 step",
+        "student, 1 step",
+        "student against teacher, points",
+    )
     lines = [header, ("---",) + ("---:",) * (len(header) - 1)]
     for name, results in runs.items():
         rows = {row["key"]: row for row in results["rows"]}
-        teacher, one_step, student = (rows[key] for key in SHOWN)
+        shown = [rows[key] for key in SHOWN]
         lines.append(
             (
                 f"[{name}](results/README.md#{name})",
-                *(f"{sum(row['successes'])}/{len(row['successes'])}" for row in (teacher, one_step, student)),
-                tables.points(student["difference_to_teacher"]),
+                *(f"{sum(row['successes'])}/{len(row['successes'])}" for row in shown),
+                tables.points(shown[-1]["difference_to_teacher"]),
             )
         )
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"

@@ -45,7 +45,6 @@ def overview(folder: Path) -> str:
         "teacher, 1 step",
         "untrained student, 1 step",
         "student, 1 step",
-        "student against teacher, points",
     )
     lines = [header, ("---",) + ("---:",) * (len(header) - 1)]
     for name, results in runs.items():
@@ -55,7 +54,6 @@ def overview(folder: Path) -> str:
             (
                 f"[{name}](results/README.md#{name})",
                 *(f"{sum(row['successes'])}/{len(row['successes'])}" for row in shown),
-                tables.points(shown[-1]["difference_to_teacher"]),
             )
         )
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"

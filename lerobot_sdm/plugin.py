@@ -22,10 +22,10 @@ REGISTERING = (
     "lerobot_sdm.policies.observation_step",
     "lerobot_sdm.policies.sdm.configuration_sdm",
     "lerobot_sdm.rewards.chunk_reward.configuration_chunk_reward",
-    "lerobot_sdm.envs.configuration_adroit",
-    "lerobot_sdm.envs.configuration_dexart",
-    "lerobot_sdm.envs.configuration_metaworld",
-    "lerobot_sdm.envs.configuration_pusht",
+    "lerobot_sdm.envs.adroit.configuration",
+    "lerobot_sdm.envs.dexart.configuration",
+    "lerobot_sdm.envs.metaworld.configuration",
+    "lerobot_sdm.envs.pusht.configuration",
 )
 """Modules whose classes register themselves. None imports more than LeRobot's own configurations do: no simulator, no
 dataset, no network."""

@@ -27,7 +27,7 @@ from simulated_robot import HOLDS, MILLISECOND, SimulatedRobot
 from tqdm import tqdm
 
 import lerobot_policy_sdm  # noqa: F401 - registers the environment types
-from lerobot_sdm.envs.configuration_metaworld import MetaWorldPointCloudEnvConfig
+from lerobot_sdm.envs.metaworld.configuration import MetaWorldPointCloudEnvConfig
 from lerobot_sdm.errors import InputError, unknown_name
 from lerobot_sdm.evaluation.contenders import Contender, LoadedPolicy, load_contender
 from lerobot_sdm.pipeline.comparison import Comparison, row_key

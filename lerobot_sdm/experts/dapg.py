@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lerobot_sdm.checkpoints.unpickling import Record, inert, load
-from lerobot_sdm.envs.adroit_tasks import hand_task
+from lerobot_sdm.envs.adroit.tasks import hand_task
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.experts.base import Expert
 

@@ -4,7 +4,7 @@ import os
 
 import gymnasium as gym
 
-from lerobot_sdm.envs.configuration_metaworld import MetaWorldPointCloudEnvConfig
+from lerobot_sdm.envs.metaworld.configuration import MetaWorldPointCloudEnvConfig
 from lerobot_sdm.evaluation.expert import expert_episodes, expert_successes
 from lerobot_sdm.experts import make_expert
 

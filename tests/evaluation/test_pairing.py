@@ -5,7 +5,7 @@ import torch
 from lerobot.envs import close_envs, make_env, make_env_pre_post_processors
 from lerobot.scripts.lerobot_eval import eval_policy
 
-from lerobot_sdm.envs.configuration_metaworld import MetaWorldPointCloudEnvConfig
+from lerobot_sdm.envs.metaworld.configuration import MetaWorldPointCloudEnvConfig
 from lerobot_sdm.evaluation.contenders import Contender, load_contender
 
 SEED, EPISODES = 100_000, 4

@@ -9,9 +9,9 @@ import torch
 from adroit_files import write_policy
 
 from lerobot_sdm.checkpoints.unpickling import RefusedPickleError
-from lerobot_sdm.envs.adroit import AdroitPointCloudEnv
-from lerobot_sdm.envs.adroit_tasks import HAND_TASKS, hand_task
-from lerobot_sdm.envs.configuration_adroit import AdroitPointCloudEnvConfig
+from lerobot_sdm.envs.adroit.configuration import AdroitPointCloudEnvConfig
+from lerobot_sdm.envs.adroit.env import AdroitPointCloudEnv
+from lerobot_sdm.envs.adroit.tasks import HAND_TASKS, hand_task
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.evaluation.expert import expert_successes
 from lerobot_sdm.experts import check_expert, make_expert

@@ -1,7 +1,7 @@
 """MetaWorld's tasks seen through point clouds.
 
 What a cloud shows decides what a policy can learn: the default view is made for learning, the view `dp3` is that of the
-DP3 demonstrations, see `envs.metaworld_views`.
+DP3 demonstrations, see `envs.metaworld.views`.
 """
 
 import functools
@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from lerobot_sdm.clouds.geometry import rotation_x, rotation_y, rotation_z
 from lerobot_sdm.envs.base import Outcome, PointCloudEnv
 from lerobot_sdm.envs.frames import Frame, world_frame
-from lerobot_sdm.envs.metaworld_views import DEFAULT_VIEW, views
+from lerobot_sdm.envs.metaworld.tasks import CAMERAS, EXTRA_TASKS, HIDDEN_GOALS, short_name
+from lerobot_sdm.envs.metaworld.views import DEFAULT_VIEW, views
 from lerobot_sdm.envs.options import options_of_view
-from lerobot_sdm.envs.tasks import CAMERAS, EXTRA_TASKS, HIDDEN_GOALS, short_name
 
 # DP3 moves `corner2` from where MetaWorld has it. The camera hangs upside down.
 CORNER2_POSITION = np.array([0.6, 0.295, 0.8])
@@ -67,12 +67,12 @@ class MetaWorldPointCloudEnv(PointCloudEnv):
     origin, from there, too, so that its own position is 0. An action is (4,): hand displacement in centimetres per
     12.5 ms step, then gripper effort. Success is MetaWorld's, at any step.
 
-    Where the goal is only a point in the air (`envs.tasks.HIDDEN_GOALS`) nothing in the scene shows it: the default
-    view draws a ball there.
+    Where the goal is only a point in the air (`envs.metaworld.tasks.HIDDEN_GOALS`) nothing in the scene shows it: the
+    default view draws a ball there.
 
     Args:
-        task: A name from `envs.tasks`, with or without `-v3`.
-        view: How the scene is looked at, a name from `metaworld_views.views`.
+        task: A name from `envs.metaworld.tasks`, with or without `-v3`.
+        view: How the scene is looked at, a name from `metaworld.views`.
         num_points, use_color, camera, camera_size, frame, crop, renderer, show_goal, show_markers, show_arm: See
             `CloudOptions`; the view's for None.
         episode_length: Steps after which an episode is truncated.

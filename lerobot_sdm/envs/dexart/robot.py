@@ -38,7 +38,7 @@ ARM_GAINS = (20_000.0, 4_000.0, 500.0)
 FINGER_GAINS = (200.0, 60.0, 10.0)
 """Stiffness, damping and force limit of the drives, in N m and radians.
 
-DexArt's arm has ten times that stiffness and damping. Drives lend their joints inertia (see `dexart_world`), and with
+DexArt's arm has ten times that stiffness and damping. Drives lend their joints inertia (see `world`), and with
 so much of it the arm hardly moves within its force limit; with these gains it lags by a quarter in a fast move.
 """
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from lerobot_sdm.envs.dexart_robot import LINKS, Shape
+from lerobot_sdm.envs.dexart.robot import LINKS, Shape
 
 POINTS_PER_LINK = 8
 IMAGINED_LINKS = (

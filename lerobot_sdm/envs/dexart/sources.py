@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from lerobot_sdm.envs.dexart_objects import ArticulatedObject, resolve_objects
+from lerobot_sdm.envs.dexart.objects import ArticulatedObject, resolve_objects
 
 if TYPE_CHECKING:
     import mujoco
@@ -42,12 +42,12 @@ class StandIns:
         return resolve_objects(task, objects, official=False)
 
     def robot(self) -> "mujoco.MjSpec":
-        from lerobot_sdm.envs.dexart_robot import stand_in_robot
+        from lerobot_sdm.envs.dexart.robot import stand_in_robot
 
         return stand_in_robot()
 
     def thing(self, task: str, name: str) -> ArticulatedObject:
-        from lerobot_sdm.envs.dexart_stand_ins import stand_in
+        from lerobot_sdm.envs.dexart.stand_ins import stand_in
 
         return stand_in(task, name)
 
@@ -66,7 +66,7 @@ def body_source(assets_dir: str | Path | None, task: str, objects: str) -> tuple
     if assets_dir is None:
         source = StandIns()
         return source, source.names(task, objects)
-    from lerobot_sdm.envs.dexart_assets import OfficialAssets
+    from lerobot_sdm.envs.dexart.assets import OfficialAssets
 
     source = OfficialAssets(Path(assets_dir), task)
     names = source.names(task, objects)

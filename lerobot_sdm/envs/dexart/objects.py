@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lerobot_sdm.envs.dexart_state import HandleRange
+from lerobot_sdm.envs.dexart.state import HandleRange
 from lerobot_sdm.errors import InputError, unknown_name
 
 if TYPE_CHECKING:

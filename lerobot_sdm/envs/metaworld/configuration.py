@@ -8,9 +8,9 @@ from lerobot.envs.configs import EnvConfig
 
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
 from lerobot_sdm.envs.families import FAMILIES
-from lerobot_sdm.envs.metaworld_views import DEFAULT_VIEW, views
+from lerobot_sdm.envs.metaworld.tasks import CAMERAS, gym_id, task_groups
+from lerobot_sdm.envs.metaworld.views import DEFAULT_VIEW, views
 from lerobot_sdm.envs.options import CloudOptions, require_known, require_positive
-from lerobot_sdm.envs.tasks import CAMERAS, gym_id, task_groups
 from lerobot_sdm.registration import registered
 
 

@@ -6,8 +6,8 @@ from typing import ClassVar, Self
 from lerobot.configs import PolicyFeature
 from lerobot.envs.configs import EnvConfig
 
-from lerobot_sdm.envs.adroit_tasks import gym_id, hand_task
-from lerobot_sdm.envs.adroit_views import DEFAULT_VIEW, views
+from lerobot_sdm.envs.adroit.tasks import gym_id, hand_task
+from lerobot_sdm.envs.adroit.views import DEFAULT_VIEW, views
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
 from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.envs.hand_task import SIMULATOR_RATE, SUCCESS_RULES

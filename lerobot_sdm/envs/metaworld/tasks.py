@@ -57,7 +57,7 @@ DIFFICULTIES: dict[str, tuple[str, ...]] = {
 METAWORLD_TASKS: tuple[str, ...] = tuple(task for group in DIFFICULTIES.values() for task in group)
 
 # Tasks of this package's own: name -> "module:Class" of a MetaWorld SawyerXYZEnv subclass.
-EXTRA_TASKS: dict[str, str] = {"detour": "lerobot_sdm.envs.detour:SawyerDetourEnv"}
+EXTRA_TASKS: dict[str, str] = {"detour": "lerobot_sdm.envs.metaworld.detour:SawyerDetourEnv"}
 
 HIDDEN_GOALS = frozenset(
     {

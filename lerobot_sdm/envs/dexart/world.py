@@ -4,8 +4,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from lerobot_sdm.envs.dexart_objects import ArticulatedObject
-from lerobot_sdm.envs.dexart_robot import (
+from lerobot_sdm.envs.dexart.objects import ArticulatedObject
+from lerobot_sdm.envs.dexart.robot import (
     ACTIVE_JOINTS,
     ARM_GAINS,
     ARM_JOINTS,
@@ -17,9 +17,9 @@ from lerobot_sdm.envs.dexart_robot import (
     LINKS,
     PALM,
 )
-from lerobot_sdm.envs.dexart_state import CONTROL_STEP, TOUCH_IMPULSE, Measured, Placement
-from lerobot_sdm.envs.dexart_tasks import ROBOT_X, DexArtTask
-from lerobot_sdm.envs.dexart_view import FIELD_OF_VIEW, HUMAN, OBSERVER, human_viewer, observer
+from lerobot_sdm.envs.dexart.state import CONTROL_STEP, TOUCH_IMPULSE, Measured, Placement
+from lerobot_sdm.envs.dexart.tasks import ROBOT_X, DexArtTask
+from lerobot_sdm.envs.dexart.views import FIELD_OF_VIEW, HUMAN, OBSERVER, human_viewer, observer
 
 TIME_STEP, SUBSTEPS = 0.004, 10
 GROUND, WOOD = (0.45, 0.4, 0.35, 1), (0.6, 0.5, 0.4, 1)
@@ -103,7 +103,7 @@ def _prepare_robot(spec: mujoco.MjSpec) -> None:
 
 
 class MuJoCoWorld:
-    """See `dexart_state.World`.
+    """See `dexart.state.World`.
 
     Args:
         robot: Its description, base link at the origin.

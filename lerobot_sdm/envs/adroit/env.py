@@ -7,9 +7,9 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from lerobot_sdm.envs.adroit_scenes import ARM, HAND, SCENERY
-from lerobot_sdm.envs.adroit_tasks import hand_task
-from lerobot_sdm.envs.adroit_views import DEFAULT_VIEW, views
+from lerobot_sdm.envs.adroit.scenes import ARM, HAND, SCENERY
+from lerobot_sdm.envs.adroit.tasks import hand_task
+from lerobot_sdm.envs.adroit.views import DEFAULT_VIEW, views
 from lerobot_sdm.envs.base import Outcome, PointCloudEnv
 from lerobot_sdm.envs.frames import Frame
 from lerobot_sdm.envs.hand_task import SIMULATOR_RATE, SUCCESS_RULES, State, actions_to_controls
@@ -30,7 +30,7 @@ class AdroitPointCloudEnv(PointCloudEnv):
 
     Args:
         task: `hammer`, `door`, `pen` or `relocate`.
-        view: How the scene is looked at, a name from `adroit_views.views`.
+        view: How the scene is looked at, a name from `adroit.views`.
         num_points, use_color, camera, camera_size, frame, crop, renderer, show_goal, show_markers, show_arm: See
             `CloudOptions`; the view's for None. Only relocate has a hidden goal.
         success_rule: When an episode is a success: a name from `SUCCESS_RULES`.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lerobot_sdm.envs.adroit_scenes import (
+from lerobot_sdm.envs.adroit.scenes import (
     AdroitTask,
     SeenAtAnAngle,
     SeenFromAbove,

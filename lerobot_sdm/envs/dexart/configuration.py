@@ -7,11 +7,11 @@ from lerobot.configs import FeatureType, PolicyFeature
 from lerobot.envs.configs import EnvConfig
 
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
-from lerobot_sdm.envs.dexart_control import ACTION_SIZE
-from lerobot_sdm.envs.dexart_imagination import COLUMNS, MODES, POINTS
-from lerobot_sdm.envs.dexart_sources import body_source
-from lerobot_sdm.envs.dexart_tasks import RULE_SETS, dexart_task, gym_id
-from lerobot_sdm.envs.dexart_view import DEFAULT_VIEW, HUMAN, OBSERVER, SAMPLINGS, views
+from lerobot_sdm.envs.dexart.control import ACTION_SIZE
+from lerobot_sdm.envs.dexart.imagination import COLUMNS, MODES, POINTS
+from lerobot_sdm.envs.dexart.sources import body_source
+from lerobot_sdm.envs.dexart.tasks import RULE_SETS, dexart_task, gym_id
+from lerobot_sdm.envs.dexart.views import DEFAULT_VIEW, HUMAN, OBSERVER, SAMPLINGS, views
 from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.envs.options import CloudOptions, require_known, require_not_negative, require_positive
 from lerobot_sdm.errors import InputError

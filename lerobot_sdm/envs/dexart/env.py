@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lerobot_sdm.envs.base import Outcome, PointCloudEnv
-from lerobot_sdm.envs.dexart_control import ACTION_SIZE, TWIST, TWIST_LIMIT, arm_velocity, finger_targets
-from lerobot_sdm.envs.dexart_imagination import COLUMNS, IMAGINED_LINKS, MODES, POINTS, imagine, template
-from lerobot_sdm.envs.dexart_robot import ARM_LINKS, LINKS, PALM
-from lerobot_sdm.envs.dexart_sources import body_source
-from lerobot_sdm.envs.dexart_state import Measured
-from lerobot_sdm.envs.dexart_tasks import RULE_SETS, DexArtTask, dexart_task
-from lerobot_sdm.envs.dexart_view import (
+from lerobot_sdm.envs.dexart.control import ACTION_SIZE, TWIST, TWIST_LIMIT, arm_velocity, finger_targets
+from lerobot_sdm.envs.dexart.imagination import COLUMNS, IMAGINED_LINKS, MODES, POINTS, imagine, template
+from lerobot_sdm.envs.dexart.robot import ARM_LINKS, LINKS, PALM
+from lerobot_sdm.envs.dexart.sources import body_source
+from lerobot_sdm.envs.dexart.state import Measured
+from lerobot_sdm.envs.dexart.tasks import RULE_SETS, DexArtTask, dexart_task
+from lerobot_sdm.envs.dexart.views import (
     DEFAULT_VIEW,
     HUMAN,
     OBSERVER,
@@ -26,7 +26,7 @@ from lerobot_sdm.envs.dexart_view import (
     robot_frame,
     views,
 )
-from lerobot_sdm.envs.dexart_world import MuJoCoWorld
+from lerobot_sdm.envs.dexart.world import MuJoCoWorld
 from lerobot_sdm.envs.frames import Frame
 from lerobot_sdm.envs.options import options_of_view, require_known, require_not_negative
 
@@ -50,7 +50,7 @@ class DexArtPointCloudEnv(PointCloudEnv):
         rule_set: What counts as success, and sizes and lengths: a name from `RULE_SETS`.
         imagin_robot: `none`; `apart`, as an observation `imagin_robot` (96, 7); or `joined`, in front of the cloud,
             which then has 96 more rows.
-        view: How the scene is looked at, a name from `dexart_view.views`.
+        view: How the scene is looked at, a name from `dexart.views`.
         sampling: `random`, without order, or `fps`, farthest points first; the view's for None. Short clouds repeat
             their first point.
         cloud_noise: By how much points are stretched from the origin, relative standard deviation.

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lerobot_sdm.envs.dexart_objects import ArticulatedObject, resolve_objects
-from lerobot_sdm.envs.dexart_robot import ACTIVE_JOINTS, LINKS
-from lerobot_sdm.envs.dexart_sources import OFFICIAL
-from lerobot_sdm.envs.dexart_state import HandleRange
-from lerobot_sdm.envs.dexart_urdf import VISUAL_GROUP, parse_urdf, read_urdf
+from lerobot_sdm.envs.dexart.objects import ArticulatedObject, resolve_objects
+from lerobot_sdm.envs.dexart.robot import ACTIVE_JOINTS, LINKS
+from lerobot_sdm.envs.dexart.sources import OFFICIAL
+from lerobot_sdm.envs.dexart.state import HandleRange
+from lerobot_sdm.envs.dexart.urdf import VISUAL_GROUP, parse_urdf, read_urdf
 from lerobot_sdm.errors import InputError
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lerobot_sdm.envs.dexart_objects import ArticulatedObject
-from lerobot_sdm.envs.dexart_state import HandleRange
+from lerobot_sdm.envs.dexart.objects import ArticulatedObject
+from lerobot_sdm.envs.dexart.state import HandleRange
 
 if TYPE_CHECKING:
     import mujoco

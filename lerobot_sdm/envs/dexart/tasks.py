@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lerobot_sdm.envs.dexart_state import HandleRange, Measured, Placement
+from lerobot_sdm.envs.dexart.state import HandleRange, Measured, Placement
 from lerobot_sdm.envs.options import Corner
 from lerobot_sdm.errors import unknown_name
 

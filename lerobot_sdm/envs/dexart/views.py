@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lerobot_sdm.envs.dexart_tasks import DexArtTask, Faucet, RuleSet
+from lerobot_sdm.envs.dexart.tasks import DexArtTask, Faucet, RuleSet
 from lerobot_sdm.envs.frames import Frame, world_frame
 from lerobot_sdm.envs.options import CloudOptions, Corner
 

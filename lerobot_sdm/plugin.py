@@ -36,10 +36,12 @@ def register_all() -> None:
     """Register everything this package offers LeRobot. A second call costs nothing."""
     from lerobot_sdm import quiet
     from lerobot_sdm.datasets import fast_loading, matrix_columns, resume_order
+    from lerobot_sdm.policies import old_settings
 
     for name in REGISTERING:
         importlib.import_module(name)
     fast_loading.register()
     matrix_columns.register()
+    old_settings.register()
     resume_order.register()
     quiet.register()

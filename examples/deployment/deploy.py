@@ -34,7 +34,7 @@ from lerobot_sdm.pipeline.comparison import Comparison, row_key
 from lerobot_sdm.pipeline.files import read_json, write_json
 from lerobot_sdm.pipeline.results import machine
 from lerobot_sdm.policies.sizes import check_environment
-from lerobot_sdm.teachers import fingerprint
+from lerobot_sdm.policies.source.files import fingerprint
 
 PACKAGES = ("lerobot_policy_sdm", "lerobot", "torch", "mujoco", "metaworld", "numpy")
 TIMELINE_TICKS = 120

@@ -13,8 +13,8 @@ from lerobot_sdm.checkpoints.original_format import BLOCKS, STUDENTS, OriginalCh
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
 from lerobot_sdm.policies.sdm.configuration_sdm import SDMConfig
+from lerobot_sdm.policies.source.description import describe
 from lerobot_sdm.processors import POINT_CLOUD
-from lerobot_sdm.teachers import describe
 
 IMAGINED_ROBOT = "imagin_robot"
 MAX_LENGTH = 10  # Of a shape, or levels of a U-Net.

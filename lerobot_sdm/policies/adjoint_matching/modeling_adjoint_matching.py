@@ -33,7 +33,11 @@ from lerobot_sdm.policies.backbone import Backbone
 from lerobot_sdm.policies.chunk_policy import logged
 from lerobot_sdm.policies.distilled_policy import DistilledPolicy
 from lerobot_sdm.rewards.chunk_reward.fit import check_fits
-from lerobot_sdm.rewards.chunk_reward.modeling_chunk_reward import ChunkRewardRewardModel, load_reward_model
+from lerobot_sdm.rewards.chunk_reward.modeling_chunk_reward import (
+    ChunkRewardRewardModel,
+    load_reward_model,
+    reward_model_at,
+)
 
 
 class RewardGradient(NamedTuple):
@@ -65,7 +69,7 @@ class AdjointMatchingPolicy(DistilledPolicy):
                 "one with lerobot-train --reward_model.type=chunk_reward."
             )
         reward = load_reward_model(config.reward_path, config.device, config.reward_revision)
-        check_fits(reward.config, config)
+        check_fits(reward.config, config, reward_model_at(config.reward_path, config.reward_revision))
         self._unsynchronised = (reward,)
         self._skipped_in_a_row = 0
 
@@ -93,7 +97,7 @@ class AdjointMatchingPolicy(DistilledPolicy):
             the noise; and how many samples were left out because theirs were not finite.
         """
         config, process = self.config, self._process()
-        base = self.teacher.network
+        base = self.teacher
         cond = base.encode(batch)
         random = self.training_noise_generator(cond.device)
         start = torch.randn((len(cond), *self.model.action_shape), generator=random, device=cond.device)

@@ -12,8 +12,8 @@ from lerobot.policies.pretrained import PreTrainedPolicy
 from torch import Tensor, nn
 
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy
+from lerobot_sdm.policies.source.description import configuration
 from lerobot_sdm.policies.weights import load_strictly, read_weights
-from lerobot_sdm.teachers import configuration
 
 LEROBOT_TYPES = ("act", "diffusion")
 """LeRobot's own types whose chunks have been looked at: they begin at the current frame."""

@@ -110,7 +110,10 @@ class SDMPolicy(DistilledPolicy):
             return pairs.draw(len(batch[OBS_STATE]), random)
         cond = self.encode_for_training(batch)
         noise = torch.randn((len(cond), *self.model.action_shape), generator=random, device=cond.device)
-        target = self.teacher_samples(noise, cond) if regress or pairs is not None else None
+        target = None
+        if regress or pairs is not None:
+            timesteps = self.teacher.sampler_timesteps(self.config.teacher_inference_steps)
+            target = self.teacher.sample(noise, cond, timesteps)
         if pairs is not None:
             pairs.add(cond, noise, target)
             return pairs.draw(len(cond), random)

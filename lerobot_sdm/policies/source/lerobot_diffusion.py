@@ -1,4 +1,4 @@
-"""LeRobot's own `diffusion` as a teacher: images, keypoints and states; noise or clean actions predicted."""
+"""LeRobot's own `diffusion` as a source: images, keypoints and states; noise or clean actions predicted."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from lerobot_sdm.errors import InputError
 from lerobot_sdm.nets.temporal_unet import TemporalUnet
 from lerobot_sdm.policies.backbone import Backbone
 from lerobot_sdm.policies.normalization import Stats
+from lerobot_sdm.policies.source.adapters import Adapter
 from lerobot_sdm.policies.weights import read_weights
-from lerobot_sdm.teachers.adapters import Adapter
 
 DDIM_STEPS = 16
 """Steps of the deterministic sampler for a teacher that names none of its own: one trained with DDPM usually takes all
@@ -84,7 +84,7 @@ class DiffusionBackbone(Backbone):
         return [module for module in self.modules() if isinstance(module, DiffusionRgbEncoder)]
 
 
-class TeacherAdapter(Adapter):
+class SourceAdapter(Adapter):
     """LeRobot's `diffusion`."""
 
     def network(self, config: DiffusionConfig) -> DiffusionBackbone:

@@ -7,8 +7,8 @@ from lerobot.policies.diffusion.configuration_diffusion import DiffusionConfig
 from lerobot.policies.diffusion.modeling_diffusion import DiffusionPolicy
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.teachers import adapter_for, configuration, describe
-from lerobot_sdm.teachers.adapters import ADAPTERS
+from lerobot_sdm.policies.source.adapters import ADAPTERS, adapter_for
+from lerobot_sdm.policies.source.description import configuration, describe
 
 STATE, KEYPOINTS, LEFT, RIGHT = (
     f"observation.{name}" for name in ("state", "environment_state", "images.l", "images.r")

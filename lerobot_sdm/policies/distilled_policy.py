@@ -9,7 +9,6 @@ import torch
 from lerobot.configs.types import FeatureType
 from torch import Tensor, nn
 
-from lerobot_sdm.nets.ema import update_average, warmup_decay
 from lerobot_sdm.nets.feature_memory import FeatureMemory
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy
 from lerobot_sdm.policies.normalization import Stats
@@ -134,10 +133,3 @@ class DistilledPolicy(ChunkPolicy):
             "warmup_steps": getattr(self.config, f"{prefix}_warmup_steps"),
             "final_lr_ratio": getattr(self.config, f"{prefix}_final_lr_ratio"),
         }
-
-    def update_student_average(self, turns: int) -> None:
-        """Let the average follow the student, which has been trained `turns` times before."""
-        if self.average is not None:
-            update_average(
-                self.average, self.model, warmup_decay(turns, self.config.ema_power, self.config.ema_max_decay)
-            )

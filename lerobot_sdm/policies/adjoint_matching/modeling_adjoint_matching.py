@@ -179,7 +179,7 @@ class AdjointMatchingPolicy(DistilledPolicy):
 
     def update(self) -> None:
         """LeRobot calls this behind each optimizer step."""
-        self.update_student_average(self.train_step)
+        self.update_ema(self.train_step)
         self.train_step += 1
 
     def get_optim_params(self) -> list[dict[str, Any]]:

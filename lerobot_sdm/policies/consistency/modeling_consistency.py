@@ -130,7 +130,7 @@ class ConsistencyPolicy(DistilledPolicy):
     def update(self) -> None:
         """LeRobot calls this behind each optimizer step."""
         update_average(self.target, self.model.unet, self.config.target_ema_decay)
-        self.update_student_average(self.train_step)
+        self.update_ema(self.train_step)
         self.train_step += 1
 
     def get_optim_params(self) -> Any:

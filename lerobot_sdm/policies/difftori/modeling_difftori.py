@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy, logged
+from lerobot_sdm.policies.denoiser import denoiser_of
 from lerobot_sdm.policies.difftori.base_policy import (
     build_base,
-    denoiser,
     load_weights,
     observation_settings,
     propose,
@@ -81,7 +81,7 @@ class DiffTORIPolicy(ChunkPolicy):
     def denoiser(self) -> nn.Module:
         """The base's denoiser; the reward where there is no base, or one without a denoiser."""
         model = self.inference_model
-        found = None if model.base is None else denoiser(model.base)
+        found = None if model.base is None else denoiser_of(model.base)
         return model.reward if found is None else found
 
     # ---- acting ----------------------------------------------------------------------------------------

@@ -110,14 +110,16 @@ class SDMPolicy(DistilledPolicy):
             return pairs.draw(len(batch[OBS_STATE]), random)
         cond = self.encode_for_training(batch)
         noise = torch.randn((len(cond), *self.model.action_shape), generator=random, device=cond.device)
-        target = None
-        if regress or pairs is not None:
-            timesteps = self.teacher.sampler_timesteps(self.config.teacher_inference_steps)
-            target = self.teacher.sample(noise, cond, timesteps)
+        target = self.teacher_samples(noise, cond) if regress or pairs is not None else None
         if pairs is not None:
             pairs.add(cond, noise, target)
             return pairs.draw(len(cond), random)
         return cond, noise, target
+
+    def teacher_samples(self, noise: Tensor, cond: Tensor) -> Tensor:
+        """What the teacher's own sampler makes of start noise (B, T, A) and conditions (B, F): (B, T, A)."""
+        steps = self.teacher.sampler_timesteps(self.config.teacher_inference_steps)
+        return self.teacher.sample(noise, cond, steps)
 
     def _fake_score_loss(self, actions: Tensor, cond: Tensor, random: torch.Generator) -> Tensor:
         """Denoising of the generator's actions, which must not receive its gradient."""
@@ -162,7 +164,7 @@ class SDMPolicy(DistilledPolicy):
         """LeRobot calls this behind each optimizer step."""
         if self._is_generator_turn(self.train_step):
             warmup, ratio = self.config.warmup_steps, self.config.fake_updates_per_generator_update
-            self.update_student_average(min(self.train_step, warmup) + max(0, self.train_step - warmup) // ratio)
+            self.update_ema(min(self.train_step, warmup) + max(0, self.train_step - warmup) // ratio)
         self.train_step += 1
 
     def get_optim_params(self) -> list[dict[str, Any]]:

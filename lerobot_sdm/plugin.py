@@ -8,19 +8,15 @@ into a class by LeRobot's registries (reads a `config.json`, parses `--env.type`
 import functools
 import importlib
 
+from lerobot_sdm.policy_types import configuration_modules
+
 REGISTERING = (
     "lerobot_sdm.optim",
     "lerobot_sdm.processors.depth_step",
-    "lerobot_sdm.policies.adjoint_matching.configuration_adjoint_matching",
-    "lerobot_sdm.policies.consistency.configuration_consistency",
-    "lerobot_sdm.policies.difftori.configuration_difftori",
-    "lerobot_sdm.policies.dp3.configuration_dp3",
+    *configuration_modules(),
     "lerobot_sdm.policies.dp3.processor_dp3",
-    "lerobot_sdm.policies.edm.configuration_edm",
     "lerobot_sdm.policies.imagined_robot",
-    "lerobot_sdm.policies.manicm.configuration_manicm",
     "lerobot_sdm.policies.observation_step",
-    "lerobot_sdm.policies.sdm.configuration_sdm",
     "lerobot_sdm.rewards.chunk_reward.configuration_chunk_reward",
     "lerobot_sdm.envs.configuration_adroit",
     "lerobot_sdm.envs.configuration_dexart",

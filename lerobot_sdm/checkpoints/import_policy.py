@@ -18,7 +18,6 @@ import lerobot_sdm
 from lerobot_sdm.checkpoints.original_format import WEIGHTS, OriginalCheckpoint, read_checkpoint
 from lerobot_sdm.checkpoints.original_policy import is_student, policy_config, sees_imagined_robot
 from lerobot_sdm.checkpoints.original_weights import model_weights, statistics
-from lerobot_sdm.checkpoints.torch_archive import TorchArchive
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.nets.live_taps import whole_size
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy
@@ -28,6 +27,7 @@ from lerobot_sdm.policies.imagined_robot import ImaginedRobotProcessorStep
 from lerobot_sdm.policies.normalization import Stats
 from lerobot_sdm.policies.sdm.modeling_sdm import SDMPolicy
 from lerobot_sdm.processors import POINT_CLOUD
+from lerobot_sdm.safe_files.torch_archive import TorchArchive
 
 IMPORT_FILE = "import.json"
 """Beside the policy: where it came from."""

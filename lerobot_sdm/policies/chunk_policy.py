@@ -33,9 +33,9 @@ from lerobot_sdm.policies.range_watch import RangeWatch, warn_before_fine_tuning
 from lerobot_sdm.policies.repeatable_noise import RepeatableNoise
 from lerobot_sdm.policies.sizes import check_checkpoint, takes_any_image_size
 from lerobot_sdm.policies.thread_notice import warn_of_too_many_threads
-from lerobot_sdm.policies.weights import load_strictly, read_weights
 from lerobot_sdm.processors import POINT_CLOUD
 from lerobot_sdm.processors.cloud_view import OBS_CLOUD_VIEW, recorded_view, warn_of_another_view
+from lerobot_sdm.safe_files.weights import load_strictly, read_weights
 
 
 class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):

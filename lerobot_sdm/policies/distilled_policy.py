@@ -16,7 +16,7 @@ from lerobot_sdm.policies.range_watch import watch_source
 from lerobot_sdm.policies.source.adapters import adapter_for
 from lerobot_sdm.policies.source.source_policy import SourcePolicy
 from lerobot_sdm.policies.source.student_config import StudentConfig
-from lerobot_sdm.policies.weights import load_strictly
+from lerobot_sdm.safe_files.weights import load_strictly
 
 
 class DistilledPolicy(ChunkPolicy):

@@ -28,7 +28,7 @@ from lerobot_sdm.policies.edm.configuration_edm import EdmConfig
 from lerobot_sdm.policies.edm.modeling_edm import KarrasModel, real_steps
 from lerobot_sdm.policies.source.files import WEIGHTS_FILE
 from lerobot_sdm.policies.source.source_policy import SourcePolicy
-from lerobot_sdm.policies.weights import load_strictly, read_weights
+from lerobot_sdm.safe_files.weights import load_strictly, read_weights
 
 
 class ConsistencyPolicy(DistilledPolicy):

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy
 from lerobot_sdm.policies.source.description import configuration
-from lerobot_sdm.policies.weights import load_strictly, read_weights
 from lerobot_sdm.policy_types import POLICIES
+from lerobot_sdm.safe_files.weights import load_strictly, read_weights
 
 LEROBOT_TYPES = ("act", "diffusion")
 """LeRobot's own types whose chunks have been looked at: they begin at the current frame."""

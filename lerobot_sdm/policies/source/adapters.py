@@ -12,7 +12,7 @@ from lerobot.configs.types import PolicyFeature
 from torch import Tensor
 
 from lerobot_sdm.policies.normalization import Stats, prepare_stats
-from lerobot_sdm.policies.weights import read_weights
+from lerobot_sdm.safe_files.weights import read_weights
 
 ADAPTERS = {
     "diffusion": "lerobot_sdm.policies.source.lerobot_diffusion",

@@ -18,7 +18,7 @@ from lerobot_sdm.nets.temporal_unet import TemporalUnet
 from lerobot_sdm.policies.backbone import Backbone
 from lerobot_sdm.policies.normalization import Stats
 from lerobot_sdm.policies.source.adapters import Adapter
-from lerobot_sdm.policies.weights import read_weights
+from lerobot_sdm.safe_files.weights import read_weights
 
 DDIM_STEPS = 16
 """Steps of the deterministic sampler for a teacher that names none of its own: one trained with DDPM usually takes all

@@ -19,7 +19,7 @@ from lerobot_sdm.policies.sizes import check_sizes, shapes_of
 from lerobot_sdm.policies.source.adapters import adapter_for
 from lerobot_sdm.policies.source.description import configuration, describe
 from lerobot_sdm.policies.source.files import CONFIG_FILE, PROCESSOR_FILES, WEIGHTS_FILE, fingerprint, policy_file
-from lerobot_sdm.policies.weights import load_strictly
+from lerobot_sdm.safe_files.weights import load_strictly
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ from lerobot_sdm.policies.source.adapters import adapter_for
 from lerobot_sdm.policies.source.description import configuration
 from lerobot_sdm.policies.source.files import CONFIG_FILE
 from lerobot_sdm.policies.source.source_policy import SourcePolicy, check_same_features
-from lerobot_sdm.policies.weights import load_strictly, read_weights
 from lerobot_sdm.rewards.chunk_reward.configuration_chunk_reward import ChunkRewardConfig
+from lerobot_sdm.safe_files.weights import load_strictly, read_weights
 
 
 class ChunkRewardRewardModel(PreTrainedRewardModel):

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lerobot_sdm.checkpoints.unpickling import Allowed, Global, Record, inert, load
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.zip_files import ZIP_DAMAGE
+from lerobot_sdm.safe_files.unpickling import Allowed, Global, Record, inert, load
+from lerobot_sdm.safe_files.zip_files import ZIP_DAMAGE
 
 STORAGE_TYPES = {
     "DoubleStorage": torch.float64,

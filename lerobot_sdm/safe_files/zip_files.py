@@ -1,4 +1,4 @@
-"""Zip files of strangers."""
+"""Untrusted zip files."""
 
 import struct
 import zipfile

@@ -9,12 +9,12 @@ import resource
 from pathlib import Path
 
 import pytest
-from checkpoints.hostile_pickles import Calls, extension_pickle, greedy_pickles, hostile_pickles
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safe_files.hostile_pickles import Calls, extension_pickle, greedy_pickles, hostile_pickles
 
-from lerobot_sdm.checkpoints.unpickling import Global, Record, RefusedPickleError, inert, load
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.safe_files.unpickling import Global, Record, RefusedPickleError, inert, load
 
 ORDERED = inert("collections.OrderedDict")
 NAMES = tuple(hostile_pickles(Path("unused")))
@@ -165,7 +165,7 @@ def test_a_memo_index_allocates_nothing():
 
 
 def test_too_long_pickles_are_refused(monkeypatch):
-    monkeypatch.setattr("lerobot_sdm.checkpoints.unpickling.MAX_BYTES", 10)
+    monkeypatch.setattr("lerobot_sdm.safe_files.unpickling.MAX_BYTES", 10)
     with pytest.raises(InputError, match=r"x: its pickle has 11 bytes"):
         load(b"K\x01" * 5 + b".", {}, source="x")
 

@@ -18,6 +18,7 @@ import lerobot_sdm
 from lerobot_sdm.checkpoints.original_format import WEIGHTS, OriginalCheckpoint, read_checkpoint
 from lerobot_sdm.checkpoints.original_policy import is_student, policy_config, sees_imagined_robot
 from lerobot_sdm.checkpoints.original_weights import model_weights, statistics
+from lerobot_sdm.clouds import POINT_CLOUD
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.nets.live_taps import whole_size
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy
@@ -26,7 +27,6 @@ from lerobot_sdm.policies.dp3.processor_dp3 import PointCloudProcessorStep, make
 from lerobot_sdm.policies.imagined_robot import ImaginedRobotProcessorStep
 from lerobot_sdm.policies.normalization import Stats
 from lerobot_sdm.policies.sdm.modeling_sdm import SDMPolicy
-from lerobot_sdm.processors import POINT_CLOUD
 from lerobot_sdm.safe_files.torch_archive import TorchArchive
 
 IMPORT_FILE = "import.json"

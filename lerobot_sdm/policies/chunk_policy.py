@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from lerobot_sdm.cards.privacy import make_public
 from lerobot_sdm.cards.training_card import PublicTrainConfig, training_card
+from lerobot_sdm.clouds import POINT_CLOUD
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.nets.ema import update_average, warmup_decay
 from lerobot_sdm.nets.precision import lower_precision
@@ -33,7 +34,6 @@ from lerobot_sdm.policies.range_watch import RangeWatch, warn_before_fine_tuning
 from lerobot_sdm.policies.repeatable_noise import RepeatableNoise
 from lerobot_sdm.policies.sizes import check_checkpoint, takes_any_image_size
 from lerobot_sdm.policies.thread_notice import warn_of_too_many_threads
-from lerobot_sdm.processors import POINT_CLOUD
 from lerobot_sdm.processors.cloud_view import OBS_CLOUD_VIEW, recorded_view, warn_of_another_view
 from lerobot_sdm.safe_files.weights import load_strictly, read_weights
 

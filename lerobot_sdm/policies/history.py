@@ -8,9 +8,9 @@ import torch
 from lerobot.utils.constants import OBS_STATE
 from torch import Tensor
 
+from lerobot_sdm.clouds import POINT_CLOUD
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.policies.frames import FrameEncoder, FrameMemory
-from lerobot_sdm.processors import POINT_CLOUD
+from lerobot_sdm.nets.frames import FrameEncoder, FrameMemory
 
 Observation = dict[str, Tensor]
 

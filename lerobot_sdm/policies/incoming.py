@@ -10,9 +10,9 @@ import torch
 from lerobot.configs.types import FeatureType, PolicyFeature
 from torch import Tensor
 
+from lerobot_sdm.clouds import POINT_CLOUD
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.sizes import check_upright
-from lerobot_sdm.processors import POINT_CLOUD
 
 Features = Mapping[str, PolicyFeature]
 Batch = dict[str, Tensor]

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from lerobot_sdm.processors import POINT_CLOUD, POINT_CLOUD_KEYS
+from lerobot_sdm.clouds import POINT_CLOUD, POINT_CLOUD_KEYS
 from lerobot_sdm.processors.depth_config import DepthToCloudConfig
 
 RANGE_FLOOR = 1e-4

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from lerobot.configs.types import FeatureType, NormalizationMode, PolicyFeature
 from lerobot.utils.constants import ACTION, OBS_ENV_STATE, OBS_STATE
 
+from lerobot_sdm.clouds import POINT_CLOUD, POINT_CLOUD_KEYS
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.inference_config import InferenceConfig
 from lerobot_sdm.policies.sizes import check_upright, check_vector
-from lerobot_sdm.processors import POINT_CLOUD, POINT_CLOUD_KEYS
 from lerobot_sdm.processors.depth_config import DepthToCloudConfig
 
 RESNET_STRIDE = 32

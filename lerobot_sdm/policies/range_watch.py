@@ -18,10 +18,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from lerobot_sdm.clouds import POINT_CLOUD, POINT_CLOUD_KEYS
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.ranges import Spread, difference
 from lerobot_sdm.policies.source.source_policy import SourcePolicy
-from lerobot_sdm.processors import POINT_CLOUD, POINT_CLOUD_KEYS
 
 logger = logging.getLogger(__name__)
 

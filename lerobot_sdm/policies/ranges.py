@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lerobot_sdm.processors import POINT_CLOUD_KEYS
+from lerobot_sdm.clouds import POINT_CLOUD_KEYS
 
 MARGIN = 0.1
 """Share of a range by which values may exceed it on either side: demonstrations do not reach all ends."""

@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from lerobot_sdm.clouds import POINT_CLOUD, POINT_CLOUD_KEYS
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.processors import POINT_CLOUD, POINT_CLOUD_KEYS
 
 MOST_CHANNELS = 16
 """A cloud of more channels than this and of fewer points than that lies on its side: nobody's points are so few."""

@@ -12,8 +12,8 @@ from lerobot.configs.types import FeatureType, PipelineFeatureType, PolicyFeatur
 from lerobot.processor import ObservationProcessorStep, ProcessorStepRegistry
 from torch import Tensor
 
+from lerobot_sdm.clouds import POINT_CLOUD, POINT_CLOUD_KEYS
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.processors import POINT_CLOUD, POINT_CLOUD_KEYS
 from lerobot_sdm.processors.depth_config import Corner, DepthCamera, DepthToCloudConfig, depth_config
 
 

@@ -4,9 +4,9 @@ import torch
 from lerobot.utils.constants import ACTION
 from torch import Tensor, nn
 
+from lerobot_sdm.nets.frames import FrameEncoder
+from lerobot_sdm.nets.observations import encode_frames, observation_encoder
 from lerobot_sdm.policies.demonstration_policy import DemonstrationPolicy
-from lerobot_sdm.policies.frames import FrameEncoder
-from lerobot_sdm.policies.observations import encode_frames, observation_encoder
 from toy_policy.configuration_toy import ToyConfig
 
 

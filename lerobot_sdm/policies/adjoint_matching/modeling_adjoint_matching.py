@@ -28,8 +28,8 @@ from lerobot_sdm.diffusion.adjoint_matching import (
 from lerobot_sdm.diffusion.samplers import clip_sample
 from lerobot_sdm.diffusion.schedules import ddim_timesteps
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.nets.backbone import Backbone
 from lerobot_sdm.policies.adjoint_matching.configuration_adjoint_matching import AdjointMatchingConfig
-from lerobot_sdm.policies.backbone import Backbone
 from lerobot_sdm.policies.chunk_policy import logged
 from lerobot_sdm.policies.distilled_policy import DistilledPolicy
 from lerobot_sdm.rewards.chunk_reward.fit import check_fits

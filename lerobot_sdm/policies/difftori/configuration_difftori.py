@@ -8,9 +8,9 @@ from lerobot.configs.policies import PreTrainedConfig
 from lerobot.configs.types import NormalizationMode
 from lerobot.optim.optimizers import AdamConfig, OptimizerConfig
 
+from lerobot_sdm.clouds import POINT_CLOUD
 from lerobot_sdm.errors import InputError, unknown_name
 from lerobot_sdm.policies.observation_config import ImageObservationConfig
-from lerobot_sdm.processors import POINT_CLOUD
 from lerobot_sdm.registration import registered
 
 if TYPE_CHECKING:

@@ -16,6 +16,8 @@ from lerobot.utils.constants import ACTION, OBS_STATE
 from torch import Tensor, nn
 
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.nets.frames import FrameEncoder
+from lerobot_sdm.nets.observations import encode_frames, observation_encoder
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy, logged
 from lerobot_sdm.policies.denoiser import denoiser_of
 from lerobot_sdm.policies.difftori.base_policy import (
@@ -27,10 +29,8 @@ from lerobot_sdm.policies.difftori.base_policy import (
 from lerobot_sdm.policies.difftori.configuration_difftori import DiffTORIConfig
 from lerobot_sdm.policies.difftori.networks import Posterior, RewardNetwork, divergence_from_prior
 from lerobot_sdm.policies.difftori.trajectory_optimization import Optimization, optimize
-from lerobot_sdm.policies.frames import FrameEncoder
 from lerobot_sdm.policies.normalization import Stats, prepare_stats
 from lerobot_sdm.policies.observation_config import ObservationConfig
-from lerobot_sdm.policies.observations import encode_frames, observation_encoder
 from lerobot_sdm.policies.range_watch import watch_source
 from lerobot_sdm.policies.source.files import WEIGHTS_FILE
 from lerobot_sdm.policies.source.source_policy import SourcePolicy

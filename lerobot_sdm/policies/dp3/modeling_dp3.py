@@ -7,11 +7,11 @@ from lerobot.utils.constants import ACTION
 from torch import Tensor
 
 from lerobot_sdm.diffusion.schedules import alphas_cumprod, ddim_timesteps
+from lerobot_sdm.nets.backbone import Backbone
+from lerobot_sdm.nets.observations import encode_frames, observation_encoder
 from lerobot_sdm.nets.temporal_unet import TemporalUnet
-from lerobot_sdm.policies.backbone import Backbone
 from lerobot_sdm.policies.demonstration_policy import DemonstrationPolicy
 from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
-from lerobot_sdm.policies.observations import encode_frames, observation_encoder
 
 
 class DP3Policy(DemonstrationPolicy):

@@ -12,13 +12,13 @@ from lerobot.processor import (
 )
 from lerobot.processor.factory import make_default_policy_processor_steps, make_policy_processor_pipelines
 
+from lerobot_sdm.clouds import POINT_CLOUD, POINT_CLOUD_KEYS
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
 from lerobot_sdm.policies.incoming import as_tensor
 from lerobot_sdm.policies.normalization import Stats, prepare_stats
 from lerobot_sdm.policies.observation_step import ObservationFitterStep
 from lerobot_sdm.policies.sizes import check_upright
-from lerobot_sdm.processors import POINT_CLOUD, POINT_CLOUD_KEYS
 from lerobot_sdm.processors.depth_step import DepthToPointCloudStep
 
 

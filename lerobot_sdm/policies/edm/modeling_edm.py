@@ -18,11 +18,11 @@ from lerobot_sdm.diffusion.karras import (
 )
 from lerobot_sdm.diffusion.samplers import clip_sample
 from lerobot_sdm.nets.dropout import add_dropout
+from lerobot_sdm.nets.frames import FrameEncoder
+from lerobot_sdm.nets.observations import encode_frames, observation_encoder
 from lerobot_sdm.nets.temporal_unet import TemporalUnet
 from lerobot_sdm.policies.demonstration_policy import DemonstrationPolicy
 from lerobot_sdm.policies.edm.configuration_edm import EdmConfig
-from lerobot_sdm.policies.frames import FrameEncoder
-from lerobot_sdm.policies.observations import encode_frames, observation_encoder
 
 
 class EdmPolicy(DemonstrationPolicy):

@@ -19,8 +19,8 @@ from lerobot_sdm.diffusion.consistency_distillation import (
     inference_timesteps,
 )
 from lerobot_sdm.diffusion.schedules import ddim_timesteps
+from lerobot_sdm.nets.backbone import Backbone
 from lerobot_sdm.nets.ema import update_average
-from lerobot_sdm.policies.backbone import Backbone
 from lerobot_sdm.policies.distilled_policy import DistilledPolicy
 from lerobot_sdm.policies.manicm.configuration_manicm import ManiCMConfig
 

@@ -18,8 +18,8 @@ from lerobot_sdm.diffusion.distribution_matching import distribution_matching_gr
 from lerobot_sdm.diffusion.regression import regression_loss
 from lerobot_sdm.diffusion.samplers import clip_sample
 from lerobot_sdm.diffusion.schedules import add_noise, ddim_timesteps
+from lerobot_sdm.nets.backbone import Backbone
 from lerobot_sdm.nets.pair_buffer import PairBuffer
-from lerobot_sdm.policies.backbone import Backbone
 from lerobot_sdm.policies.chunk_policy import logged
 from lerobot_sdm.policies.distilled_policy import DistilledPolicy
 from lerobot_sdm.policies.sdm.configuration_sdm import SDMConfig

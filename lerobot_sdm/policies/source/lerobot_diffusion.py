@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from lerobot_sdm.diffusion.schedules import ddim_timesteps
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.nets.backbone import Backbone
 from lerobot_sdm.nets.temporal_unet import TemporalUnet
-from lerobot_sdm.policies.backbone import Backbone
 from lerobot_sdm.policies.normalization import Stats
 from lerobot_sdm.policies.source.adapters import Adapter
 from lerobot_sdm.safe_files.weights import read_weights

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from lerobot_sdm.cards.training_card import PublicTrainConfig
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.policies.backbone import Backbone
+from lerobot_sdm.nets.backbone import Backbone
 from lerobot_sdm.policies.chunk_policy import logged
 from lerobot_sdm.policies.incoming import with_vector_axes
 from lerobot_sdm.policies.normalization import Stats

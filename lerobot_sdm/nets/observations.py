@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from lerobot.policies.diffusion.modeling_diffusion import DiffusionRgbEncoder
 from lerobot.utils.constants import OBS_ENV_STATE, OBS_STATE
 from torch import Tensor
 
+from lerobot_sdm.clouds import POINT_CLOUD
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.nets.observation_encoder import ObservationEncoder
-from lerobot_sdm.policies.chunk_config import ChunkConfig
-from lerobot_sdm.processors import POINT_CLOUD
 
 VECTORS = (OBS_STATE, OBS_ENV_STATE)
 """Observations that are plain numbers, in the order in which they are encoded."""
 
 
-def observation_encoder(config: ChunkConfig) -> ObservationEncoder:
+def observation_encoder(config: Any) -> ObservationEncoder:
     """The encoder for what a configuration lists in `input_features`.
 
     Args:
-        config: With images among its features it needs the fields of LeRobot's image encoder too.
+        config: An `ObservationConfig`; with images among its features, an `ImageObservationConfig`.
     """
     features = config.input_features
     return ObservationEncoder(
@@ -33,7 +34,7 @@ def observation_encoder(config: ChunkConfig) -> ObservationEncoder:
     )
 
 
-def encode_frames(encoder: ObservationEncoder, config: ChunkConfig, batch: dict[str, Tensor]) -> Tensor:
+def encode_frames(encoder: ObservationEncoder, config: Any, batch: dict[str, Tensor]) -> Tensor:
     """Features of preprocessed observations, frame by frame.
 
     Args:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from lerobot_sdm.diffusion.predictions import Denoised, read_out, training_target
 from lerobot_sdm.diffusion.samplers import ddim_sample
 from lerobot_sdm.diffusion.schedules import add_noise
-from lerobot_sdm.policies.frames import FrameEncoder
+from lerobot_sdm.nets.frames import FrameEncoder
 
 
 class Backbone(FrameEncoder):

@@ -8,15 +8,12 @@ into a class by LeRobot's registries (reads a `config.json`, parses `--env.type`
 import functools
 import importlib
 
-from lerobot_sdm.policy_types import configuration_modules
-
 REGISTERING = (
     "lerobot_sdm.optim",
     "lerobot_sdm.processors.depth_step",
-    *configuration_modules(),
-    "lerobot_sdm.policies.dp3.processor_dp3",
-    "lerobot_sdm.policies.imagined_robot",
-    "lerobot_sdm.policies.observation_step",
+    "lerobot_sdm.processors.imagined_robot",
+    "lerobot_sdm.processors.observation_step",
+    "lerobot_sdm.processors.point_cloud_step",
     "lerobot_sdm.rewards.chunk_reward.configuration_chunk_reward",
     "lerobot_sdm.envs.configuration_adroit",
     "lerobot_sdm.envs.configuration_dexart",
@@ -24,20 +21,19 @@ REGISTERING = (
     "lerobot_sdm.envs.configuration_pusht",
 )
 """Modules whose classes register themselves. None imports more than LeRobot's own configurations do: no simulator, no
-dataset, no network."""
+dataset, no network. The policy types are in a table of their own."""
 
 
 @functools.cache
 def register_all() -> None:
     """Register everything this package offers LeRobot. A second call costs nothing."""
-    from lerobot_sdm import quiet
+    from lerobot_sdm import policies, quiet
     from lerobot_sdm.datasets import fast_loading, matrix_columns, resume_order
-    from lerobot_sdm.policies import old_settings
 
     for name in REGISTERING:
         importlib.import_module(name)
     fast_loading.register()
     matrix_columns.register()
-    old_settings.register()
+    policies.register()
     resume_order.register()
     quiet.register()

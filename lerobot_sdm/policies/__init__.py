@@ -11,10 +11,18 @@ if TYPE_CHECKING:
     from lerobot.configs.policies import PreTrainedConfig
 
 
+def register() -> None:
+    """Register the policy types with LeRobot, and let it read what earlier versions saved of them."""
+    from lerobot_sdm.policies import old_settings
+
+    for name in configuration_modules():
+        import_module(name)
+    old_settings.register()
+
+
 def config_classes() -> dict[str, type[PreTrainedConfig]]:
     """All policy types of this package: type name -> config class. Tests walk this."""
     from lerobot.configs.policies import PreTrainedConfig
 
-    for name in configuration_modules():
-        import_module(name)
+    register()
     return {name: PreTrainedConfig.get_choice_class(name) for name in POLICIES}

@@ -29,12 +29,12 @@ from lerobot_sdm.policies.guards import (
     checked_actions,
 )
 from lerobot_sdm.policies.history import History
-from lerobot_sdm.policies.incoming import not_finite, one_step, whole_clouds, windows, with_vector_axes
 from lerobot_sdm.policies.range_watch import RangeWatch, warn_before_fine_tuning
 from lerobot_sdm.policies.repeatable_noise import RepeatableNoise
-from lerobot_sdm.policies.sizes import check_checkpoint, takes_any_image_size
 from lerobot_sdm.policies.thread_notice import warn_of_too_many_threads
 from lerobot_sdm.processors.cloud_view import OBS_CLOUD_VIEW, recorded_view, warn_of_another_view
+from lerobot_sdm.processors.incoming import not_finite, one_step, whole_clouds, windows, with_vector_axes
+from lerobot_sdm.processors.sizes import check_checkpoint, takes_any_image_size
 from lerobot_sdm.safe_files.weights import load_strictly, read_weights
 
 
@@ -57,6 +57,7 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
     # LeRobot demands both of every subclass, an abstract one too.
     config_class = PreTrainedConfig
     name = "chunk_policy"
+    model: Any
     training_state_file = "training_state.safetensors"
 
     def __init_subclass__(cls, **kwargs) -> None:
@@ -80,14 +81,13 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
         self._publishing: str | None = None  # The Hub repo, while uploading to it.
         self.loss_guard = LossGuard()
         self.range_watch: RangeWatch | None = None
-        self.model: nn.Module
-        self.average: nn.Module | None = None
+        self.average: Any = None
         self.reset()
 
     # ---- for subclasses --------------------------------------------------------------------------------
 
     @abstractmethod
-    def actions_from_noise(self, model: nn.Module, noise: Tensor, cond: Tensor) -> Tensor:
+    def actions_from_noise(self, model: Any, noise: Tensor, cond: Tensor) -> Tensor:
         """Sample action sequences.
 
         Args:
@@ -116,7 +116,7 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
             update_average(self.average, self.model, decay)
 
     @property
-    def inference_model(self) -> nn.Module:
+    def inference_model(self) -> Any:
         """The module that acts; its weights are the checkpoint."""
         return self.model if self.average is None else self.average
 
@@ -210,7 +210,7 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
         return self._sample_under(cond, noise)[:, first : first + self.config.n_action_steps]
 
     def _expected(self) -> dict[str, Any]:
-        """What observations have to be like; see `policies.incoming`."""
+        """What observations have to be like; see `processors.incoming`."""
         return {
             "features": self.config.input_features,
             "like": next(self.inference_model.parameters()),

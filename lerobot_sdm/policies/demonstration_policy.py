@@ -9,7 +9,7 @@ from torch import nn
 
 from lerobot_sdm.policies.chunk_config import ChunkConfig
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy
-from lerobot_sdm.policies.normalization import Stats, prepare_stats
+from lerobot_sdm.processors.normalization import Stats, prepare_stats
 
 
 class DemonstrationPolicy(ChunkPolicy):

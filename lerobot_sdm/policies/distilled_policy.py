@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from lerobot_sdm.nets.feature_memory import FeatureMemory
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy
-from lerobot_sdm.policies.normalization import Stats
 from lerobot_sdm.policies.range_watch import watch_source
 from lerobot_sdm.policies.source.adapters import adapter_for
 from lerobot_sdm.policies.source.source_policy import SourcePolicy
 from lerobot_sdm.policies.source.student_config import StudentConfig
+from lerobot_sdm.processors.normalization import Stats
 from lerobot_sdm.safe_files.weights import load_strictly
 
 

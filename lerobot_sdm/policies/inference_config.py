@@ -8,7 +8,7 @@ from lerobot.configs.policies import PreTrainedConfig
 
 from lerobot_sdm.errors import InputError, unknown_name
 from lerobot_sdm.policies.settings import check_values
-from lerobot_sdm.policies.sizes import shapes_of
+from lerobot_sdm.processors.sizes import shapes_of
 
 logger = logging.getLogger(__name__)
 

@@ -21,4 +21,4 @@ def register() -> None:
         upgraded = getattr(cls, "upgraded", None)
         return decode(cls, saved if upgraded is None else upgraded(saved), path)
 
-    decoding.decode_dataclass = decode_dataclass
+    decoding.decode_dataclass = decode_dataclass  # type: ignore[assignment]  # Generic in the class, and wrapped.

@@ -149,7 +149,10 @@ class RangeWatch:
 
     @cached_property
     def _known(self) -> dict[str, Spread]:
-        statistics = {key: self._normalizer.stats.get(key, {}) for key in self._normalizer.features}
+        normalizer = self._normalizer
+        if normalizer is None:
+            return {}
+        statistics = {key: normalizer.stats.get(key, {}) for key in normalizer.features}
         spreads = {key: Spread.of_statistics(found) for key, found in statistics.items()}
         return {key: spread for key, spread in spreads.items() if spread is not None}
 

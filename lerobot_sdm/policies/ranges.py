@@ -50,8 +50,8 @@ class Spread:
     def of_values(cls, values: NDArray) -> Spread:
         """Of values (..., C), finite."""
         rows = np.asarray(values, dtype=np.float64).reshape(-1, np.shape(values)[-1])
-        levels = np.linspace(0, 1, min(len(rows), 101))
-        return cls(levels, np.quantile(rows, levels, axis=0), len(rows))
+        levels = np.linspace(0, 1, min(len(rows), 101), dtype=np.float64)
+        return cls(levels, np.quantile(rows, levels, axis=0).astype(np.float64), len(rows))
 
     @classmethod
     def of_statistics(cls, statistics: Mapping[str, Any]) -> Spread | None:

@@ -1,1 +1,1 @@
-"""Processor steps that LeRobot's pipelines can use: from the images of depth cameras to point clouds."""
+"""Processor steps for LeRobot's pipelines: depth images to clouds, observations made fit for a policy or refused."""

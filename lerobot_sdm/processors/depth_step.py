@@ -41,7 +41,7 @@ class DepthToPointCloudStep(ObservationProcessorStep):
 
     def __post_init__(self) -> None:
         self.config = depth_config({"cameras": self.cameras, "crop": self.crop, "num_points": self.num_points})
-        self._to_cloud = None
+        self._to_cloud: Any = None
 
     @classmethod
     def from_config(cls, config: DepthToCloudConfig) -> "DepthToPointCloudStep":

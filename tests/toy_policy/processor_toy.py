@@ -1,7 +1,7 @@
 """Pre- and post-processing of the toy policy: DP3's."""
 
 from lerobot_sdm.policies.dp3.processor_dp3 import make_dp3_pre_post_processors
-from lerobot_sdm.policies.normalization import Stats
+from lerobot_sdm.processors.normalization import Stats
 from toy_policy.configuration_toy import ToyConfig
 
 

@@ -9,7 +9,7 @@ needed: the observations come from a data set, of demonstrations or of the base'
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -76,7 +76,7 @@ class AdjointMatchingPolicy(DistilledPolicy):
     @property
     def reward_model(self) -> ChunkRewardRewardModel:
         """Only in training."""
-        return self._unsynchronised[0]
+        return cast(ChunkRewardRewardModel, self._unsynchronised[0])
 
     # ---- acting ----------------------------------------------------------------------------------------
 

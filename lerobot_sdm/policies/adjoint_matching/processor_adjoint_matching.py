@@ -1,8 +1,8 @@
 """Pre- and post-processing of Adjoint Matching: its base's."""
 
 from lerobot_sdm.policies.adjoint_matching.configuration_adjoint_matching import AdjointMatchingConfig
-from lerobot_sdm.policies.normalization import Stats
 from lerobot_sdm.policies.source.processors import Processors, make_student_processors
+from lerobot_sdm.processors.normalization import Stats
 
 
 def make_adjoint_matching_pre_post_processors(

@@ -1,8 +1,8 @@
 """Pre- and post-processing of Consistency Policy: its teacher's."""
 
 from lerobot_sdm.policies.consistency.configuration_consistency import ConsistencyConfig
-from lerobot_sdm.policies.normalization import Stats
 from lerobot_sdm.policies.source.processors import Processors, make_student_processors
+from lerobot_sdm.processors.normalization import Stats
 
 
 def make_consistency_pre_post_processors(config: ConsistencyConfig, dataset_stats: Stats | None = None) -> Processors:

@@ -140,7 +140,7 @@ class DiffTORIConfig(ImageObservationConfig):
     def _check_shapes(self) -> None:
         """Refuse values that the networks or the optimisation cannot work with."""
         super()._check_shapes()
-        if not 1 <= self.n_action_steps <= self.chunk_size:
+        if self.n_action_steps is None or not 1 <= self.n_action_steps <= self.chunk_size:
             raise InputError(
                 f"--policy.n_action_steps={self.n_action_steps}: must lie in 1 ... {self.chunk_size}, the actions that "
                 "are optimised."

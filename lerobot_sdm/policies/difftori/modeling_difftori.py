@@ -29,11 +29,11 @@ from lerobot_sdm.policies.difftori.base_policy import (
 from lerobot_sdm.policies.difftori.configuration_difftori import DiffTORIConfig
 from lerobot_sdm.policies.difftori.networks import Posterior, RewardNetwork, divergence_from_prior
 from lerobot_sdm.policies.difftori.trajectory_optimization import Optimization, optimize
-from lerobot_sdm.policies.normalization import Stats, prepare_stats
 from lerobot_sdm.policies.observation_config import ObservationConfig
 from lerobot_sdm.policies.range_watch import watch_source
 from lerobot_sdm.policies.source.files import WEIGHTS_FILE
 from lerobot_sdm.policies.source.source_policy import SourcePolicy
+from lerobot_sdm.processors.normalization import Stats, prepare_stats
 
 
 class DiffTORIPolicy(ChunkPolicy):

@@ -2,8 +2,8 @@
 
 from lerobot_sdm.policies.difftori.configuration_difftori import DiffTORIConfig
 from lerobot_sdm.policies.dp3.processor_dp3 import make_dp3_pre_post_processors
-from lerobot_sdm.policies.normalization import Stats
 from lerobot_sdm.policies.source.processors import Processors, saved_processors
+from lerobot_sdm.processors.normalization import Stats
 
 
 def make_difftori_pre_post_processors(config: DiffTORIConfig, dataset_stats: Stats | None = None) -> Processors:

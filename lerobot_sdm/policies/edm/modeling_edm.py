@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from lerobot.policies.diffusion.modeling_diffusion import DiffusionConditionalResidualBlock1d
 from lerobot.utils.constants import ACTION
-from torch import Tensor
+from torch import Tensor, nn
 
 from lerobot_sdm.diffusion.karras import (
     NoiseLevels,
@@ -84,8 +84,9 @@ class KarrasModel(FrameEncoder):
         )
         self.obs_encoder = observation_encoder(config)
         self.cond_dim = self.obs_encoder.out_dim * config.n_obs_steps
-        self.unet = unet_class(config, global_cond_dim=self.cond_dim)
-        drop_in_blocks(self.unet, config.dropout_rate, config.mid_dropout_rate)
+        unet = unet_class(config, global_cond_dim=self.cond_dim)
+        drop_in_blocks(unet, config.dropout_rate, config.mid_dropout_rate)
+        self.unet: nn.Module = unet
 
     @property
     def action_shape(self) -> tuple[int, int]:

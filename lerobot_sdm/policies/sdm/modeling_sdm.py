@@ -8,7 +8,7 @@ actions and gives their score. G descends the difference of the two scores (a KL
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lerobot.utils.constants import OBS_STATE
@@ -40,7 +40,7 @@ class SDMPolicy(DistilledPolicy):
 
     @property
     def _pairs(self) -> PairBuffer | None:
-        return next(iter(self._unsynchronised), None)
+        return cast(PairBuffer | None, next(iter(self._unsynchronised), None))
 
     def training_modules(self) -> dict[str, nn.Module]:
         modules = super().training_modules()
@@ -85,7 +85,7 @@ class SDMPolicy(DistilledPolicy):
             actions = self._generate(self.model, noise, cond)
 
         parts: dict[str, Tensor] = {}
-        if regress:
+        if regress and target is not None:
             parts["regression_loss"] = regression_loss(actions, target, config.regression_delta)
         if generator_turn and not warm:
             parts["matching_loss"] = self._matching_loss(actions, cond, random)
@@ -111,7 +111,7 @@ class SDMPolicy(DistilledPolicy):
         cond = self.encode_for_training(batch)
         noise = torch.randn((len(cond), *self.model.action_shape), generator=random, device=cond.device)
         target = self.teacher_samples(noise, cond) if regress or pairs is not None else None
-        if pairs is not None:
+        if pairs is not None and target is not None:
             pairs.add(cond, noise, target)
             return pairs.draw(len(cond), random)
         return cond, noise, target

@@ -11,7 +11,7 @@ from typing import Any
 from lerobot.configs.types import PolicyFeature
 from torch import Tensor
 
-from lerobot_sdm.policies.normalization import Stats, prepare_stats
+from lerobot_sdm.processors.normalization import Stats, prepare_stats
 from lerobot_sdm.safe_files.weights import read_weights
 
 ADAPTERS = {

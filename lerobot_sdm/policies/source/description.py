@@ -9,7 +9,7 @@ import draccus
 from lerobot.configs.policies import PreTrainedConfig
 
 from lerobot_sdm.errors import unknown_name
-from lerobot_sdm.plugin import register_all
+from lerobot_sdm.policies import register
 
 LEFT_OUT = {
     *("device", "use_amp", "use_peft", "push_to_hub", "repo_id", "private", "tags", "license"),
@@ -40,7 +40,7 @@ def configuration(description: Mapping[str, Any], device: str) -> PreTrainedConf
     """
     import lerobot.policies  # noqa: F401  (registers LeRobot's own types)
 
-    register_all()
+    register()
     kind, known = description.get("type"), PreTrainedConfig.get_known_choices()
     if kind not in known:
         raise unknown_name("type, in a configuration's `network` or `base`", str(kind), known)

@@ -16,8 +16,8 @@ from lerobot_sdm.diffusion.schedules import ddim_timesteps
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.nets.backbone import Backbone
 from lerobot_sdm.nets.temporal_unet import TemporalUnet
-from lerobot_sdm.policies.normalization import Stats
 from lerobot_sdm.policies.source.adapters import Adapter
+from lerobot_sdm.processors.normalization import Stats
 from lerobot_sdm.safe_files.weights import read_weights
 
 DDIM_STEPS = 16
@@ -51,7 +51,7 @@ class DiffusionBackbone(Backbone):
         self.diffusion.unet = TemporalUnet(config, self.cond_dim)
 
     @property
-    def unet(self) -> nn.Module:
+    def unet(self) -> nn.Module:  # type: ignore[override]  # LeRobot's module holds it, under its own name.
         return self.diffusion.unet
 
     def encode_frames(self, batch: dict[str, Tensor]) -> Tensor:

@@ -5,9 +5,9 @@ from typing import Any
 from lerobot.policies.factory import make_pre_post_processors
 from lerobot.processor import PolicyAction, PolicyProcessorPipeline
 
-from lerobot_sdm.policies.normalization import Stats
-from lerobot_sdm.policies.observation_step import add_fitter
 from lerobot_sdm.policies.source.source_policy import SourcePolicy
+from lerobot_sdm.processors.normalization import Stats
+from lerobot_sdm.processors.observation_step import add_fitter
 
 Processors = tuple[
     PolicyProcessorPipeline[dict[str, Any], dict[str, Any]],

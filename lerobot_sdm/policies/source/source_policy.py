@@ -14,11 +14,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.plugin import register_all
-from lerobot_sdm.policies.sizes import check_sizes, shapes_of
+from lerobot_sdm.policies import register
 from lerobot_sdm.policies.source.adapters import adapter_for
 from lerobot_sdm.policies.source.description import configuration, describe
 from lerobot_sdm.policies.source.files import CONFIG_FILE, PROCESSOR_FILES, WEIGHTS_FILE, fingerprint, policy_file
+from lerobot_sdm.processors.sizes import check_sizes, shapes_of
 from lerobot_sdm.safe_files.weights import load_strictly
 
 
@@ -82,7 +82,7 @@ class SourcePolicy:
                     "checkpoint of LeRobot before 0.4 gets one from `python -m "
                     "lerobot.processor.migrate_policy_normalization --pretrained-path NAME`."
                 ) from error
-        register_all()
+        register()
         return PreTrainedConfig.from_pretrained(file.parent)
 
     @cached_property

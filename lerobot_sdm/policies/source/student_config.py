@@ -116,11 +116,12 @@ class StudentConfig(InferenceConfig):
         if self.cloud_view is None:
             # Until training sees the dataset's own: then the teacher's must be the same.
             self.cloud_view = getattr(network, "cloud_view", None)
-        longest = self.horizon - self.n_obs_steps + 1
+        past = network.n_obs_steps - 1
+        longest = network.horizon - past
         if not 1 <= self.n_action_steps <= longest:
             raise InputError(
                 f"--policy.n_action_steps={self.n_action_steps}: must lie in 1 ... {longest}, since of the "
-                f"{self.horizon} predicted actions the first {self.n_obs_steps - 1} belong to past frames."
+                f"{network.horizon} predicted actions the first {past} belong to past frames."
             )
         asked = set(self.input_features or {}) - set(network.input_features)
         if asked:
@@ -141,8 +142,9 @@ class StudentConfig(InferenceConfig):
 
         network = self.network_config
         network.output_features = self.output_features
-        teacher = configuration(self.network, self.device)
-        kept = adapter_for(teacher.type).keep_features(network, self.input_features or {})
+        teacher = configuration(self.network or {}, self.device)
+        offered = self.input_features or {}  # type: ignore[has-type]  # LeRobot declares it.
+        kept = adapter_for(teacher.type).keep_features(network, offered)
         check_same_features(teacher, {**kept, **(self.output_features or {})}, self.role, self.teacher_path)
         self.input_features = network.input_features = kept
 

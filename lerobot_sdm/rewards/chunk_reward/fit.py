@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.policies.sizes import check_sizes, shapes_of
 from lerobot_sdm.policies.source.source_policy import SourcePolicy
+from lerobot_sdm.processors.sizes import check_sizes, shapes_of
 from lerobot_sdm.rewards.chunk_reward.configuration_chunk_reward import ChunkRewardConfig
 
 

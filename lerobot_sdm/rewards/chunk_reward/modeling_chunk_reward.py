@@ -18,13 +18,13 @@ from lerobot_sdm.cards.training_card import PublicTrainConfig
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.nets.backbone import Backbone
 from lerobot_sdm.policies.chunk_policy import logged
-from lerobot_sdm.policies.incoming import with_vector_axes
-from lerobot_sdm.policies.normalization import Stats
 from lerobot_sdm.policies.range_watch import watch_source
 from lerobot_sdm.policies.source.adapters import adapter_for
 from lerobot_sdm.policies.source.description import configuration
 from lerobot_sdm.policies.source.files import CONFIG_FILE
 from lerobot_sdm.policies.source.source_policy import SourcePolicy, check_same_features
+from lerobot_sdm.processors.incoming import with_vector_axes
+from lerobot_sdm.processors.normalization import Stats
 from lerobot_sdm.rewards.chunk_reward.configuration_chunk_reward import ChunkRewardConfig
 from lerobot_sdm.safe_files.weights import load_strictly, read_weights
 

@@ -1,8 +1,8 @@
 """Pre- and post-processing of the reward model: those of the policy whose chunks it judges."""
 
-from lerobot_sdm.policies.normalization import Stats
 from lerobot_sdm.policies.source.processors import Processors, saved_processors
 from lerobot_sdm.policies.source.source_policy import SourcePolicy
+from lerobot_sdm.processors.normalization import Stats
 from lerobot_sdm.rewards.chunk_reward.configuration_chunk_reward import ChunkRewardConfig
 
 

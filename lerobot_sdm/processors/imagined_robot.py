@@ -9,7 +9,7 @@ from lerobot.processor import ObservationProcessorStep, ProcessorStepRegistry
 
 from lerobot_sdm.clouds import POINT_CLOUD
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.policies.incoming import as_tensor
+from lerobot_sdm.processors.incoming import as_tensor
 
 IMAGINED_ROBOT = "observation.imagin_robot"
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lerobot_sdm.clouds import POINT_CLOUD
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.policies.sizes import check_upright
+from lerobot_sdm.processors.sizes import check_upright
 
 Features = Mapping[str, PolicyFeature]
 Batch = dict[str, Tensor]

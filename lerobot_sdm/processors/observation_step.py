@@ -10,8 +10,8 @@ from lerobot.processor import NormalizerProcessorStep, PolicyProcessorPipeline, 
 from torch import Tensor
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.policies.incoming import as_tensor
-from lerobot_sdm.policies.sizes import check_sizes
+from lerobot_sdm.processors.incoming import as_tensor
+from lerobot_sdm.processors.sizes import check_sizes
 
 FIX = "A policy keeps the sizes that it was trained with: look at what the robot or the environment gives."
 
@@ -31,12 +31,13 @@ class ObservationFitterStep(ProcessorStep):
     features: Mapping[str, PolicyFeature | dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.features = {
+        self._known = {
             key: value
             if isinstance(value, PolicyFeature)
             else PolicyFeature(FeatureType(value["type"]), tuple(value["shape"]))
             for key, value in self.features.items()
         }
+        self.features = self._known
 
     def __call__(self, transition: EnvTransition) -> EnvTransition:
         """Observations (..., *shape) that the policy knows become float tensors, at least (1, *shape); all others stay
@@ -48,7 +49,7 @@ class ObservationFitterStep(ProcessorStep):
         transition = dict(transition)
         observation = transition.get(TransitionKey.OBSERVATION)
         if observation is not None:
-            known = {key: self._fitted(key, observation[key]) for key in self.features if key in observation}
+            known = {key: self._fitted(key, observation[key]) for key in self._known if key in observation}
             transition[TransitionKey.OBSERVATION] = {**observation, **known}
         action = transition.get(TransitionKey.ACTION)
         if isinstance(action, Tensor):
@@ -56,7 +57,7 @@ class ObservationFitterStep(ProcessorStep):
         return transition
 
     def _fitted(self, key: str, value: Any) -> Tensor:
-        value, shape = as_tensor(key, value), tuple(self.features[key].shape)
+        value, shape = as_tensor(key, value), tuple(self._known[key].shape)
         if shape == (1,) and value.ndim == 0:
             value = value.reshape(1)
         if value.ndim < len(shape):
@@ -65,7 +66,7 @@ class ObservationFitterStep(ProcessorStep):
             )
         # LeRobot's reader leaves out the axis of a vector of one number, so that any shape can be one; and a policy may
         # resize images, so it looks at their sizes itself.
-        if shape != (1,) and self.features[key].type is not FeatureType.VISUAL:
+        if shape != (1,) and self._known[key].type is not FeatureType.VISUAL:
             found = {key: tuple(value.shape[value.ndim - len(shape) :])}
             check_sizes(found, {key: shape}, "the observation", "the checkpoint", FIX)
         return value.unsqueeze(0) if value.ndim == len(shape) else value
@@ -73,8 +74,7 @@ class ObservationFitterStep(ProcessorStep):
     def get_config(self) -> dict[str, Any]:
         return {
             "features": {
-                key: {"type": feature.type.value, "shape": list(feature.shape)}
-                for key, feature in self.features.items()
+                key: {"type": feature.type.value, "shape": list(feature.shape)} for key, feature in self._known.items()
             }
         }
 

@@ -7,6 +7,7 @@ storage as a file of their own (uncompressed, so that sizes announce themselves)
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -118,14 +119,14 @@ class TorchArchive:
         """
         if self._read("byteorder", optional=True) not in (None, b"little"):
             raise InputError(f"{self.source}: was written on a big-endian machine, which is not supported.")
-        tensors = {
+        tensors: dict[tuple[str, str], Callable[..., Any]] = {
             **inert(*(f"torch.{name}" for name in STORAGE_TYPES), "torch.device", "torch.Size"),
             **inert("collections.OrderedDict"),
             ("torch._utils", "_rebuild_tensor_v2"): self._rebuild_tensor,
             ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
         }
         return load(
-            self._read("data.pkl"),
+            self._read("data.pkl") or b"",
             {**tensors, **allowed},
             source=self.source,
             persistent_load=self._storage,

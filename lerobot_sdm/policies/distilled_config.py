@@ -9,6 +9,7 @@ from lerobot.optim.schedulers import LRSchedulerConfig
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.optim import PerGroupAdamWConfig, PerGroupCosineConfig
+from lerobot_sdm.policies.source.adapters import DIFFUSION_TYPES
 from lerobot_sdm.policies.source.student_config import StudentConfig
 
 
@@ -24,7 +25,7 @@ class DistilledConfig(StudentConfig):
         optimizer_weight_decay: AdamW's weight decay.
     """
 
-    source_types: ClassVar[tuple[str, ...]] = ("dp3", "diffusion")
+    source_types: ClassVar[tuple[str, ...]] = DIFFUSION_TYPES
     retired: ClassVar[tuple[str, ...]] = ("optimizer_lr",)
 
     optimizer_betas: tuple[float, float] = (0.9, 0.99)

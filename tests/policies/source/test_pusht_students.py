@@ -15,7 +15,7 @@ from lerobot_sdm.evaluation.latency import count_calls
 
 gym_pusht = pytest.importorskip("gym_pusht", reason="needs the extra `pusht`")
 
-DDIM = Path(__file__).parents[2] / "configs/pusht/image_ddim.yaml"
+DDIM = Path(__file__).parents[3] / "configs/pusht/image_ddim.yaml"
 SMALL = ("--policy.down_dims=[8,16]", "--policy.diffusion_step_embed_dim=16")
 # LeRobot's environments in processes of their own do not know gym-pusht.
 EPISODES = ("--env.type=pusht", "--env.episode_length=9", "--eval.use_async_envs=false")

@@ -178,7 +178,7 @@ class AdjointMatchingPolicy(DistilledPolicy):
             )
 
     def update(self) -> None:
-        """LeRobot calls this behind each optimizer step."""
+        """LeRobot calls this after each optimizer step."""
         self.update_ema(self.train_step)
         self.train_step += 1
 

@@ -128,7 +128,7 @@ class ConsistencyPolicy(DistilledPolicy):
         return self.loss_guard.watch(total, self.train_step), logged(parts)
 
     def update(self) -> None:
-        """LeRobot calls this behind each optimizer step."""
+        """LeRobot calls this after each optimizer step."""
         update_average(self.target, self.model.unet, self.config.target_ema_decay)
         self.update_ema(self.train_step)
         self.train_step += 1

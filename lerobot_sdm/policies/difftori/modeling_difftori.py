@@ -152,7 +152,7 @@ class DiffTORIPolicy(ChunkPolicy):
         return self.loss_guard.watch(total, self.train_step), logged(parts)
 
     def update(self) -> None:
-        """LeRobot calls this behind each optimizer step."""
+        """LeRobot calls this after each optimizer step."""
         self.train_step += 1
 
     def get_optim_params(self) -> Any:

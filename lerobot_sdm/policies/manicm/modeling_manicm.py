@@ -88,7 +88,7 @@ class ManiCMPolicy(DistilledPolicy):
         return self.loss_guard.watch(loss, self.train_step), {}
 
     def update(self) -> None:
-        """LeRobot calls this behind each optimizer step."""
+        """LeRobot calls this after each optimizer step."""
         update_average(self.target, self.model.unet, self.config.target_ema_decay)
         self.update_ema(self.train_step)
         self.train_step += 1

@@ -161,7 +161,7 @@ class SDMPolicy(DistilledPolicy):
         return step < warmup or (step - warmup) % ratio == 0
 
     def update(self) -> None:
-        """LeRobot calls this behind each optimizer step."""
+        """LeRobot calls this after each optimizer step."""
         if self._is_generator_turn(self.train_step):
             warmup, ratio = self.config.warmup_steps, self.config.fake_updates_per_generator_update
             self.update_ema(min(self.train_step, warmup) + max(0, self.train_step - warmup) // ratio)

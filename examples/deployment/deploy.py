@@ -33,8 +33,8 @@ from lerobot_sdm.evaluation.contenders import Contender, LoadedPolicy, load_cont
 from lerobot_sdm.pipeline.comparison import Comparison, row_key
 from lerobot_sdm.pipeline.files import read_json, write_json
 from lerobot_sdm.pipeline.results import machine
-from lerobot_sdm.policies.sizes import check_environment
-from lerobot_sdm.teachers import fingerprint
+from lerobot_sdm.policies.source.files import fingerprint
+from lerobot_sdm.processors.sizes import check_environment
 
 PACKAGES = ("lerobot_policy_sdm", "lerobot", "torch", "mujoco", "metaworld", "numpy")
 TIMELINE_TICKS = 120

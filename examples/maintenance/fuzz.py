@@ -3,7 +3,7 @@
     pip install atheris
     uv run python examples/maintenance/fuzz.py torch --seconds=600
 
-Targets: `pickle`, the stack machine of `lerobot_sdm/checkpoints/unpickling.py`; `torch`, whole files of torch.save, as
+Targets: `pickle`, the stack machine of `lerobot_sdm/safe_files/unpickling.py`; `torch`, whole files of torch.save, as
 `import-checkpoint` opens them; `zarr`, zip files of demonstrations, as `convert` opens them. Whatever a file holds, the
 answer must be data or an `InputError`, and nothing may be imported, started, compiled or written on the way. The first
 file for which that is not so is kept below `--output`, and the status is not 0.
@@ -44,7 +44,13 @@ FORBIDDEN = (
 MAX_BYTES = 4096
 """Of an input: what is wrong with a reader shows in small files, which are tried more often."""
 
-INSTRUMENTED = ("zipfile", "pickletools", "lerobot_sdm.zip_files", "lerobot_sdm.checkpoints", "lerobot_sdm.datasets")
+INSTRUMENTED = (
+    "zipfile",
+    "pickletools",
+    "lerobot_sdm.safe_files",
+    "lerobot_sdm.checkpoints",
+    "lerobot_sdm.datasets",
+)
 """Modules that are imported anew, so that the fuzzer learns which of their lines an input reaches."""
 
 _watched = False
@@ -71,14 +77,14 @@ def watched() -> Iterator[None]:
 
 
 def read_pickle(data: bytes) -> None:
-    from lerobot_sdm.checkpoints.unpickling import inert, load
+    from lerobot_sdm.safe_files.unpickling import inert, load
 
     with watched():
         load(data, inert("collections.OrderedDict", "builtins.set"), source="x", persistent_load=lambda identity: None)
 
 
 def read_torch(data: bytes) -> None:
-    from lerobot_sdm.checkpoints.torch_archive import TensorEntry, TorchArchive
+    from lerobot_sdm.safe_files.torch_archive import TensorEntry, TorchArchive
 
     path = as_file(data)
     with watched(), TorchArchive(path) as archive:

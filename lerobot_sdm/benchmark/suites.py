@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from lerobot_sdm.envs.metaworld import tasks as metaworld
+from lerobot_sdm.envs.metaworld.env import tasks as metaworld
 from lerobot_sdm.errors import unknown_name
 
 LEVELS = {

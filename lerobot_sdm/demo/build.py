@@ -19,8 +19,8 @@ from lerobot_sdm.hub.staging import Order, policy_files, read_policy_config, sta
 from lerobot_sdm.pipeline.files import read_json, write_json
 from lerobot_sdm.pipeline.plan import Layout
 from lerobot_sdm.pipeline.video import SHOWN
-from lerobot_sdm.policies.weights import read_weights
-from lerobot_sdm.teachers import WEIGHTS_FILE
+from lerobot_sdm.policies.source.files import WEIGHTS_FILE
+from lerobot_sdm.safe_files.weights import read_weights
 
 MOST_BYTES = 4 * 2**20
 """A repository and a wheel should not grow by more than this: two networks of a million weights just fit."""

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from lerobot_sdm.errors import unknown_name
 from lerobot_sdm.evaluation.policy_spec import Contender
 from lerobot_sdm.plugin import register_all
+from lerobot_sdm.policies.denoiser import denoiser_of
 
 Batch = dict[str, Any]
 
@@ -56,8 +57,8 @@ class LoadedPolicy:
 
     @property
     def denoiser(self) -> nn.Module:
-        """The network whose calls are network evaluations; LeRobot's `diffusion` has it elsewhere."""
-        return self.policy.diffusion.unet if self.config.type == "diffusion" else self.policy.denoiser
+        """The network whose calls are network evaluations."""
+        return denoiser_of(self.policy)
 
 
 def read_config(contender: Contender, device: str = "cpu") -> PreTrainedConfig:

@@ -18,7 +18,7 @@ from lerobot_sdm.evaluation.contenders import LoadedPolicy, same_action_units
 from lerobot_sdm.evaluation.distances import distance_to_point, energy_distance, paired_rms, spread
 from lerobot_sdm.evaluation.observations import Demonstrated
 from lerobot_sdm.evaluation.statistics import Interval, bootstrap_mean
-from lerobot_sdm.policies.sizes import check_sizes, shapes_of
+from lerobot_sdm.processors.sizes import check_sizes, shapes_of
 
 FLOOR = "teacher again, other noise"
 

@@ -11,11 +11,11 @@ from lerobot.utils.constants import ACTION
 from lerobot.utils.feature_utils import dataset_to_policy_features
 from torch import Tensor
 
+from lerobot_sdm.clouds import POINT_CLOUD, POINT_CLOUD_KEYS
 from lerobot_sdm.datasets.write import VIDEO_BACKEND
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.policies.sizes import check_sizes, shapes_of
-from lerobot_sdm.processors import POINT_CLOUD, POINT_CLOUD_KEYS
 from lerobot_sdm.processors.cloud_view import recorded_view, warn_of_another_view
+from lerobot_sdm.processors.sizes import check_sizes, shapes_of
 
 Demonstrated = list[tuple[Tensor, Tensor]]
 """For each observation, demonstrated actions and which of them are the demonstration's; see `demonstrated_chunks`."""

@@ -30,8 +30,8 @@ from lerobot_sdm.envs.configuration import PointCloudEnvConfig
 from lerobot_sdm.errors import InputError, refuse_existing
 from lerobot_sdm.evaluation.contenders import Contender, LoadedPolicy, load_contender
 from lerobot_sdm.evaluation.rollout_options import RolloutOptions
-from lerobot_sdm.policies.sizes import check_environment
-from lerobot_sdm.teachers import fingerprint
+from lerobot_sdm.policies.source.files import fingerprint
+from lerobot_sdm.processors.sizes import check_environment
 
 logger = logging.getLogger(__name__)
 

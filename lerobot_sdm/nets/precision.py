@@ -21,6 +21,8 @@ class BFloat16Product(nn.Module):
         weight: (C_out, C_in).
     """
 
+    weight: Tensor
+
     def __init__(self, weight: Tensor):
         super().__init__()
         self.register_buffer("weight", weight.detach().to(torch.bfloat16), persistent=False)
@@ -82,4 +84,4 @@ def lower_precision(network: nn.Module, precision: str) -> None:
     for module in network.modules():
         if isinstance(module, LiveTaps):
             module.product = PRODUCTS[precision](module.matrix())
-            module.weight = None
+            module.register_parameter("weight", None)

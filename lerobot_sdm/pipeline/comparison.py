@@ -137,7 +137,7 @@ def evaluate_command(comparison: Comparison, layout: Layout, policy: Contender) 
 
 def evaluations(comparison: Comparison, layout: Layout) -> list[Stage]:
     """One evaluation for each row; one that has finished stands as long as the weights are the same."""
-    from lerobot_sdm.teachers import fingerprint
+    from lerobot_sdm.policies.source.files import fingerprint
 
     return [
         Stage(

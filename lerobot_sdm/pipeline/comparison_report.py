@@ -36,7 +36,7 @@ def run_comparison(comparison: Comparison, layout: Layout, console: Console, ver
         CommandFailedError: An evaluation fails.
     """
     from lerobot_sdm.evaluation.contenders import read_config
-    from lerobot_sdm.policies.sizes import check_environment
+    from lerobot_sdm.processors.sizes import check_environment
 
     for policy in comparison.policies:
         check_environment(read_config(policy), comparison.env_config(), policy.path)

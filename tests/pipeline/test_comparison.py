@@ -161,7 +161,7 @@ def test_rows_are_measured_once(checkpoint, tmp_path, console, monkeypatch, warm
 
     with pytest.raises(InputError, match=r"episodes=2, and now it is 4"):
         run_comparison(Comparison(ENV, (three,), **options | {"episodes": 4}), layout, console)
-    weights = "lerobot_sdm.teachers.fingerprint"
+    weights = "lerobot_sdm.policies.source.files.fingerprint"
     monkeypatch.setattr(weights, lambda path: "other weights")
     with pytest.raises(InputError, match="evaluate_three"):
         run_comparison(Comparison(ENV, (three,), **options), layout, console)

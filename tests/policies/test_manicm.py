@@ -59,7 +59,7 @@ def test_only_the_students_denoiser_gets_a_gradient(build):
     assert all(p.grad is not None for p in student.model.unet.parameters())
     silent = [
         *student.target.parameters(),
-        *student.teacher.network.parameters(),
+        *student.teacher.parameters(),
         *student.model.obs_encoder.parameters(),
     ]
     assert all(p.grad is None for p in silent)

@@ -14,7 +14,7 @@ from lerobot_sdm.errors import InputError
 from lerobot_sdm.evaluation.contenders import Contender, load_contender
 from lerobot_sdm.evaluation.distillation import compare_to_teacher
 from lerobot_sdm.evaluation.observations import held_out_observations
-from lerobot_sdm.policies.sizes import check_environment, check_sizes, check_upright
+from lerobot_sdm.processors.sizes import check_environment, check_sizes, check_upright
 
 STATE, CLOUD = "observation.state", "observation.point_cloud"
 

@@ -9,11 +9,10 @@ quickstart, and the summary of each benchmark; `results/README.md` gets all tabl
 from pathlib import Path
 from typing import Any
 
-from lerobot_sdm.benchmark import report
-from lerobot_sdm.benchmark.methods import METHODS
-from lerobot_sdm.benchmark.protocols import STRICT
-from lerobot_sdm.pipeline import comparison_report, tables
-from lerobot_sdm.pipeline.files import read_json, write_text
+from lerobot_sdm.measure import benchmark_page, comparison_report, tables
+from lerobot_sdm.measure.files import read_json, write_text
+from lerobot_sdm.measure.methods import METHODS
+from lerobot_sdm.measure.protocols import STRICT
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- {}: begin (examples/update_readme.py) -->", "<!-- {}: end -->"
@@ -65,7 +64,7 @@ def benchmarks(folder: Path) -> str:
         if name not in SHOWN_BENCHMARKS or not summaries:
             continue
         several = len({METHODS[row["method"]].run for row in summaries[0]["rows"]}) > 1
-        parts += [report.summary_table(results, summary) for summary in summaries]
+        parts += [benchmark_page.summary_table(results, summary) for summary in summaries]
         parts += [
             f"![{picture.replace('_', ' ')}](results/{name}/{picture}.png)\n" for picture in SHOWN_PICTURES if several
         ]
@@ -86,7 +85,9 @@ def page(folder: Path) -> str:
     for name, results in all_results(folder).items():
         if kind(results) == "benchmark":
             for summary in results["summaries"]:
-                parts.append(f"## {name}: {report.title(summary)}\n\n{report.summary_table(results, summary)}")
+                parts.append(
+                    f"## {name}: {benchmark_page.title(summary)}\n\n{benchmark_page.summary_table(results, summary)}"
+                )
             parts.append(f"[All of it]({name}/results.md)\n")
             continue
         module = tables if kind(results) == "quickstart" else comparison_report

@@ -24,7 +24,6 @@ VARIABLES = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", **passive_waiting()}
 """What commands of quickstart and benchmark get on one thread; others are started plainly."""
 
 
-
 def end_with_the_last(users: IO[str], started: contextlib.ExitStack) -> None:
     """End the warm process once no worker uses it: pytest-xdist ends a worker that has no tests left before others."""
     fcntl.flock(users, fcntl.LOCK_EX)

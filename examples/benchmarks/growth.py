@@ -26,8 +26,8 @@ from inference import with_plain_unet, write_policies
 from tqdm import tqdm
 from training import CYCLE, DATASET, milliseconds, sdm_policy, step_of, training_batch
 
-from lerobot_sdm.evaluation.bench import benchmark
-from lerobot_sdm.evaluation.contenders import Contender, load_contender
+from lerobot_sdm.measure.bench import benchmark
+from lerobot_sdm.measure.contenders import Contender, load_contender
 from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Policy
 
 WIDTHS = ((32, 64, 128), (64, 128, 256), (128, 256, 384), (256, 512, 1024), (512, 1024, 2048))

@@ -28,8 +28,8 @@ from rich.console import Console
 from rich.table import Table
 from training import POINTS, dp3_config, sdm_policy
 
-from lerobot_sdm.evaluation.bench import Benchmark, benchmark
-from lerobot_sdm.evaluation.contenders import Contender, LoadedPolicy, load_contender
+from lerobot_sdm.measure.bench import Benchmark, benchmark
+from lerobot_sdm.measure.contenders import Contender, LoadedPolicy, load_contender
 from lerobot_sdm.nets.precision import PRECISIONS
 from lerobot_sdm.policies.consistency.configuration_consistency import ConsistencyConfig
 from lerobot_sdm.policies.consistency.modeling_consistency import ConsistencyPolicy

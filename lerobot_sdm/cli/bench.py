@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.evaluation.policy_spec import Contender
+from lerobot_sdm.measure.policy_spec import Contender
 
 
 def bench(
@@ -42,10 +42,10 @@ def bench(
     # Torch and LeRobot's models take seconds to import; a mistyped option should not.
     import torch
 
-    from lerobot_sdm.evaluation.bench import benchmark
-    from lerobot_sdm.evaluation.contenders import load_contender
-    from lerobot_sdm.pipeline.files import write_json
-    from lerobot_sdm.pipeline.results import machine
+    from lerobot_sdm.measure.bench import benchmark
+    from lerobot_sdm.measure.contenders import load_contender
+    from lerobot_sdm.measure.files import write_json
+    from lerobot_sdm.measure.quickstart_results import machine
 
     if threads is not None:
         torch.set_num_threads(threads)

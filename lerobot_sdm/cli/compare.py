@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from lerobot_sdm.evaluation.policy_spec import Contender
+from lerobot_sdm.measure.policy_spec import Contender
 
 
 def compare(
@@ -34,10 +34,10 @@ def compare(
     rows = tuple(Contender.parse(text).checked() for text in policy)
 
     # matplotlib takes a second to import, and LeRobot ten; a mistyped option should not.
-    from lerobot_sdm.pipeline.commands import CommandFailedError
-    from lerobot_sdm.pipeline.comparison import Comparison
-    from lerobot_sdm.pipeline.comparison_report import run_comparison, terminal_table
-    from lerobot_sdm.pipeline.plan import Layout
+    from lerobot_sdm.measure.commands import CommandFailedError
+    from lerobot_sdm.measure.comparison import Comparison
+    from lerobot_sdm.measure.comparison_report import run_comparison, terminal_table
+    from lerobot_sdm.measure.plan import Layout
 
     comparison = Comparison(env, rows, episodes, seed, batch_size, device, threads)
     console = Console()

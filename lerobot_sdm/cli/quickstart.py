@@ -11,13 +11,13 @@ from rich.console import Console
 from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.errors import InputError, unknown_name
 from lerobot_sdm.experts import check_expert, default_expert, expert_class
-from lerobot_sdm.pipeline.commands import CommandFailedError
-from lerobot_sdm.pipeline.config import PipelineConfig
-from lerobot_sdm.pipeline.plan import Layout
-from lerobot_sdm.pipeline.presets import SIZES, SMALL, preset
-from lerobot_sdm.pipeline.run import run_pipeline
-from lerobot_sdm.pipeline.stages import chosen_threads
-from lerobot_sdm.pipeline.tables import terminal_table
+from lerobot_sdm.measure.commands import CommandFailedError
+from lerobot_sdm.measure.plan import Layout
+from lerobot_sdm.measure.presets import SIZES, SMALL, preset
+from lerobot_sdm.measure.quickstart import run_pipeline
+from lerobot_sdm.measure.settings import PipelineConfig
+from lerobot_sdm.measure.stages import chosen_threads
+from lerobot_sdm.measure.tables import terminal_table
 from lerobot_sdm.processes.threads import available_cores, default_threads
 
 

@@ -10,15 +10,15 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from lerobot_sdm.benchmark.cell import data_hash, weights_hash
 from lerobot_sdm.cards.privacy import CONFIG_FILE, TRAIN_CONFIG_FILE, private_passages
 from lerobot_sdm.demo.pair import FACTS_FILE, RUNS
 from lerobot_sdm.errors import InputError, refuse_existing
 from lerobot_sdm.hub.results import read_results
 from lerobot_sdm.hub.staging import Order, policy_files, read_policy_config, stage_policy, trained_steps
-from lerobot_sdm.pipeline.files import read_json, write_json
-from lerobot_sdm.pipeline.plan import Layout
-from lerobot_sdm.pipeline.video import SHOWN
+from lerobot_sdm.measure.cell import data_hash, weights_hash
+from lerobot_sdm.measure.files import read_json, write_json
+from lerobot_sdm.measure.plan import Layout
+from lerobot_sdm.measure.video import SHOWN
 from lerobot_sdm.policies.weights import read_weights
 from lerobot_sdm.teachers import WEIGHTS_FILE
 

@@ -13,11 +13,11 @@ from lerobot.utils.io_utils import write_video
 from numpy.typing import NDArray
 
 from lerobot_sdm.demo.pair import Pair
-from lerobot_sdm.evaluation.contenders import LoadedPolicy, load_contender
-from lerobot_sdm.evaluation.latency import count_calls
-from lerobot_sdm.evaluation.policy_spec import Contender
-from lerobot_sdm.pipeline.plan import ROWS
-from lerobot_sdm.pipeline.video import FPS, SHOWN, TITLES, side_by_side
+from lerobot_sdm.measure.contenders import LoadedPolicy, load_contender
+from lerobot_sdm.measure.latency import count_calls
+from lerobot_sdm.measure.plan import ROWS
+from lerobot_sdm.measure.policy_spec import Contender
+from lerobot_sdm.measure.video import FPS, SHOWN, TITLES, side_by_side
 
 SKIPPED = 2
 """Control steps for each picture: with 30 pictures a second, 80 steps a second are shown at three quarters of their

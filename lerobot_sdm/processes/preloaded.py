@@ -24,11 +24,11 @@ EVERYTHING_ELSE = (
     "lerobot_sdm.policies.dp3.modeling_dp3",
     "lerobot_sdm.policies.sdm.modeling_sdm",
     "lerobot_sdm.cli.distance",
-    "lerobot_sdm.evaluation.expert",
-    "lerobot_sdm.evaluation.distillation",
-    "lerobot_sdm.evaluation.latency",
-    "lerobot_sdm.pipeline.report",
-    "lerobot_sdm.pipeline.pictures",
-    "lerobot_sdm.pipeline.video",
+    "lerobot_sdm.measure.expert",
+    "lerobot_sdm.measure.distillation",
+    "lerobot_sdm.measure.latency",
+    "lerobot_sdm.measure.quickstart_report",
+    "lerobot_sdm.measure.pictures",
+    "lerobot_sdm.measure.video",
 )
 """What trainings, evaluations and reports need besides."""

@@ -14,11 +14,11 @@ from lerobot_sdm.cli.main import app
 from lerobot_sdm.demo.build import build_pair
 from lerobot_sdm.demo.pair import read_pair
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.pipeline.config import PipelineConfig, Training
-from lerobot_sdm.pipeline.files import read_json
-from lerobot_sdm.pipeline.plan import Layout
-from lerobot_sdm.pipeline.run import all_stages, run_pipeline, run_warm, shared_variables
-from lerobot_sdm.pipeline.stages import claim_folder
+from lerobot_sdm.measure.files import read_json
+from lerobot_sdm.measure.plan import Layout
+from lerobot_sdm.measure.quickstart import all_stages, run_pipeline, run_warm, shared_variables
+from lerobot_sdm.measure.settings import PipelineConfig, Training
+from lerobot_sdm.measure.stages import claim_folder
 
 pytest_plugins = ("warm_start",)
 

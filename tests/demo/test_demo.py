@@ -11,22 +11,22 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
-from evaluation.conftest import make_dataset, save_policy
 from example_scripts import load_script
+from measure.conftest import make_dataset, save_policy
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 import lerobot_sdm
-from lerobot_sdm.benchmark.cell import data_hash
 from lerobot_sdm.cli.main import app
 from lerobot_sdm.demo import pair as pairs
 from lerobot_sdm.demo.build import build_pair
 from lerobot_sdm.demo.pair import read_pair
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.evaluation.statistics import wilson_interval
-from lerobot_sdm.pipeline.config import PipelineConfig, Training
-from lerobot_sdm.pipeline.files import write_json
-from lerobot_sdm.pipeline.plan import ROWS, Layout, record_command, train_command
+from lerobot_sdm.measure.cell import data_hash
+from lerobot_sdm.measure.files import write_json
+from lerobot_sdm.measure.plan import ROWS, Layout, record_command, train_command
+from lerobot_sdm.measure.settings import PipelineConfig, Training
+from lerobot_sdm.measure.statistics import wilson_interval
 
 SUCCESSES = {"teacher_10": [True, True, False], "teacher_1": [False, False, True], "student": [True, False, True]}
 CONFIG = PipelineConfig(

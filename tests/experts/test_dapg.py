@@ -13,9 +13,9 @@ from lerobot_sdm.envs.adroit import AdroitPointCloudEnv
 from lerobot_sdm.envs.adroit_tasks import HAND_TASKS, hand_task
 from lerobot_sdm.envs.configuration_adroit import AdroitPointCloudEnvConfig
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.evaluation.expert import expert_successes
 from lerobot_sdm.experts import check_expert, make_expert
 from lerobot_sdm.experts.dapg import load_policy
+from lerobot_sdm.measure.expert import expert_successes
 
 PUBLIC = Path(__file__).parents[2] / "../shared/data/dapg"
 needs_public = pytest.mark.skipif(not PUBLIC.exists(), reason="needs the shared hand_dapg policies")

@@ -1,4 +1,4 @@
-"""`lerobot-sdm bench`: what a decision of a policy costs on this machine."""
+"""`lerobot-sdm latency`: what a decision of a policy costs on this machine."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +12,7 @@ from lerobot_sdm.errors import InputError
 from lerobot_sdm.measure.policy_spec import Contender
 
 
-def bench(
+def latency(
     policy: Annotated[
         list[str], typer.Option(help="A policy: PATH[,label=NAME][,FIELD=VALUE...]; may be given repeatedly.")
     ],
@@ -29,7 +29,7 @@ def bench(
     Policies take turns; ratios within one table mean something, on a busy machine too. Observations are random
     numbers. The last column compares actions with the first policy's, given the same start noise. For example:
 
-    lerobot-sdm bench --policy=S --policy=S,label=int8,inference_precision=int8
+    lerobot-sdm latency --policy=S --policy=S,label=int8,inference_precision=int8
     """
     for name, value, least in (("repeats", repeats, 1), ("warmup", warmup, 0), ("batch_size", batch_size, 1)):
         if value < least:
@@ -42,15 +42,15 @@ def bench(
     # Torch and LeRobot's models take seconds to import; a mistyped option should not.
     import torch
 
-    from lerobot_sdm.measure.bench import benchmark
     from lerobot_sdm.measure.contenders import load_contender
     from lerobot_sdm.measure.files import write_json
+    from lerobot_sdm.measure.latency import measure_parts
     from lerobot_sdm.measure.quickstart_results import machine
 
     if threads is not None:
         torch.set_num_threads(threads)
     loaded = [load_contender(entry, device) for entry in entries]
-    rows = benchmark(loaded, repeats, warmup, batch_size, seed)
+    rows = measure_parts(loaded, repeats, warmup, batch_size, seed)
 
     names = "policy", "NFE", "chunk p50", "p95", "processors", "encoder", "network", "other"
     table = Table(*names, "step p50", "p95", "Hz", "weights MB", "memory MB", "action error")

@@ -37,14 +37,14 @@ def compare(
     from lerobot_sdm.measure.commands import CommandFailedError
     from lerobot_sdm.measure.comparison import Comparison
     from lerobot_sdm.measure.comparison_report import run_comparison, terminal_table
-    from lerobot_sdm.measure.plan import Layout
+    from lerobot_sdm.measure.plan import RunLayout
 
     comparison = Comparison(env, rows, episodes, seed, batch_size, device, threads)
     console = Console()
     # A polite kill is treated like Ctrl-C: the running command is ended with this one.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        results = run_comparison(comparison, Layout(output), console, verbose)
+        results = run_comparison(comparison, RunLayout(output), console, verbose)
     except CommandFailedError as error:
         console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error

@@ -12,10 +12,10 @@ from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.errors import InputError, unknown_name
 from lerobot_sdm.experts import check_expert, default_expert, expert_class
 from lerobot_sdm.measure.commands import CommandFailedError
-from lerobot_sdm.measure.plan import Layout
+from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.presets import SIZES, SMALL, preset
 from lerobot_sdm.measure.quickstart import run_pipeline
-from lerobot_sdm.measure.settings import PipelineConfig
+from lerobot_sdm.measure.settings import RunSettings
 from lerobot_sdm.measure.stages import chosen_threads
 from lerobot_sdm.measure.tables import terminal_table
 from lerobot_sdm.processes.threads import available_cores, default_threads
@@ -77,7 +77,7 @@ def quickstart(
     # A polite kill is treated like Ctrl-C: the running command is ended with this one.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        results = run_pipeline(config, Layout(output), console, verbose)
+        results = run_pipeline(config, RunLayout(output), console, verbose)
     except CommandFailedError as error:
         console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         console.print("Once that is mended, the same command goes on from there.")
@@ -104,7 +104,7 @@ def _single_task(env_type: str, task: str) -> str:
     return tasks[0]
 
 
-def _check_expert(config: PipelineConfig) -> None:
+def _check_expert(config: RunSettings) -> None:
     """Find out now, not when recording begins, that no such expert can drive or that its ways do not add up."""
     name = config.record.get("expert") or default_expert(config.env_type, config.task)
     path = config.record.get("expert_path")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lerobot_sdm.demo.pair import Pair
 from lerobot_sdm.measure.contenders import LoadedPolicy, load_contender
 from lerobot_sdm.measure.latency import count_calls
-from lerobot_sdm.measure.plan import ROWS
+from lerobot_sdm.measure.methods import ROWS
 from lerobot_sdm.measure.policy_spec import Contender
 from lerobot_sdm.measure.video import FPS, SHOWN, TITLES, side_by_side
 

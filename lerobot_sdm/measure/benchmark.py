@@ -17,7 +17,7 @@ from lerobot_sdm.measure.protocols import (
     check_paper_methods,
     check_protocols,
 )
-from lerobot_sdm.measure.settings import Flags, PipelineConfig
+from lerobot_sdm.measure.settings import Flags, RunSettings
 from lerobot_sdm.measure.sizes import SIZE_SETTINGS, task_config
 from lerobot_sdm.measure.suites import SUITES, SuiteTask, interleaved, suite_tasks
 
@@ -134,7 +134,7 @@ class Benchmark:
             for method in self.methods
         ]
 
-    def task_config(self, task: SuiteTask) -> PipelineConfig:
+    def task_config(self, task: SuiteTask) -> RunSettings:
         """Settings of a task, but for what a single protocol decides."""
         config = task_config(self.size, task)
         if self.view != FAMILIES[task.env_type].default_view:

@@ -21,7 +21,7 @@ from lerobot_sdm.measure.cell_stages import evaluations, layout_of, measurement_
 from lerobot_sdm.measure.curves import loss_curve
 from lerobot_sdm.measure.files import read_json, write_json
 from lerobot_sdm.measure.methods import METHODS, trainings
-from lerobot_sdm.measure.plan import Layout
+from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.provenance import check_shared, data_hash, run_name, weights_hash
 from lerobot_sdm.measure.quickstart import shared_variables
 from lerobot_sdm.measure.quickstart_results import PACKAGES, evaluated_successes, source_commit, stage_records
@@ -113,7 +113,7 @@ def run_cell(benchmark: Benchmark, launcher: Launcher | None, cell: Cell) -> Pat
 
 
 @contextmanager
-def stage_lock(layout: Layout, console: Console, stage: Stage) -> Iterator[tuple[int, ...]]:
+def stage_lock(layout: RunLayout, console: Console, stage: Stage) -> Iterator[tuple[int, ...]]:
     """Hold a stage for this process and for the command that it starts.
 
     The command inherits the lock: if this process is killed and its command lives on, whoever continues waits until

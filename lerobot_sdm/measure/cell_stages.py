@@ -9,17 +9,17 @@ from typing import Any
 from lerobot_sdm.measure import plan
 from lerobot_sdm.measure.benchmark import Benchmark, Cell
 from lerobot_sdm.measure.measurements import measure
-from lerobot_sdm.measure.methods import METHODS, RUNS, trainings
-from lerobot_sdm.measure.plan import Layout, Row
+from lerobot_sdm.measure.methods import METHODS, TableRow, trainings
+from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.provenance import check_data_stage, check_training_stage, run_name
-from lerobot_sdm.measure.settings import PipelineConfig, Training
+from lerobot_sdm.measure.settings import RunSettings, Training
 from lerobot_sdm.measure.sizes import training
 from lerobot_sdm.measure.stages import Stage
 from lerobot_sdm.measure.suites import SuiteTask
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class CheckpointEvaluation:
     """One call of `lerobot-eval` for a cell.
 
     Args:
@@ -30,16 +30,16 @@ class Evaluation:
         rule: The protocol's rules for this family, if it has any.
     """
 
-    row: Row
+    row: TableRow
     step: int
     seed: int
     episodes: int
     rule: str | None
 
 
-def layout_of(benchmark: Benchmark, task: SuiteTask) -> Layout:
+def layout_of(benchmark: Benchmark, task: SuiteTask) -> RunLayout:
     """Where everything of a task lies."""
-    return Layout(benchmark.root / "tasks" / task.name)
+    return RunLayout(benchmark.root / "tasks" / task.name)
 
 
 def trained(benchmark: Benchmark, task: SuiteTask, run: str) -> Training:
@@ -48,7 +48,7 @@ def trained(benchmark: Benchmark, task: SuiteTask, run: str) -> Training:
     return replace(settings, save_freq=max(1, settings.steps // benchmark.checkpoints))
 
 
-def evaluations(benchmark: Benchmark, cell: Cell, protocol: str) -> list[Evaluation]:
+def evaluations(benchmark: Benchmark, cell: Cell, protocol: str) -> list[CheckpointEvaluation]:
     """The evaluations of a cell by a protocol: of the last checkpoint, or of evenly spaced ones, each on starts of its
     own."""
     rules = benchmark.rules(protocol)
@@ -56,11 +56,11 @@ def evaluations(benchmark: Benchmark, cell: Cell, protocol: str) -> list[Evaluat
     settings = trained(benchmark, cell.task, METHODS[cell.method].run)
     rule = protocol if protocol in config.other_rules else None
     if rules.evaluations == 1:
-        return [Evaluation(row, settings.steps, config.eval_seed, rules.episodes, rule)]
+        return [CheckpointEvaluation(row, settings.steps, config.eval_seed, rules.episodes, rule)]
     steps = [settings.save_freq * number for number in range(1, min(rules.evaluations, settings.steps) + 1)]
     width = max(6, len(str(settings.steps)))  # As LeRobot names checkpoints.
     return [
-        Evaluation(
+        CheckpointEvaluation(
             replace(row, key=f"{row.key}_step{step}", checkpoint=f"{step:0{width}d}"),
             step,
             # The papers' evaluations are not seeded: each sees starts of its own. Here they can be had again.
@@ -86,20 +86,21 @@ def stages(benchmark: Benchmark, cell: Cell, protocols: tuple[str, ...] | None =
     cloud = {"cloud": benchmark.cloud(cell.task)}
     return [
         _demonstrations(benchmark, cell.task, config, layout, cloud),
-        Stage(
-            "record_held_out",
-            "Record held-out demonstrations",
-            layout.held_out,
-            plan.record_command(config, layout, held_out=True),
-            whole=True,
-            settings=cloud,
-        ),
+        plan.record_stage(config, layout, held_out=True, settings=cloud),
         check_data_stage(benchmark.finished, cell.task.name, layout),
         *(
             stage
             for run in trainings(cell.method)
             for stage in (
-                _training(benchmark, cell, config, layout, run),
+                plan.training_stage(
+                    config,
+                    layout,
+                    run,
+                    trained(benchmark, cell.task, run),
+                    cell.seed,
+                    partial(run_name, seed=cell.seed),
+                    f"Train {run}",
+                ),
                 check_training_stage(benchmark.finished, cell.task.name, layout, run, cell.seed),
             )
         ),
@@ -131,25 +132,24 @@ def stages(benchmark: Benchmark, cell: Cell, protocols: tuple[str, ...] | None =
     ]
 
 
-def measurement_file(layout: Layout, cell: Cell) -> Path:
+def measurement_file(layout: RunLayout, cell: Cell) -> Path:
     """Where a cell's distance and latency are kept."""
     return layout.root / "measurements" / f"{cell.method}_seed{cell.seed}.json"
 
 
-def last_checkpoint(cell: Cell, method: str) -> Row:
+def last_checkpoint(cell: Cell, method: str) -> TableRow:
     """The last checkpoint of a method with a cell's seed."""
     chosen = METHODS[method]
-    return Row(f"{method}_seed{cell.seed}", chosen.label, run_name(chosen.run, cell.seed), chosen.overrides)
+    return TableRow(f"{method}_seed{cell.seed}", chosen.label, run_name(chosen.run, cell.seed), chosen.overrides)
 
 
 def _demonstrations(
-    benchmark: Benchmark, task: SuiteTask, config: PipelineConfig, layout: Layout, settings: dict[str, Any]
+    benchmark: Benchmark, task: SuiteTask, config: RunSettings, layout: RunLayout, settings: dict[str, Any]
 ) -> Stage:
     """Record demonstrations, or convert those that are given."""
     store = benchmark.store(task)
     if store is None:
-        command = plan.record_command(config, layout)
-        return Stage("record", "Record demonstrations", layout.demonstrations, command, whole=True, settings=settings)
+        return plan.record_stage(config, layout, settings=settings)
     command = (
         "lerobot-sdm",
         "convert",
@@ -163,25 +163,11 @@ def _demonstrations(
     return Stage("convert", "Convert demonstrations", layout.demonstrations, command, whole=True, settings=settings)
 
 
-def _training(benchmark: Benchmark, cell: Cell, config: PipelineConfig, layout: Layout, run: str) -> Stage:
-    name, source = run_name(run, cell.seed), RUNS[run].source
-    kind = {"type": RUNS[run].policy}
-    if source is not None:
-        kind[RUNS[run].option] = str(layout.checkpoint(run_name(source, cell.seed)))
-    return Stage(
-        f"train_{name}",
-        f"Train {run}",
-        layout.training(name),
-        plan.training_command(config, layout, name, kind, trained(benchmark, cell.task, run), cell.seed),
-        continue_command=partial(plan.continue_training_command, layout, name),
-    )
-
-
 def _evaluations(
     benchmark: Benchmark,
     cell: Cell,
-    config: PipelineConfig,
-    layout: Layout,
+    config: RunSettings,
+    layout: RunLayout,
     protocol: str,
     settings: dict[str, Any],
 ) -> Iterator[Stage]:

@@ -16,7 +16,7 @@ import yaml
 from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.errors import InputError, unknown_name
 from lerobot_sdm.measure.files import read_json
-from lerobot_sdm.measure.plan import Layout
+from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.policy_spec import Contender
 from lerobot_sdm.measure.quickstart_results import evaluated_metric, evaluated_successes, machine, stage_records
 from lerobot_sdm.measure.stages import Stage
@@ -119,7 +119,7 @@ def row_key(policy: Contender) -> str:
     return re.sub(r"\W+", "-", policy.label).strip("-")
 
 
-def evaluate_command(comparison: Comparison, layout: Layout, policy: Contender) -> tuple[str, ...]:
+def evaluate_command(comparison: Comparison, layout: RunLayout, policy: Contender) -> tuple[str, ...]:
     """Command that measures one row."""
     options = {f"policy.{key}": value for key, value in policy.overrides.items()} | comparison.env_options()
     return (
@@ -135,7 +135,7 @@ def evaluate_command(comparison: Comparison, layout: Layout, policy: Contender) 
     )
 
 
-def evaluations(comparison: Comparison, layout: Layout) -> list[Stage]:
+def evaluations(comparison: Comparison, layout: RunLayout) -> list[Stage]:
     """One evaluation for each row; one that has finished stands as long as the weights are the same."""
     from lerobot_sdm.teachers import fingerprint
 
@@ -173,7 +173,7 @@ def measure_costs(comparison: Comparison) -> list[dict[str, Any]]:
     return [asdict(row) for row in measure_latency(policies, observations, comparison.latency_repeats)]
 
 
-def collect_comparison(comparison: Comparison, layout: Layout, costs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def collect_comparison(comparison: Comparison, layout: RunLayout, costs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Gather a comparison's measurements.
 
     Args:

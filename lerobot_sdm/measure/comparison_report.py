@@ -12,13 +12,15 @@ from rich.table import Table
 from lerobot_sdm.measure.comparison import Comparison, collect_comparison, evaluations, measure_costs
 from lerobot_sdm.measure.files import write_json, write_text
 from lerobot_sdm.measure.pictures import BLUE, INK, PALE, save_figure
-from lerobot_sdm.measure.plan import Layout
+from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.quickstart import run_warm
 from lerobot_sdm.measure.stages import claim_folder
 from lerobot_sdm.processes.threads import passive_waiting
 
 
-def run_comparison(comparison: Comparison, layout: Layout, console: Console, verbose: bool = False) -> dict[str, Any]:
+def run_comparison(
+    comparison: Comparison, layout: RunLayout, console: Console, verbose: bool = False
+) -> dict[str, Any]:
     """Do what has not been done yet of a comparison, and write its results anew.
 
     Args:

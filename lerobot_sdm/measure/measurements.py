@@ -5,13 +5,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 from lerobot_sdm.measure.files import write_json
-from lerobot_sdm.measure.plan import Layout, Row, dataset_name
-from lerobot_sdm.measure.settings import PipelineConfig
+from lerobot_sdm.measure.methods import TableRow
+from lerobot_sdm.measure.plan import RunLayout, dataset_name, policy_of
+from lerobot_sdm.measure.settings import RunSettings
 
 SEED = 0
 
 
-def measure(config: PipelineConfig, layout: Layout, policy: Row, teacher: Row, output: Path) -> None:
+def measure(config: RunSettings, layout: RunLayout, policy: TableRow, teacher: TableRow, output: Path) -> None:
     """Compare a policy's actions with its teacher's and with what was demonstrated, on held-out observations; and time
     the policy and its teacher in turns.
 
@@ -27,7 +28,7 @@ def measure(config: PipelineConfig, layout: Layout, policy: Row, teacher: Row, o
     """
     import torch
 
-    from lerobot_sdm.measure.contenders import Contender, load_contender
+    from lerobot_sdm.measure.contenders import load_contender
     from lerobot_sdm.measure.distillation import compare_to_teacher
     from lerobot_sdm.measure.latency import measure_latency
     from lerobot_sdm.measure.observations import demonstrated_chunks, held_out_observations
@@ -36,7 +37,7 @@ def measure(config: PipelineConfig, layout: Layout, policy: Row, teacher: Row, o
     torch.set_num_threads(config.threads)
     torch.manual_seed(SEED)  # What policies draw besides their start noise.
     reference, *others = (
-        load_contender(Contender(row.key, str(layout.checkpoint(row.run)), row.overrides), config.device)
+        load_contender(policy_of(row, layout), config.device)
         for row in {row.key: row for row in (teacher, policy)}.values()
     )
     where = (dataset_name(config, held_out=True), layout.held_out, reference.config, config.observations)

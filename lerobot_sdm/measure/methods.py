@@ -1,4 +1,4 @@
-"""The methods: what is trained from what, and how it is run. One line for each."""
+"""The methods: what is trained from what, and how it is run. All tables take their rows from here."""
 
 from dataclasses import dataclass, field
 
@@ -34,11 +34,11 @@ RUNS = {
 
 
 @dataclass(frozen=True)
-class Method:
-    """A row of the table.
+class Recipe:
+    """How a method is made and run.
 
     Args:
-        label: Its name there.
+        label: Its name in a benchmark's tables.
         run: The training that its checkpoint comes from.
         teacher: The method that it is held against: its success on the same seeds, its distribution of actions.
         overrides: `--policy.*` options at evaluation.
@@ -50,28 +50,63 @@ class Method:
     overrides: dict[str, str] = field(default_factory=dict)
 
 
-def _read_out(steps: int) -> dict[str, str]:
-    return {"num_inference_steps": str(steps)}
+def _steps(count: int) -> dict[str, str]:
+    return {"num_inference_steps": str(count)}
 
 
 METHODS = {
-    "dp3-10": Method("dp3, 10 steps", "dp3", "dp3-10", _read_out(10)),
-    "dp3-2": Method("dp3, 2 steps", "dp3", "dp3-10", _read_out(2)),
-    "dp3-1": Method("dp3, 1 step", "dp3", "dp3-10", _read_out(1)),
+    "dp3-10": Recipe("dp3, 10 steps", "dp3", "dp3-10", _steps(10)),
+    "dp3-2": Recipe("dp3, 2 steps", "dp3", "dp3-10", _steps(2)),
+    "dp3-1": Recipe("dp3, 1 step", "dp3", "dp3-10", _steps(1)),
     # What sdm is before its first training step: a student has to beat it to have learned anything.
-    "generator": Method(
+    "generator": Recipe(
         f"untrained student (dp3, 1 step at t = {GENERATOR_TIMESTEP})",
         "dp3",
         "dp3-10",
-        _read_out(1) | {"inference_start_timestep": str(GENERATOR_TIMESTEP)},
+        _steps(1) | {"inference_start_timestep": str(GENERATOR_TIMESTEP)},
     ),
-    "regression": Method("regression, 1 step", "regression", "dp3-10"),
-    "sdm": Method("sdm, 1 step", "sdm", "dp3-10"),
-    "manicm": Method("manicm, 1 step", "manicm", "dp3-10", _read_out(1)),
-    "edm": Method("edm, teacher of consistency", "edm", "edm"),
-    "consistency": Method("consistency, 1 step", "consistency", "edm"),
-    "difftori": Method("difftori on dp3", "difftori", "dp3-10"),
+    "regression": Recipe("regression, 1 step", "regression", "dp3-10"),
+    "sdm": Recipe("sdm, 1 step", "sdm", "dp3-10"),
+    "manicm": Recipe("manicm, 1 step", "manicm", "dp3-10", _steps(1)),
+    "edm": Recipe("edm, teacher of consistency", "edm", "edm"),
+    "consistency": Recipe("consistency, 1 step", "consistency", "edm"),
+    "difftori": Recipe("difftori on dp3", "difftori", "dp3-10"),
 }
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One row of a table: a checkpoint, run in a certain way.
+
+    Args:
+        key: Name of its files.
+        label: Name in the table.
+        run: Folder of the training that it comes from.
+        overrides: `--policy.*` options at evaluation.
+        checkpoint: Which of its checkpoints: `last`, or a step as LeRobot writes it.
+    """
+
+    key: str
+    label: str
+    run: str
+    overrides: dict[str, str] = field(default_factory=dict)
+    checkpoint: str = "last"
+
+
+QUICKSTART_RUNS = {"dp3": "teacher", "sdm": "student"}
+"""The trainings of a quickstart: run -> folder."""
+
+ROWS = tuple(
+    TableRow(key, label, QUICKSTART_RUNS[METHODS[method].run], METHODS[method].overrides)
+    for method, key, label in (
+        ("dp3-10", "teacher_10", "teacher, 10 steps"),
+        ("dp3-2", "teacher_2", "teacher, 2 steps"),
+        ("dp3-1", "teacher_1", "teacher, 1 step"),
+        ("generator", "generator", f"untrained student: teacher, 1 step at t = {GENERATOR_TIMESTEP}"),
+        ("sdm", "student", "student (SDM), 1 step"),
+    )
+)
+"""A quickstart's table, whose names say what a method is to a reader who meets them for the first time."""
 
 FREE_BASELINES = ("dp3-2", "dp3-1", "generator")
 """Ways to run the teacher in few steps that cost no training: a student is held against the best of them."""

@@ -1,51 +1,24 @@
-"""The exact command of each stage of a run. Pure functions of a config and a folder, but for one that mends a link."""
+"""The stages that quickstart and benchmark share, and the exact command of each.
 
-from dataclasses import dataclass, field
+Pure functions of settings and a folder, but for `continue_training_command`, which may repair a link.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from lerobot_sdm.measure.settings import Flags, PipelineConfig, Training, flags
-from lerobot_sdm.policies.sdm import GENERATOR_TIMESTEP
+from lerobot_sdm.measure.methods import ROWS, RUNS, TableRow
+from lerobot_sdm.measure.policy_spec import Contender
+from lerobot_sdm.measure.settings import RunSettings, Training, flags
+from lerobot_sdm.measure.stages import Stage
 
 TRAIN_CONFIG = Path("checkpoints/last/pretrained_model/train_config.json")
 
 
 @dataclass(frozen=True)
-class Row:
-    """One row of the table: a checkpoint, sampled in a certain way.
-
-    Args:
-        key: Name of its files.
-        label: Name in the table.
-        run: Which training it comes from, `teacher` or `student`.
-        overrides: `--policy.*` options at evaluation.
-        checkpoint: Which of its checkpoints: `last`, or a step as LeRobot writes it.
-    """
-
-    key: str
-    label: str
-    run: str
-    overrides: dict[str, str] = field(default_factory=dict)
-    checkpoint: str = "last"
-
-
-ROWS = (
-    Row("teacher_10", "teacher, 10 steps", "teacher", {"num_inference_steps": "10"}),
-    Row("teacher_2", "teacher, 2 steps", "teacher", {"num_inference_steps": "2"}),
-    Row("teacher_1", "teacher, 1 step", "teacher", {"num_inference_steps": "1"}),
-    # What the student is before its first training step: the teacher, read out at the generator's timestep.
-    Row(
-        "generator",
-        f"untrained student: teacher, 1 step at t = {GENERATOR_TIMESTEP}",
-        "teacher",
-        {"num_inference_steps": "1", "inference_start_timestep": str(GENERATOR_TIMESTEP)},
-    ),
-    Row("student", "student (SDM), 1 step", "student"),
-)
-EXPERT_LABEL = "expert (sees the full state)"
-
-
-@dataclass(frozen=True)
-class Layout:
+class RunLayout:
     """Where everything lies in a run's folder."""
 
     root: Path
@@ -84,45 +57,55 @@ class Layout:
         return self.root / "results.json"
 
 
-def dataset_name(config: PipelineConfig, held_out: bool = False) -> str:
+def dataset_name(config: RunSettings, held_out: bool = False) -> str:
     """Name of a run's dataset; it only ever exists in the run's folder."""
     return f"local/{config.name}" + ("-held-out" if held_out else "")
 
 
-def record_command(config: PipelineConfig, layout: Layout, held_out: bool = False) -> tuple[str, ...]:
-    """Command that records demonstrations."""
-    return (
+def record_stage(config: RunSettings, layout: RunLayout, held_out: bool = False, **options: Any) -> Stage:
+    """The stage that records demonstrations, for training or held out; `options` are further ones of `Stage`."""
+    name, what = ("record_held_out", "held-out demonstrations") if held_out else ("record", "demonstrations")
+    produces = layout.held_out if held_out else layout.demonstrations
+    command = (
         "lerobot-sdm",
         "record",
         *_environment_flags(config),
         f"--episodes={config.held_out_episodes if held_out else config.episodes}",
         f"--seed={config.held_out_seed if held_out else config.demo_seed}",
         f"--repo_id={dataset_name(config, held_out)}",
-        f"--root={layout.held_out if held_out else layout.demonstrations}",
+        f"--root={produces}",
         *flags(config.record),
     )
+    return Stage(name, f"Record {what}", produces, command, whole=True, **options)
 
 
-def train_command(config: PipelineConfig, layout: Layout, run: str) -> tuple[str, ...]:
-    """Command that trains the teacher or distils the student."""
-    kind = {"type": "dp3"} if run == "teacher" else {"type": "sdm", "teacher_path": layout.checkpoint("teacher")}
-    return training_command(config, layout, run, kind, getattr(config, run), config.train_seed)
-
-
-def training_command(
-    config: PipelineConfig, layout: Layout, run: str, kind: Flags, training: Training, seed: int
-) -> tuple[str, ...]:
-    """Command of one training.
+def training_stage(
+    config: RunSettings,
+    layout: RunLayout,
+    run: str,
+    training: Training,
+    seed: int,
+    name_of: Callable[[str], str],
+    title: str,
+    **options: Any,
+) -> Stage:
+    """The stage of one training, which an interruption sets back to its last checkpoint.
 
     Args:
         config: Dataset and device.
         layout: Where everything lies.
-        run: Name of the training's folder.
-        kind: `--policy.*` options that say what is trained, and from what.
+        run: What is trained, one of `methods.RUNS`.
         training: How much, and with which settings.
         seed: Its `--seed`.
+        name_of: Run -> folder of that training.
+        title: What the user reads.
+        options: Further ones of `Stage`.
     """
-    return (
+    name, recipe = name_of(run), RUNS[run]
+    kind = {"type": recipe.policy}
+    if recipe.source is not None:
+        kind[recipe.option] = str(layout.checkpoint(name_of(recipe.source)))
+    command = (
         "lerobot-train",
         *flags(kind | training.policy, "policy."),
         f"--policy.device={config.device}",
@@ -135,11 +118,13 @@ def training_command(
         "--env_eval_freq=0",
         f"--seed={seed}",
         *flags(training.options),
-        f"--output_dir={layout.training(run)}",
+        f"--output_dir={layout.training(name)}",
     )
+    goes_on = partial(continue_training_command, layout, name)
+    return Stage(f"train_{name}", title, layout.training(name), command, continue_command=goes_on, **options)
 
 
-def continue_training_command(layout: Layout, run: str) -> tuple[str, ...] | None:
+def continue_training_command(layout: RunLayout, run: str) -> tuple[str, ...] | None:
     """Command that resumes a training from its last checkpoint, None where it had not written one.
 
     LeRobot writes a checkpoint whole and then replaces the link `last`, by taking the old one away first. Where it was
@@ -162,7 +147,7 @@ def continue_training_command(layout: Layout, run: str) -> tuple[str, ...] | Non
     )
 
 
-def evaluate_command(config: PipelineConfig, layout: Layout, row: Row, rule: str | None = None) -> tuple[str, ...]:
+def evaluate_command(config: RunSettings, layout: RunLayout, row: TableRow, rule: str | None = None) -> tuple[str, ...]:
     """Command that measures the success of one row; all rows and rules get the same seeds."""
     return (
         "lerobot-eval",
@@ -179,14 +164,14 @@ def evaluate_command(config: PipelineConfig, layout: Layout, row: Row, rule: str
     )
 
 
-def distance_command(config: PipelineConfig, layout: Layout) -> tuple[str, ...]:
-    """Command that compares the action samples of all rows with the teacher's."""
-    teacher, *others = ROWS
+def distance_command(config: RunSettings, layout: RunLayout) -> tuple[str, ...]:
+    """Command that compares the action samples of a quickstart's rows with its teacher's."""
+    teacher, *others = (policy_of(row, layout).text() for row in ROWS)
     return (
         "lerobot-sdm",
         "distance",
-        f"--teacher={contender_text(layout, teacher)}",
-        *(f"--policy={contender_text(layout, row)}" for row in others),
+        f"--teacher={teacher}",
+        *(f"--policy={text}" for text in others),
         f"--dataset.repo_id={dataset_name(config, held_out=True)}",
         f"--dataset.root={layout.held_out}",
         f"--observations={config.observations}",
@@ -196,12 +181,11 @@ def distance_command(config: PipelineConfig, layout: Layout) -> tuple[str, ...]:
     )
 
 
-def contender_text(layout: Layout, row: Row) -> str:
-    """A row as `lerobot-sdm distance` takes it: PATH,label=KEY,FIELD=VALUE."""
-    settings = [f"{key}={value}" for key, value in row.overrides.items()]
-    return ",".join([str(layout.checkpoint(row.run)), f"label={row.key}", *settings])
+def policy_of(row: TableRow, layout: RunLayout) -> Contender:
+    """The policy of a row, which tables know by the row's key."""
+    return Contender(row.key, str(layout.checkpoint(row.run, row.checkpoint)), row.overrides)
 
 
-def _environment_flags(config: PipelineConfig, rule: str | None = None) -> list[str]:
+def _environment_flags(config: RunSettings, rule: str | None = None) -> list[str]:
     options = config.env | ({} if rule is None else config.other_rules[rule])
     return [f"--env.type={config.env_type}", f"--env.task={config.task}", *flags(options, "env.")]

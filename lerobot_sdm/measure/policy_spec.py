@@ -33,6 +33,12 @@ class Contender:
         label = overrides.pop("label", None) or ", ".join([path, *(f"{key}={v}" for key, v in overrides.items())])
         return cls(label, path, overrides)
 
+    def text(self) -> str:
+        """What `parse` makes this policy of."""
+        return ",".join(
+            [self.path, f"label={self.label}", *(f"{key}={value}" for key, value in self.overrides.items())]
+        )
+
     def checked(self) -> Self:
         """This policy, whose checkpoint is there; whether a repository exists, only the Hub knows.
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from lerobot_sdm.errors import unknown_name
-from lerobot_sdm.measure.settings import PipelineConfig, Training
+from lerobot_sdm.measure.settings import RunSettings, Training
 
 # `num_workers=0`: the cached reader is faster than handing batches from one process to another.
 OPTIONS = {"num_workers": 0, "log_freq": 100}
@@ -12,7 +12,7 @@ OPTIONS = {"num_workers": 0, "log_freq": 100}
 RECORD = {"workers": 2, "stop_after_success": 10}
 
 # For two CPU cores: networks of under a million weights, small clouds.
-SMALL = PipelineConfig(
+SMALL = RunSettings(
     task="detour",
     episodes=10,
     record=RECORD,
@@ -63,7 +63,7 @@ PAPER = replace(
 SIZES = {"small": SMALL, "simple": SIMPLE, "paper": PAPER}
 
 
-def for_detour(config: PipelineConfig) -> PipelineConfig:
+def for_detour(config: RunSettings) -> RunSettings:
     """What the two-way task needs: every start shown on both sides, and chunks that hold the whole decision.
 
     With chunks of 8 actions the read-out of an early version of this task still succeeded in 18 of 20 episodes: it
@@ -89,7 +89,7 @@ def _wide_enough(teacher: Training) -> Training:
     return replace(teacher, policy=teacher.policy | wide)
 
 
-def for_adroit(config: PipelineConfig) -> PipelineConfig:
+def for_adroit(config: RunSettings) -> RunSettings:
     """What a hand of 24 joints needs: DP3's demonstrations at full length, and networks wider than an arm's."""
     return replace(
         config,
@@ -100,7 +100,7 @@ def for_adroit(config: PipelineConfig) -> PipelineConfig:
     )
 
 
-def for_dexart(config: PipelineConfig) -> PipelineConfig:
+def for_dexart(config: RunSettings) -> RunSettings:
     """What an arm with a hand needs: many objects shown, the hand's own points in the cloud, and networks wider than an
     arm's; and a second evaluation, on objects that no demonstration shows."""
     return replace(
@@ -121,7 +121,7 @@ TASKS = {"metaworld_pc/detour": for_detour}
 """Tasks that do: type and name -> change."""
 
 
-def preset(size: str, task: str, env_type: str = SMALL.env_type) -> PipelineConfig:
+def preset(size: str, task: str, env_type: str = SMALL.env_type) -> RunSettings:
     """Settings for a task at a size.
 
     Raises:
@@ -132,7 +132,7 @@ def preset(size: str, task: str, env_type: str = SMALL.env_type) -> PipelineConf
     return adapted(SIZES[size], task, env_type)
 
 
-def adapted(config: PipelineConfig, task: str, env_type: str) -> PipelineConfig:
+def adapted(config: RunSettings, task: str, env_type: str) -> RunSettings:
     """A size's settings with what a task and its family need besides."""
     config = replace(config, task=task, env_type=env_type)
     for change in (FAMILIES.get(env_type), TASKS.get(f"{env_type}/{task}")):

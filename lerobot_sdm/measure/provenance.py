@@ -16,7 +16,7 @@ from typing import Any
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.measure.files import read_json, write_json
 from lerobot_sdm.measure.methods import METHODS, RUNS, trainings
-from lerobot_sdm.measure.plan import Layout
+from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.quickstart_results import machine
 from lerobot_sdm.measure.stages import Stage
 
@@ -37,13 +37,13 @@ def data_hash(dataset: Path) -> str:
     return digest.hexdigest()
 
 
-def weights_hash(layout: Layout, run: str) -> str:
+def weights_hash(layout: RunLayout, run: str) -> str:
     """SHA-256 of the weights of a training's last checkpoint."""
     with (layout.checkpoint(run) / "model.safetensors").open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def check_data_stage(cells: Path, task: str, layout: Layout) -> Stage:
+def check_data_stage(cells: Path, task: str, layout: RunLayout) -> Stage:
     """The stage that follows recording.
 
     Args:
@@ -57,7 +57,7 @@ def check_data_stage(cells: Path, task: str, layout: Layout) -> Stage:
     )
 
 
-def check_training_stage(cells: Path, task: str, layout: Layout, run: str, seed: int) -> Stage:
+def check_training_stage(cells: Path, task: str, layout: RunLayout, run: str, seed: int) -> Stage:
     """The stage that follows a training: it drops what only resuming needs, and compares the weights.
 
     Args:
@@ -104,13 +104,13 @@ def check_shared(cells: list[dict[str, Any]]) -> None:
                 )
 
 
-def _check_data(cells: Path, task: str, layout: Layout, output: Path) -> None:
+def _check_data(cells: Path, task: str, layout: RunLayout, output: Path) -> None:
     found = {"demonstrations": data_hash(layout.demonstrations), "held_out": data_hash(layout.held_out)}
     _compare(cells, task, None, layout, found)
     write_json(output, found)
 
 
-def _check_training(cells: Path, task: str, layout: Layout, run: str, seed: int, output: Path) -> None:
+def _check_training(cells: Path, task: str, layout: RunLayout, run: str, seed: int, output: Path) -> None:
     name = run_name(run, seed)
     drop_resuming(layout.training(name))
     found = {run: weights_hash(layout, name)}
@@ -122,7 +122,7 @@ def _check_training(cells: Path, task: str, layout: Layout, run: str, seed: int,
     write_json(output, found)
 
 
-def _compare(cells: Path, task: str, seed: int | None, layout: Layout, found: dict[str, str]) -> None:
+def _compare(cells: Path, task: str, seed: int | None, layout: RunLayout, found: dict[str, str]) -> None:
     """Compare hashes with those that finished cells of the task rest on.
 
     Args:
@@ -154,7 +154,7 @@ def _finished(cells: Path, task: str) -> Iterator[dict[str, Any]]:
     return map(read_json, sorted(cells.glob(f"{task}.*.json")))
 
 
-def _forget_dependents(layout: Layout, run: str, seed: int) -> None:
+def _forget_dependents(layout: RunLayout, run: str, seed: int) -> None:
     """Make everything that rests on a training unfinished: it was made with other weights."""
     markers = list((layout.root / "stages").glob("*.json"))
     for method in (name for name in METHODS if run in trainings(name)):

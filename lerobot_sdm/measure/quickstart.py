@@ -12,9 +12,10 @@ from rich.console import Console
 
 from lerobot_sdm.measure import plan, quickstart_report
 from lerobot_sdm.measure.commands import PLAIN
-from lerobot_sdm.measure.plan import ROWS, Layout
+from lerobot_sdm.measure.methods import QUICKSTART_RUNS, ROWS
+from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.runner import run_stages
-from lerobot_sdm.measure.settings import PipelineConfig
+from lerobot_sdm.measure.settings import RunSettings
 from lerobot_sdm.measure.stage_sizes import sized
 from lerobot_sdm.measure.stages import Stage, claim_folder, finished_stage
 from lerobot_sdm.processes.launcher import warm_process
@@ -22,7 +23,7 @@ from lerobot_sdm.processes.preloaded import EVERYTHING_ELSE, RECORDING
 from lerobot_sdm.processes.threads import available_cores, passive_waiting
 
 
-def run_pipeline(config: PipelineConfig, layout: Layout, console: Console, verbose: bool = False) -> dict[str, Any]:
+def run_pipeline(config: RunSettings, layout: RunLayout, console: Console, verbose: bool = False) -> dict[str, Any]:
     """Do what has not been done yet of a run.
 
     Args:
@@ -58,34 +59,30 @@ def run_warm(
         run_stages(stages, root, console, environment, verbose, launcher=launcher, cores=available_cores())
 
 
-def shared_variables(config: PipelineConfig) -> dict[str, str]:
+def shared_variables(config: RunSettings) -> dict[str, str]:
     """Environment variables of all commands: nothing is fetched from the Hub, and cores are not oversubscribed."""
     return {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(config.threads), **passive_waiting()}
 
 
-def all_stages(config: PipelineConfig, layout: Layout) -> list[Stage]:
+def all_stages(config: RunSettings, layout: RunLayout) -> list[Stage]:
     """The stages of a run: first what others wait for, so that a single core loses nothing by the order."""
+    # Beside the training, which has the other cores.
     held_out = replace(config, record=config.record | {"workers": 1}) if "workers" in config.record else config
+    # What only one stage at a time may use: a GPU's memory may hold no more.
+    device = "" if config.device == "cpu" else config.device
+    training = partial(
+        plan.training_stage,
+        config,
+        layout,
+        seed=config.train_seed,
+        name_of=QUICKSTART_RUNS.__getitem__,
+        cores=config.threads,
+        device=device,
+    )
     stages = [
-        Stage(
-            "record",
-            "Record demonstrations",
-            layout.demonstrations,
-            plan.record_command(config, layout),
-            whole=True,
-            needs=(),
-            cores=config.record.get("workers", 1),
-        ),
-        _training(config, layout, "teacher", "Train the teacher", needs=("record",)),
-        Stage(
-            "record_held_out",
-            "Record held-out demonstrations",
-            layout.held_out,
-            # Beside the training, which has the other cores.
-            plan.record_command(held_out, layout, held_out=True),
-            whole=True,
-            needs=(),
-        ),
+        plan.record_stage(config, layout, needs=(), cores=config.record.get("workers", 1)),
+        training("dp3", config.teacher, title="Train the teacher", needs=("record",)),
+        plan.record_stage(held_out, layout, held_out=True, needs=()),
         Stage(
             "evaluate_expert",
             "Measure the expert on the evaluation's seeds",
@@ -99,7 +96,7 @@ def all_stages(config: PipelineConfig, layout: Layout) -> list[Stage]:
             },
             needs=(),
         ),
-        _training(config, layout, "student", "Distil the student", needs=("train_teacher",)),
+        training("sdm", config.student, title="Distil the student", needs=("train_teacher",)),
         Stage(
             "distances",
             "Compare action distributions with the teacher's",
@@ -107,7 +104,7 @@ def all_stages(config: PipelineConfig, layout: Layout) -> list[Stage]:
             plan.distance_command(config, layout),
             whole=True,
             needs=("record_held_out", "train_student"),
-            device=_shared_device(config),
+            device=device,
         ),
         *(
             Stage(
@@ -116,7 +113,7 @@ def all_stages(config: PipelineConfig, layout: Layout) -> list[Stage]:
                 layout.evaluation(row.key, rule),
                 plan.evaluate_command(config, layout, row, rule),
                 needs=(f"train_{row.run}",),
-                device=_shared_device(config),
+                device=device,
             )
             for row in ROWS
             for rule in (None, *config.other_rules)
@@ -138,21 +135,3 @@ def all_stages(config: PipelineConfig, layout: Layout) -> list[Stage]:
         ),
     ]
     return [sized(stage, config) for stage in stages]
-
-
-def _training(config: PipelineConfig, layout: Layout, run: str, title: str, needs: tuple[str, ...]) -> Stage:
-    return Stage(
-        f"train_{run}",
-        title,
-        layout.training(run),
-        plan.train_command(config, layout, run),
-        continue_command=partial(plan.continue_training_command, layout, run),
-        needs=needs,
-        cores=config.threads,
-        device=_shared_device(config),
-    )
-
-
-def _shared_device(config: PipelineConfig) -> str:
-    """What only one stage at a time may use: a GPU's memory may hold no more."""
-    return "" if config.device == "cpu" else config.device

@@ -11,8 +11,9 @@ from tqdm import tqdm
 
 from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.measure.files import read_json, write_json, write_text
-from lerobot_sdm.measure.plan import ROWS, Layout, dataset_name
-from lerobot_sdm.measure.settings import Flags, PipelineConfig
+from lerobot_sdm.measure.methods import ROWS
+from lerobot_sdm.measure.plan import RunLayout, dataset_name, policy_of
+from lerobot_sdm.measure.settings import Flags, RunSettings
 
 if TYPE_CHECKING:
     from lerobot.envs.configs import EnvConfig
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 TRAJECTORIES = 6  # Demonstrations whose paths are drawn into the picture.
 
 
-def measure_expert(config: PipelineConfig, layout: Layout) -> None:
+def measure_expert(config: RunSettings, layout: RunLayout) -> None:
     """Let the expert do the evaluation episodes and write the outcomes."""
     from lerobot_sdm.measure.expert import expert_successes
 
@@ -37,24 +38,21 @@ def measure_expert(config: PipelineConfig, layout: Layout) -> None:
     write_json(layout.expert, {"seeds": list(seeds), "successes": successes({}), "other_rules": by_rule})
 
 
-def environment_config(config: PipelineConfig, rule: Flags | None = None) -> EnvConfig:
+def environment_config(config: RunSettings, rule: Flags | None = None) -> EnvConfig:
     """LeRobot's configuration of a run's environment, by one of its other rules if given."""
     return FAMILIES[config.env_type].configuration(task=config.task, **config.env | (rule or {}))
 
 
-def measure_latencies(config: PipelineConfig, layout: Layout) -> None:
+def measure_latencies(config: RunSettings, layout: RunLayout) -> None:
     """Time all rows in one process and write the result."""
     import torch
 
-    from lerobot_sdm.measure.contenders import Contender, load_contender
+    from lerobot_sdm.measure.contenders import load_contender
     from lerobot_sdm.measure.latency import measure_latency
     from lerobot_sdm.measure.observations import held_out_observations
 
     torch.set_num_threads(config.threads)
-    policies = [
-        load_contender(Contender(row.key, str(layout.checkpoint(row.run)), row.overrides), config.device)
-        for row in ROWS
-    ]
+    policies = [load_contender(policy_of(row, layout), config.device) for row in ROWS]
     histories = held_out_observations(
         dataset_name(config, held_out=True), layout.held_out, policies[0].config, config.observations
     )
@@ -66,7 +64,7 @@ def measure_latencies(config: PipelineConfig, layout: Layout) -> None:
     write_json(layout.latency, [asdict(row) for row in rows])
 
 
-def write_report(config: PipelineConfig, layout: Layout) -> None:
+def write_report(config: RunSettings, layout: RunLayout) -> None:
     """Write results, table, pictures and video of a run whose other stages have finished."""
     from lerobot_sdm.measure.pictures import success_plot
     from lerobot_sdm.measure.quickstart_results import collect_results
@@ -81,7 +79,7 @@ def write_report(config: PipelineConfig, layout: Layout) -> None:
     write_json(layout.results, results)
 
 
-def draw_demonstrations(config: PipelineConfig, layout: Layout, path: Path) -> None:
+def draw_demonstrations(config: RunSettings, layout: RunLayout, path: Path) -> None:
     """Draw the first cloud of the held-out demonstrations, with paths of the hand where its position is observed."""
     import gymnasium as gym
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
@@ -112,6 +110,6 @@ def draw_demonstrations(config: PipelineConfig, layout: Layout, path: Path) -> N
     )
 
 
-def finished_results(layout: Layout) -> dict:
+def finished_results(layout: RunLayout) -> dict:
     """Content of the report of a finished run."""
     return read_json(layout.results)

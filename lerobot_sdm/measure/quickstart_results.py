@@ -12,14 +12,16 @@ import numpy as np
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.measure.files import read_json
-from lerobot_sdm.measure.plan import EXPERT_LABEL, ROWS, Layout
-from lerobot_sdm.measure.settings import PipelineConfig
+from lerobot_sdm.measure.methods import ROWS
+from lerobot_sdm.measure.plan import RunLayout
+from lerobot_sdm.measure.settings import RunSettings
 from lerobot_sdm.measure.statistics import bootstrap_mean, paired_difference, wilson_interval
 
+EXPERT_LABEL = "expert (sees the full state)"
 PACKAGES = ("lerobot_policy_sdm", "lerobot", "torch", "mujoco", "metaworld", "gymnasium", "numpy")
 
 
-def collect_results(config: PipelineConfig, layout: Layout) -> dict[str, Any]:
+def collect_results(config: RunSettings, layout: RunLayout) -> dict[str, Any]:
     """Gather a run's measurements.
 
     Args:
@@ -80,7 +82,7 @@ def collect_results(config: PipelineConfig, layout: Layout) -> dict[str, Any]:
     }
 
 
-def all_successes(config: PipelineConfig, layout: Layout, rule: str | None = None) -> dict[str, list[bool]]:
+def all_successes(config: RunSettings, layout: RunLayout, rule: str | None = None) -> dict[str, list[bool]]:
     """Outcome of each episode for the expert and each row of the table, by a rule of success.
 
     Raises:

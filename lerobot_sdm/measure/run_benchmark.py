@@ -22,7 +22,7 @@ from lerobot_sdm.measure.engines import Engine
 from lerobot_sdm.measure.export import remember_plan
 from lerobot_sdm.measure.files import write_json, write_text
 from lerobot_sdm.measure.quickstart import shared_variables
-from lerobot_sdm.measure.schedule import Outcome, run_all
+from lerobot_sdm.measure.schedule import CellOutcomes, run_all
 from lerobot_sdm.measure.stages import claim_folder
 from lerobot_sdm.processes.launcher import Launcher, warm_process
 from lerobot_sdm.processes.preloaded import EVERYTHING_ELSE, RECORDING
@@ -30,7 +30,7 @@ from lerobot_sdm.processes.preloaded import EVERYTHING_ELSE, RECORDING
 STYLES = {"finished": "green", "failed": "red", "skipped": "yellow"}
 
 
-def run_benchmark(benchmark: Benchmark, engine: Engine, console: Console) -> Outcome:
+def run_benchmark(benchmark: Benchmark, engine: Engine, console: Console) -> CellOutcomes:
     """Run the cells that have not finished yet, and write the page anew.
 
     Args:
@@ -53,7 +53,7 @@ def run_benchmark(benchmark: Benchmark, engine: Engine, console: Console) -> Out
         console.print(
             f"{len(cells)} cells, {len(cells) - len(left)} finished before; logs in {benchmark.root / 'logs'}"
         )
-        outcome = _run(benchmark, left, engine, console) if left else Outcome()
+        outcome = _run(benchmark, left, engine, console) if left else CellOutcomes()
         if any((benchmark.root / "cells").glob("*.json")):
             render(benchmark.root)
     return outcome
@@ -93,7 +93,7 @@ def only_one(root: Path) -> Iterator[None]:
         ) from error
 
 
-def _run(benchmark: Benchmark, left: list[Cell], engine: Engine, console: Console) -> Outcome:
+def _run(benchmark: Benchmark, left: list[Cell], engine: Engine, console: Console) -> CellOutcomes:
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with (
         Progress(*columns, console=console) as progress,

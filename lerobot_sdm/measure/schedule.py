@@ -11,7 +11,7 @@ POLL_SECONDS = 0.2
 
 
 @dataclass
-class Outcome:
+class CellOutcomes:
     """What became of the cells.
 
     Args:
@@ -31,7 +31,7 @@ def run_all(
     submit: Callable[[Cell], Job],
     jobs: int,
     tell: Callable[[Cell, str], None],
-) -> Outcome:
+) -> CellOutcomes:
     """Run cells, as many at once as allowed, each as soon as no running one does part of its work.
 
     One that fails does not stop the others, but those that need what failed are not tried.
@@ -43,7 +43,7 @@ def run_all(
         jobs: How many run at once.
         tell: Called with a cell and what has just happened to it.
     """
-    waiting, outcome = list(cells), Outcome()
+    waiting, outcome = list(cells), CellOutcomes()
     running: dict[Cell, tuple[Job, set[str]]] = {}
     broken: set[str] = set()
     try:
@@ -80,7 +80,7 @@ def _first_done(running: dict[Cell, tuple[Job, set[str]]]) -> list[Cell]:
 
 
 def _finish(
-    cell: Cell, job: Job, needs: Callable[[Cell], set[str]], outcome: Outcome, tell: Callable[[Cell, str], None]
+    cell: Cell, job: Job, needs: Callable[[Cell], set[str]], outcome: CellOutcomes, tell: Callable[[Cell, str], None]
 ) -> set[str]:
     """Note what became of a cell; returns the stages that no other one shall try again."""
     try:

@@ -30,7 +30,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class PipelineConfig:
+class RunSettings:
     """A run from demonstrations to a table. Results depend on these values and on nothing else.
 
     Args:

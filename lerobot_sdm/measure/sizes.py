@@ -3,11 +3,11 @@
 from dataclasses import dataclass, replace
 
 from lerobot_sdm.measure.presets import OPTIONS, SIZES, adapted
-from lerobot_sdm.measure.settings import PipelineConfig, Training
+from lerobot_sdm.measure.settings import RunSettings, Training
 from lerobot_sdm.measure.suites import SuiteTask
 
 # To see that everything works, in seconds of training; nobody learns much from two demonstrations.
-TINY = PipelineConfig(
+TINY = RunSettings(
     task="handle-press",
     env={"num_points": 32, "camera_size": 24, "render_size": 64, "episode_length": 60},
     episodes=2,
@@ -46,7 +46,7 @@ class Size:
         difftori: Training of difftori.
     """
 
-    base: PipelineConfig
+    base: RunSettings
     manicm: Training
     edm_policy: dict[str, int]
     consistency: Training
@@ -85,7 +85,7 @@ SIZE_SETTINGS = {
 }
 
 
-def task_config(size: str, task: SuiteTask) -> PipelineConfig:
+def task_config(size: str, task: SuiteTask) -> RunSettings:
     """Settings of a task at a size, but for what the protocol decides."""
     base = SIZE_SETTINGS[size].base
     if task.task != base.task:  # `tiny` cuts episodes to what its own task needs; experts of others would not finish.
@@ -93,7 +93,7 @@ def task_config(size: str, task: SuiteTask) -> PipelineConfig:
     return adapted(base, task.task, task.env_type)
 
 
-def training(size: str, config: PipelineConfig, run: str) -> Training:
+def training(size: str, config: RunSettings, run: str) -> Training:
     """Settings of one training.
 
     Args:

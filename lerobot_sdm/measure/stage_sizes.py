@@ -7,7 +7,7 @@ are others, stages are held only against others of their kind.
 from dataclasses import replace
 
 from lerobot_sdm.measure.presets import SMALL
-from lerobot_sdm.measure.settings import PipelineConfig
+from lerobot_sdm.measure.settings import RunSettings
 from lerobot_sdm.measure.stages import Stage
 
 RECORDING, RECORDED_EPISODE = 3.0, 0.5
@@ -18,7 +18,7 @@ DISTANCES, DISTANCE_SAMPLE = 3.0, 0.008
 LATENCY, REPORT = 4.0, 6.0
 
 
-def sized(stage: Stage, config: PipelineConfig) -> Stage:
+def sized(stage: Stage, config: RunSettings) -> Stage:
     """A stage of a run that knows its size; as it is where that is not known."""
     size = _size(stage, config)
     if size is None:
@@ -29,7 +29,7 @@ def sized(stage: Stage, config: PipelineConfig) -> Stage:
     return replace(stage, kind=kind, size=size, typical=_is_typical(config))
 
 
-def _size(stage: Stage, config: PipelineConfig) -> float | None:
+def _size(stage: Stage, config: RunSettings) -> float | None:
     rules = 1 + len(config.other_rules)
     share = config.teacher.batch_size / SMALL.teacher.batch_size, config.student.batch_size / SMALL.student.batch_size
     sizes = {
@@ -47,7 +47,7 @@ def _size(stage: Stage, config: PipelineConfig) -> float | None:
     return sizes.get(stage.name)
 
 
-def _is_typical(config: PipelineConfig) -> bool:
+def _is_typical(config: RunSettings) -> bool:
     """Whether stages of all kinds take times in the proportions that are written down here."""
     usual = config.env_type == SMALL.env_type and config.device == SMALL.device
     return usual and config.teacher.policy.get("down_dims") == SMALL.teacher.policy["down_dims"]

@@ -9,7 +9,7 @@ from lerobot.utils.io_utils import write_video
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from lerobot_sdm.measure.plan import Layout
+from lerobot_sdm.measure.plan import RunLayout
 
 SHOWN = ("teacher_10", "teacher_1", "student")
 TITLES = {"teacher_10": "teacher, 10 steps", "teacher_1": "teacher, 1 step", "student": "student, 1 step"}
@@ -18,7 +18,7 @@ FPS = 30  # Simulated at 80: slowed down, a person can follow.
 HOLD = 30  # Frames for which the end of an episode stays.
 
 
-def comparison_video(results: dict[str, Any], layout: Layout, path: Path) -> list[int]:
+def comparison_video(results: dict[str, Any], layout: RunLayout, path: Path) -> list[int]:
     """Write the side-by-side video.
 
     Args:

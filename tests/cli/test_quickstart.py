@@ -15,15 +15,15 @@ from lerobot_sdm.demo.build import build_pair
 from lerobot_sdm.demo.pair import read_pair
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.measure.files import read_json
-from lerobot_sdm.measure.plan import Layout
+from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.quickstart import all_stages, run_pipeline, run_warm, shared_variables
-from lerobot_sdm.measure.settings import PipelineConfig, Training
+from lerobot_sdm.measure.settings import RunSettings, Training
 from lerobot_sdm.measure.stages import claim_folder
 
 pytest_plugins = ("warm_start",)
 
 OPTIONS = {"num_workers": 0}
-TINY = PipelineConfig(
+TINY = RunSettings(
     task="reach-wall",
     env={"num_points": 32, "camera_size": 24, "episode_length": 12, "render_size": 64},
     episodes=2,
@@ -44,7 +44,7 @@ TINY = PipelineConfig(
 @pytest.mark.slow
 def test_whole_road(tmp_path, warm):
     """Every stage runs; a training that was interrupted half-way goes on; the report is complete."""
-    layout, console = Layout(tmp_path / "run"), Console(file=io.StringIO(), width=200)
+    layout, console = RunLayout(tmp_path / "run"), Console(file=io.StringIO(), width=200)
     claim_folder(layout.root, TINY.settings())
     stages = [stage for stage in all_stages(TINY, layout) if stage.name in ("record", "train_teacher")]
     run_warm(stages, layout.root, console, os.environ | shared_variables(TINY))

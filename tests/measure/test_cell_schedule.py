@@ -17,8 +17,8 @@ from lerobot_sdm.measure.benchmark import Cell
 from lerobot_sdm.measure.cell import stage_lock
 from lerobot_sdm.measure.commands import run_command
 from lerobot_sdm.measure.engines import Engine
-from lerobot_sdm.measure.plan import Layout
-from lerobot_sdm.measure.schedule import Outcome, run_all
+from lerobot_sdm.measure.plan import RunLayout
+from lerobot_sdm.measure.schedule import CellOutcomes, run_all
 from lerobot_sdm.measure.stages import Stage
 from lerobot_sdm.measure.suites import SuiteTask
 
@@ -58,7 +58,7 @@ class Work:
                     raise RuntimeError(f"{stage} is broken")
                 self.done.add(stage)
 
-    def run(self) -> Outcome:
+    def run(self) -> CellOutcomes:
         with ThreadPoolExecutor(8) as pool:
             return run_all(
                 CELLS,
@@ -117,11 +117,11 @@ from pathlib import Path
 from rich.console import Console
 from lerobot_sdm.measure.cell import stage_lock
 from lerobot_sdm.measure.commands import run_command
-from lerobot_sdm.measure.plan import Layout
+from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.stages import Stage
 root = Path(sys.argv[1])
 sleeper = "import os, pathlib, sys, time; pathlib.Path(sys.argv[1]).write_text(str(os.getpid())); time.sleep(60)"
-with stage_lock(Layout(root), Console(), Stage("train", "Train", root)) as inherited:
+with stage_lock(RunLayout(root), Console(), Stage("train", "Train", root)) as inherited:
     command = (sys.executable, "-c", sleeper, str(root / "pid"))
     run_command(command, root / "log", Console(), dict(os.environ), inherited=inherited)
 """
@@ -142,7 +142,7 @@ def test_a_killed_workers_command_holds_its_stage(tmp_path):
     took = threading.Event()
 
     def take() -> None:
-        with stage_lock(Layout(tmp_path), console, Stage("train", "Train", tmp_path)):
+        with stage_lock(RunLayout(tmp_path), console, Stage("train", "Train", tmp_path)):
             took.set()
 
     thread = threading.Thread(target=take)
@@ -158,7 +158,7 @@ def test_a_command_lets_go_when_it_ends(tmp_path):
     """The lock is the stage's, not the worker's: it is free again for other cells."""
     stage = Stage("train", "Train", tmp_path)
     for _ in range(2):
-        with stage_lock(Layout(tmp_path), Console(file=io.StringIO()), stage) as inherited:
+        with stage_lock(RunLayout(tmp_path), Console(file=io.StringIO()), stage) as inherited:
             command = (sys.executable, "-c", "print('done')")
             run_command(command, tmp_path / "log", Console(file=io.StringIO()), dict(os.environ), inherited=inherited)
     assert (tmp_path / "log").read_text().count("done\n") == 2

@@ -19,7 +19,7 @@ from lerobot_sdm.measure.comparison import Comparison, collect_comparison, evalu
 from lerobot_sdm.measure.comparison_report import markdown_table, run_comparison, summary, terminal_table
 from lerobot_sdm.measure.contenders import Contender
 from lerobot_sdm.measure.files import read_json, write_json
-from lerobot_sdm.measure.plan import Layout
+from lerobot_sdm.measure.plan import RunLayout
 
 pytest_plugins = ("warm_start",)
 
@@ -60,9 +60,9 @@ def console() -> Console:
     return Console(file=io.StringIO(), width=200)
 
 
-def evaluated(folder: Path, rewards: dict[str, list[float]]) -> Layout:
+def evaluated(folder: Path, rewards: dict[str, list[float]]) -> RunLayout:
     """A folder as `lerobot-eval` leaves it; a reward of 1 is a success."""
-    layout = Layout(folder)
+    layout = RunLayout(folder)
     for key, values in rewards.items():
         metrics = {"max_rewards": values, "successes": [value == 1 for value in values]}
         write_json(layout.evaluation(key) / "eval_info.json", {"per_task": [{"metrics": metrics}]})
@@ -108,7 +108,7 @@ def test_metaworlds_rewards_are_shares_of_the_highest(tmp_path):
 
 def test_command():
     policy = Contender("x", "folder", {"num_inference_steps": "2"})
-    command = evaluate_command(Comparison(ENV, (policy,), episodes=30), Layout(Path("out")), policy)
+    command = evaluate_command(Comparison(ENV, (policy,), episodes=30), RunLayout(Path("out")), policy)
     assert command[0] == "lerobot-eval"
     assert {
         "--policy.path=folder",
@@ -142,7 +142,7 @@ def test_bad_input(settings, complaint):
 def test_rows_are_measured_once(checkpoint, tmp_path, console, monkeypatch, warm):
     """By `lerobot-eval` itself; a second call adds a row, and a third has nothing to do but refuses other weights."""
     pytest.importorskip("gym_pusht", reason="needs the extra `pusht`")
-    layout = Layout(tmp_path / "out")
+    layout = RunLayout(tmp_path / "out")
     three, one = Contender("three", str(checkpoint)), Contender("one", str(checkpoint), {"num_inference_steps": "1"})
     options = {"episodes": 2, "seed": 3, "latency_repeats": 2}
     run_comparison(Comparison(ENV, (three,), **options), layout, console)

@@ -9,11 +9,18 @@ import pytest
 import lerobot_policy_sdm  # noqa: F401 - registers the policy types
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.measure import plan
-from lerobot_sdm.measure.plan import ROWS, Layout
+from lerobot_sdm.measure.methods import ROWS
+from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.presets import SIZES, preset
-from lerobot_sdm.measure.settings import PipelineConfig, Training, flag_text, flags
+from lerobot_sdm.measure.quickstart import all_stages
+from lerobot_sdm.measure.settings import RunSettings, Training, flag_text, flags
 
-LAYOUT = Layout(Path("out"))
+LAYOUT = RunLayout(Path("out"))
+
+
+def command(config: RunSettings, stage: str) -> tuple[str, ...]:
+    (found,) = [item.command for item in all_stages(config, LAYOUT) if item.name == stage]
+    return found
 
 
 @pytest.mark.parametrize(
@@ -30,7 +37,7 @@ def test_record_command_parses(size):
     from lerobot_sdm.cli.record import parse
 
     config = preset(size, "drawer-open")
-    program, verb, *arguments = plan.record_command(config, LAYOUT, held_out=True)
+    program, verb, *arguments = command(config, "record_held_out")
     assert (program, verb) == ("lerobot-sdm", "record")
     parsed = parse(arguments)
     assert parsed.env.task == "drawer-open"
@@ -45,7 +52,7 @@ def test_teacher_command_parses(size):
     from lerobot.configs.train import TrainPipelineConfig
 
     config = preset(size, "drawer-open")
-    program, *arguments = plan.train_command(config, LAYOUT, "teacher")
+    program, *arguments = command(config, "train_teacher")
     assert program == "lerobot-train"
     parsed = draccus.parse(TrainPipelineConfig, args=arguments)
     assert parsed.policy.type == "dp3"
@@ -58,10 +65,10 @@ def test_teacher_command_parses(size):
     assert parsed.output_dir == LAYOUT.training("teacher")
 
 
-def test_student_learns_from_this_run(tmp_path):
-    command = plan.train_command(preset("small", "drawer-open"), LAYOUT, "student")
-    assert f"--policy.teacher_path={LAYOUT.checkpoint('teacher')}" in command
-    assert "--policy.type=sdm" in command
+def test_student_learns_from_this_run():
+    student = command(preset("small", "drawer-open"), "train_student")
+    assert f"--policy.teacher_path={LAYOUT.checkpoint('teacher')}" in student
+    assert "--policy.type=sdm" in student
 
 
 def test_rows_share_seeds_and_environment():
@@ -100,8 +107,8 @@ def test_dexart_is_evaluated_on_objects_that_no_demonstration_shows(size):
         "--env.objects=unseen",
         f"--output_dir={LAYOUT.evaluation('student', 'unseen')}",
     }
-    for held_out in (False, True):
-        _, _, *arguments = plan.record_command(config, LAYOUT, held_out)
+    for stage in ("record", "record_held_out"):
+        _, _, *arguments = command(config, stage)
         recorded = parse(arguments).env
         assert recorded.objects == "seen"
         assert recorded.features["point_cloud"].shape == (96 + {"small": 256}.get(size, 512), 3)
@@ -121,27 +128,27 @@ def test_rows_cover_the_free_baselines():
 def test_distance_command_names_every_row():
     from lerobot_sdm.measure.contenders import Contender
 
-    command = plan.distance_command(preset("small", "drawer-open"), LAYOUT)
-    texts = [part.partition("=")[2] for part in command if part.startswith(("--teacher=", "--policy="))]
+    distances = command(preset("small", "drawer-open"), "distances")
+    texts = [part.partition("=")[2] for part in distances if part.startswith(("--teacher=", "--policy="))]
     entries = [Contender.parse(text) for text in texts]
     assert [entry.label for entry in entries] == [row.key for row in ROWS]
     assert entries[2].overrides == {"num_inference_steps": "1"}
-    assert f"--dataset.root={LAYOUT.held_out}" in command
+    assert f"--dataset.root={LAYOUT.held_out}" in distances
 
 
 def test_training_continues_only_from_a_checkpoint(tmp_path):
-    layout = Layout(tmp_path)
+    layout = RunLayout(tmp_path)
     assert plan.continue_training_command(layout, "teacher") is None
     train_config = layout.checkpoint("teacher") / "train_config.json"
     train_config.parent.mkdir(parents=True)
     train_config.write_text("{}")
-    command = plan.continue_training_command(layout, "teacher")
-    assert command[:2] == ("lerobot-train", "--resume=true")
-    assert f"--config_path={train_config}" in command
+    resumed = plan.continue_training_command(layout, "teacher")
+    assert resumed[:2] == ("lerobot-train", "--resume=true")
+    assert f"--config_path={train_config}" in resumed
 
 
 def test_a_training_killed_while_it_replaced_the_link_goes_on_from_its_newest_checkpoint(tmp_path):
-    layout = Layout(tmp_path)
+    layout = RunLayout(tmp_path)
     checkpoints = layout.training("teacher") / "checkpoints"
     for step in ("000010", "000020"):
         # A single one without the link may be half-written.
@@ -155,9 +162,9 @@ def test_a_training_killed_while_it_replaced_the_link_goes_on_from_its_newest_ch
 def test_seed_ranges_must_not_meet():
     training = Training(1, 1, 1)
     with pytest.raises(InputError, match="10000 apart"):
-        PipelineConfig("reach", training, training, demo_seed=0, held_out_seed=10)
+        RunSettings("reach", training, training, demo_seed=0, held_out_seed=10)
     with pytest.raises(InputError, match="episodes=0"):
-        PipelineConfig("reach", training, training, episodes=0)
+        RunSettings("reach", training, training, episodes=0)
 
 
 def test_unknown_size():

@@ -7,13 +7,13 @@ from benchmark_cells import made_cell, write_cells
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.measure.files import read_json, write_json, write_text
-from lerobot_sdm.measure.plan import Layout
+from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.provenance import RESUMING, check_data_stage, check_training_stage, data_hash, weights_hash
 
 
 @pytest.fixture
 def layout(tmp_path):
-    return Layout(tmp_path / "out" / "tasks" / "reach")
+    return RunLayout(tmp_path / "out" / "tasks" / "reach")
 
 
 def train(layout, name: str, weights: str) -> None:

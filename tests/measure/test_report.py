@@ -13,8 +13,9 @@ from rich.console import Console
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.measure.files import write_json
+from lerobot_sdm.measure.methods import ROWS
 from lerobot_sdm.measure.pictures import cloud_picture, success_plot
-from lerobot_sdm.measure.plan import ROWS, Layout
+from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.presets import preset
 from lerobot_sdm.measure.quickstart_results import collect_results, evaluated_successes, source_commit
 from lerobot_sdm.measure.tables import HEADER, markdown_table, points, summary, terminal_table
@@ -39,9 +40,9 @@ ENERGY = {
 
 
 @pytest.fixture
-def layout(tmp_path) -> Layout:
+def layout(tmp_path) -> RunLayout:
     """A run's folder as its stages leave it; the numbers are made up, the formats are the real ones."""
-    layout = Layout(tmp_path)
+    layout = RunLayout(tmp_path)
     write_json(layout.expert, {"seeds": [1, 2, 3, 4], "successes": [True] * 4})
     for key, outcomes in SUCCESSES.items():
         folder = layout.evaluation(key)

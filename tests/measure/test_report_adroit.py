@@ -10,7 +10,7 @@ from lerobot_sdm.cli.record import parse
 from lerobot_sdm.datasets.record import record
 from lerobot_sdm.measure import plan, quickstart_report
 from lerobot_sdm.measure.files import read_json
-from lerobot_sdm.measure.plan import Layout
+from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.presets import preset
 
 
@@ -28,15 +28,15 @@ def config(tmp_path):
 
 
 def test_cloud_stands_upright_without_paths(config, tmp_path):
-    layout = Layout(tmp_path / "run")
-    _, _, *arguments = plan.record_command(config, layout, held_out=True)
+    layout = RunLayout(tmp_path / "run")
+    _, _, *arguments = plan.record_stage(config, layout, held_out=True).command
     record(parse(arguments))
     quickstart_report.draw_demonstrations(config, layout, tmp_path / "cloud.png")
     assert iio.imread(tmp_path / "cloud.png")[..., :3].std() > 5  # not an empty page
 
 
 def test_the_expert_is_measured_by_every_rule(config, tmp_path):
-    layout = Layout(tmp_path / "run")
+    layout = RunLayout(tmp_path / "run")
     quickstart_report.measure_expert(config, layout)
     told = read_json(layout.expert)
     assert told["seeds"] == [100_000, 100_001]

@@ -15,7 +15,7 @@ from rich.console import Console
 from lerobot_sdm.measure.commands import CommandFailedError
 from lerobot_sdm.measure.estimate import rough_time, seconds_left
 from lerobot_sdm.measure.files import read_json
-from lerobot_sdm.measure.plan import Layout
+from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.presets import preset
 from lerobot_sdm.measure.quickstart import all_stages
 from lerobot_sdm.measure.runner import run_stages
@@ -195,7 +195,7 @@ def test_rough_time(seconds, text):
 @pytest.mark.parametrize("task", [("detour", "metaworld_pc"), ("door", "adroit")])
 def test_a_run_waits_for_what_it_reads(task, tmp_path):
     """Every stage needs, in turn, those that make what its command names; and nothing runs beside the timing."""
-    stages = {stage.name: stage for stage in all_stages(preset("small", *task), Layout(tmp_path))}
+    stages = {stage.name: stage for stage in all_stages(preset("small", *task), RunLayout(tmp_path))}
     order = list(stages)
 
     def all_needs(name: str) -> set[str]:

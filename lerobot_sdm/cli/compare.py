@@ -36,7 +36,8 @@ def compare(
     # matplotlib takes a second to import, and LeRobot ten; a mistyped option should not.
     from lerobot_sdm.measure.commands import CommandFailedError
     from lerobot_sdm.measure.comparison import Comparison
-    from lerobot_sdm.measure.comparison_report import run_comparison, terminal_table
+    from lerobot_sdm.measure.comparison_report import terminal_table
+    from lerobot_sdm.measure.comparison_run import run_comparison
     from lerobot_sdm.measure.plan import RunLayout
 
     comparison = Comparison(env, rows, episodes, seed, batch_size, device, threads)

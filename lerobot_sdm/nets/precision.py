@@ -1,7 +1,7 @@
 """Weights of fewer bits for inference: at batch size 1 a network is as fast as its weights are read.
 
 Only the U-Net's convolutions change, which is where the weights are; activations between them, normalisation, FiLM and
-the encoder stay in float32. Not exact: `lerobot-sdm bench` reports by how much actions change.
+the encoder stay in float32. Not exact: `lerobot-sdm latency` reports by how much actions change.
 """
 
 from collections.abc import Callable

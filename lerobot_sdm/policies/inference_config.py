@@ -39,7 +39,7 @@ class InferenceConfig(PreTrainedConfig):
 
     Args:
         inference_precision: Of the denoiser's convolutions: `float32` is exact, `bfloat16` and, on a CPU, `int8` are
-            faster; `lerobot-sdm bench` says by how much actions change.
+            faster; `lerobot-sdm latency` says by how much actions change.
         compile_model: Compile the denoiser with `torch.compile` at its first call.
         compile_mode: How; `reduce-overhead` uses CUDA graphs.
         action_bound: Normalised actions are clipped to plus and minus this; with MIN_MAX normalisation 1 is what the

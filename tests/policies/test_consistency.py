@@ -7,7 +7,7 @@ from lerobot.policies.factory import make_policy
 from lerobot_commands import REPO_ID
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.evaluation.latency import count_calls
+from lerobot_sdm.measure.latency import count_calls
 from lerobot_sdm.policies.consistency.configuration_consistency import ConsistencyConfig
 from lerobot_sdm.policies.consistency.modeling_consistency import ConsistencyPolicy
 from lerobot_sdm.policies.edm.modeling_edm import EdmPolicy

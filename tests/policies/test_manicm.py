@@ -7,7 +7,7 @@ from lerobot.policies.factory import make_policy
 from lerobot_commands import REPO_ID
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.evaluation.latency import count_calls
+from lerobot_sdm.measure.latency import count_calls
 from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Policy
 from lerobot_sdm.policies.manicm.configuration_manicm import ManiCMConfig
 from lerobot_sdm.policies.manicm.modeling_manicm import ManiCMPolicy

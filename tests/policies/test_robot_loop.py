@@ -8,7 +8,7 @@ from lerobot.configs.types import FeatureType, PolicyFeature
 from lerobot.policies.factory import make_pre_post_processors
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.evaluation.contenders import Contender, LoadedPolicy, load_contender
+from lerobot_sdm.measure.contenders import Contender, LoadedPolicy, load_contender
 from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
 from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Policy
 from lerobot_sdm.policies.guards import NonFiniteError

@@ -11,7 +11,7 @@ from lerobot.policies.diffusion.modeling_diffusion import DiffusionPolicy
 from lerobot_commands import REPO_ID, lerobot_eval, lerobot_train
 
 import lerobot_policy_sdm  # noqa: F401  (registers the policy types)
-from lerobot_sdm.evaluation.latency import count_calls
+from lerobot_sdm.measure.latency import count_calls
 
 gym_pusht = pytest.importorskip("gym_pusht", reason="needs the extra `pusht`")
 

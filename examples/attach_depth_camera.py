@@ -16,10 +16,10 @@ from lerobot.processor import PolicyProcessorPipeline
 
 import lerobot_policy_sdm  # noqa: F401  (registers policy types and processor steps)
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.policies.dp3.processor_dp3 import PointCloudProcessorStep
+from lerobot_sdm.policies.source.description import describe
 from lerobot_sdm.processors.depth_config import DepthToCloudConfig, read_depth_config
 from lerobot_sdm.processors.depth_step import DepthToPointCloudStep
-from lerobot_sdm.teachers import describe
+from lerobot_sdm.processors.point_cloud_step import PointCloudProcessorStep
 
 PIPELINE = "policy_preprocessor"
 

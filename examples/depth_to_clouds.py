@@ -22,8 +22,8 @@ from lerobot.utils.utils import SuppressProgressBars
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from lerobot_sdm.clouds import POINT_CLOUD
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.processors import POINT_CLOUD
 from lerobot_sdm.processors.depth_config import DepthToCloudConfig, read_depth_config
 from lerobot_sdm.processors.depth_step import DepthToPointCloudStep
 

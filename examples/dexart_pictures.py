@@ -11,8 +11,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import lerobot_sdm  # noqa: F401 - registers the environments
-from lerobot_sdm.envs.dexart_imagination import POINTS
-from lerobot_sdm.envs.dexart_tasks import DEXART_TASKS
+from lerobot_sdm.envs.dexart.imagination import POINTS
+from lerobot_sdm.envs.dexart.tasks import DEXART_TASKS
 
 SIZE = 256
 

@@ -147,9 +147,9 @@ def soak(options: argparse.Namespace) -> dict[str, Any]:
     import torch
     from tqdm import tqdm
 
-    from lerobot_sdm.evaluation.contenders import Contender, load_contender
-    from lerobot_sdm.pipeline.comparison import Comparison
-    from lerobot_sdm.pipeline.files import write_json
+    from lerobot_sdm.measure.comparison import Comparison
+    from lerobot_sdm.measure.contenders import Contender, load_contender
+    from lerobot_sdm.measure.files import write_json
 
     torch.set_num_threads(1)
     config = Comparison(options.env, policies=()).env_config()

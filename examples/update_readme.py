@@ -9,11 +9,10 @@ quickstart, and the summary of each benchmark; `results/README.md` gets all tabl
 from pathlib import Path
 from typing import Any
 
-from lerobot_sdm.benchmark import report
-from lerobot_sdm.benchmark.methods import METHODS
-from lerobot_sdm.benchmark.protocols import STRICT
-from lerobot_sdm.pipeline import comparison_report, tables
-from lerobot_sdm.pipeline.files import read_json, write_text
+from lerobot_sdm.measure import benchmark_page, comparison_report, quickstart_report, tables
+from lerobot_sdm.measure.files import read_json, write_text
+from lerobot_sdm.measure.methods import METHODS
+from lerobot_sdm.measure.protocols import STRICT
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- {}: begin (examples/update_readme.py) -->", "<!-- {}: end -->"
@@ -22,7 +21,7 @@ UNMEASURED = (
     "The 37 tasks of the DP3 benchmark have not been measured in this view yet; "
     "[first measurements](docs/notes/teacher_recipe.md) of some of them.\n"
 )
-SHOWN = ("teacher_10", "teacher_1", "student")
+SHOWN_ROWS = ("teacher_10", "teacher_1", "generator", "student")
 SHOWN_RUNS = ("detour",)
 SHOWN_BENCHMARKS = ("dp3-37",)
 """What the README shows, by folder; all else stands in `results/README.md`."""
@@ -39,19 +38,24 @@ def overview(folder: Path) -> str:
     runs = {name: results for name, results in all_results(folder).items() if name in SHOWN_RUNS}
     if not runs:
         return NONE
-    header = "task", "teacher, 10 steps", "teacher, 1 step", "student, 1 step", "student against teacher, points"
-    lines = [header, ("---",) + ("---:",) * (len(header) - 1)]
+    header = (
+        "task",
+        "teacher, 10 steps",
+        "teacher, 1 step",
+        "untrained student, 1 step",
+        "student, 1 step",
+    )
+    lines = [header]
     for name, results in runs.items():
         rows = {row["key"]: row for row in results["rows"]}
-        teacher, one_step, student = (rows[key] for key in SHOWN)
+        shown = [rows[key] for key in SHOWN_ROWS]
         lines.append(
             (
                 f"[{name}](results/README.md#{name})",
-                *(f"{sum(row['successes'])}/{len(row['successes'])}" for row in (teacher, one_step, student)),
-                tables.points(student["difference_to_teacher"]),
+                *(tables.count(row["successes"]) for row in shown),
             )
         )
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
+    return tables.markdown(lines)
 
 
 def benchmarks(folder: Path) -> str:
@@ -65,7 +69,7 @@ def benchmarks(folder: Path) -> str:
         if name not in SHOWN_BENCHMARKS or not summaries:
             continue
         several = len({METHODS[row["method"]].run for row in summaries[0]["rows"]}) > 1
-        parts += [report.summary_table(results, summary) for summary in summaries]
+        parts += [benchmark_page.summary_table(results, summary) for summary in summaries]
         parts += [
             f"![{picture.replace('_', ' ')}](results/{name}/{picture}.png)\n" for picture in SHOWN_PICTURES if several
         ]
@@ -86,10 +90,12 @@ def page(folder: Path) -> str:
     for name, results in all_results(folder).items():
         if kind(results) == "benchmark":
             for summary in results["summaries"]:
-                parts.append(f"## {name}: {report.title(summary)}\n\n{report.summary_table(results, summary)}")
+                parts.append(
+                    f"## {name}: {benchmark_page.title(summary)}\n\n{benchmark_page.summary_table(results, summary)}"
+                )
             parts.append(f"[All of it]({name}/results.md)\n")
             continue
-        module = tables if kind(results) == "quickstart" else comparison_report
+        module = quickstart_report if kind(results) == "quickstart" else comparison_report
         parts.append(f"## {name}\n\n{module.markdown_table(results)}\n{module.summary(results)}")
     return "\n".join(parts)
 

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 
 import lerobot_sdm  # noqa: F401 - registers the environments
 from lerobot_sdm.envs.families import FAMILIES
-from lerobot_sdm.envs.tasks import METAWORLD_TASKS
-from lerobot_sdm.pipeline.pictures import save_figure
+from lerobot_sdm.envs.metaworld.tasks import METAWORLD_TASKS
+from lerobot_sdm.measure.pictures import save_figure
 
 DRAWN = (
     ("metaworld_pc", "stick-push"),

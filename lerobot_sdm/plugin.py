@@ -11,30 +11,23 @@ import importlib
 REGISTERING = (
     "lerobot_sdm.optim",
     "lerobot_sdm.processors.depth_step",
-    "lerobot_sdm.policies.adjoint_matching.configuration_adjoint_matching",
-    "lerobot_sdm.policies.consistency.configuration_consistency",
-    "lerobot_sdm.policies.difftori.configuration_difftori",
-    "lerobot_sdm.policies.dp3.configuration_dp3",
-    "lerobot_sdm.policies.dp3.processor_dp3",
-    "lerobot_sdm.policies.edm.configuration_edm",
-    "lerobot_sdm.policies.imagined_robot",
-    "lerobot_sdm.policies.manicm.configuration_manicm",
-    "lerobot_sdm.policies.observation_step",
-    "lerobot_sdm.policies.sdm.configuration_sdm",
+    "lerobot_sdm.processors.imagined_robot",
+    "lerobot_sdm.processors.observation_step",
+    "lerobot_sdm.processors.point_cloud_step",
     "lerobot_sdm.rewards.chunk_reward.configuration_chunk_reward",
-    "lerobot_sdm.envs.configuration_adroit",
-    "lerobot_sdm.envs.configuration_dexart",
-    "lerobot_sdm.envs.configuration_metaworld",
-    "lerobot_sdm.envs.configuration_pusht",
+    "lerobot_sdm.envs.adroit.configuration",
+    "lerobot_sdm.envs.dexart.configuration",
+    "lerobot_sdm.envs.metaworld.configuration",
+    "lerobot_sdm.envs.pusht.configuration",
 )
 """Modules whose classes register themselves. None imports more than LeRobot's own configurations do: no simulator, no
-dataset, no network."""
+dataset, no network. The policy types are in a table of their own."""
 
 
 @functools.cache
 def register_all() -> None:
     """Register everything this package offers LeRobot. A second call costs nothing."""
-    from lerobot_sdm import quiet
+    from lerobot_sdm import policies, quiet
     from lerobot_sdm.datasets import damage, fast_loading, matrix_columns, resume_order
 
     for name in REGISTERING:
@@ -42,5 +35,6 @@ def register_all() -> None:
     damage.register()
     fast_loading.register()
     matrix_columns.register()
+    policies.register()
     resume_order.register()
     quiet.register()

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from lerobot_sdm.pipeline.files import write_json
+from lerobot_sdm.measure.files import write_json
 
 SETTINGS = {
     "suite": "dp3-37",
@@ -21,7 +21,7 @@ def measured(outcomes: str) -> dict[str, Any]:
     Args:
         outcomes: A letter for each episode, x a success; evaluations with blanks between.
     """
-    from lerobot_sdm.benchmark.scores import score
+    from lerobot_sdm.measure.scores import score
 
     evaluated = [[letter == "x" for letter in part] for part in outcomes.split()]
     return {
@@ -55,7 +55,7 @@ def made_cell(
         demonstrations: Its distance to demonstrations.
         protocol: Which protocol.
     """
-    from lerobot_sdm.benchmark.methods import METHODS
+    from lerobot_sdm.measure.methods import METHODS
 
     latency = {"median_ms": ms, "p95_ms": 2 * ms, "network_evaluations": 10 if method == "dp3-10" else 1}
     return {

@@ -9,7 +9,7 @@ from lerobot.configs.train import TrainPipelineConfig
 from lerobot_commands import SMALL_DP3, lerobot_eval, lerobot_train_config
 
 import lerobot_policy_sdm  # noqa: F401 - registers the policies
-from lerobot_sdm.envs.adroit_tasks import HAND_TASKS
+from lerobot_sdm.envs.adroit.tasks import HAND_TASKS
 
 FOLDER = Path(__file__).parents[1] / "configs/adroit"
 KINDS = [f"{policy}_h{horizon}" for policy in ("dp3", "sdm") for horizon in (4, 16)]
@@ -36,7 +36,7 @@ def test_lerobot_reads_them(horizon):
 def test_teacher_and_student_train_on_a_recording(tmp_path, monkeypatch):
     """Two steps each of narrowed networks, and an episode with the student."""
     from lerobot_sdm.datasets.record import RecordConfig, record
-    from lerobot_sdm.envs.configuration_adroit import AdroitPointCloudEnvConfig
+    from lerobot_sdm.envs.adroit.configuration import AdroitPointCloudEnvConfig
 
     monkeypatch.chdir(tmp_path)
     env = AdroitPointCloudEnvConfig(task="hammer", num_points=32, camera_size=48, episode_length=12)

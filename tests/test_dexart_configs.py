@@ -10,8 +10,8 @@ from lerobot.configs.train import TrainPipelineConfig
 from lerobot_commands import SMALL_DP3, lerobot_eval, lerobot_train_config
 
 import lerobot_policy_sdm  # noqa: F401 - registers the policies
-from lerobot_sdm.envs.configuration_dexart import DexArtPointCloudEnvConfig
-from lerobot_sdm.envs.dexart_tasks import DEXART_TASKS
+from lerobot_sdm.envs.dexart.configuration import DexArtPointCloudEnvConfig
+from lerobot_sdm.envs.dexart.tasks import DEXART_TASKS
 
 FOLDER = Path(__file__).parents[1] / "configs/dexart"
 

@@ -15,7 +15,7 @@ from lerobot.scripts import lerobot_train
 from safetensors.torch import save_file
 
 from lerobot_sdm.plugin import register_all
-from lerobot_sdm.teachers import adapters  # noqa: F401 - imported here, once for all runs
+from lerobot_sdm.policies.source import adapters  # noqa: F401 - imported here, once for all runs
 
 
 def train_and_tell(folder: Path, arguments: list[str]) -> None:

@@ -16,12 +16,16 @@ from typing import IO
 import filelock
 import pytest
 
-from lerobot_sdm.processes.launcher import SWITCH, Launcher, warm_process
+from lerobot_sdm.processes.launcher import SWITCH, Fork, Launcher, warm_process
 from lerobot_sdm.processes.preloaded import EVERYTHING_ELSE, RECORDING
 from lerobot_sdm.processes.threads import passive_waiting
 
 VARIABLES = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", **passive_waiting()}
 """What commands of quickstart and benchmark get on one thread; others are started plainly."""
+
+AT_START = dict(os.environ)
+"""Environment variables before any test: torch's compiler, for one, adds some when a test compiles, and a program with
+other variables than the warm process's cannot be a fork of it."""
 
 
 def end_with_the_last(users: IO[str], started: contextlib.ExitStack) -> None:
@@ -42,7 +46,7 @@ def address(shared: Path) -> str:
         users = note.with_suffix(".users").open("a")  # Stays open, and locked with it, as long as this process runs.
         fcntl.flock(users, fcntl.LOCK_SH)
         if not note.exists():
-            environment = os.environ | VARIABLES
+            environment = AT_START | VARIABLES
             started = contextlib.ExitStack()
             process = warm_process(environment, (*RECORDING, *EVERYTHING_ELSE), note.with_suffix(".log"))
             note.write_text(started.enter_context(process).address or "")
@@ -60,6 +64,11 @@ def warm(tmp_path_factory):
         shared = shared.parent
     socket = address(shared)
     with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ.keys() | AT_START.keys():
+            if name not in AT_START:
+                patch.delenv(name)
+            elif os.environ.get(name) != AT_START[name]:
+                patch.setenv(name, AT_START[name])
         patch.setenv(SWITCH, socket)
         yield Launcher(socket or None)
 
@@ -70,5 +79,6 @@ def run_forked(launcher: Launcher, *argv: str) -> tuple[int, str]:
     with Path(os.devnull).open() as nothing, os.fdopen(reading, "rb") as output:
         process = launcher.start(argv, os.environ | VARIABLES, nothing.fileno(), writing)
         os.close(writing)
+        assert launcher.address is None or isinstance(process, Fork), "the warm process has refused"
         printed = output.read().decode(errors="replace")
         return process.wait(), printed

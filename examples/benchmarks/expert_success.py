@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lerobot_sdm.evaluation.expert import ExpertEpisode
+    from lerobot_sdm.measure.expert import ExpertEpisode
 
 # One thread per process: searches bring their own.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -37,7 +37,7 @@ def field_and_value(text: str) -> tuple[str, Any]:
 
 def row(name: str, successes: int, trials: int) -> str:
     """A line about a rate, with its interval."""
-    from lerobot_sdm.evaluation.statistics import wilson_interval
+    from lerobot_sdm.measure.statistics import wilson_interval
 
     rate = wilson_interval(successes, trials)
     return f"{name}: {successes}/{trials} = {rate.estimate:.0%} (95% interval {rate.low:.0%} to {rate.high:.0%})"
@@ -71,10 +71,10 @@ def main() -> None:
 
     import lerobot_policy_sdm  # noqa: F401 - registers the environment types
     from lerobot_sdm.errors import InputError
-    from lerobot_sdm.evaluation.expert import expert_episodes
-    from lerobot_sdm.evaluation.statistics import wilson_interval
     from lerobot_sdm.experts import check_expert, default_expert
-    from lerobot_sdm.pipeline.files import write_json
+    from lerobot_sdm.measure.expert import expert_episodes
+    from lerobot_sdm.measure.files import write_json
+    from lerobot_sdm.measure.statistics import wilson_interval
 
     if options.out is not None and options.out.exists():
         parser.error(f"--out={options.out}: exists already. Choose another name, or remove it first.")

@@ -26,8 +26,8 @@ from inference import with_plain_unet, write_policies
 from tqdm import tqdm
 from training import CYCLE, DATASET, milliseconds, sdm_policy, step_of, training_batch
 
-from lerobot_sdm.evaluation.bench import benchmark
-from lerobot_sdm.evaluation.contenders import Contender, load_contender
+from lerobot_sdm.measure.contenders import Contender, load_contender
+from lerobot_sdm.measure.latency import measure_parts
 from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Policy
 
 WIDTHS = ((32, 64, 128), (64, 128, 256), (128, 256, 384), (256, 512, 1024), (512, 1024, 2048))
@@ -71,7 +71,7 @@ def latency(size: Size, device: str, repeats: int) -> dict[str, float]:
             for label, path in zip(list(ROWS)[:3], (teacher, student, student), strict=True)
         ]
         policies[2] = with_plain_unet(policies[2], policies[0].config)
-        return {row.label: row.chunk_p50 for row in benchmark(policies, repeats, 2, size.batch)}
+        return {row.label: row.chunk_p50 for row in measure_parts(policies, repeats, 2, size.batch)}
 
 
 def training(size: Size, device: str, repeats: int) -> dict[str, float]:

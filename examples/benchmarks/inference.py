@@ -28,8 +28,8 @@ from rich.console import Console
 from rich.table import Table
 from training import POINTS, dp3_config, sdm_policy
 
-from lerobot_sdm.evaluation.bench import Benchmark, benchmark
-from lerobot_sdm.evaluation.contenders import Contender, LoadedPolicy, load_contender
+from lerobot_sdm.measure.contenders import Contender, LoadedPolicy, load_contender
+from lerobot_sdm.measure.latency import LatencyByPart, measure_parts
 from lerobot_sdm.nets.precision import PRECISIONS
 from lerobot_sdm.policies.consistency.configuration_consistency import ConsistencyConfig
 from lerobot_sdm.policies.consistency.modeling_consistency import ConsistencyPolicy
@@ -98,14 +98,14 @@ def variants(modes: list[str], device: str, plain: bool) -> Iterator[tuple[str, 
         yield f"{precision}, {mode}", settings
 
 
-def rows_of(label: str, path: Path, fixed: dict, options: argparse.Namespace, batch_size: int) -> list[Benchmark]:
+def rows_of(label: str, path: Path, fixed: dict, options: argparse.Namespace, batch_size: int) -> list[LatencyByPart]:
     """All variants of a policy; for the plain one the U-Net's arguments are those of a DP3 network."""
     policies = []
     for name, settings in variants(options.compile, options.device, plain=label in PLAIN):
         contender = Contender(f"{label}, {name}", str(path), {**fixed, **settings})
         loaded = load_contender(contender, options.device)
         policies.append(with_plain_unet(loaded, options.config) if name == "plain" else loaded)
-    return benchmark(policies, options.repeats, options.warmup, batch_size)
+    return measure_parts(policies, options.repeats, options.warmup, batch_size)
 
 
 def main() -> None:

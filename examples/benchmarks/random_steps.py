@@ -52,8 +52,8 @@ def shaken(task: str, steps: int, episode_length: int | None = None, seed: int =
     import numpy as np
     from tqdm import trange
 
-    from lerobot_sdm.envs.dexart import DexArtPointCloudEnv
-    from lerobot_sdm.envs.dexart_objects import SPLITS, object_names
+    from lerobot_sdm.envs.dexart.env import DexArtPointCloudEnv
+    from lerobot_sdm.envs.dexart.objects import SPLITS, object_names
 
     objects = ",".join(name for split in SPLITS for name in object_names(task, split, official=False))
     env = DexArtPointCloudEnv(
@@ -84,7 +84,7 @@ def shaken(task: str, steps: int, episode_length: int | None = None, seed: int =
 
 def main() -> None:
     """Print a line for each task."""
-    from lerobot_sdm.envs.dexart_tasks import DEXART_TASKS
+    from lerobot_sdm.envs.dexart.tasks import DEXART_TASKS
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--task", nargs="+", default=[*DEXART_TASKS], choices=[*DEXART_TASKS])

@@ -14,8 +14,8 @@ import torch
 from lerobot.rollout.inference import SyncInferenceEngine
 from simulated_robot import SimulatedRobot
 
-from lerobot_sdm.evaluation.contenders import LoadedPolicy
-from lerobot_sdm.evaluation.latency import count_calls
+from lerobot_sdm.measure.contenders import LoadedPolicy
+from lerobot_sdm.measure.latency import count_calls
 
 CLOCKS: dict[str, Callable[[], int]] = {"wall": time.perf_counter_ns, "cpu": time.thread_time_ns}
 """What measures a decision. Processor time, of one thread, is for machines on which other work runs: it is about what

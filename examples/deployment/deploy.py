@@ -27,14 +27,14 @@ from simulated_robot import HOLDS, MILLISECOND, SimulatedRobot
 from tqdm import tqdm
 
 import lerobot_policy_sdm  # noqa: F401 - registers the environment types
-from lerobot_sdm.envs.configuration_metaworld import MetaWorldPointCloudEnvConfig
+from lerobot_sdm.envs.metaworld.configuration import MetaWorldPointCloudEnvConfig
 from lerobot_sdm.errors import InputError, unknown_name
-from lerobot_sdm.evaluation.contenders import Contender, LoadedPolicy, load_contender
-from lerobot_sdm.pipeline.comparison import Comparison, row_key
-from lerobot_sdm.pipeline.files import read_json, write_json
-from lerobot_sdm.pipeline.results import machine
-from lerobot_sdm.policies.sizes import check_environment
-from lerobot_sdm.teachers import fingerprint
+from lerobot_sdm.measure.comparison import Comparison, row_key
+from lerobot_sdm.measure.contenders import Contender, LoadedPolicy, load_contender
+from lerobot_sdm.measure.files import read_json, write_json
+from lerobot_sdm.measure.records import machine
+from lerobot_sdm.policies.source.files import fingerprint
+from lerobot_sdm.processors.sizes import check_environment
 
 PACKAGES = ("lerobot_policy_sdm", "lerobot", "torch", "mujoco", "metaworld", "numpy")
 TIMELINE_TICKS = 120

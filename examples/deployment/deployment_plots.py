@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from simulated_robot import MILLISECOND
 
-from lerobot_sdm.pipeline.pictures import BLUE, INK, PALE, RED, save_figure
+from lerobot_sdm.measure.pictures import BLUE, INK, PALE, RED, save_figure
 
 COLOURS = (BLUE, RED, INK)
 

@@ -8,7 +8,7 @@ import numpy as np
 from control_loop import Tick
 from simulated_robot import MILLISECOND
 
-from lerobot_sdm.evaluation.statistics import paired_difference, wilson_interval
+from lerobot_sdm.measure.statistics import paired_difference, wilson_interval
 
 Episode = dict[str, Any]
 

@@ -3,7 +3,7 @@
     pip install atheris
     uv run python examples/maintenance/fuzz.py torch --seconds=600
 
-Targets: `pickle`, the stack machine of `lerobot_sdm/checkpoints/unpickling.py`; `torch`, whole files of torch.save, as
+Targets: `pickle`, the stack machine of `lerobot_sdm/safe_files/unpickling.py`; `torch`, whole files of torch.save, as
 `import-checkpoint` opens them; `zarr`, zip files of demonstrations, as `convert` opens them; `pipeline`, the JSON of a
 policy's processors, which is checked before LeRobot builds them; `info`, `stats` and `episodes`, files of a LeRobot
 dataset, as training checks them before LeRobot reads them. Whatever a file holds, the answer must be data or an
@@ -51,7 +51,11 @@ MAX_BYTES = 4096
 """Of an input: what is wrong with a reader shows in small files, which are tried more often."""
 
 INSTRUMENTED = (
-    *("zipfile", "pickletools", "lerobot_sdm.zip_files", "lerobot_sdm.checkpoints", "lerobot_sdm.datasets"),
+    "zipfile",
+    "pickletools",
+    "lerobot_sdm.safe_files",
+    "lerobot_sdm.checkpoints",
+    "lerobot_sdm.datasets",
     "lerobot_sdm.policies.pipelines",
 )
 """Modules that are imported anew, so that the fuzzer learns which of their lines an input reaches."""
@@ -80,14 +84,14 @@ def watched() -> Iterator[None]:
 
 
 def read_pickle(data: bytes) -> None:
-    from lerobot_sdm.checkpoints.unpickling import inert, load
+    from lerobot_sdm.safe_files.unpickling import inert, load
 
     with watched():
         load(data, inert("collections.OrderedDict", "builtins.set"), source="x", persistent_load=lambda identity: None)
 
 
 def read_torch(data: bytes) -> None:
-    from lerobot_sdm.checkpoints.torch_archive import TensorEntry, TorchArchive
+    from lerobot_sdm.safe_files.torch_archive import TensorEntry, TorchArchive
 
     path = as_file(data)
     with watched(), TorchArchive(path) as archive:

@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from lerobot_sdm.pipeline.files import read_json, write_json, write_text
+from lerobot_sdm.measure.files import read_json, write_json, write_text
 from lerobot_sdm.processes.launcher import find_program
 from lerobot_sdm.processes.preloaded import EVERYTHING_ELSE, RECORDING
 from lerobot_sdm.processes.server import run_program
@@ -192,7 +192,7 @@ python examples/maintenance/run_docs.py --output=outputs/docs --data=path/to/dat
 That each command is *understood*, with exactly the options that stand there, is a test: `tests/docs/` has them read by
 the parsers of the programs themselves, without running them; those that need a robot, a GPU or the Hub as well.
 `quickstart`, `compare` and `benchmark` are also run, in small, by `tests/cli/test_quickstart.py`,
-`tests/pipeline/test_comparison.py` and `tests/benchmark/test_benchmark_smoke.py`; *not yet* below means that this
+`tests/measure/test_comparison.py` and `tests/measure/test_benchmark_smoke.py`; *not yet* below means that this
 script has not come to the command, not that it failed.
 
 """

@@ -24,9 +24,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 import lerobot_policy_sdm  # noqa: F401  (registers the policy types)
-from lerobot_sdm.envs.pusht_dense import DensePushTEnv
-from lerobot_sdm.evaluation.contenders import Contender, LoadedPolicy, load_contender
-from lerobot_sdm.pipeline.files import write_json
+from lerobot_sdm.envs.pusht.dense import DensePushTEnv
+from lerobot_sdm.measure.contenders import Contender, LoadedPolicy, load_contender
+from lerobot_sdm.measure.files import write_json
 from lerobot_sdm.rewards.chunk_reward.modeling_chunk_reward import ChunkRewardRewardModel, load_reward_model
 
 STEPS = 300

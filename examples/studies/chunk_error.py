@@ -20,7 +20,7 @@ from torch.utils.data import default_collate
 from tqdm import tqdm
 
 import lerobot_policy_sdm  # noqa: F401  (registers the policy types)
-from lerobot_sdm.evaluation.contenders import Contender, LoadedPolicy, load_contender
+from lerobot_sdm.measure.contenders import Contender, LoadedPolicy, load_contender
 
 
 def windows(root: Path, config: PreTrainedConfig, every: int) -> dict[str, Tensor]:

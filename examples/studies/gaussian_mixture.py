@@ -23,7 +23,7 @@ from torch import Tensor
 
 from lerobot_sdm.diffusion.consistency_distillation import consistency_sample, inference_timesteps
 from lerobot_sdm.diffusion.schedules import ddim_timesteps
-from lerobot_sdm.evaluation.distances import energy_distance
+from lerobot_sdm.measure.distances import energy_distance
 
 Sampler = Callable[[Tensor, Tensor], Tensor]
 """(start noise (B, T, A), condition (B, COND)) -> samples (B, T, A)."""

@@ -21,9 +21,9 @@ from tqdm import trange
 
 from lerobot_sdm.diffusion.predictions import amplification
 from lerobot_sdm.diffusion.regression import regression_loss
-from lerobot_sdm.evaluation.distances import energy_distance, paired_rms
-from lerobot_sdm.policies.backbone import Backbone
-from lerobot_sdm.teachers import adapter_for
+from lerobot_sdm.measure.distances import energy_distance, paired_rms
+from lerobot_sdm.nets.backbone import Backbone
+from lerobot_sdm.policies.source.adapters import adapter_for
 
 HORIZON, BATCH = 8, 128
 CONDITIONS, SAMPLES = 32, 64

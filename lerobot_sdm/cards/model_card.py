@@ -8,18 +8,12 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from lerobot_sdm.cards.methods import method
 from lerobot_sdm.cards.privacy import hub_name
 from lerobot_sdm.envs.options import view_sentence
+from lerobot_sdm.policy_types import policy_type
 
 DEFAULT_LICENSE = "apache-2.0"
 """LeRobot's default for policies."""
-
-TEACHES = {"dp3": "sdm", "edm": "consistency"}
-"""Policy types that students can be distilled from, with the student's type."""
-
-IMPROVES = ("adjoint_matching", "difftori")
-"""Policy types that are made from a base, without being its student."""
 
 KINDS = {"dp3": "DP3", "simple_dp3": "Simple DP3", "sdm": "SDM", "manicm": "ManiCM"}
 
@@ -159,8 +153,8 @@ def _section(title: str, text: str | None) -> str | None:
 
 
 def _introduction(facts: CardFacts) -> str:
-    about, policy = method(facts.policy["type"]), facts.policy
-    steps = policy.get("num_inference_steps")
+    about, policy = policy_type(facts.policy["type"]), facts.policy
+    steps = about.evaluations(policy)
     lines = [
         f"- **Policy type:** `{policy['type']}` of [LeRobot](https://github.com/huggingface/lerobot), with the plugin "
         "`lerobot_policy_sdm`.",
@@ -275,10 +269,11 @@ def _commands(facts: CardFacts) -> str:
     if facts.evaluations:
         suite, task = facts.evaluations[0].suite, facts.evaluations[0].task
     kind = facts.policy["type"]
-    student = TEACHES.get(kind, kind)
-    if kind in TEACHES:
+    about = policy_type(kind)
+    student = about.student or kind
+    if about.student is not None:
         purpose, source = "Distil it into a one-step student", f"teacher_path={facts.repo_id}"
-    elif kind in IMPROVES:
+    elif about.source_option == "base_path":
         purpose, source = "Improve another policy", f"base_path={facts.policy.get('base_path') or '<policy>'}"
     else:
         teacher = (facts.teacher and facts.teacher.repo_id) or "<teacher>"

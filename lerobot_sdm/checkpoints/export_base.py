@@ -9,7 +9,7 @@ from lerobot.configs.policies import PreTrainedConfig
 
 from lerobot_sdm.errors import InputError, refuse_existing
 from lerobot_sdm.plugin import register_all
-from lerobot_sdm.teachers.files import CONFIG_FILE, PROCESSOR_FILES, WEIGHTS_FILE
+from lerobot_sdm.policies.source.files import CONFIG_FILE, PROCESSOR_FILES, WEIGHTS_FILE
 
 FINE_TUNED = ("adjoint_matching",)
 """Types whose weights are those of their base's type."""

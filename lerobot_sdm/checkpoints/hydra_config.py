@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from lerobot_sdm.checkpoints.unpickling import Record, inert
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.safe_files.unpickling import Record, inert
 
 OMEGACONF_NAMES = inert(
     *(f"omegaconf.base.{name}" for name in ("ContainerMetadata", "Metadata")),

@@ -18,16 +18,17 @@ import lerobot_sdm
 from lerobot_sdm.checkpoints.original_format import WEIGHTS, OriginalCheckpoint, read_checkpoint
 from lerobot_sdm.checkpoints.original_policy import is_student, policy_config, sees_imagined_robot
 from lerobot_sdm.checkpoints.original_weights import model_weights, statistics
-from lerobot_sdm.checkpoints.torch_archive import TorchArchive
+from lerobot_sdm.clouds import POINT_CLOUD
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.nets.live_taps import whole_size
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy
 from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Model, DP3Policy
-from lerobot_sdm.policies.dp3.processor_dp3 import PointCloudProcessorStep, make_dp3_pre_post_processors
-from lerobot_sdm.policies.imagined_robot import ImaginedRobotProcessorStep
-from lerobot_sdm.policies.normalization import Stats
+from lerobot_sdm.policies.dp3.processor_dp3 import make_dp3_pre_post_processors
 from lerobot_sdm.policies.sdm.modeling_sdm import SDMPolicy
-from lerobot_sdm.processors import POINT_CLOUD
+from lerobot_sdm.processors.imagined_robot import ImaginedRobotProcessorStep
+from lerobot_sdm.processors.normalization import Stats
+from lerobot_sdm.processors.point_cloud_step import PointCloudProcessorStep
+from lerobot_sdm.safe_files.torch_archive import TorchArchive
 
 IMPORT_FILE = "import.json"
 """Beside the policy: where it came from."""

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lerobot_sdm.checkpoints.hydra_config import OMEGACONF_NAMES, HydraConfig
-from lerobot_sdm.checkpoints.torch_archive import TensorEntry, TorchArchive
-from lerobot_sdm.checkpoints.unpickling import Record, inert, load
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.safe_files.torch_archive import TensorEntry, TorchArchive
+from lerobot_sdm.safe_files.unpickling import Record, inert, load
 
 ALLOWED = {
     **OMEGACONF_NAMES,

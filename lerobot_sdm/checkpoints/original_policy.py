@@ -10,11 +10,11 @@ from lerobot.utils.constants import ACTION, OBS_STATE
 
 from lerobot_sdm.checkpoints.hydra_config import MAX_NUMBER, HydraConfig
 from lerobot_sdm.checkpoints.original_format import BLOCKS, STUDENTS, OriginalCheckpoint
+from lerobot_sdm.clouds import POINT_CLOUD
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
 from lerobot_sdm.policies.sdm.configuration_sdm import SDMConfig
-from lerobot_sdm.processors import POINT_CLOUD
-from lerobot_sdm.teachers import describe
+from lerobot_sdm.policies.source.description import describe
 
 IMAGINED_ROBOT = "imagin_robot"
 MAX_LENGTH = 10  # Of a shape, or levels of a U-Net.

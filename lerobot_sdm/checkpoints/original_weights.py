@@ -11,11 +11,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lerobot_sdm.checkpoints.original_policy import IMAGINED_ROBOT
-from lerobot_sdm.checkpoints.torch_archive import TensorEntry, TorchArchive
+from lerobot_sdm.clouds import POINT_CLOUD
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
-from lerobot_sdm.policies.normalization import Stats
-from lerobot_sdm.processors import POINT_CLOUD
+from lerobot_sdm.processors.normalization import Stats
+from lerobot_sdm.safe_files.torch_archive import TensorEntry, TorchArchive
 
 EMPTY_TENSORS = ("_dummy_variable", "mask_generator._dummy_variable")
 NORMALIZER = "normalizer.params_dict."

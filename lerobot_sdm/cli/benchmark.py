@@ -7,14 +7,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from lerobot_sdm.benchmark.config import Benchmark, make_benchmark
-from lerobot_sdm.benchmark.engines import CLUSTERS, ENGINES, Engine, parse_parameters
-from lerobot_sdm.benchmark.methods import METHODS
-from lerobot_sdm.benchmark.protocols import PROTOCOLS
-from lerobot_sdm.benchmark.sizes import SIZE_SETTINGS
-from lerobot_sdm.benchmark.suites import SUITES
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.pipeline.stages import chosen_threads
+from lerobot_sdm.measure.benchmark import Benchmark, make_benchmark
+from lerobot_sdm.measure.engines import CLUSTERS, ENGINES, Engine, parse_parameters
+from lerobot_sdm.measure.methods import METHODS
+from lerobot_sdm.measure.protocols import PROTOCOLS
+from lerobot_sdm.measure.sizes import SIZES
+from lerobot_sdm.measure.stages import chosen_threads
+from lerobot_sdm.measure.suites import SUITES
 from lerobot_sdm.processes.threads import available_cores, default_threads
 
 
@@ -32,7 +32,7 @@ def benchmark(
     env_view: Annotated[
         str | None, typer.Option(help="What clouds show, as --env.view; the environment's default if absent.")
     ] = None,
-    size: Annotated[str | None, typer.Option(help=f"{', '.join(SIZE_SETTINGS)}; small if absent.")] = None,
+    size: Annotated[str | None, typer.Option(help=f"{', '.join(SIZES)}; small if absent.")] = None,
     episodes: Annotated[int | None, typer.Option(help="Episodes of a strict evaluation; 100 if absent.")] = None,
     seeds: Annotated[str, typer.Option(help="Training seeds, such as 0,1,2.")] = "1",
     data: Annotated[Path | None, typer.Option(help="Folder of DP3's zarr stores; recorded if absent.")] = None,
@@ -97,8 +97,8 @@ def benchmark(
 
 
 def _run(chosen: Benchmark, where: Engine) -> None:
-    from lerobot_sdm.benchmark.run import run_benchmark
-    from lerobot_sdm.pipeline.commands import CommandFailedError
+    from lerobot_sdm.measure.commands import CommandFailedError
+    from lerobot_sdm.measure.run_benchmark import run_benchmark
 
     console = Console()
     # A polite kill is treated like Ctrl-C: running commands are ended with this one.
@@ -123,8 +123,8 @@ def _run(chosen: Benchmark, where: Engine) -> None:
 
 def _dry_run(chosen: Benchmark) -> None:
     """Print every cell and, once, every command."""
-    from lerobot_sdm.benchmark.plan import layout_of, stages
-    from lerobot_sdm.pipeline.commands import format_command
+    from lerobot_sdm.measure.cell_stages import layout_of, stages
+    from lerobot_sdm.measure.commands import format_command
 
     shown: set[Path] = set()
     for cell in chosen.cells():
@@ -137,8 +137,8 @@ def _dry_run(chosen: Benchmark) -> None:
 
 
 def _render(folder: Path, output: Path | None) -> None:
-    from lerobot_sdm.benchmark.export import export
-    from lerobot_sdm.benchmark.run import render
+    from lerobot_sdm.measure.export import export
+    from lerobot_sdm.measure.run_benchmark import render
 
     if output is not None:
         tasks = export(folder, output)

@@ -1,4 +1,4 @@
-"""`lerobot-sdm collect-rollouts`: options in, dataset folder out; the rest is in `lerobot_sdm.evaluation.rollouts`."""
+"""`lerobot-sdm collect-rollouts`: options in, dataset folder out; the rest is in `lerobot_sdm.measure.rollouts`."""
 
 from collections.abc import Sequence
 
@@ -7,14 +7,14 @@ import typer
 from lerobot_sdm.cli.early import TYPE, check_options, joined, value_of
 from lerobot_sdm.cli.options import parse_options
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.evaluation.policy_spec import Contender
-from lerobot_sdm.evaluation.rollout_options import RolloutOptions
+from lerobot_sdm.measure.policy_spec import Contender
+from lerobot_sdm.measure.rollout_options import RolloutOptions
 from lerobot_sdm.outlines import outline
 
 USAGE = "Usage: lerobot-sdm collect-rollouts --policy.path=POLICY --env.type=pusht_dense [--option=value ...]"
 POLICY = "--policy."
-CONFIG = "lerobot_sdm.evaluation.rollouts:RolloutConfig"
-OPTIONS = "lerobot_sdm.evaluation.rollout_options:RolloutOptions"
+CONFIG = "lerobot_sdm.measure.rollouts:RolloutConfig"
+OPTIONS = "lerobot_sdm.measure.rollout_options:RolloutOptions"
 
 
 def collect_rollouts(context: typer.Context) -> None:
@@ -29,8 +29,8 @@ def collect_rollouts(context: typer.Context) -> None:
     policy = Contender(path, path, overrides).checked()
     check_options(RolloutOptions, rest)
 
-    from lerobot_sdm.evaluation.rollouts import RolloutConfig
-    from lerobot_sdm.evaluation.rollouts import collect_rollouts as collect
+    from lerobot_sdm.measure.rollouts import RolloutConfig
+    from lerobot_sdm.measure.rollouts import collect_rollouts as collect
     from lerobot_sdm.plugin import register_all
 
     register_all()

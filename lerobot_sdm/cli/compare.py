@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from lerobot_sdm.evaluation.policy_spec import Contender
+from lerobot_sdm.measure.policy_spec import Contender
 
 
 def compare(
@@ -33,18 +33,21 @@ def compare(
     """
     rows = tuple(Contender.parse(text).checked() for text in policy)
 
-    # matplotlib takes a second to import, and LeRobot ten; a mistyped option should not.
-    from lerobot_sdm.pipeline.commands import CommandFailedError
-    from lerobot_sdm.pipeline.comparison import Comparison
-    from lerobot_sdm.pipeline.comparison_report import run_comparison, terminal_table
-    from lerobot_sdm.pipeline.plan import Layout
+    # LeRobot's environments, torch and matplotlib take seconds to import; a mistyped option should not.
+    from lerobot_sdm.measure.comparison import Comparison
 
     comparison = Comparison(env, rows, episodes, seed, batch_size, device, threads)
+
+    from lerobot_sdm.measure.commands import CommandFailedError
+    from lerobot_sdm.measure.comparison_report import terminal_table
+    from lerobot_sdm.measure.comparison_run import run_comparison
+    from lerobot_sdm.measure.plan import RunLayout
+
     console = Console()
     # A polite kill is treated like Ctrl-C: the running command is ended with this one.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        results = run_comparison(comparison, Layout(output), console, verbose)
+        results = run_comparison(comparison, RunLayout(output), console, verbose)
     except CommandFailedError as error:
         console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error

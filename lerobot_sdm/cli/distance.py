@@ -9,7 +9,7 @@ from rich.progress import track
 from rich.table import Table
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.evaluation.policy_spec import Contender
+from lerobot_sdm.measure.policy_spec import Contender
 
 
 def distance(
@@ -39,10 +39,10 @@ def distance(
     entries = [Contender.parse(text).checked() for text in (teacher, *policy)]
 
     # Torch and LeRobot's models take seconds to import; a mistyped option should not.
-    from lerobot_sdm.evaluation.contenders import load_contender
-    from lerobot_sdm.evaluation.distillation import FLOOR, compare_to_teacher
-    from lerobot_sdm.evaluation.observations import demonstrated_chunks, held_out_observations
-    from lerobot_sdm.pipeline.files import write_json
+    from lerobot_sdm.measure.contenders import load_contender
+    from lerobot_sdm.measure.distillation import FLOOR, compare_to_teacher
+    from lerobot_sdm.measure.files import write_json
+    from lerobot_sdm.measure.observations import demonstrated_chunks, held_out_observations
 
     reference, *contenders = (load_contender(entry, device) for entry in entries)
     where = (repo_id, root, reference.config, observations)

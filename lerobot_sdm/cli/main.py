@@ -70,9 +70,14 @@ VERBS: dict[str, Verb] = {
         "Write a fine-tuned policy as a plain policy of its base's type.",
     ),
     "distance": Verb("lerobot_sdm.cli.distance:distance", "How far a policy's actions are from its teacher's."),
-    "bench": Verb("lerobot_sdm.cli.bench:bench", "What a decision of a policy costs on this machine, part by part."),
+    "latency": Verb(
+        "lerobot_sdm.cli.latency:latency", "What a decision of a policy costs on this machine, part by part."
+    ),
     "view": Verb("lerobot_sdm.cli.view:view", "Look at an episode: cloud over time, images, state, actions."),
 }
+
+OLD_NAMES = {"bench": "latency"}
+"""Names that verbs had until version 0.1: they work, not listed, in this version alone."""
 
 
 def available_verbs() -> dict[str, Verb]:
@@ -107,6 +112,13 @@ class LazyGroup(TyperGroup):
         self, context: typer.Context, args: list[str]
     ) -> tuple[str | None, TyperCommand | None, list[str]]:
         """The verb that was called, imported only now."""
+        if args and (now := OLD_NAMES.get(args[0])):
+            typer.secho(
+                f"`lerobot-sdm {args[0]}` is now `lerobot-sdm {now}`; the next version drops the old name.",
+                fg=typer.colors.YELLOW,
+                err=True,
+            )
+            args = [now, *args[1:]]
         name, command, rest = super().resolve_command(context, args)
         return name, command and load(name), rest
 

@@ -11,13 +11,13 @@ from rich.console import Console
 from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.errors import InputError, unknown_name
 from lerobot_sdm.experts import check_expert, default_expert, expert_class
-from lerobot_sdm.pipeline.commands import CommandFailedError
-from lerobot_sdm.pipeline.config import PipelineConfig
-from lerobot_sdm.pipeline.plan import Layout
-from lerobot_sdm.pipeline.presets import SIZES, SMALL, preset
-from lerobot_sdm.pipeline.run import run_pipeline
-from lerobot_sdm.pipeline.stages import chosen_threads
-from lerobot_sdm.pipeline.tables import terminal_table
+from lerobot_sdm.measure.commands import CommandFailedError
+from lerobot_sdm.measure.plan import RunLayout
+from lerobot_sdm.measure.quickstart import run_pipeline
+from lerobot_sdm.measure.quickstart_report import terminal_table
+from lerobot_sdm.measure.settings import RunSettings
+from lerobot_sdm.measure.sizes import QUICKSTART_SIZES, SMALL, preset
+from lerobot_sdm.measure.stages import chosen_threads
 from lerobot_sdm.processes.threads import available_cores, default_threads
 
 
@@ -29,7 +29,7 @@ def quickstart(
     output: Annotated[Path, typer.Option(help="Folder for everything; an interrupted run goes on there.")] = Path(
         "outputs/quickstart"
     ),
-    size: Annotated[str, typer.Option(help=f"Networks and trainings: {', '.join(SIZES)}.")] = "small",
+    size: Annotated[str, typer.Option(help=f"Networks and trainings: {', '.join(QUICKSTART_SIZES)}.")] = "small",
     episodes: Annotated[int | None, typer.Option(help="Demonstrations to train on.")] = None,
     held_out_episodes: Annotated[int | None, typer.Option(help="Demonstrations on which actions are compared.")] = None,
     eval_episodes: Annotated[int | None, typer.Option(help="Episodes for each row of the table.")] = None,
@@ -77,7 +77,7 @@ def quickstart(
     # A polite kill is treated like Ctrl-C: the running command is ended with this one.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        results = run_pipeline(config, Layout(output), console, verbose)
+        results = run_pipeline(config, RunLayout(output), console, verbose)
     except CommandFailedError as error:
         console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         console.print("Once that is mended, the same command goes on from there.")
@@ -104,7 +104,7 @@ def _single_task(env_type: str, task: str) -> str:
     return tasks[0]
 
 
-def _check_expert(config: PipelineConfig) -> None:
+def _check_expert(config: RunSettings) -> None:
     """Find out now, not when recording begins, that no such expert can drive or that its ways do not add up."""
     name = config.record.get("expert") or default_expert(config.env_type, config.task)
     path = config.record.get("expert_path")

@@ -23,8 +23,8 @@ def reward_error(
         refuse_existing("--output", output)
 
     # Torch and LeRobot's models take seconds to import; a mistyped option should not.
-    from lerobot_sdm.evaluation.reward_error import measure_reward_error
-    from lerobot_sdm.pipeline.files import write_json
+    from lerobot_sdm.measure.files import write_json
+    from lerobot_sdm.measure.reward_error import measure_reward_error
 
     measured = measure_reward_error(str(reward), root)
     table = Table("", "held-out episodes", title=str(reward))

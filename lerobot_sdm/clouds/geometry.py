@@ -117,7 +117,7 @@ def inside_box(points: NDArray[np.floating], low: ArrayLike, high: ArrayLike) ->
     """Mask (n,) of the points (n, >=3) strictly between the two corners."""
     xyz = points[:, :3]
     low, high = np.asarray(low, dtype=points.dtype), np.asarray(high, dtype=points.dtype)
-    return ((xyz > low) & (xyz < high)).all(axis=1)
+    return np.all((xyz > low) & (xyz < high), axis=1)
 
 
 def sample_or_pad(points: NDArray[np.float32], count: int) -> NDArray[np.float32]:

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from lerobot_sdm.datasets.checks import must_be_finite
 from lerobot_sdm.datasets.import_hook import when_imported
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.json_files import read_object, said, short
+from lerobot_sdm.safe_files.json_files import read_object, said, short
 
 if TYPE_CHECKING:
     from lerobot.datasets.lerobot_dataset import LeRobotDataset

@@ -10,17 +10,17 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from lerobot_sdm.benchmark.cell import data_hash, weights_hash
 from lerobot_sdm.cards.privacy import CONFIG_FILE, TRAIN_CONFIG_FILE, private_passages
 from lerobot_sdm.demo.pair import FACTS_FILE, RUNS
 from lerobot_sdm.errors import InputError, refuse_existing
 from lerobot_sdm.hub.results import read_results
 from lerobot_sdm.hub.staging import Order, policy_files, read_policy_config, stage_policy, trained_steps
-from lerobot_sdm.pipeline.files import read_json, write_json
-from lerobot_sdm.pipeline.plan import Layout
-from lerobot_sdm.pipeline.video import SHOWN
-from lerobot_sdm.policies.weights import read_weights
-from lerobot_sdm.teachers import WEIGHTS_FILE
+from lerobot_sdm.measure.cell import data_hash, weights_hash
+from lerobot_sdm.measure.files import read_json, write_json
+from lerobot_sdm.measure.methods import SHOWN
+from lerobot_sdm.measure.plan import RunLayout
+from lerobot_sdm.policies.source.files import WEIGHTS_FILE
+from lerobot_sdm.safe_files.weights import read_weights
 
 MOST_BYTES = 4 * 2**20
 """A repository and a wheel should not grow by more than this: two networks of a million weights just fit."""
@@ -40,7 +40,7 @@ def build_pair(run: Path, output: Path) -> Path:
         InputError: The run is not finished, or its policies are too large or do not fit into half precision.
     """
     refuse_existing("--output", output)
-    layout = Layout(run)
+    layout = RunLayout(run)
     if not layout.results.is_file():
         raise InputError(f"{run}: holds no results.json. Give the folder of a finished `lerobot-sdm quickstart`.")
     results = read_json(layout.results)
@@ -108,7 +108,7 @@ def _half(file: Path) -> dict[str, torch.Tensor]:
     return stored
 
 
-def _provenance(layout: Layout, results: dict[str, Any]) -> dict[str, Any]:
+def _provenance(layout: RunLayout, results: dict[str, Any]) -> dict[str, Any]:
     """Where the policies come from: commit, commands, hashes, seeds."""
     settings = results["settings"]
     commands = {record["stage"]: record["command"] for record in results["stages"]}

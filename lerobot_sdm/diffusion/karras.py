@@ -84,7 +84,8 @@ def preconditioning(sigma: Tensor, levels: NoiseLevels) -> Preconditioning:
     data, above = levels.sigma_data, sigma - levels.sigma_min if levels.boundary else sigma
     total = (sigma**2 + data**2).sqrt()
     functions = (data**2 / (above**2 + data**2), above * data / total, 1 / total)
-    return Preconditioning(*(f.view(-1, 1, 1) for f in functions), c_noise=250 * sigma.log())
+    c_skip, c_out, c_in = (f.view(-1, 1, 1) for f in functions)
+    return Preconditioning(c_skip, c_out, c_in, c_noise=250 * sigma.log())
 
 
 def denoise(network: Denoiser, x: Tensor, sigma: Tensor, levels: NoiseLevels) -> Tensor:

@@ -18,4 +18,4 @@ def register_gym_ids() -> None:
             if family.gym_id(task) not in gym.registry:
                 gym.register(id=family.gym_id(task), entry_point=family.env_class, kwargs={"task": task})
     if DENSE_PUSHT_ID not in gym.registry:
-        gym.register(id=DENSE_PUSHT_ID, entry_point="lerobot_sdm.envs.pusht_dense:DensePushTEnv", max_episode_steps=300)
+        gym.register(id=DENSE_PUSHT_ID, entry_point="lerobot_sdm.envs.pusht.dense:DensePushTEnv", max_episode_steps=300)

@@ -6,7 +6,12 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from lerobot_sdm.envs import adroit_tasks, adroit_views, dexart_tasks, dexart_view, metaworld_views, tasks
+from lerobot_sdm.envs.adroit import tasks as adroit_tasks
+from lerobot_sdm.envs.adroit import views as adroit_views
+from lerobot_sdm.envs.dexart import tasks as dexart_tasks
+from lerobot_sdm.envs.dexart import views as dexart_views
+from lerobot_sdm.envs.metaworld import tasks as metaworld_tasks
+from lerobot_sdm.envs.metaworld import views as metaworld_views
 from lerobot_sdm.envs.options import CloudOptions
 from lerobot_sdm.outlines import outline
 
@@ -70,17 +75,17 @@ def _load(target: str) -> Any:
 
 FAMILIES: dict[str, Family] = {
     "metaworld_pc": Family(
-        env_class="lerobot_sdm.envs.metaworld:MetaWorldPointCloudEnv",
-        config_class="lerobot_sdm.envs.configuration_metaworld:MetaWorldPointCloudEnvConfig",
-        tasks=tasks.all_tasks(),
-        task_names=tasks.resolve_tasks,
-        gym_id=tasks.gym_id,
+        env_class="lerobot_sdm.envs.metaworld.env:MetaWorldPointCloudEnv",
+        config_class="lerobot_sdm.envs.metaworld.configuration:MetaWorldPointCloudEnvConfig",
+        tasks=metaworld_tasks.all_tasks(),
+        task_names=metaworld_tasks.resolve_tasks,
+        gym_id=metaworld_tasks.gym_id,
         default_view=metaworld_views.DEFAULT_VIEW,
         views=metaworld_views.views,
     ),
     "adroit": Family(
-        env_class="lerobot_sdm.envs.adroit:AdroitPointCloudEnv",
-        config_class="lerobot_sdm.envs.configuration_adroit:AdroitPointCloudEnvConfig",
+        env_class="lerobot_sdm.envs.adroit.env:AdroitPointCloudEnv",
+        config_class="lerobot_sdm.envs.adroit.configuration:AdroitPointCloudEnvConfig",
         tasks=adroit_tasks.HAND_TASKS,
         task_names=lambda task: [adroit_tasks.hand_task(task).name],
         gym_id=adroit_tasks.gym_id,
@@ -88,13 +93,13 @@ FAMILIES: dict[str, Family] = {
         views=lambda task: adroit_views.views(adroit_tasks.hand_task(task)),
     ),
     "dexart": Family(
-        env_class="lerobot_sdm.envs.dexart:DexArtPointCloudEnv",
-        config_class="lerobot_sdm.envs.configuration_dexart:DexArtPointCloudEnvConfig",
+        env_class="lerobot_sdm.envs.dexart.env:DexArtPointCloudEnv",
+        config_class="lerobot_sdm.envs.dexart.configuration:DexArtPointCloudEnvConfig",
         tasks=dexart_tasks.DEXART_TASKS,
         task_names=lambda task: [dexart_tasks.dexart_task(task).name],
         gym_id=dexart_tasks.gym_id,
-        default_view=dexart_view.DEFAULT_VIEW,
-        views=lambda task: dexart_view.views(dexart_tasks.RULE_SETS["dp3"]),
+        default_view=dexart_views.DEFAULT_VIEW,
+        views=lambda task: dexart_views.views(dexart_tasks.RULE_SETS["dp3"]),
     ),
 }
 """Environment type -> family."""

@@ -15,10 +15,10 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from lerobot_sdm.checkpoints.unpickling import Record, inert, load
-from lerobot_sdm.envs.adroit_tasks import hand_task
+from lerobot_sdm.envs.adroit.tasks import hand_task
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.experts.base import Expert
+from lerobot_sdm.safe_files.unpickling import Record, inert, load
 
 SCALE_FLOOR = 1e-8
 """Added to the scale of inputs, as the network was trained with."""

@@ -5,7 +5,7 @@ from typing import ClassVar
 import gymnasium as gym
 import numpy as np
 
-from lerobot_sdm.envs.detour import TRAVEL_HEIGHT, WALL_Y
+from lerobot_sdm.envs.metaworld.detour import TRAVEL_HEIGHT, WALL_Y
 from lerobot_sdm.experts.base import Expert
 
 CLEARANCE_X = 0.18

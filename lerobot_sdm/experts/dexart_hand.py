@@ -6,9 +6,9 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from lerobot_sdm.envs.dexart_control import finger_actions
-from lerobot_sdm.envs.dexart_robot import ARM_JOINTS, FINGER_JOINTS, PALM
-from lerobot_sdm.envs.dexart_world import MuJoCoWorld
+from lerobot_sdm.envs.dexart.control import finger_actions
+from lerobot_sdm.envs.dexart.robot import ARM_JOINTS, FINGER_JOINTS, PALM
+from lerobot_sdm.envs.dexart.world import MuJoCoWorld
 
 UP = np.array([0.0, 0.0, 1.0])
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from lerobot_sdm.envs.dexart import DexArtPointCloudEnv
+from lerobot_sdm.envs.dexart.env import DexArtPointCloudEnv
 from lerobot_sdm.experts.dexart_hand import (
     PALM_SURFACE,
     UP,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import gymnasium as gym
 import numpy as np
 
-from lerobot_sdm.envs.adroit_tasks import hand_task
+from lerobot_sdm.envs.adroit.tasks import hand_task
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.experts.base import Expert
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from lerobot_sdm.envs.adroit_scenes import direction
-from lerobot_sdm.envs.adroit_tasks import Door, Hammer, Pen, Relocate
+from lerobot_sdm.envs.adroit.scenes import direction
+from lerobot_sdm.envs.adroit.tasks import Door, Hammer, Pen, Relocate
 from lerobot_sdm.envs.hand_task import HandTask, distance
 from lerobot_sdm.errors import unknown_name
 from lerobot_sdm.experts.search import Search

@@ -168,7 +168,7 @@ def prediction_class(env: gym.Env) -> type[Prediction]:
     Raises:
         InputError: Nothing can.
     """
-    from lerobot_sdm.envs.metaworld import MetaWorldPointCloudEnv
+    from lerobot_sdm.envs.metaworld.env import MetaWorldPointCloudEnv
 
     if hasattr(env, "hand_task"):
         return HandPrediction

@@ -16,7 +16,7 @@ from lerobot.datasets.dataset_metadata import CODEBASE_VERSION
 from lerobot_sdm.cards.model_card import Teacher
 from lerobot_sdm.errors import InputError, refuse_existing
 from lerobot_sdm.hub.staging import Order, check_repo_id, refuse_private, stage_policy
-from lerobot_sdm.teachers import WEIGHTS_FILE
+from lerobot_sdm.policies.source.files import WEIGHTS_FILE
 
 DATASET_FILE = "meta/info.json"
 

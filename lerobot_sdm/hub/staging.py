@@ -17,7 +17,7 @@ from lerobot_sdm.cards.privacy import CONFIG_FILE, ROLES, TRAIN_CONFIG_FILE, mak
 from lerobot_sdm.cards.training_card import teacher_of
 from lerobot_sdm.checkpoints.import_policy import IMPORT_FILE
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.teachers import WEIGHTS_FILE, fingerprint
+from lerobot_sdm.policies.source.files import WEIGHTS_FILE, fingerprint
 
 PIPELINES = ("policy_preprocessor.json", "policy_postprocessor.json")
 

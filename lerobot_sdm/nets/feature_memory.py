@@ -18,8 +18,7 @@ class FeatureMemory:
 
     def __init__(self, frames: int, cond_dim: int):
         self._shape = frames, cond_dim
-        self._features: Tensor | None = None
-        self._known: Tensor | None = None
+        self._stored: tuple[Tensor, Tensor] | None = None
 
     def recall(self, index: Tensor, encode: Callable[[int], Tensor]) -> Tensor:
         """Conditions (B, F) of a batch.
@@ -31,11 +30,14 @@ class FeatureMemory:
             index: Frames (B,), int64.
             encode: Gives the condition (1, F) of one row of this batch.
         """
-        if self._features is None:
+        if self._stored is None:
             first = encode(0)
-            self._features = torch.empty(self._shape, dtype=first.dtype, device=first.device)
-            self._known = torch.zeros(self._shape[0], dtype=torch.bool, device=first.device)
-        for row in (~self._known[index]).nonzero().flatten().tolist():
-            self._features[index[row]] = encode(row)[0]
-        self._known[index] = True
-        return self._features[index]
+            self._stored = (
+                torch.empty(self._shape, dtype=first.dtype, device=first.device),
+                torch.zeros(self._shape[0], dtype=torch.bool, device=first.device),
+            )
+        features, known = self._stored
+        for row in (~known[index]).nonzero().flatten().tolist():
+            features[index[row]] = encode(row)[0]
+        known[index] = True
+        return features[index]

@@ -2,6 +2,7 @@
 step to step, and from chunk to chunk the timesteps do."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -40,7 +41,8 @@ class FilmMemory:
     """
 
     def __init__(self, layers: Sequence[Film], step_encoder: nn.Module, width: int):
-        self._layers, self._step_encoder, self._width = [layer[1] for layer in layers], step_encoder, width
+        self._layers = [cast(nn.Linear, layer[1]) for layer in layers]
+        self._step_encoder, self._width = step_encoder, width
         self._weights = [*step_encoder.parameters(), *(p for layer in self._layers for p in layer.parameters())]
         self.forget()
 

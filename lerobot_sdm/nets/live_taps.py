@@ -37,7 +37,7 @@ class LiveTaps(nn.Module, ABC):
     def __init__(self, conv: nn.Conv1d | nn.ConvTranspose1d, length: int, outputs: int):
         super().__init__()
         self.length, self.outputs = length, outputs
-        self.kernel_size, self.stride, self.padding = conv.kernel_size[0], conv.stride[0], conv.padding[0]
+        self.kernel_size, self.stride, self.padding = conv.kernel_size[0], conv.stride[0], padding_of(conv)
         live = [tap for tap in range(self.kernel_size) if self._is_live(tap)]
         self.first, self.stop = live[0], live[-1] + 1
         self.taps = self.stop - self.first
@@ -97,7 +97,7 @@ class LiveConv1d(LiveTaps):
     """
 
     def __init__(self, conv: nn.Conv1d, length: int):
-        outputs = (length + 2 * conv.padding[0] - conv.kernel_size[0]) // conv.stride[0] + 1
+        outputs = (length + 2 * padding_of(conv) - conv.kernel_size[0]) // conv.stride[0] + 1
         super().__init__(conv, length, outputs)
         before = self.padding - self.first
         self.pads = before, (outputs - 1) * self.stride + self.taps - length - before
@@ -116,7 +116,8 @@ class LiveConv1d(LiveTaps):
 
     def _multiply(self, x: Tensor) -> Tensor:
         windows = F.pad(x, self.pads).unfold(-1, self.taps, self.stride).transpose(1, 2).flatten(2)
-        return (self._rows_times_matrix(windows) + self.bias).transpose(1, 2)
+        rows = self._rows_times_matrix(windows)
+        return (rows if self.bias is None else rows + self.bias).transpose(1, 2)
 
 
 class LiveConvTranspose1d(LiveTaps):
@@ -127,7 +128,7 @@ class LiveConvTranspose1d(LiveTaps):
     """
 
     def __init__(self, conv: nn.ConvTranspose1d, length: int):
-        outputs = (length - 1) * conv.stride[0] - 2 * conv.padding[0] + conv.kernel_size[0]
+        outputs = (length - 1) * conv.stride[0] - 2 * padding_of(conv) + conv.kernel_size[0]
         super().__init__(conv, length, outputs)
 
     def _is_live(self, tap: int) -> bool:
@@ -141,11 +142,23 @@ class LiveConvTranspose1d(LiveTaps):
 
     def _multiply(self, x: Tensor) -> Tensor:
         parts = self._rows_times_matrix(x.transpose(1, 2)).transpose(1, 2)  # (B, C_out * taps, L)
-        place = {"padding": (0, self.padding - self.first), "stride": (1, self.stride)}
-        return F.fold(parts, (1, self.outputs), (1, self.taps), **place).squeeze(2) + self.bias[:, None]
+        padding, stride = (0, self.padding - self.first), (1, self.stride)
+        folded = F.fold(parts, (1, self.outputs), (1, self.taps), padding=padding, stride=stride)
+        return folded.squeeze(2) if self.bias is None else folded.squeeze(2) + self.bias[:, None]
 
 
-REPLACEMENTS = {nn.Conv1d: LiveConv1d, nn.ConvTranspose1d: LiveConvTranspose1d}
+def padding_of(conv: nn.Conv1d | nn.ConvTranspose1d) -> int:
+    """Zeros that a convolution adds at each end; torch also knows the names "same" and "valid", unused here."""
+    padding = conv.padding[0]
+    if not isinstance(padding, int):
+        raise ValueError(f"padding={conv.padding!r}: must be a number of steps.")
+    return padding
+
+
+REPLACEMENTS: dict[type[nn.Module], Callable[..., LiveTaps]] = {
+    nn.Conv1d: LiveConv1d,
+    nn.ConvTranspose1d: LiveConvTranspose1d,
+}
 
 
 @torch.no_grad()

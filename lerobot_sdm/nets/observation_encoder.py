@@ -1,6 +1,7 @@
 """Encoder of one observation frame: point cloud, camera images and vectors of numbers, side by side."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +41,8 @@ class ObservationEncoder(nn.Module):
             width = dim
         self.state_mlp = nn.Sequential(*layers[:-1])
         self.cameras = nn.ModuleList(cameras)
-        self.out_dim = width + sum(camera.feature_dim for camera in cameras)
+        features: list[Any] = [camera.feature_dim for camera in cameras]
+        self.out_dim: int = width + sum(features)
         if self.extractor is not None:
             self.out_dim += cloud_out_dim
 

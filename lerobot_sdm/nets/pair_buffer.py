@@ -16,6 +16,11 @@ class PairBuffer(nn.Module):
         action_shape: Shape (T, A) of start noise and sample.
     """
 
+    cond: Tensor
+    noise: Tensor
+    target: Tensor
+    added: Tensor
+
     def __init__(self, capacity: int, cond_dim: int, action_shape: tuple[int, int]):
         super().__init__()
         self.register_buffer("cond", torch.zeros(capacity, cond_dim))

@@ -1,7 +1,7 @@
 """Weights of fewer bits for inference: at batch size 1 a network is as fast as its weights are read.
 
 Only the U-Net's convolutions change, which is where the weights are; activations between them, normalisation, FiLM and
-the encoder stay in float32. Not exact: `lerobot-sdm bench` reports by how much actions change.
+the encoder stay in float32. Not exact: `lerobot-sdm latency` reports by how much actions change.
 """
 
 from collections.abc import Callable
@@ -20,6 +20,8 @@ class BFloat16Product(nn.Module):
     Args:
         weight: (C_out, C_in).
     """
+
+    weight: Tensor
 
     def __init__(self, weight: Tensor):
         super().__init__()
@@ -82,4 +84,4 @@ def lower_precision(network: nn.Module, precision: str) -> None:
     for module in network.modules():
         if isinstance(module, LiveTaps):
             module.product = PRODUCTS[precision](module.matrix())
-            module.weight = None
+            module.register_parameter("weight", None)

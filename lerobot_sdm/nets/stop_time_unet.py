@@ -21,7 +21,9 @@ class StopTimeUnet(TemporalUnet):
     def __init__(self, config, global_cond_dim: int):
         super().__init__(config, global_cond_dim + config.diffusion_step_embed_dim)
 
-    def forward(self, x: Tensor, timestep: Tensor, stop: Tensor, global_cond: Tensor) -> Tensor:
+    def forward(  # type: ignore[override]  # One time more than its parent.
+        self, x: Tensor, timestep: Tensor, stop: Tensor, global_cond: Tensor
+    ) -> Tensor:
         """Args: x (B, T, A), timestep (B,), stop (B,), global_cond (B, F). Returns: (B, T, A)."""
         return super().forward(x, timestep, torch.cat([self.diffusion_step_encoder(stop), global_cond], dim=-1))
 

@@ -43,7 +43,7 @@ class TemporalUnet(DiffusionConditionalUnet1d):
         if getattr(config, "blocks_per_level", 2) == 1:
             for level in (*self.down_modules, *self.up_modules):
                 level[1] = NoBlock()
-            self.mid_modules = self.mid_modules[:1]
+            del self.mid_modules[1:]
         blocks = [block for block in self.modules() if isinstance(block, DiffusionConditionalResidualBlock1d)]
         for index, block in enumerate(blocks):
             block.cond_encoder = Film(block.cond_encoder, index)

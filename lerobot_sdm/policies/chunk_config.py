@@ -1,19 +1,17 @@
-"""What the configurations of this package's denoising policies share: chunks of actions, U-Net, average, optimizer."""
+"""What the configurations of this package's denoising policies share: chunks of actions, U-Net, EMA model."""
 
 from dataclasses import dataclass
 
-from lerobot.optim.optimizers import AdamWConfig, OptimizerConfig
-from lerobot.optim.schedulers import DiffuserSchedulerConfig, LRSchedulerConfig
-
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.observation_config import ObservationConfig
+from lerobot_sdm.policies.optimizer_settings import OptimizerSettings
 
 
 @dataclass
-class ChunkConfig(ObservationConfig):
-    """Settings of a policy that predicts chunks of actions with a FiLM-conditioned U-Net; no policy of its own.
+class ChunkConfig(OptimizerSettings, ObservationConfig):
+    """Settings of a policy that predicts chunks of actions with a FiLM-conditioned U-Net; abstract base class.
 
-    What it sees is said in `ObservationConfig`, how it runs in `InferenceConfig`.
+    What it sees is said in `ObservationConfig`, how it runs in `InferenceConfig`, how it learns in `OptimizerSettings`.
 
     Args:
         horizon: Length of the predicted action sequence, which begins at the oldest observed frame.
@@ -29,13 +27,6 @@ class ChunkConfig(ObservationConfig):
         ema_power: Exponent of the EMA's warm-up.
         ema_max_decay: Cap of the EMA's decay.
         do_mask_loss_for_padding: Leave actions beyond the end of an episode out of the loss.
-        optimizer_lr: Learning rate.
-        optimizer_betas: AdamW's betas.
-        optimizer_eps: AdamW's epsilon.
-        optimizer_weight_decay: AdamW's weight decay.
-        optimizer_grad_clip_norm: Joint gradient norm at which LeRobot clips; 0 for none, as released.
-        scheduler_name: Learning-rate schedule, by its diffusers name.
-        scheduler_warmup_steps: Linear warm-up.
     """
 
     horizon: int = 16
@@ -53,14 +44,6 @@ class ChunkConfig(ObservationConfig):
     ema_power: float = 0.75
     ema_max_decay: float = 0.9999
     do_mask_loss_for_padding: bool = False
-
-    optimizer_lr: float = 1e-4
-    optimizer_betas: tuple[float, float] = (0.95, 0.999)
-    optimizer_eps: float = 1e-8
-    optimizer_weight_decay: float = 1e-6
-    optimizer_grad_clip_norm: float = 0.0
-    scheduler_name: str = "cosine"
-    scheduler_warmup_steps: int = 500
 
     def _check_shapes(self) -> None:
         """Refuse values that the networks cannot work with."""
@@ -94,15 +77,3 @@ class ChunkConfig(ObservationConfig):
     @property
     def action_delta_indices(self) -> list[int]:
         return list(range(1 - self.n_obs_steps, 1 - self.n_obs_steps + self.horizon))
-
-    def get_optimizer_preset(self) -> OptimizerConfig:
-        return AdamWConfig(
-            lr=self.optimizer_lr,
-            betas=self.optimizer_betas,
-            eps=self.optimizer_eps,
-            weight_decay=self.optimizer_weight_decay,
-            grad_clip_norm=self.optimizer_grad_clip_norm,
-        )
-
-    def get_scheduler_preset(self) -> LRSchedulerConfig | None:
-        return DiffuserSchedulerConfig(name=self.scheduler_name, num_warmup_steps=self.scheduler_warmup_steps)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import functools
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from lerobot.configs.policies import PreTrainedConfig
 from lerobot.policies.pretrained import PreTrainedPolicy
@@ -19,7 +17,9 @@ from torch import Tensor, nn
 
 from lerobot_sdm.cards.privacy import make_public
 from lerobot_sdm.cards.training_card import PublicTrainConfig, training_card
+from lerobot_sdm.clouds import POINT_CLOUD
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.nets.ema import update_average, warmup_decay
 from lerobot_sdm.nets.precision import lower_precision
 from lerobot_sdm.policies.guards import (
     LossGuard,
@@ -29,17 +29,17 @@ from lerobot_sdm.policies.guards import (
     checked_actions,
 )
 from lerobot_sdm.policies.history import History
-from lerobot_sdm.policies.incoming import not_finite, one_step, whole_clouds, windows, with_vector_axes
 from lerobot_sdm.policies.pipelines import check_pipelines
 from lerobot_sdm.policies.range_watch import RangeWatch, warn_before_fine_tuning
-from lerobot_sdm.policies.sizes import check_checkpoint, takes_any_image_size
+from lerobot_sdm.policies.repeatable_noise import RepeatableNoise
 from lerobot_sdm.policies.thread_notice import warn_of_too_many_threads
-from lerobot_sdm.policies.weights import load_strictly, read_weights
-from lerobot_sdm.processors import POINT_CLOUD
 from lerobot_sdm.processors.cloud_view import OBS_CLOUD_VIEW, recorded_view, warn_of_another_view
+from lerobot_sdm.processors.incoming import not_finite, one_step, whole_clouds, windows, with_vector_axes
+from lerobot_sdm.processors.sizes import check_checkpoint, takes_any_image_size
+from lerobot_sdm.safe_files.weights import load_strictly, read_weights
 
 
-class ChunkPolicy(PreTrainedPolicy):
+class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
     """A policy that predicts chunks of actions from the last few observations.
 
     A checkpoint is split in two. `model.safetensors` holds `inference_model` and nothing else: it is all that
@@ -58,6 +58,7 @@ class ChunkPolicy(PreTrainedPolicy):
     # LeRobot demands both of every subclass, an abstract one too.
     config_class = PreTrainedConfig
     name = "chunk_policy"
+    model: Any
     training_state_file = "training_state.safetensors"
 
     def __init_subclass__(cls, **kwargs) -> None:
@@ -81,14 +82,13 @@ class ChunkPolicy(PreTrainedPolicy):
         self._publishing: str | None = None  # The Hub repo, while uploading to it.
         self.loss_guard = LossGuard()
         self.range_watch: RangeWatch | None = None
-        self.model: nn.Module
-        self.average: nn.Module | None = None
+        self.average: Any = None
         self.reset()
 
     # ---- for subclasses --------------------------------------------------------------------------------
 
     @abstractmethod
-    def actions_from_noise(self, model: nn.Module, noise: Tensor, cond: Tensor) -> Tensor:
+    def actions_from_noise(self, model: Any, noise: Tensor, cond: Tensor) -> Tensor:
         """Sample action sequences.
 
         Args:
@@ -110,8 +110,14 @@ class ChunkPolicy(PreTrainedPolicy):
             # The memo keeps the config shared: LeRobot hangs the whole dataset's metadata on it.
             self.average = deepcopy(self.model, {id(self.config): self.config}).requires_grad_(False)
 
+    def update_ema(self, turns: int) -> None:
+        """Let the moving average follow `model`, which has been trained `turns` times before."""
+        if self.average is not None:
+            decay = warmup_decay(turns, self.config.ema_power, self.config.ema_max_decay)
+            update_average(self.average, self.model, decay)
+
     @property
-    def inference_model(self) -> nn.Module:
+    def inference_model(self) -> Any:
         """The module that acts; its weights are the checkpoint."""
         return self.model if self.average is None else self.average
 
@@ -205,7 +211,7 @@ class ChunkPolicy(PreTrainedPolicy):
         return self._sample_under(cond, noise)[:, first : first + self.config.n_action_steps]
 
     def _expected(self) -> dict[str, Any]:
-        """What observations have to be like; see `policies.incoming`."""
+        """What observations have to be like; see `processors.incoming`."""
         return {
             "features": self.config.input_features,
             "like": next(self.inference_model.parameters()),
@@ -258,33 +264,6 @@ class ChunkPolicy(PreTrainedPolicy):
 
     def _checked(self, actions: Tensor) -> Tensor:
         return checked_actions(actions, self.config.action_bound, self.name)
-
-    # ---- repeatable noise ------------------------------------------------------------------------------
-
-    def training_noise_generator(self, device: torch.device) -> torch.Generator:
-        """Random numbers of one training step: a function of seed, step and process rank alone.
-
-        The global generator would not do: on resume LeRobot restores it before the data loader draws from it, so
-        a resumed run would see other noise than an uninterrupted one.
-        """
-        return torch.Generator(device=device).manual_seed(self._step_seed())
-
-    @contextmanager
-    def repeatable_global_noise(self, device: torch.device) -> Iterator[None]:
-        """Around what can only draw from torch's global generator, such as dropout and random crops: there, too, a
-        training step's numbers are a function of seed, step and rank alone. The global generator is left as it was."""
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(self._step_seed(stream=1))
-            yield
-
-    @torch.compiler.disable  # It would become arithmetic of torch's, which lacks some of NumPy's.
-    def _step_seed(self, stream: int | None = None) -> int:
-        """Seed of this step and process; each stream has numbers that are independent of the others'."""
-        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-        rank = torch.distributed.get_rank() if distributed else 0
-        key = () if stream is None else (stream,)
-        sequence = np.random.SeedSequence([self.noise_seed, self.train_step, rank], spawn_key=key)
-        return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
 
     # ---- checkpoints -----------------------------------------------------------------------------------
 

@@ -8,9 +8,9 @@ import torch
 from lerobot.utils.constants import OBS_STATE
 from torch import Tensor
 
+from lerobot_sdm.clouds import POINT_CLOUD
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.policies.frames import FrameEncoder, FrameMemory
-from lerobot_sdm.processors import POINT_CLOUD
+from lerobot_sdm.nets.frames import FrameEncoder, FrameMemory
 
 Observation = dict[str, Tensor]
 
@@ -27,6 +27,7 @@ class History:
     """
 
     def __init__(self, n_obs_steps: int):
+        self._n_obs_steps = n_obs_steps
         self.frames: deque[Observation] = deque(maxlen=n_obs_steps)
         self.planned: deque[Tensor] = deque()
         self._memory = FrameMemory()
@@ -43,7 +44,7 @@ class History:
                 f"observation: its batch size is {size}, and that of the time step before was {before}, so that the "
                 "planned actions belong to other robots. Call reset() between episodes."
             )
-        self.frames.extend([frame] * (1 if self.frames else self.frames.maxlen))
+        self.frames.extend([frame] * (1 if self.frames else self._n_obs_steps))
 
     def ends_with(self, frame: Observation) -> bool:
         """Whether this is the last time step."""

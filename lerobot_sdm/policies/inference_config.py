@@ -1,13 +1,16 @@
 """What any policy of this package may be told about how to run, which changes nothing about what it has learned."""
 
+import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from lerobot.configs.policies import PreTrainedConfig
 
 from lerobot_sdm.errors import InputError, unknown_name
 from lerobot_sdm.policies.settings import check_values
-from lerobot_sdm.policies.sizes import shapes_of
+from lerobot_sdm.processors.sizes import shapes_of
+
+logger = logging.getLogger(__name__)
 
 PRECISIONS = ("float32", "bfloat16", "int8")
 """What `nets.precision` can do; named here, because configurations are read without importing torch's networks."""
@@ -22,10 +25,11 @@ MOST = {
     **dict.fromkeys(("solver_levels", "timestep_levels", "max_solver_steps", "coupled_copies", "n_iterations"), LEVELS),
     **dict.fromkeys(("resize_shape", "crop_shape"), PIXELS),
     "pair_buffer_size": 100_000_000,
+    "feature_memory_mb": 100_000_000,
 }
 """Settings that decide how large something gets, or how long it takes -> far more than anybody has needed: a slip of
 the pen must not take all memory."""
-LEAST = {"n_iterations": 0, "solver_levels": 0}
+LEAST = {"n_iterations": 0, "solver_levels": 0, "feature_memory_mb": 0}
 """Least value of those of them that need not be 1."""
 
 
@@ -35,7 +39,7 @@ class InferenceConfig(PreTrainedConfig):
 
     Args:
         inference_precision: Of the denoiser's convolutions: `float32` is exact, `bfloat16` and, on a CPU, `int8` are
-            faster; `lerobot-sdm bench` says by how much actions change.
+            faster; `lerobot-sdm latency` says by how much actions change.
         compile_model: Compile the denoiser with `torch.compile` at its first call.
         compile_mode: How; `reduce-overhead` uses CUDA graphs.
         action_bound: Normalised actions are clipped to plus and minus this; with MIN_MAX normalisation 1 is what the
@@ -50,12 +54,36 @@ class InferenceConfig(PreTrainedConfig):
             was trained with: LeRobot puts the actions of the dataset or environment that it meets in their place.
     """
 
+    retired: ClassVar[tuple[str, ...]] = ()
+    """Fields of earlier versions that a saved configuration may still hold, and that decide nothing any more."""
+
     inference_precision: str = "float32"
     compile_model: bool = False
     compile_mode: str = "reduce-overhead"
     action_bound: float | None = None
     drop_invalid_points: bool = False
     cloud_view: dict[str, Any] | None = None
+
+    @classmethod
+    def upgraded(cls, saved: dict[str, Any]) -> dict[str, Any]:
+        """The settings of a saved configuration without the fields of earlier versions, of which it warns.
+
+        Args:
+            saved: What stands in a `config.json` or a file of settings. It is left as it is.
+
+        Raises:
+            InputError: A field that is gone asks for something that no longer exists.
+        """
+        old = sorted(saved.keys() & set(cls.retired))
+        if not old:
+            return saved
+        logger.warning(
+            "This %s configuration was written for an earlier version. These settings have no effect any more: %s. "
+            "Saving the policy again leaves them out.",
+            cls.get_choice_name(cls),
+            ", ".join(old),
+        )
+        return {name: value for name, value in saved.items() if name not in old}
 
     def __post_init__(self) -> None:
         self.trained_shapes = shapes_of({**(self.input_features or {}), **(self.output_features or {})})

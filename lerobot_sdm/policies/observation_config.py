@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from lerobot.configs.types import FeatureType, NormalizationMode, PolicyFeature
 from lerobot.utils.constants import ACTION, OBS_ENV_STATE, OBS_STATE
 
+from lerobot_sdm.clouds import POINT_CLOUD, POINT_CLOUD_KEYS
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.inference_config import InferenceConfig
-from lerobot_sdm.policies.sizes import check_upright, check_vector
-from lerobot_sdm.processors import POINT_CLOUD, POINT_CLOUD_KEYS
 from lerobot_sdm.processors.depth_config import DepthToCloudConfig
+from lerobot_sdm.processors.sizes import check_upright, check_vector
 
 RESNET_STRIDE = 32
 """Side of the patch of an image that is one pixel of a ResNet's last layer."""
@@ -68,7 +68,7 @@ class ObservationConfig(InferenceConfig):
         Raises:
             InputError: No point cloud, no robot state or no action, or shapes that cannot be used.
         """
-        features = dict(self.input_features or {})
+        features = dict(self.input_features or {})  # type: ignore[has-type]  # LeRobot declares it.
         cloud = self.cloud_feature(features)
         if cloud is None:
             raise InputError(
@@ -86,9 +86,9 @@ class ObservationConfig(InferenceConfig):
             InputError: A cloud of a shape that cannot be used.
         """
         key = next((key for key in POINT_CLOUD_KEYS if key in features), None)
-        if key is None and self.depth_to_cloud is None:
-            return None
         if key is None:
+            if self.depth_to_cloud is None:
+                return None
             self.depth_to_cloud.check_shapes({name: tuple(feature.shape) for name, feature in features.items()})
             key, shape = POINT_CLOUD, (self.depth_to_cloud.num_points, self.depth_to_cloud.channels)
         else:

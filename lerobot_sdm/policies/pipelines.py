@@ -20,10 +20,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.json_files import AGAIN, read_object, said
 from lerobot_sdm.plugin import register_all
-from lerobot_sdm.policies.normalization import check_statistics
 from lerobot_sdm.policies.range_watch import unflattened
+from lerobot_sdm.processors.normalization import check_statistics
+from lerobot_sdm.safe_files.json_files import AGAIN, read_object, said
 
 logger = logging.getLogger(__name__)
 
@@ -68,12 +68,12 @@ def check_pipelines(path: str, revision: str | None = None) -> None:
     Raises:
         InputError: Names the file, and what is wrong with it.
     """
-    from lerobot_sdm.teachers.files import PROCESSOR_FILES, teacher_file
+    from lerobot_sdm.policies.source.files import PROCESSOR_FILES, policy_file
 
     register_all()  # The steps of this package must be known.
     for name, normalizer in zip(PROCESSOR_FILES, NORMALIZERS, strict=True):
         try:
-            file = teacher_file(path, name, revision, role="pretrained")
+            file = policy_file(path, name, revision)
         except InputError:
             continue
         steps = _steps(file)
@@ -84,7 +84,7 @@ def check_pipelines(path: str, revision: str | None = None) -> None:
             if kind in NORMALIZERS and state is None:
                 logger.warning("%s: '%s' has no statistics and changes nothing.", file, kind)
             elif kind in NORMALIZERS:
-                _check_normalizer(file, step, teacher_file(path, state, revision, role="pretrained"))
+                _check_normalizer(file, step, policy_file(path, state, revision))
 
 
 def _steps(file: Path) -> list[dict[str, Any]]:

@@ -18,9 +18,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from lerobot_sdm.clouds import POINT_CLOUD, POINT_CLOUD_KEYS
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.ranges import Spread, difference
-from lerobot_sdm.processors import POINT_CLOUD, POINT_CLOUD_KEYS
+from lerobot_sdm.policies.source.source_policy import SourcePolicy
 
 logger = logging.getLogger(__name__)
 
@@ -70,14 +71,13 @@ def check_dataset(
 def warn_before_fine_tuning(config: Any, statistics: Statistics | None, path: str) -> None:
     """Warn where a dataset is unlike the one that a loaded checkpoint was trained on; its own takes the place of that
     one's normalization. A checkpoint without pipelines is not looked at."""
-    from lerobot_sdm.teachers.normalization import normalization_state
-
+    checkpoint = SourcePolicy(path, config.pretrained_revision, role="checkpoint")
     try:
-        known = unflattened(normalization_state(path, config.pretrained_revision, role="pretrained"))
+        known = unflattened(checkpoint.normalization())
     except InputError:
         return
     features = [*config.input_features, *config.output_features]
-    check_dataset(statistics, known, features, f"the checkpoint at {path}", refit=True)
+    check_dataset(statistics, known, features, checkpoint.owner, refit=True)
 
 
 def unflattened(state: Mapping[str, Tensor]) -> dict[str, dict[str, np.ndarray]]:
@@ -90,22 +90,15 @@ def unflattened(state: Mapping[str, Tensor]) -> dict[str, dict[str, np.ndarray]]
 
 
 def watch_source(
-    features: Collection[str],
-    statistics: Statistics | None,
-    dataset: Any,
-    path: str,
-    revision: str | None = None,
-    role: str = "teacher",
+    source: SourcePolicy, features: Collection[str], statistics: Statistics | None, dataset: Any
 ) -> RangeWatch:
     """Compare a dataset with the policy whose pipelines normalize it, when training from that policy starts.
 
     Args:
+        source: The other policy.
         features: Observations and actions of the new policy.
         statistics: Of the dataset, after `prepare_stats`.
         dataset: Its metadata.
-        path: Where the other policy is, a folder or a Hub repo.
-        revision: Its Hub revision.
-        role: What it is to the new one.
 
     Returns:
         What looks at the first batches of observations that are no columns, such as clouds of depth images.
@@ -113,15 +106,12 @@ def watch_source(
     Raises:
         InputError: A column is in another scale, or its clouds lie beside the known ones.
     """
-    from lerobot_sdm.teachers.files import teacher_file
-    from lerobot_sdm.teachers.normalization import normalization_state
-
-    owner, columns = f"the {role} at {path}", set(getattr(dataset, "features", {}))
+    columns = set(getattr(dataset, "features", {}))
     if columns & set(POINT_CLOUD_KEYS):
         columns.add(POINT_CLOUD)
     stored = [key for key in features if key in columns]
-    check_dataset(statistics, unflattened(normalization_state(path, revision, role)), stored, owner)
-    return RangeWatch(teacher_file(path, PREPROCESSOR, revision, role).parent, owner, warned=stored)
+    check_dataset(statistics, unflattened(source.normalization()), stored, source.owner)
+    return RangeWatch(source.file(PREPROCESSOR).parent, source.owner, warned=stored)
 
 
 class RangeWatch:
@@ -159,7 +149,10 @@ class RangeWatch:
 
     @cached_property
     def _known(self) -> dict[str, Spread]:
-        statistics = {key: self._normalizer.stats.get(key, {}) for key in self._normalizer.features}
+        normalizer = self._normalizer
+        if normalizer is None:
+            return {}
+        statistics = {key: normalizer.stats.get(key, {}) for key in normalizer.features}
         spreads = {key: Spread.of_statistics(found) for key, found in statistics.items()}
         return {key: spread for key, spread in spreads.items() if spread is not None}
 

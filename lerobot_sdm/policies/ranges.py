@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lerobot_sdm.processors import POINT_CLOUD_KEYS
+from lerobot_sdm.clouds import POINT_CLOUD_KEYS
 
 MARGIN = 0.1
 """Share of a range by which values may exceed it on either side: demonstrations do not reach all ends."""
@@ -50,8 +50,8 @@ class Spread:
     def of_values(cls, values: NDArray) -> Spread:
         """Of values (..., C), finite."""
         rows = np.asarray(values, dtype=np.float64).reshape(-1, np.shape(values)[-1])
-        levels = np.linspace(0, 1, min(len(rows), 101))
-        return cls(levels, np.quantile(rows, levels, axis=0), len(rows))
+        levels = np.linspace(0, 1, min(len(rows), 101), dtype=np.float64)
+        return cls(levels, np.quantile(rows, levels, axis=0).astype(np.float64), len(rows))
 
     @classmethod
     def of_statistics(cls, statistics: Mapping[str, Any]) -> Spread | None:

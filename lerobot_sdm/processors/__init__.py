@@ -1,5 +1,1 @@
-"""Processor steps that LeRobot's pipelines can use: from the images of depth cameras to point clouds."""
-
-POINT_CLOUD = "observation.point_cloud"
-POINT_CLOUD_KEYS = (POINT_CLOUD, "observation.pointcloud")
-"""Keys under which a dataset or an environment may hold the cloud; policies themselves only know the first."""
+"""Processor steps for LeRobot's pipelines: depth images to clouds, observations made fit for a policy or refused."""

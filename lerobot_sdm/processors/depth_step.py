@@ -12,8 +12,8 @@ from lerobot.configs.types import FeatureType, PipelineFeatureType, PolicyFeatur
 from lerobot.processor import ObservationProcessorStep, ProcessorStepRegistry
 from torch import Tensor
 
+from lerobot_sdm.clouds import POINT_CLOUD, POINT_CLOUD_KEYS
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.processors import POINT_CLOUD, POINT_CLOUD_KEYS
 from lerobot_sdm.processors.depth_config import Corner, DepthCamera, DepthToCloudConfig, depth_config
 
 
@@ -41,7 +41,7 @@ class DepthToPointCloudStep(ObservationProcessorStep):
 
     def __post_init__(self) -> None:
         self.config = depth_config({"cameras": self.cameras, "crop": self.crop, "num_points": self.num_points})
-        self._to_cloud = None
+        self._to_cloud: Any = None
 
     @classmethod
     def from_config(cls, config: DepthToCloudConfig) -> "DepthToPointCloudStep":

@@ -9,13 +9,13 @@ from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
 from lerobot.utils.constants import DEFAULT_FEATURES
 from numpy.typing import NDArray
 
+from lerobot_sdm.clouds import POINT_CLOUD
 from lerobot_sdm.datasets.convert.layouts import LAYOUTS
 from lerobot_sdm.datasets.convert.look import look_at
 from lerobot_sdm.datasets.damage import damage_is_an_input_error, open_checked
 from lerobot_sdm.datasets.names import named
 from lerobot_sdm.envs.options import view_sentence
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.processors import POINT_CLOUD
 from lerobot_sdm.processors.cloud_view import read_provenance
 from lerobot_sdm.processors.depth_config import DepthToCloudConfig
 from lerobot_sdm.processors.depth_step import DepthToPointCloudStep

@@ -3,18 +3,18 @@
 import pytest
 
 import lerobot_policy_sdm  # noqa: F401  (registers the policy types)
-from lerobot_sdm.cards.methods import METHODS
 from lerobot_sdm.cards.model_card import CardFacts, Evaluation, model_card
 from lerobot_sdm.envs.options import CloudOptions, described_view
 from lerobot_sdm.policies import config_classes
+from lerobot_sdm.policy_types import POLICIES, policy_type
 
 
 @pytest.mark.parametrize("name", config_classes())
 def test_every_policy_type_is_introduced(name):
-    assert name in METHODS
+    assert name in POLICIES
     text = str(model_card(CardFacts("me/x", {"type": name})))
-    assert METHODS[name].title in text
-    assert all(address in text for _, address in METHODS[name].papers)
+    assert policy_type(name).title in text
+    assert all(address in text for _, address in policy_type(name).papers)
 
 
 def test_unknown_things_are_left_out():

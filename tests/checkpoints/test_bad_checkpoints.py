@@ -12,9 +12,9 @@ from typing import Any
 import dill
 import pytest
 import torch
-from checkpoints.hostile_pickles import Calls, hostile_pickles
 from checkpoints.original_files import Original, make_original
 from omegaconf import OmegaConf
+from safe_files.hostile_pickles import Calls, hostile_pickles
 from typer.testing import CliRunner
 
 from lerobot_sdm.checkpoints.import_policy import import_checkpoint

@@ -14,16 +14,17 @@ from lerobot_sdm.cli.main import app
 from lerobot_sdm.demo.build import build_pair
 from lerobot_sdm.demo.pair import read_pair
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.pipeline.config import PipelineConfig, Training
-from lerobot_sdm.pipeline.files import read_json
-from lerobot_sdm.pipeline.plan import Layout
-from lerobot_sdm.pipeline.run import all_stages, run_pipeline, run_warm, shared_variables
-from lerobot_sdm.pipeline.stages import claim_folder
+from lerobot_sdm.measure.files import read_json
+from lerobot_sdm.measure.plan import RunLayout
+from lerobot_sdm.measure.quickstart import all_stages, run_pipeline
+from lerobot_sdm.measure.runner import run_warm, shared_variables
+from lerobot_sdm.measure.settings import RunSettings, Training
+from lerobot_sdm.measure.stages import claim_folder
 
 pytest_plugins = ("warm_start",)
 
 OPTIONS = {"num_workers": 0}
-TINY = PipelineConfig(
+TINY = RunSettings(
     task="reach-wall",
     env={"num_points": 32, "camera_size": 24, "episode_length": 12, "render_size": 64},
     episodes=2,
@@ -44,10 +45,10 @@ TINY = PipelineConfig(
 @pytest.mark.slow
 def test_whole_road(tmp_path, warm):
     """Every stage runs; a training that was interrupted half-way goes on; the report is complete."""
-    layout, console = Layout(tmp_path / "run"), Console(file=io.StringIO(), width=200)
+    layout, console = RunLayout(tmp_path / "run"), Console(file=io.StringIO(), width=200)
     claim_folder(layout.root, TINY.settings())
     stages = [stage for stage in all_stages(TINY, layout) if stage.name in ("record", "train_teacher")]
-    run_warm(stages, layout.root, console, os.environ | shared_variables(TINY))
+    run_warm(stages, layout.root, console, os.environ | shared_variables(TINY.threads))
     # As if it had been killed between the checkpoints of steps 4 and 8.
     checkpoints = layout.training("teacher") / "checkpoints"
     shutil.rmtree(checkpoints / "000008")

@@ -22,7 +22,7 @@ from lerobot.policies import make_policy, make_pre_post_processors
 from lerobot_commands import REPO_ID, make_small_dataset
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.evaluation.observations import held_out_observations
+from lerobot_sdm.measure.observations import held_out_observations
 from lerobot_sdm.plugin import register_all
 from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
 

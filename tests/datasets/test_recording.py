@@ -17,7 +17,7 @@ from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from lerobot_sdm.datasets.cached import CachedLeRobotDataset
 from lerobot_sdm.datasets.record import RecordConfig, record
 from lerobot_sdm.datasets.write import PROVENANCE
-from lerobot_sdm.envs.configuration_metaworld import MetaWorldPointCloudEnvConfig
+from lerobot_sdm.envs.metaworld.configuration import MetaWorldPointCloudEnvConfig
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.experts import Expert, make_expert
 from lerobot_sdm.processes.threads import available_cores

@@ -10,7 +10,7 @@ import pytest
 from lerobot_sdm.datasets.cached import CachedLeRobotDataset
 from lerobot_sdm.datasets.record import RecordConfig, record
 from lerobot_sdm.datasets.write import PROVENANCE
-from lerobot_sdm.envs.configuration_adroit import AdroitPointCloudEnvConfig
+from lerobot_sdm.envs.adroit.configuration import AdroitPointCloudEnvConfig
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.experts import Expert
 

@@ -11,25 +11,27 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
-from evaluation.conftest import make_dataset, save_policy
 from example_scripts import load_script
+from measure.conftest import make_dataset, save_policy
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 import lerobot_sdm
-from lerobot_sdm.benchmark.cell import data_hash
 from lerobot_sdm.cli.main import app
 from lerobot_sdm.demo import pair as pairs
 from lerobot_sdm.demo.build import build_pair
 from lerobot_sdm.demo.pair import read_pair
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.evaluation.statistics import wilson_interval
-from lerobot_sdm.pipeline.config import PipelineConfig, Training
-from lerobot_sdm.pipeline.files import write_json
-from lerobot_sdm.pipeline.plan import ROWS, Layout, record_command, train_command
+from lerobot_sdm.measure.cell import data_hash
+from lerobot_sdm.measure.files import write_json
+from lerobot_sdm.measure.methods import ROWS
+from lerobot_sdm.measure.plan import RunLayout
+from lerobot_sdm.measure.quickstart import all_stages
+from lerobot_sdm.measure.settings import RunSettings, Training
+from lerobot_sdm.measure.statistics import wilson_interval
 
 SUCCESSES = {"teacher_10": [True, True, False], "teacher_1": [False, False, True], "student": [True, False, True]}
-CONFIG = PipelineConfig(
+CONFIG = RunSettings(
     task="detour",
     env={"num_points": 16, "camera_size": 24, "episode_length": 6},
     teacher=Training(2, 4, 2),
@@ -41,17 +43,13 @@ CONFIG = PipelineConfig(
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
     """What the making of a pair reads of a finished quickstart: data, untrained checkpoints, results."""
-    layout = Layout(tmp_path_factory.mktemp("run"))
+    layout = RunLayout(tmp_path_factory.mktemp("run"))
     make_dataset(layout.demonstrations)
     for name in ("teacher", "student"):
         layout.checkpoint(name).parent.mkdir(parents=True)
     teacher = save_policy("dp3", layout.demonstrations, layout.checkpoint("teacher"))
     save_policy("sdm", layout.demonstrations, layout.checkpoint("student"), teacher_path=str(teacher))
-    commands = {
-        "record": record_command(CONFIG, layout),
-        "train_teacher": train_command(CONFIG, layout, "teacher"),
-        "train_student": train_command(CONFIG, layout, "student"),
-    }
+    commands = {stage.name: stage.command for stage in all_stages(CONFIG, layout)}
     difference = {"estimate": 0.0, "low": 0.0, "high": 0.0}
     write_json(
         layout.results,
@@ -76,6 +74,7 @@ def run(tmp_path_factory) -> Path:
             "stages": [
                 {"stage": stage, "command": " ".join(map(str, command)), "seconds": 1.0}
                 for stage, command in commands.items()
+                if stage in ("record", "train_teacher", "train_student")
             ],
             "versions": {"python": "3.12"},
             "machine": {"gpu": None, "processor": "some"},
@@ -98,7 +97,7 @@ def pair(run, tmp_path_factory) -> Path:
 
 def test_weights_are_stored_in_half_precision_and_loaded_in_single(run, pair):
     for name in ("teacher", "student"):
-        trained = load_file(Layout(run).checkpoint(name) / "model.safetensors")
+        trained = load_file(RunLayout(run).checkpoint(name) / "model.safetensors")
         stored = load_file(pair / name / "model.safetensors")
         assert {value.dtype for value in stored.values() if value.is_floating_point()} == {torch.float16}
         loaded = lerobot_sdm.load_policy(pair / name).policy.state_dict()
@@ -112,7 +111,7 @@ def test_cards_say_where_the_policies_come_from(run, pair):
     for name, kind, success in (("teacher", "dp3", "2/3"), ("student", "sdm", "2/3")):
         card = (pair / name / "README.md").read_text()
         assert f"`{kind}` of [LeRobot]" in card
-        assert data_hash(Layout(run).demonstrations) in card
+        assert data_hash(RunLayout(run).demonstrations) in card
         assert f"| {success} |" in card
         assert "--dataset.root=RUN/data/demonstrations" in card
         assert "evaluation 100000 to 100002" in card
@@ -190,7 +189,7 @@ def test_bad_runs_leave_no_pair(run, pair, tmp_path, monkeypatch):
             build_pair(run, tmp_path / "pair")
     copy = tmp_path / "run"
     shutil.copytree(run, copy)
-    file = Layout(copy).checkpoint("teacher") / "model.safetensors"
+    file = RunLayout(copy).checkpoint("teacher") / "model.safetensors"
     weights = load_file(file)
     name = next(iter(weights))
     save_file(weights | {name: torch.full_like(weights[name], 1e6)}, file)

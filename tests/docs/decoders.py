@@ -50,9 +50,9 @@ def lerobot_sdm(arguments: Arguments) -> None:
     from lerobot_sdm.cli import collect_rollouts, record
     from lerobot_sdm.cli.main import VERBS, load
     from lerobot_sdm.cli.options import parse_options
-    from lerobot_sdm.evaluation.contenders import Contender
-    from lerobot_sdm.evaluation.rollouts import RolloutConfig
-    from lerobot_sdm.pipeline.comparison import Comparison
+    from lerobot_sdm.measure.comparison import Comparison
+    from lerobot_sdm.measure.contenders import Contender
+    from lerobot_sdm.measure.rollouts import RolloutConfig
 
     verb, *rest = arguments
     given = load(verb).make_context(verb, list(rest)).params

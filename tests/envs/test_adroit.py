@@ -11,8 +11,8 @@ from scipy.spatial import cKDTree
 
 import lerobot_sdm  # noqa: F401 - registers the environments
 from lerobot_sdm.clouds.geometry import focal_length, inside_box
-from lerobot_sdm.envs.adroit import AdroitPointCloudEnv
-from lerobot_sdm.envs.adroit_tasks import HAND_TASKS
+from lerobot_sdm.envs.adroit.env import AdroitPointCloudEnv
+from lerobot_sdm.envs.adroit.tasks import HAND_TASKS
 from lerobot_sdm.envs.depth_camera import RayDepthCamera, graphics_failure
 
 LEGACY_STORE = Path(__file__).parents[2] / "../shared/data/zarr/adroit_hammer_expert.zarr"

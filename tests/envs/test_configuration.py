@@ -10,9 +10,9 @@ from lerobot.envs.factory import make_env_config
 from lerobot.envs.utils import env_to_policy_features
 
 import lerobot_policy_sdm  # noqa: F401 - registers the environment type
-from lerobot_sdm.envs.adroit import AdroitPointCloudEnv
-from lerobot_sdm.envs.adroit_tasks import HAND_TASKS
-from lerobot_sdm.envs.metaworld import MetaWorldPointCloudEnv
+from lerobot_sdm.envs.adroit.env import AdroitPointCloudEnv
+from lerobot_sdm.envs.adroit.tasks import HAND_TASKS
+from lerobot_sdm.envs.metaworld.env import MetaWorldPointCloudEnv
 from lerobot_sdm.errors import InputError
 
 BAD_CLOUD_OPTIONS = {

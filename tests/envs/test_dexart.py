@@ -12,15 +12,15 @@ from gymnasium.utils.env_checker import check_env
 from scipy.spatial import cKDTree
 
 import lerobot_sdm  # noqa: F401 - registers the environments
-from lerobot_sdm.envs.configuration_dexart import DexArtPointCloudEnvConfig
 from lerobot_sdm.envs.depth_camera import RayDepthCamera, graphics_failure
-from lerobot_sdm.envs.dexart import DexArtPointCloudEnv
-from lerobot_sdm.envs.dexart_assets import ROBOT_FILE, ROBOT_NAME
-from lerobot_sdm.envs.dexart_objects import OFFICIAL_IDS
-from lerobot_sdm.envs.dexart_robot import ACTIVE_JOINTS
-from lerobot_sdm.envs.dexart_stand_ins import stand_in
-from lerobot_sdm.envs.dexart_tasks import DEXART_TASKS
-from lerobot_sdm.envs.dexart_urdf import read_urdf
+from lerobot_sdm.envs.dexart.assets import ROBOT_FILE, ROBOT_NAME
+from lerobot_sdm.envs.dexart.configuration import DexArtPointCloudEnvConfig
+from lerobot_sdm.envs.dexart.env import DexArtPointCloudEnv
+from lerobot_sdm.envs.dexart.objects import OFFICIAL_IDS
+from lerobot_sdm.envs.dexart.robot import ACTIVE_JOINTS
+from lerobot_sdm.envs.dexart.stand_ins import stand_in
+from lerobot_sdm.envs.dexart.tasks import DEXART_TASKS
+from lerobot_sdm.envs.dexart.urdf import read_urdf
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.experts import make_expert
 
@@ -262,7 +262,7 @@ LAPTOP = f"""<robot name="partnet"><link name="base"/>
 
 def robot_urdf() -> str:
     """The stand-in robot's tree as a URDF with two inertials in a link, and one that no body can have."""
-    from lerobot_sdm.envs.dexart_robot import JOINT_OF_LINK, LINKS
+    from lerobot_sdm.envs.dexart.robot import JOINT_OF_LINK, LINKS
 
     inertial = (
         '<inertial><mass value="0.1"/><inertia ixx="1e-5" iyy="1e-5" izz="{}" ixy="0" ixz="0" iyz="0"/></inertial>'

@@ -7,8 +7,8 @@ import mujoco
 import numpy as np
 import pytest
 
-from lerobot_sdm.envs.dexart_robot import ACTIVE_JOINTS, LINKS, PALM, stand_in_robot
-from lerobot_sdm.envs.dexart_urdf import read_urdf
+from lerobot_sdm.envs.dexart.robot import ACTIVE_JOINTS, LINKS, PALM, stand_in_robot
+from lerobot_sdm.envs.dexart.urdf import read_urdf
 
 URDF = (
     Path(__file__).parents[2] / "../shared/data/dexart_robot/xarm6_description/xarm6_allegro_wrist_mounted_rotate.urdf"

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lerobot_sdm.envs.dexart_control import arm_velocity, finger_actions, finger_targets
-from lerobot_sdm.envs.dexart_state import HandleRange, Measured
-from lerobot_sdm.envs.dexart_tasks import DEXART_TASKS, RULE_SETS
-from lerobot_sdm.envs.dexart_view import noisy_sample, observer
+from lerobot_sdm.envs.dexart.control import arm_velocity, finger_actions, finger_targets
+from lerobot_sdm.envs.dexart.state import HandleRange, Measured
+from lerobot_sdm.envs.dexart.tasks import DEXART_TASKS, RULE_SETS
+from lerobot_sdm.envs.dexart.views import noisy_sample, observer
 
 LID = HandleRange(left=0.4, middle=1.6)
 AWAY = Measured(

@@ -5,8 +5,8 @@ import mujoco
 import numpy as np
 import pytest
 
-from lerobot_sdm.envs.adroit import AdroitPointCloudEnv
-from lerobot_sdm.envs.adroit_tasks import HAND_TASKS, hand_task
+from lerobot_sdm.envs.adroit.env import AdroitPointCloudEnv
+from lerobot_sdm.envs.adroit.tasks import HAND_TASKS, hand_task
 from lerobot_sdm.envs.hand_task import SUCCESS_RULES, actions_to_controls
 from lerobot_sdm.errors import InputError
 

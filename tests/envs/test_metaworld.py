@@ -13,8 +13,8 @@ from scipy.spatial import cKDTree
 import lerobot_sdm  # noqa: F401 - registers the environments
 from lerobot_sdm.clouds.geometry import focal_length, inside_box, pixel_rays, transform
 from lerobot_sdm.envs.depth_camera import RayDepthCamera, graphics_failure
-from lerobot_sdm.envs.metaworld import MetaWorldPointCloudEnv, legacy_frame
-from lerobot_sdm.envs.tasks import all_tasks
+from lerobot_sdm.envs.metaworld.env import MetaWorldPointCloudEnv, legacy_frame
+from lerobot_sdm.envs.metaworld.tasks import all_tasks
 
 LEGACY_STORE = Path(__file__).parents[2] / "../shared/data/zarr/metaworld_drawer-open_expert.zarr"
 SMALL = {"num_points": 8, "camera_size": 16, "render_size": 16}

@@ -10,7 +10,7 @@ import lerobot_policy_sdm  # noqa: F401 - registers the environment type
 
 pytest.importorskip("gym_pusht", reason="needs the extra `pusht`")
 
-from lerobot_sdm.envs.pusht_dense import block_keypoints, closeness
+from lerobot_sdm.envs.pusht.dense import block_keypoints, closeness
 
 GOAL = np.array([256, 256, np.pi / 4])
 

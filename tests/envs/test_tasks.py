@@ -6,7 +6,7 @@ import json
 import pytest
 from metaworld.env_dict import ALL_V3_ENVIRONMENTS
 
-from lerobot_sdm.envs.tasks import (
+from lerobot_sdm.envs.metaworld.tasks import (
     DIFFICULTIES,
     EXTRA_TASKS,
     METAWORLD_TASKS,

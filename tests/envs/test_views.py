@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from metaworld.policies import ENV_POLICY_MAP
 
-from lerobot_sdm.envs.adroit import AdroitPointCloudEnv
-from lerobot_sdm.envs.adroit_tasks import HAND_TASKS
+from lerobot_sdm.envs.adroit.env import AdroitPointCloudEnv
+from lerobot_sdm.envs.adroit.tasks import HAND_TASKS
 from lerobot_sdm.envs.depth_camera import (
     GOAL,
     MARKER,
@@ -15,12 +15,12 @@ from lerobot_sdm.envs.depth_camera import (
     RayDepthCamera,
     graphics_failure,
 )
-from lerobot_sdm.envs.dexart import DexArtPointCloudEnv
-from lerobot_sdm.envs.dexart_tasks import DEXART_TASKS
-from lerobot_sdm.envs.metaworld import MetaWorldPointCloudEnv
-from lerobot_sdm.envs.metaworld_views import views
+from lerobot_sdm.envs.dexart.env import DexArtPointCloudEnv
+from lerobot_sdm.envs.dexart.tasks import DEXART_TASKS
+from lerobot_sdm.envs.metaworld.env import MetaWorldPointCloudEnv
+from lerobot_sdm.envs.metaworld.tasks import HIDDEN_GOALS, METAWORLD_TASKS
+from lerobot_sdm.envs.metaworld.views import views
 from lerobot_sdm.envs.options import options_of_view
-from lerobot_sdm.envs.tasks import HIDDEN_GOALS, METAWORLD_TASKS
 from lerobot_sdm.errors import InputError
 
 STEPS, EVERY = 100, 20

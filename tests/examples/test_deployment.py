@@ -17,7 +17,7 @@ from lerobot.scripts.lerobot_eval import rollout
 
 import lerobot_policy_sdm  # noqa: F401 - registers the types
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.evaluation.contenders import Contender, load_contender
+from lerobot_sdm.measure.contenders import Contender, load_contender
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "examples" / "deployment"))

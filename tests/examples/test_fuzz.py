@@ -11,9 +11,9 @@ from example_scripts import load_script
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lerobot_sdm.checkpoints.torch_archive import TorchArchive
 from lerobot_sdm.datasets.convert.safety import list_files, opened
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.safe_files.torch_archive import TorchArchive
 
 fuzz = load_script("maintenance/fuzz.py")
 CENTRAL, LOCAL = b"PK\x01\x02", b"PK\x03\x04"

@@ -8,14 +8,14 @@ import pytest
 import torch
 from adroit_files import write_policy
 
-from lerobot_sdm.checkpoints.unpickling import RefusedPickleError
-from lerobot_sdm.envs.adroit import AdroitPointCloudEnv
-from lerobot_sdm.envs.adroit_tasks import HAND_TASKS, hand_task
-from lerobot_sdm.envs.configuration_adroit import AdroitPointCloudEnvConfig
+from lerobot_sdm.envs.adroit.configuration import AdroitPointCloudEnvConfig
+from lerobot_sdm.envs.adroit.env import AdroitPointCloudEnv
+from lerobot_sdm.envs.adroit.tasks import HAND_TASKS, hand_task
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.evaluation.expert import expert_successes
 from lerobot_sdm.experts import check_expert, make_expert
 from lerobot_sdm.experts.dapg import load_policy
+from lerobot_sdm.measure.expert import expert_successes
+from lerobot_sdm.safe_files.unpickling import RefusedPickleError
 
 PUBLIC = Path(__file__).parents[2] / "../shared/data/dapg"
 needs_public = pytest.mark.skipif(not PUBLIC.exists(), reason="needs the shared hand_dapg policies")

@@ -2,10 +2,10 @@
 
 import pytest
 
-from lerobot_sdm.envs.configuration_dexart import DexArtPointCloudEnvConfig
+from lerobot_sdm.envs.dexart.configuration import DexArtPointCloudEnvConfig
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.evaluation.expert import expert_successes
 from lerobot_sdm.experts import default_expert, make_expert
+from lerobot_sdm.measure.expert import expert_successes
 
 
 def test_the_expert_turns_a_faucet():

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from lerobot_sdm.envs.metaworld import MetaWorldPointCloudEnv
-from lerobot_sdm.envs.tasks import EXTRA_TASKS, METAWORLD_TASKS, all_tasks
+from lerobot_sdm.envs.metaworld.env import MetaWorldPointCloudEnv
+from lerobot_sdm.envs.metaworld.tasks import EXTRA_TASKS, METAWORLD_TASKS, all_tasks
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.experts import default_expert, expert_class, expert_names, make_expert
 

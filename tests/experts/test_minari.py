@@ -6,8 +6,8 @@ from adroit_files import drive_original, write_minari
 
 from lerobot_sdm.datasets.cached import CachedLeRobotDataset
 from lerobot_sdm.datasets.record import RecordConfig, record
-from lerobot_sdm.envs.adroit_tasks import HAND_TASKS
-from lerobot_sdm.envs.configuration_adroit import AdroitPointCloudEnvConfig
+from lerobot_sdm.envs.adroit.configuration import AdroitPointCloudEnvConfig
+from lerobot_sdm.envs.adroit.tasks import HAND_TASKS
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.experts.minari import open_dataset
 

@@ -10,17 +10,17 @@ from adroit_files import write_policy
 
 from lerobot_sdm.datasets.record import RecordConfig, record
 from lerobot_sdm.datasets.write import PROVENANCE
-from lerobot_sdm.envs.adroit import AdroitPointCloudEnv
-from lerobot_sdm.envs.adroit_tasks import HAND_TASKS
-from lerobot_sdm.envs.configuration_adroit import AdroitPointCloudEnvConfig
-from lerobot_sdm.envs.metaworld import MetaWorldPointCloudEnv
+from lerobot_sdm.envs.adroit.configuration import AdroitPointCloudEnvConfig
+from lerobot_sdm.envs.adroit.env import AdroitPointCloudEnv
+from lerobot_sdm.envs.adroit.tasks import HAND_TASKS
+from lerobot_sdm.envs.metaworld.env import MetaWorldPointCloudEnv
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.evaluation.expert import expert_episodes, expert_successes
 from lerobot_sdm.experts import default_expert, make_expert
 from lerobot_sdm.experts.dapg import load_policy
 from lerobot_sdm.experts.mpc_costs import TASK_COSTS, task_cost
 from lerobot_sdm.experts.prediction import prediction_class
 from lerobot_sdm.experts.search import Search, improve
+from lerobot_sdm.measure.expert import expert_episodes, expert_successes
 
 BLIND = {"num_points": 1, "camera_size": 1, "renderer": "raycast"}
 QUICK = Search(samples=4, horizon=4, knots=2, elites=2, replan=2)

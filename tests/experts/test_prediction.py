@@ -4,8 +4,8 @@ import mujoco
 import numpy as np
 import pytest
 
-from lerobot_sdm.envs.adroit import AdroitPointCloudEnv
-from lerobot_sdm.envs.metaworld import MetaWorldPointCloudEnv
+from lerobot_sdm.envs.adroit.env import AdroitPointCloudEnv
+from lerobot_sdm.envs.metaworld.env import MetaWorldPointCloudEnv
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.experts.mpc_costs import TASK_COSTS
 from lerobot_sdm.experts.prediction import prediction_class

@@ -9,6 +9,7 @@ from lerobot_commands import SMALL_DP3, lerobot_train, make_small_dataset
 from reward_models import reward_beside
 
 import lerobot_policy_sdm  # noqa: F401  (registers the policy types)
+from lerobot_sdm.policy_types import POLICIES, policy_type
 
 TYPE_OPTIONS = {
     "adjoint_matching": ("--policy.sampling_steps=4", "--policy.loss_steps=2"),
@@ -21,13 +22,11 @@ TYPE_OPTIONS = {
 }
 """How each policy type is trained in these tests."""
 
-TEACHER_OF = {"consistency": "edm", "manicm": "dp3", "sdm": "dp3"}
+SOURCE_OF = {kind: policy_type(kind).source for kind in POLICIES if policy_type(kind).source is not None}
+"""Policy type that is made from another policy -> type of that policy."""
+
+TEACHER_OF = {kind: source for kind, source in SOURCE_OF.items() if policy_type(kind).source_option == "teacher_path"}
 """Student -> type of its teacher."""
-
-BASE_OF = {"adjoint_matching": "dp3", "difftori": "dp3"}
-"""Policy type that is made from another policy without being its student -> type of that policy."""
-
-SOURCE_OF = TEACHER_OF | BASE_OF
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +65,6 @@ def student(trained) -> Path:
 
 def options(kind: str, source: Path | None = None) -> tuple[str, ...]:
     """Command-line options that train a policy type, from another policy if it needs one."""
-    role = "teacher" if kind in TEACHER_OF else "base"
-    needs_source = (f"--policy.{role}_path={source}",) if kind in SOURCE_OF else ()
+    needs_source = (f"--policy.{policy_type(kind).source_option}={source}",) if kind in SOURCE_OF else ()
     reward = (f"--policy.reward_path={reward_beside(source)}",) if kind == "adjoint_matching" else ()
     return (f"--policy.type={kind}", *TYPE_OPTIONS[kind], *needs_source, *reward)

@@ -17,7 +17,8 @@ from lerobot_sdm.diffusion.adjoint_matching import posterior_mean
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.adjoint_matching.configuration_adjoint_matching import AdjointMatchingConfig
 from lerobot_sdm.policies.adjoint_matching.modeling_adjoint_matching import AdjointMatchingPolicy
-from lerobot_sdm.teachers import load_teacher
+from lerobot_sdm.policies.source.adapters import DIFFUSION_TYPES
+from lerobot_sdm.policies.source.source_policy import SourcePolicy
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def like_it(policy: AdjointMatchingPolicy, reward) -> None:
 def learn_to_denoise(base) -> None:
     """Train a saved policy a little, on random actions: an untrained network that predicts actions ignores its input,
     so that nothing but its last step, which has no noise, could change what it samples."""
-    network = load_teacher(str(base), "cpu").network.requires_grad_(True)
+    network = SourcePolicy(str(base), kinds=DIFFUSION_TYPES).load("cpu").requires_grad_(True)
     optimizer = torch.optim.Adam(network.unet.parameters(), lr=5e-3)
     cond = network.encode(batch(64))
     for _ in range(150):
@@ -78,7 +79,7 @@ def test_only_the_denoiser_gets_a_gradient(build):
     loss, logged = policy.forward(batch())
     loss.backward()
     assert all(parameter.grad is not None for parameter in policy.model.unet.parameters())
-    others = [*policy.teacher.network.parameters(), *policy.reward_model.parameters()]
+    others = [*policy.teacher.parameters(), *policy.reward_model.parameters()]
     assert others
     assert all(parameter.grad is None for parameter in others)
     assert logged.keys() == {

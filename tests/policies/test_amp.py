@@ -6,7 +6,7 @@ from accelerate.state import AcceleratorState
 from conftest import SOURCE_OF, TYPE_OPTIONS, options
 from lerobot_commands import checkpoint_tensors, lerobot_train
 
-from lerobot_sdm.evaluation.contenders import Contender, load_contender
+from lerobot_sdm.measure.contenders import Contender, load_contender
 from lerobot_sdm.policies.guards import check_weights
 
 

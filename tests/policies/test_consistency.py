@@ -7,7 +7,7 @@ from lerobot.policies.factory import make_policy
 from lerobot_commands import REPO_ID
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.evaluation.latency import count_calls
+from lerobot_sdm.measure.latency import count_calls
 from lerobot_sdm.policies.consistency.configuration_consistency import ConsistencyConfig
 from lerobot_sdm.policies.consistency.modeling_consistency import ConsistencyPolicy
 from lerobot_sdm.policies.edm.modeling_edm import EdmPolicy
@@ -160,10 +160,10 @@ def test_released_settings_run(build):
         ({"chaining_times": (27, 54), "chaining_unit": "sigma"}, "noise must decrease"),
         ({"chaining_times": (100.0,), "chaining_unit": "sigma"}, "no noise between"),
         ({"chaining_unit": "steps"}, "chaining_unit: 'steps'"),
-        ({"num_inference_steps": 3}, "chaining_times"),
-        ({"diffusion_step_embed_dim": 32}, "diffusion_step_embed_dim=32.*has 16"),
-        ({"down_dims": (8, 16)}, "down_dims"),
-        ({"bins": 40}, "bins=40.*has 80"),
+        ({"horizon": 16}, "horizon=16.*has 8"),
+        ({"loss_norm": "l1"}, "loss_norm: 'l1'"),
+        ({"initial_std": 0.0}, r"initial_std=0\.0"),
+        ({"dropout_rate": 1.0}, r"dropout_rate=1\.0"),
         ({"max_solver_steps": 0}, "max_solver_steps=0"),
         ({"target_ema_decay": 1.0}, r"target_ema_decay=1\.0"),
         ({"ctm_weight": 0.0, "dsm_weight": 0.0}, "nothing to learn"),

@@ -14,7 +14,7 @@ from lerobot_commands import REPO_ID, lerobot_resume, lerobot_train
 from safetensors.torch import load_file, save_file
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.evaluation.latency import count_calls
+from lerobot_sdm.measure.latency import count_calls
 from lerobot_sdm.policies.difftori.configuration_difftori import DiffTORIConfig
 from lerobot_sdm.policies.difftori.modeling_difftori import DiffTORIPolicy
 

@@ -7,7 +7,8 @@ from lerobot.configs.types import FeatureType, PolicyFeature
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
 from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Policy
-from lerobot_sdm.policies.dp3.processor_dp3 import PointCloudProcessorStep, make_dp3_pre_post_processors
+from lerobot_sdm.policies.dp3.processor_dp3 import make_dp3_pre_post_processors
+from lerobot_sdm.processors.point_cloud_step import PointCloudProcessorStep
 
 SMALL = {"down_dims": (8, 16, 16), "blocks_per_level": 1, "encoder_hidden_dims": (8, 16), "device": "cpu"}
 STATE, CLOUD = "observation.state", "observation.point_cloud"

@@ -6,7 +6,7 @@ from lerobot.configs.types import FeatureType, PolicyFeature
 
 from lerobot_sdm.diffusion.karras import SAMPLERS
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.evaluation.latency import count_calls
+from lerobot_sdm.measure.latency import count_calls
 from lerobot_sdm.policies.edm.configuration_edm import EdmConfig
 from lerobot_sdm.policies.edm.modeling_edm import EdmPolicy
 

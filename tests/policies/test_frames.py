@@ -4,8 +4,8 @@ import pytest
 import torch
 from conftest import TYPE_OPTIONS
 
-from lerobot_sdm.evaluation.contenders import Contender, load_contender
-from lerobot_sdm.policies.frames import FrameEncoder, FrameMemory
+from lerobot_sdm.measure.contenders import Contender, load_contender
+from lerobot_sdm.nets.frames import FrameEncoder, FrameMemory
 
 
 class Doubling(FrameEncoder):

@@ -12,15 +12,16 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from lerobot.configs.policies import PreTrainedConfig
 from lerobot.policies.factory import get_policy_class
 from lerobot.processor import PolicyProcessorPipeline
 from safetensors.torch import load_file, save_file
 from test_fuzzed_settings import VALUES, mutated, places
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.evaluation.contenders import Contender, load_contender
+from lerobot_sdm.measure.contenders import Contender, load_contender
 from lerobot_sdm.policies.guards import NonFiniteError
-from lerobot_sdm.teachers import read_teacher_config
+from lerobot_sdm.policies.source.source_policy import SourcePolicy
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "15"))
 LIMITS = settings(
@@ -39,6 +40,11 @@ def change(folder: Path, edit, name: str = BEFORE) -> None:
     pipeline = json.loads((folder / name).read_text())
     edit(pipeline)
     (folder / name).write_text(json.dumps(pipeline))
+
+
+def teacher_config(folder: Path) -> PreTrainedConfig:
+    """As every policy reads that of the one that it is made from."""
+    return SourcePolicy(str(folder), kinds=("dp3",)).config
 
 
 def hostile_steps(marker: Path) -> list[dict]:
@@ -64,7 +70,7 @@ def test_a_pipeline_is_no_program(copied, tmp_path, monkeypatch, number, name, h
     load = {
         "evaluation": get_policy_class("dp3").from_pretrained,
         "contender": lambda folder: load_contender(Contender("x", str(folder))),
-        "teacher": lambda folder: read_teacher_config(str(folder)),
+        "teacher": teacher_config,
     }[how]
     with pytest.raises(InputError, match=rf"{name}: names (a step|LeRobot's step)"):
         load(copied)
@@ -116,7 +122,7 @@ def test_a_pipeline_without_its_normalizer(copied):
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", "[" * 10_000])
 @pytest.mark.parametrize("name", ["config.json", BEFORE])
-@pytest.mark.parametrize("load", [lambda folder: load_contender(Contender("x", folder)), read_teacher_config])
+@pytest.mark.parametrize("load", [lambda folder: load_contender(Contender("x", folder)), teacher_config])
 def test_files_that_are_no_json(copied, content, name, load):
     (copied / name).write_text(content)
     with pytest.raises(InputError, match=rf"{name}: (is no JSON|holds .* and not named entries)"):

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from lerobot.configs.policies import PreTrainedConfig
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.evaluation.contenders import Contender, load_contender
+from lerobot_sdm.measure.contenders import Contender, load_contender
 from lerobot_sdm.policies import config_classes
 from lerobot_sdm.policies.guards import NonFiniteError
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.evaluation.contenders import Contender, load_contender
-from lerobot_sdm.policies.weights import read_weights
+from lerobot_sdm.measure.contenders import Contender, load_contender
+from lerobot_sdm.safe_files.weights import read_weights
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))
 LIMITS = settings(

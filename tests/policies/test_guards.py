@@ -8,7 +8,7 @@ from lerobot_commands import lerobot_train
 from safetensors.torch import load_file
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.evaluation.contenders import Contender, load_contender
+from lerobot_sdm.measure.contenders import Contender, load_contender
 from lerobot_sdm.policies.guards import LossGuard, NonFiniteError, check_weights, checked_actions
 
 HUGE_RATES = {

@@ -8,7 +8,7 @@ import torch
 from conftest import TYPE_OPTIONS
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.evaluation.contenders import Contender, load_contender
+from lerobot_sdm.measure.contenders import Contender, load_contender
 from lerobot_sdm.policies.inference_config import PRECISIONS, InferenceConfig
 
 

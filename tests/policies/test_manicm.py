@@ -7,7 +7,7 @@ from lerobot.policies.factory import make_policy
 from lerobot_commands import REPO_ID
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.evaluation.latency import count_calls
+from lerobot_sdm.measure.latency import count_calls
 from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Policy
 from lerobot_sdm.policies.manicm.configuration_manicm import ManiCMConfig
 from lerobot_sdm.policies.manicm.modeling_manicm import ManiCMPolicy
@@ -59,7 +59,7 @@ def test_only_the_students_denoiser_gets_a_gradient(build):
     assert all(p.grad is not None for p in student.model.unet.parameters())
     silent = [
         *student.target.parameters(),
-        *student.teacher.network.parameters(),
+        *student.teacher.parameters(),
         *student.model.obs_encoder.parameters(),
     ]
     assert all(p.grad is None for p in silent)

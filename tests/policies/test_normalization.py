@@ -7,7 +7,7 @@ import torch
 from lerobot.configs.types import FeatureType, NormalizationMode, PolicyFeature
 from lerobot.processor import NormalizerProcessorStep
 
-from lerobot_sdm.policies.normalization import prepare_stats, widen_constant_channels
+from lerobot_sdm.processors.normalization import prepare_stats, widen_constant_channels
 
 STATE = "observation.state"
 

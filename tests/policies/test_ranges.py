@@ -12,7 +12,7 @@ from conftest import options
 from lerobot_commands import lerobot_train, make_small_dataset
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.evaluation.contenders import Contender, load_contender
+from lerobot_sdm.measure.contenders import Contender, load_contender
 from lerobot_sdm.policies.range_watch import watch_source
 from lerobot_sdm.policies.ranges import Spread, difference
 

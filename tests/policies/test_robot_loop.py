@@ -8,11 +8,11 @@ from lerobot.configs.types import FeatureType, PolicyFeature
 from lerobot.policies.factory import make_pre_post_processors
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.evaluation.contenders import Contender, LoadedPolicy, load_contender
+from lerobot_sdm.measure.contenders import Contender, LoadedPolicy, load_contender
 from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
 from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Policy
 from lerobot_sdm.policies.guards import NonFiniteError
-from lerobot_sdm.policies.incoming import whole_clouds
+from lerobot_sdm.processors.incoming import whole_clouds
 
 STATE, CLOUD = "observation.state", "observation.point_cloud"
 SMALL = {"down_dims": (8, 16, 16), "blocks_per_level": 1, "encoder_hidden_dims": (8, 16), "device": "cpu"}
@@ -100,7 +100,7 @@ def test_whole_numbers_do_not_round_the_statistics(dtype):
 
 
 def test_images_of_bytes_are_scaled_as_lerobot_does():
-    from lerobot_sdm.policies.incoming import as_tensor
+    from lerobot_sdm.processors.incoming import as_tensor
 
     picture = torch.tensor([0, 51, 255], dtype=torch.uint8)
     torch.testing.assert_close(as_tensor("observation.images.front", picture), torch.tensor([0.0, 0.2, 1.0]))

@@ -7,9 +7,9 @@ import torch
 from conftest import SOURCE_OF, TYPE_OPTIONS, options
 from lerobot_commands import lerobot_train, make_small_dataset
 
-from lerobot_sdm.evaluation.contenders import Contender, load_contender
-from lerobot_sdm.evaluation.distillation import compare_to_teacher
-from lerobot_sdm.evaluation.observations import held_out_observations
+from lerobot_sdm.measure.contenders import Contender, load_contender
+from lerobot_sdm.measure.distillation import compare_to_teacher
+from lerobot_sdm.measure.observations import held_out_observations
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from lerobot_sdm.cli import main
 from lerobot_sdm.datasets.convert.layouts import LAYOUTS
-from lerobot_sdm.envs.configuration_metaworld import MetaWorldPointCloudEnvConfig
 from lerobot_sdm.envs.families import FAMILIES
+from lerobot_sdm.envs.metaworld.configuration import MetaWorldPointCloudEnvConfig
 from lerobot_sdm.processors import cloud_view
 from lerobot_sdm.processors.cloud_view import recorded_view, view_differences, warn_of_another_view
 

@@ -8,8 +8,8 @@ from lerobot.configs.types import FeatureType, PipelineFeatureType, PolicyFeatur
 from lerobot.policies.utils import prepare_observation_for_inference
 from lerobot.processor import PolicyProcessorPipeline
 
+from lerobot_sdm.clouds import POINT_CLOUD
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.processors import POINT_CLOUD
 from lerobot_sdm.processors.depth_step import DepthToPointCloudStep
 from lerobot_sdm.processors.depth_to_cloud import DepthToCloud
 

@@ -9,7 +9,7 @@ import pytest
 from depth_world import BALL_RADIUS, COLOUR_KEY, DEPTH_KEY, DepthWorld, distance_to_surfaces
 
 from lerobot_sdm.envs.depth_camera import GLDepthCamera, RayDepthCamera, graphics_failure
-from lerobot_sdm.envs.metaworld import CORNER2_POSITION, CORNER2_ROTATION, MetaWorldPointCloudEnv, legacy_frame
+from lerobot_sdm.envs.metaworld.env import CORNER2_POSITION, CORNER2_ROTATION, MetaWorldPointCloudEnv, legacy_frame
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.processors.depth_config import depth_config
 from lerobot_sdm.processors.depth_to_cloud import DepthToCloud

@@ -21,7 +21,7 @@ from reward_models import (
 from safetensors.torch import load_file
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.evaluation.reward_error import measure_reward_error
+from lerobot_sdm.measure.reward_error import measure_reward_error
 from lerobot_sdm.rewards.chunk_reward.modeling_chunk_reward import ChunkRewardRewardModel, load_reward_model
 
 

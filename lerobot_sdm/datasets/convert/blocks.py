@@ -19,6 +19,7 @@ from lerobot.datasets.video_utils import encode_video_frames
 from numpy.typing import NDArray
 
 from lerobot_sdm.datasets.convert.plan import Block, Plan
+from lerobot_sdm.processes.scheduling import leave_real_time
 
 DATA = "data.parquet"
 STATS = "stats.npz"
@@ -182,4 +183,5 @@ def _encode_videos(plan: Plan, folder: Path) -> None:
         if column.kind == "video":
             target = video_path(folder, column.key)
             encode_video_frames(folder / column.key, target, plan.fps, video_encoder=rgb_encoder_defaults())
+            leave_real_time()
             shutil.rmtree(folder / column.key)

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from lerobot_sdm.datasets.progress import BAR_DELAY
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.zip_files import ZIP_DAMAGE
+from lerobot_sdm.safe_files.zip_files import ZIP_DAMAGE
 
 # Codecs that do arithmetic and nothing else. Pickle, JSON and text codecs, which object arrays need, are not here.
 SAFE_CODECS = {"bytes", "transpose", "sharding_indexed", "blosc", "zstd", "gzip", "zlib", "bz2", "lzma", "lz4"}

@@ -19,8 +19,8 @@ class AdjointMatchingConfig(DistilledConfig):
 
     The policy becomes p(actions | observation) ~ p_base(actions | observation) exp(reward_weight * reward). It keeps
     its base's network, observations and processors, and may be used with any sampler of its base. The defaults are the
-    corrected algorithm; `docs/deviations.md` lists what was released. What is not listed here is in `DistilledConfig`,
-    whose teacher is the base.
+    corrected algorithm; `docs/deviations.md` lists what was released. See `DistilledConfig` for inherited
+    fields; its teacher is the base.
 
     Args:
         base_path: Folder or Hub repo of the policy that is fine-tuned; needed for training, not for evaluation.
@@ -45,6 +45,7 @@ class AdjointMatchingConfig(DistilledConfig):
     """
 
     role: ClassVar[str] = "base"
+    retired: ClassVar[tuple[str, ...]] = (*DistilledConfig.retired, "teacher_inference_steps", "feature_memory_mb")
 
     base_path: str | None = None
     base_revision: str | None = None

@@ -9,7 +9,7 @@ needed: the observations come from a data set, of demonstrations or of the base'
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -28,12 +28,16 @@ from lerobot_sdm.diffusion.adjoint_matching import (
 from lerobot_sdm.diffusion.samplers import clip_sample
 from lerobot_sdm.diffusion.schedules import ddim_timesteps
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.nets.backbone import Backbone
 from lerobot_sdm.policies.adjoint_matching.configuration_adjoint_matching import AdjointMatchingConfig
-from lerobot_sdm.policies.backbone import Backbone
 from lerobot_sdm.policies.chunk_policy import logged
 from lerobot_sdm.policies.distilled_policy import DistilledPolicy
 from lerobot_sdm.rewards.chunk_reward.fit import check_fits
-from lerobot_sdm.rewards.chunk_reward.modeling_chunk_reward import ChunkRewardRewardModel, load_reward_model
+from lerobot_sdm.rewards.chunk_reward.modeling_chunk_reward import (
+    ChunkRewardRewardModel,
+    load_reward_model,
+    reward_model_at,
+)
 
 
 class RewardGradient(NamedTuple):
@@ -65,14 +69,14 @@ class AdjointMatchingPolicy(DistilledPolicy):
                 "one with lerobot-train --reward_model.type=chunk_reward."
             )
         reward = load_reward_model(config.reward_path, config.device, config.reward_revision)
-        check_fits(reward.config, config)
+        check_fits(reward.config, config, reward_model_at(config.reward_path, config.reward_revision))
         self._unsynchronised = (reward,)
         self._skipped_in_a_row = 0
 
     @property
     def reward_model(self) -> ChunkRewardRewardModel:
         """Only in training."""
-        return self._unsynchronised[0]
+        return cast(ChunkRewardRewardModel, self._unsynchronised[0])
 
     # ---- acting ----------------------------------------------------------------------------------------
 
@@ -93,7 +97,7 @@ class AdjointMatchingPolicy(DistilledPolicy):
             the noise; and how many samples were left out because theirs were not finite.
         """
         config, process = self.config, self._process()
-        base = self.teacher.network
+        base = self.teacher
         cond = base.encode(batch)
         random = self.training_noise_generator(cond.device)
         start = torch.randn((len(cond), *self.model.action_shape), generator=random, device=cond.device)
@@ -174,8 +178,8 @@ class AdjointMatchingPolicy(DistilledPolicy):
             )
 
     def update(self) -> None:
-        """LeRobot calls this behind each optimizer step."""
-        self.update_student_average(self.train_step)
+        """LeRobot calls this after each optimizer step."""
+        self.update_ema(self.train_step)
         self.train_step += 1
 
     def get_optim_params(self) -> list[dict[str, Any]]:

@@ -9,11 +9,12 @@ import torch
 from lerobot.configs.policies import PreTrainedConfig
 from lerobot.policies.factory import get_policy_class
 from lerobot.policies.pretrained import PreTrainedPolicy
-from torch import Tensor, nn
+from torch import Tensor
 
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy
-from lerobot_sdm.policies.weights import load_strictly, read_weights
-from lerobot_sdm.teachers import configuration
+from lerobot_sdm.policies.source.description import configuration
+from lerobot_sdm.policy_types import POLICIES
+from lerobot_sdm.safe_files.weights import load_strictly, read_weights
 
 LEROBOT_TYPES = ("act", "diffusion")
 """LeRobot's own types whose chunks have been looked at: they begin at the current frame."""
@@ -23,9 +24,7 @@ COMPILED = "_orig_mod."
 
 def base_types() -> tuple[str, ...]:
     """Policy types that can be a base."""
-    from lerobot_sdm.policies import config_classes
-
-    return tuple(sorted({*config_classes(), *LEROBOT_TYPES} - {"difftori"}))
+    return tuple(sorted({*POLICIES, *LEROBOT_TYPES} - {"difftori"}))
 
 
 def observation_settings(base: PreTrainedConfig) -> PreTrainedConfig:
@@ -75,10 +74,3 @@ def propose(base: PreTrainedPolicy, batch: dict[str, Tensor], actions: int, nois
         batch = {key: frames[:, -1] for key, frames in batch.items()}
     options = {} if noise is None or base.config.type == "act" else {"noise": noise}
     return base.predict_action_chunk(batch, **options)[:, :actions]
-
-
-def denoiser(base: PreTrainedPolicy) -> nn.Module | None:
-    """The network whose calls are a base's network evaluations; None where it has none that is called in steps."""
-    if isinstance(base, ChunkPolicy):
-        return base.denoiser
-    return base.diffusion.unet if base.config.type == "diffusion" else None

@@ -1,17 +1,20 @@
 """Configuration of DiffTORI: a base policy's action chunks, improved under a learned reward."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lerobot.configs.policies import PreTrainedConfig
 from lerobot.configs.types import NormalizationMode
 from lerobot.optim.optimizers import AdamConfig, OptimizerConfig
 
+from lerobot_sdm.clouds import POINT_CLOUD
 from lerobot_sdm.errors import InputError, unknown_name
 from lerobot_sdm.policies.observation_config import ImageObservationConfig
-from lerobot_sdm.processors import POINT_CLOUD
 from lerobot_sdm.registration import registered
+
+if TYPE_CHECKING:
+    from lerobot_sdm.policies.source.source_policy import SourcePolicy
 
 COUPLINGS = ("sample", "batch")
 
@@ -98,31 +101,34 @@ class DiffTORIConfig(ImageObservationConfig):
 
     def __post_init__(self) -> None:
         # A saved policy carries its base: it stands alone, and the folder of the base may be gone.
-        if self.base is None and self.base_path is not None:
-            self._read_base()
+        if self.base is None and self.source is not None:
+            self._read_base(self.source)
         if self.n_action_steps is None:
             self.n_action_steps = self.chunk_size
         super().__post_init__()
 
-    def _read_base(self) -> None:
-        """Take over what both policies must agree in. LeRobot cuts the data set into windows before it builds the
-        policy, so this cannot wait."""
-        from lerobot_sdm.policies.difftori.base_policy import base_types, observation_settings
-        from lerobot_sdm.teachers import describe, read_teacher_config
+    @cached_property
+    def source(self) -> "SourcePolicy | None":
+        """The base; None where none is named."""
+        from lerobot_sdm.policies.difftori.base_policy import base_types
+        from lerobot_sdm.policies.source.source_policy import SourcePolicy
 
-        base = read_teacher_config(self.base_path, self.base_revision, base_types(), role="base")
+        if self.base_path is None:
+            return None
+        return SourcePolicy(self.base_path, self.base_revision, "base", "--policy.base_path", base_types())
+
+    def _read_base(self, source: "SourcePolicy") -> None:
+        """Take over what both policies must agree in. LeRobot cuts the dataset into windows before it builds the
+        policy, so this cannot wait."""
+        from lerobot_sdm.policies.difftori.base_policy import observation_settings
+        from lerobot_sdm.policies.source.description import describe
+        from lerobot_sdm.policies.source.source_policy import copy_fields
+
+        base = source.config
         self.base = describe(base)
         seen = observation_settings(base)
-        standard = {item.name: item.default for item in fields(self)}
-        for name in COPIED_FROM_BASE:
-            mine, theirs = getattr(self, name), getattr(seen, name, standard[name])
-            if name != "normalization_mapping" and mine not in (standard[name], theirs):
-                raise InputError(
-                    f"--policy.{name}={mine}: the base at {self.base_path} has {theirs}, and both see the same "
-                    "observations. Leave the option out."
-                )
-            setattr(self, name, theirs)
-        if self.chunk_size not in (standard["chunk_size"], base.n_action_steps):
+        copy_fields(self, seen, COPIED_FROM_BASE, source.owner, "both see the same observations")
+        if self.chunk_size not in (type(self).chunk_size, base.n_action_steps):
             raise InputError(
                 f"--policy.chunk_size={self.chunk_size}: the base at {self.base_path} executes {base.n_action_steps} "
                 "actions of a chunk, and these are optimised. Leave the option out."
@@ -134,7 +140,7 @@ class DiffTORIConfig(ImageObservationConfig):
     def _check_shapes(self) -> None:
         """Refuse values that the networks or the optimisation cannot work with."""
         super()._check_shapes()
-        if not 1 <= self.n_action_steps <= self.chunk_size:
+        if self.n_action_steps is None or not 1 <= self.n_action_steps <= self.chunk_size:
             raise InputError(
                 f"--policy.n_action_steps={self.n_action_steps}: must lie in 1 ... {self.chunk_size}, the actions that "
                 "are optimised."
@@ -161,7 +167,7 @@ class DiffTORIConfig(ImageObservationConfig):
     @cached_property
     def base_config(self) -> PreTrainedConfig | None:
         """The base's configuration; None without a base."""
-        from lerobot_sdm.teachers import configuration
+        from lerobot_sdm.policies.source.description import configuration
 
         return None if self.base is None else configuration(self.base, self.device)
 
@@ -174,19 +180,14 @@ class DiffTORIConfig(ImageObservationConfig):
         if self.base_config is None:
             super().validate_features()
             return
-        from lerobot_sdm.teachers import check_same_features
+        from lerobot_sdm.policies.source.source_policy import check_same_features
 
         offered, base = dict(self.input_features or {}), self.base_config
         self.check_state_and_action(offered)
         cloud = self.cloud_feature(offered)
         known = offered if cloud is None else {**offered, POINT_CLOUD: cloud}
         kept = {key: known[key] for key in base.input_features if key in known}
-        check_same_features(
-            {**base.input_features, **base.output_features},
-            {**kept, **self.output_features},
-            role="base",
-            path=self.base_path,
-        )
+        check_same_features(base, {**kept, **self.output_features}, "base", self.base_path)
         self.input_features = kept
         self._check_images()
 

@@ -16,10 +16,12 @@ from lerobot.utils.constants import ACTION, OBS_STATE
 from torch import Tensor, nn
 
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.nets.frames import FrameEncoder
+from lerobot_sdm.nets.observations import encode_frames, observation_encoder
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy, logged
+from lerobot_sdm.policies.denoiser import denoiser_of
 from lerobot_sdm.policies.difftori.base_policy import (
     build_base,
-    denoiser,
     load_weights,
     observation_settings,
     propose,
@@ -27,12 +29,11 @@ from lerobot_sdm.policies.difftori.base_policy import (
 from lerobot_sdm.policies.difftori.configuration_difftori import DiffTORIConfig
 from lerobot_sdm.policies.difftori.networks import Posterior, RewardNetwork, divergence_from_prior
 from lerobot_sdm.policies.difftori.trajectory_optimization import Optimization, optimize
-from lerobot_sdm.policies.frames import FrameEncoder
-from lerobot_sdm.policies.normalization import Stats, prepare_stats
 from lerobot_sdm.policies.observation_config import ObservationConfig
-from lerobot_sdm.policies.observations import encode_frames, observation_encoder
 from lerobot_sdm.policies.range_watch import watch_source
-from lerobot_sdm.teachers import WEIGHTS_FILE, check_same_teacher, fingerprint, teacher_file
+from lerobot_sdm.policies.source.files import WEIGHTS_FILE
+from lerobot_sdm.policies.source.source_policy import SourcePolicy
+from lerobot_sdm.processors.normalization import Stats, prepare_stats
 
 
 class DiffTORIPolicy(ChunkPolicy):
@@ -57,33 +58,30 @@ class DiffTORIPolicy(ChunkPolicy):
         self.model = DiffTORIModel(config)
         if self.built_for_training:
             self._check_training()
-            if config.base_path is not None:
-                self._take_base(dataset_stats, dataset_meta)
+            if config.source is not None:
+                self._take_base(config.source, dataset_stats, dataset_meta)
 
     def _check_training(self) -> None:
         if self.config.n_iterations == 0:
             raise InputError("--policy.n_iterations=0: without a step there is nothing to learn. Give at least 1.")
 
-    def _take_base(self, dataset_stats: Stats | None, dataset_meta: Any) -> None:
+    def _take_base(self, source: SourcePolicy, dataset_stats: Stats | None, dataset_meta: Any) -> None:
         """Load the base when training begins. A checkpoint holds it, and must not be given another one."""
         config = self.config
         begins = config.pretrained_path is None
-        if begins or Path(config.base_path).is_dir():
-            found = fingerprint(config.base_path, config.base_revision, role="base")
-            check_same_teacher(config.base_path, found, config.base_sha256, role="base")
-            config.base_sha256 = found
+        if begins or Path(source.path).is_dir():
+            source.check_same(config.base_sha256)
+            config.base_sha256 = source.sha256
         if begins:
             features = {**config.input_features, **config.output_features}
-            source = (config.base_path, config.base_revision, "base")
-            self.range_watch = watch_source(features, dataset_stats, dataset_meta, *source)
-            file = teacher_file(config.base_path, WEIGHTS_FILE, config.base_revision, role="base")
-            load_weights(self.model.base, file, f"--policy.base_path={config.base_path}")
+            self.range_watch = watch_source(source, features, dataset_stats, dataset_meta)
+            load_weights(self.model.base, source.file(WEIGHTS_FILE), source.given)
 
     @property
     def denoiser(self) -> nn.Module:
         """The base's denoiser; the reward where there is no base, or one without a denoiser."""
         model = self.inference_model
-        found = None if model.base is None else denoiser(model.base)
+        found = None if model.base is None else denoiser_of(model.base)
         return model.reward if found is None else found
 
     # ---- acting ----------------------------------------------------------------------------------------
@@ -154,7 +152,7 @@ class DiffTORIPolicy(ChunkPolicy):
         return self.loss_guard.watch(total, self.train_step), logged(parts)
 
     def update(self) -> None:
-        """LeRobot calls this behind each optimizer step."""
+        """LeRobot calls this after each optimizer step."""
         self.train_step += 1
 
     def get_optim_params(self) -> Any:

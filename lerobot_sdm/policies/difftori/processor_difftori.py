@@ -1,9 +1,9 @@
 """Pre- and post-processing of DiffTORI: the base's own, so that both speak of the same actions."""
 
 from lerobot_sdm.policies.difftori.configuration_difftori import DiffTORIConfig
-from lerobot_sdm.policies.distilled_processor import Processors, saved_processors
 from lerobot_sdm.policies.dp3.processor_dp3 import make_dp3_pre_post_processors
-from lerobot_sdm.policies.normalization import Stats
+from lerobot_sdm.policies.source.processors import Processors, saved_processors
+from lerobot_sdm.processors.normalization import Stats
 
 
 def make_difftori_pre_post_processors(config: DiffTORIConfig, dataset_stats: Stats | None = None) -> Processors:
@@ -13,6 +13,6 @@ def make_difftori_pre_post_processors(config: DiffTORIConfig, dataset_stats: Sta
         config: Policy configuration.
         dataset_stats: Used only where there is no base.
     """
-    if config.base_path is None:
+    if config.source is None:
         return make_dp3_pre_post_processors(config, dataset_stats)
-    return saved_processors(config, config.base_path, config.base_revision)
+    return saved_processors(config, config.source)

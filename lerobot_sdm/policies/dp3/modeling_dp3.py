@@ -2,41 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from lerobot.utils.constants import ACTION
 from torch import Tensor
 
 from lerobot_sdm.diffusion.schedules import alphas_cumprod, ddim_timesteps
-from lerobot_sdm.nets.ema import update_average, warmup_decay
+from lerobot_sdm.nets.backbone import Backbone
+from lerobot_sdm.nets.observations import encode_frames, observation_encoder
 from lerobot_sdm.nets.temporal_unet import TemporalUnet
-from lerobot_sdm.policies.backbone import Backbone
-from lerobot_sdm.policies.chunk_policy import ChunkPolicy
+from lerobot_sdm.policies.demonstration_policy import DemonstrationPolicy
 from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
-from lerobot_sdm.policies.normalization import Stats, prepare_stats
-from lerobot_sdm.policies.observations import encode_frames, observation_encoder
 
 
-class DP3Policy(ChunkPolicy):
-    """Denoises a chunk of actions, conditioned on the last point clouds and robot states.
-
-    Args:
-        config: Policy configuration, with input and output features set.
-        dataset_stats: Statistics of the training data, fitted in place; see `prepare_stats`.
-        dataset_meta: Metadata of the training data. LeRobot passes it only to a policy that will be trained.
-    """
+class DP3Policy(DemonstrationPolicy):
+    """Denoises a chunk of actions, conditioned on the last point clouds and robot states."""
 
     config_class = DP3Config
     name = "dp3"
+    model: DP3Model
 
-    def __init__(self, config: DP3Config, dataset_stats: Stats | None = None, dataset_meta: Any = None, **_: Any):
-        config.validate_features()
-        super().__init__(config, training=dataset_meta is not None)
-        if dataset_stats is not None:
-            prepare_stats(dataset_stats, config.cloud_channels, config.depth_to_cloud)
-        self.model = DP3Model(config)
-        self.start_average()
+    def build_model(self, config: DP3Config) -> DP3Model:
+        return DP3Model(config)
 
     def actions_from_noise(self, model: DP3Model, noise: Tensor, cond: Tensor) -> Tensor:
         return model.sample(noise, cond)
@@ -61,16 +47,6 @@ class DP3Policy(ChunkPolicy):
             real = (~batch["action_is_pad"]).unsqueeze(-1).expand_as(error)
             error = error[real]
         return self.loss_guard.watch(error.mean(), self.train_step), {}
-
-    def update(self) -> None:
-        """LeRobot calls this behind each optimizer step."""
-        if self.average is not None:
-            decay = warmup_decay(self.train_step, self.config.ema_power, self.config.ema_max_decay)
-            update_average(self.average, self.model, decay)
-        self.train_step += 1
-
-    def get_optim_params(self) -> Any:
-        return self.model.parameters()
 
 
 class DP3Model(Backbone):

@@ -1,76 +1,17 @@
 """Pre- and post-processing of DP3: LeRobot's own steps, and one for the point cloud."""
 
-from dataclasses import dataclass
 from typing import Any
 
-from lerobot.configs.types import PipelineFeatureType, PolicyFeature
-from lerobot.processor import (
-    ObservationProcessorStep,
-    PolicyAction,
-    PolicyProcessorPipeline,
-    ProcessorStepRegistry,
-)
+from lerobot.processor import PolicyAction, PolicyProcessorPipeline, ProcessorStep
 from lerobot.processor.factory import make_default_policy_processor_steps, make_policy_processor_pipelines
 
-from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
-from lerobot_sdm.policies.incoming import as_tensor
-from lerobot_sdm.policies.normalization import Stats, check_statistics, prepare_stats
-from lerobot_sdm.policies.observation_step import ObservationFitterStep
-from lerobot_sdm.policies.sizes import MOST_CHANNELS, check_upright
-from lerobot_sdm.processors import POINT_CLOUD, POINT_CLOUD_KEYS
 from lerobot_sdm.processors.depth_step import DepthToPointCloudStep
+from lerobot_sdm.processors.normalization import Stats, check_statistics, prepare_stats
+from lerobot_sdm.processors.observation_step import ObservationFitterStep
+from lerobot_sdm.processors.point_cloud_step import PointCloudProcessorStep
 
 RECOMPUTE = "`lerobot-sdm edit-dataset FOLDER --recompute-stats --root=NEW` computes those of numbers anew."
-
-
-@ProcessorStepRegistry.register(name="point_cloud_processor")
-@dataclass
-class PointCloudProcessorStep(ObservationProcessorStep):
-    """Bring a cloud to the key, the rank and the channels that the policy was trained with.
-
-    A cloud with colour given to a policy without must lose its colour before normalisation: afterwards its six
-    channels would not fit the three statistics.
-
-    Args:
-        channels: Leading channels to keep: 3 for xyz, 6 with colour.
-    """
-
-    channels: int = 3
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.channels, int) or not 1 <= self.channels <= MOST_CHANNELS:
-            raise InputError(f"point_cloud_processor: channels={self.channels!r}: must lie in 1 ... {MOST_CHANNELS}.")
-
-    def observation(self, observation: dict[str, Any]) -> dict[str, Any]:
-        """Clouds (..., N, C >= channels) under either known key become `observation.point_cloud`
-        (..., N, channels); a single cloud (N, C), as a robot has it, gets a batch dimension."""
-        observation = dict(observation)
-        for key in POINT_CLOUD_KEYS:
-            if key in observation:
-                cloud = as_tensor(key, observation.pop(key))
-                check_upright(key, tuple(cloud.shape), "the observation")
-                if cloud.ndim < 2 or cloud.shape[-1] < self.channels:
-                    raise InputError(
-                        f"'{key}' has shape {tuple(cloud.shape)} in the observation and (points, {self.channels}) in "
-                        "the checkpoint. Give a cloud with the channels that the policy was trained with."
-                    )
-                cloud = cloud[..., : self.channels]
-                observation[POINT_CLOUD] = cloud.unsqueeze(0) if cloud.ndim == 2 else cloud
-        return observation
-
-    def get_config(self) -> dict[str, Any]:
-        return {"channels": self.channels}
-
-    def transform_features(
-        self, features: dict[PipelineFeatureType, dict[str, PolicyFeature]]
-    ) -> dict[PipelineFeatureType, dict[str, PolicyFeature]]:
-        observations = dict(features.get(PipelineFeatureType.OBSERVATION, {}))
-        for key in POINT_CLOUD_KEYS:
-            if key in observations:
-                cloud = observations.pop(key)
-                observations[POINT_CLOUD] = PolicyFeature(type=cloud.type, shape=(cloud.shape[0], self.channels))
-        return {**features, PipelineFeatureType.OBSERVATION: observations}
 
 
 def make_dp3_pre_post_processors(
@@ -93,7 +34,7 @@ def make_dp3_pre_post_processors(
         features = {**config.input_features, **config.output_features}
         check_statistics(dataset_stats, features, config.normalization_mapping, "the dataset's statistics", RECOMPUTE)
     steps = make_default_policy_processor_steps(config, dataset_stats)
-    cloud = [PointCloudProcessorStep(channels=config.cloud_channels)]
+    cloud: list[ProcessorStep] = [PointCloudProcessorStep(channels=config.cloud_channels)]
     if config.depth_to_cloud is not None:
         cloud.insert(0, DepthToPointCloudStep.from_config(config.depth_to_cloud))
     fit = ObservationFitterStep(dict(config.input_features))

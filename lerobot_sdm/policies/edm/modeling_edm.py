@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from lerobot.policies.diffusion.modeling_diffusion import DiffusionConditionalResidualBlock1d
 from lerobot.utils.constants import ACTION
-from torch import Tensor
+from torch import Tensor, nn
 
 from lerobot_sdm.diffusion.karras import (
     NoiseLevels,
@@ -20,34 +18,22 @@ from lerobot_sdm.diffusion.karras import (
 )
 from lerobot_sdm.diffusion.samplers import clip_sample
 from lerobot_sdm.nets.dropout import add_dropout
-from lerobot_sdm.nets.ema import update_average, warmup_decay
+from lerobot_sdm.nets.frames import FrameEncoder
+from lerobot_sdm.nets.observations import encode_frames, observation_encoder
 from lerobot_sdm.nets.temporal_unet import TemporalUnet
-from lerobot_sdm.policies.chunk_policy import ChunkPolicy
+from lerobot_sdm.policies.demonstration_policy import DemonstrationPolicy
 from lerobot_sdm.policies.edm.configuration_edm import EdmConfig
-from lerobot_sdm.policies.frames import FrameEncoder
-from lerobot_sdm.policies.normalization import Stats, prepare_stats
-from lerobot_sdm.policies.observations import encode_frames, observation_encoder
 
 
-class EdmPolicy(ChunkPolicy):
-    """Denoises a chunk of actions, conditioned on point clouds, images or keypoints and on the robot's state.
-
-    Args:
-        config: Policy configuration, with input and output features set.
-        dataset_stats: Statistics of the training data, fitted in place; see `prepare_stats`.
-        dataset_meta: Metadata of the training data. LeRobot passes it only to a policy that will be trained.
-    """
+class EdmPolicy(DemonstrationPolicy):
+    """Denoises a chunk of actions, conditioned on point clouds, images or keypoints and on the robot's state."""
 
     config_class = EdmConfig
     name = "edm"
+    model: EdmModel
 
-    def __init__(self, config: EdmConfig, dataset_stats: Stats | None = None, dataset_meta: Any = None, **_: Any):
-        config.validate_features()
-        super().__init__(config, training=dataset_meta is not None)
-        if dataset_stats is not None:
-            prepare_stats(dataset_stats, config.cloud_channels, config.depth_to_cloud)
-        self.model = EdmModel(config)
-        self.start_average()
+    def build_model(self, config: EdmConfig) -> EdmModel:
+        return EdmModel(config)
 
     def actions_from_noise(self, model: EdmModel, noise: Tensor, cond: Tensor) -> Tensor:
         config = self.config
@@ -80,16 +66,6 @@ class EdmPolicy(ChunkPolicy):
         loss = denoising_loss(denoised, actions, sigma, self.model.levels, config.loss_norm, real)
         return self.loss_guard.watch(loss, self.train_step), {}
 
-    def update(self) -> None:
-        """LeRobot calls this behind each optimizer step."""
-        if self.average is not None:
-            decay = warmup_decay(self.train_step, self.config.ema_power, self.config.ema_max_decay)
-            update_average(self.average, self.model, decay)
-        self.train_step += 1
-
-    def get_optim_params(self) -> Any:
-        return self.model.parameters()
-
 
 class KarrasModel(FrameEncoder):
     """Observation encoder and U-Net under Karras' noise levels.
@@ -108,8 +84,9 @@ class KarrasModel(FrameEncoder):
         )
         self.obs_encoder = observation_encoder(config)
         self.cond_dim = self.obs_encoder.out_dim * config.n_obs_steps
-        self.unet = unet_class(config, global_cond_dim=self.cond_dim)
-        drop_in_blocks(self.unet, config.dropout_rate, config.mid_dropout_rate)
+        unet = unet_class(config, global_cond_dim=self.cond_dim)
+        drop_in_blocks(unet, config.dropout_rate, config.mid_dropout_rate)
+        self.unet: nn.Module = unet
 
     @property
     def action_shape(self) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from lerobot.processor import PolicyAction, PolicyProcessorPipeline
 
 from lerobot_sdm.policies.dp3.processor_dp3 import make_dp3_pre_post_processors
 from lerobot_sdm.policies.edm.configuration_edm import EdmConfig
-from lerobot_sdm.policies.normalization import Stats
+from lerobot_sdm.processors.normalization import Stats
 
 
 def make_edm_pre_post_processors(

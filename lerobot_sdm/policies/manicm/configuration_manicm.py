@@ -1,6 +1,7 @@
 """Configuration of ManiCM: consistency distillation of a diffusion teacher, one to a few steps."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from lerobot.configs.policies import PreTrainedConfig
 
@@ -15,7 +16,7 @@ class ManiCMConfig(DistilledConfig):
     """ManiCM (Lu et al. 2024): a consistency model distilled from a diffusion policy, one network evaluation or a few.
 
     The defaults are the corrected algorithm; `docs/deviations.md` lists each released behaviour with the field that
-    brings it back. What is not listed here is in `DistilledConfig`.
+    brings it back. See `DistilledConfig` for inherited fields.
 
     Args:
         num_inference_steps: Network evaluations per action chunk, 1 to 4; may be changed at evaluation.
@@ -26,11 +27,15 @@ class ManiCMConfig(DistilledConfig):
         loss_delta: The loss is quadratic in a sample's error (root mean square over its entries, normalised action
             units) up to about here and linear beyond, see `regression_loss`. None: quadratic, as released.
         target_ema_decay: Decay of the slow copy that gives the targets.
+        feature_memory_mb: Most memory that the features of all frames may take, so that the frozen encoder sees each
+            once; beyond it, with images (which may be augmented), or at 0 they are computed in every step.
         student_lr: Learning rate.
         student_grad_clip_norm: Gradient norm at which the student is clipped; 0 for none.
         student_warmup_steps: Learning-rate warm-up.
         student_final_lr_ratio: Share of the learning rate that is left at the end of its cosine schedule.
     """
+
+    retired: ClassVar[tuple[str, ...]] = (*DistilledConfig.retired, "teacher_inference_steps")
 
     num_inference_steps: int = 1
     start_timestep: int | None = None
@@ -38,6 +43,7 @@ class ManiCMConfig(DistilledConfig):
     solver_noise: str = "estimated"
     loss_delta: float | None = 0.03
     target_ema_decay: float = 0.95
+    feature_memory_mb: int = 1024
 
     student_lr: float = 2e-4
     student_grad_clip_norm: float = 1.0

@@ -19,8 +19,8 @@ from lerobot_sdm.diffusion.consistency_distillation import (
     inference_timesteps,
 )
 from lerobot_sdm.diffusion.schedules import ddim_timesteps
+from lerobot_sdm.nets.backbone import Backbone
 from lerobot_sdm.nets.ema import update_average
-from lerobot_sdm.policies.backbone import Backbone
 from lerobot_sdm.policies.distilled_policy import DistilledPolicy
 from lerobot_sdm.policies.manicm.configuration_manicm import ManiCMConfig
 
@@ -88,9 +88,9 @@ class ManiCMPolicy(DistilledPolicy):
         return self.loss_guard.watch(loss, self.train_step), {}
 
     def update(self) -> None:
-        """LeRobot calls this behind each optimizer step."""
+        """LeRobot calls this after each optimizer step."""
         update_average(self.target, self.model.unet, self.config.target_ema_decay)
-        self.update_student_average(self.train_step)
+        self.update_ema(self.train_step)
         self.train_step += 1
 
     def get_optim_params(self) -> list[dict[str, Any]]:

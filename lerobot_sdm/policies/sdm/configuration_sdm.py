@@ -1,6 +1,7 @@
 """Configuration of Score and Distribution Matching (SDM): a one-step student of a diffusion teacher."""
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from lerobot.configs.policies import PreTrainedConfig
 
@@ -16,14 +17,17 @@ class SDMConfig(DistilledConfig):
     """Score and Distribution Matching (Jia et al. 2024): distils a diffusion policy into one network evaluation.
 
     Generator, fake score and teacher are the same network and start from the same weights. The defaults are the
-    corrected algorithm; `docs/deviations.md` lists each released behaviour with the field that brings it back. What is
-    not listed here is in `DistilledConfig`.
+    corrected algorithm; `docs/deviations.md` lists each released behaviour with the field that brings it back. See
+    `DistilledConfig` for inherited fields.
 
     Args:
-        num_inference_steps: Always 1.
         generator_timestep: Timestep the generator is conditioned at, in training and in use. At T - 1 the teacher
             has learned to ignore its input, so that a generator which starts there has to learn from nothing what
             the start noise decides; some levels lower it already picks one of several ways to act. None: 70% of T.
+        teacher_inference_steps: Network evaluations of the teacher for the samples that are learned from; None for as
+            many as its own configuration says.
+        feature_memory_mb: Most memory that the features of all frames may take, so that the frozen encoder sees each
+            once; beyond it, with images (which may be augmented), or at 0 they are computed in every step.
         warmup_steps: First steps in which the generator only regresses onto the teacher's own samples from the
             same start noise ("ODE pairs").
         regression_weight: Weight of that regression afterwards; 0 leaves it out, as released.
@@ -48,8 +52,11 @@ class SDMConfig(DistilledConfig):
             generator no longer follows it, and matching against a stale score shifts the shares of the modes.
     """
 
-    num_inference_steps: int = 1
+    retired: ClassVar[tuple[str, ...]] = (*DistilledConfig.retired, "num_inference_steps")
+
     generator_timestep: int | None = None
+    teacher_inference_steps: int | None = None
+    feature_memory_mb: int = 1024
 
     warmup_steps: int = 1000
     regression_weight: float = 1.0
@@ -71,11 +78,19 @@ class SDMConfig(DistilledConfig):
     generator_final_lr_ratio: float = 0.05
     fake_score_final_lr_ratio: float = 1.0
 
+    @classmethod
+    def upgraded(cls, saved: dict[str, Any]) -> dict[str, Any]:
+        steps = saved.get("num_inference_steps", 1)
+        if steps != 1:
+            raise InputError(
+                f"--policy.num_inference_steps={steps}: must be 1, because sdm is a one-step policy. Drop the option, "
+                "or use --policy.type=consistency for few-step sampling."
+            )
+        return super().upgraded(saved)
+
     def check_settings(self) -> None:
         from lerobot_sdm.diffusion.distribution_matching import WEIGHTINGS
 
-        if self.num_inference_steps != 1:
-            raise InputError(f"--policy.num_inference_steps={self.num_inference_steps}: an sdm policy has one step.")
         if self.weighting not in WEIGHTINGS:
             raise InputError(f"--policy.weighting={self.weighting}: must be one of {', '.join(WEIGHTINGS)}.")
         if self.fake_updates_per_generator_update < 1:
@@ -93,5 +108,8 @@ class SDMConfig(DistilledConfig):
         if not 0 <= low < high <= 1:
             raise InputError(f"--policy.timestep_range={list(self.timestep_range)}: must be 0 <= low < high <= 1.")
         if self.network is not None:
-            default = round(GENERATOR_TIMESTEP / 100 * self.network_config.num_train_timesteps)
+            steps, most = self.teacher_inference_steps, self.network_config.num_train_timesteps
+            if steps is not None and not 1 <= steps <= most:
+                raise InputError(f"--policy.teacher_inference_steps={steps}: must lie in 1 ... {most}.")
+            default = round(GENERATOR_TIMESTEP / 100 * most)
             self.generator_timestep = self.checked_timestep("generator_timestep", default)

@@ -8,7 +8,7 @@ actions and gives their score. G descends the difference of the two scores (a KL
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lerobot.utils.constants import OBS_STATE
@@ -18,8 +18,8 @@ from lerobot_sdm.diffusion.distribution_matching import distribution_matching_gr
 from lerobot_sdm.diffusion.regression import regression_loss
 from lerobot_sdm.diffusion.samplers import clip_sample
 from lerobot_sdm.diffusion.schedules import add_noise, ddim_timesteps
+from lerobot_sdm.nets.backbone import Backbone
 from lerobot_sdm.nets.pair_buffer import PairBuffer
-from lerobot_sdm.policies.backbone import Backbone
 from lerobot_sdm.policies.chunk_policy import logged
 from lerobot_sdm.policies.distilled_policy import DistilledPolicy
 from lerobot_sdm.policies.sdm.configuration_sdm import SDMConfig
@@ -40,7 +40,7 @@ class SDMPolicy(DistilledPolicy):
 
     @property
     def _pairs(self) -> PairBuffer | None:
-        return next(iter(self._unsynchronised), None)
+        return cast(PairBuffer | None, next(iter(self._unsynchronised), None))
 
     def training_modules(self) -> dict[str, nn.Module]:
         modules = super().training_modules()
@@ -85,7 +85,7 @@ class SDMPolicy(DistilledPolicy):
             actions = self._generate(self.model, noise, cond)
 
         parts: dict[str, Tensor] = {}
-        if regress:
+        if regress and target is not None:
             parts["regression_loss"] = regression_loss(actions, target, config.regression_delta)
         if generator_turn and not warm:
             parts["matching_loss"] = self._matching_loss(actions, cond, random)
@@ -111,10 +111,15 @@ class SDMPolicy(DistilledPolicy):
         cond = self.encode_for_training(batch)
         noise = torch.randn((len(cond), *self.model.action_shape), generator=random, device=cond.device)
         target = self.teacher_samples(noise, cond) if regress or pairs is not None else None
-        if pairs is not None:
+        if pairs is not None and target is not None:
             pairs.add(cond, noise, target)
             return pairs.draw(len(cond), random)
         return cond, noise, target
+
+    def teacher_samples(self, noise: Tensor, cond: Tensor) -> Tensor:
+        """What the teacher's own sampler makes of start noise (B, T, A) and conditions (B, F): (B, T, A)."""
+        steps = self.teacher.sampler_timesteps(self.config.teacher_inference_steps)
+        return self.teacher.sample(noise, cond, steps)
 
     def _fake_score_loss(self, actions: Tensor, cond: Tensor, random: torch.Generator) -> Tensor:
         """Denoising of the generator's actions, which must not receive its gradient."""
@@ -156,10 +161,10 @@ class SDMPolicy(DistilledPolicy):
         return step < warmup or (step - warmup) % ratio == 0
 
     def update(self) -> None:
-        """LeRobot calls this behind each optimizer step."""
+        """LeRobot calls this after each optimizer step."""
         if self._is_generator_turn(self.train_step):
             warmup, ratio = self.config.warmup_steps, self.config.fake_updates_per_generator_update
-            self.update_student_average(min(self.train_step, warmup) + max(0, self.train_step - warmup) // ratio)
+            self.update_ema(min(self.train_step, warmup) + max(0, self.train_step - warmup) // ratio)
         self.train_step += 1
 
     def get_optim_params(self) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lerobot.configs.policies import PreTrainedConfig
 from lerobot.configs.rewards import RewardModelConfig
@@ -11,6 +11,9 @@ from lerobot.optim.schedulers import DiffuserSchedulerConfig
 
 from lerobot_sdm.errors import InputError, unknown_name
 from lerobot_sdm.registration import registered
+
+if TYPE_CHECKING:
+    from lerobot_sdm.policies.source.source_policy import SourcePolicy
 
 TARGETS = ("reward", "change")
 
@@ -65,16 +68,23 @@ class ChunkRewardConfig(RewardModelConfig):
             if getattr(self, name) < least:
                 raise InputError(f"--reward_model.{name}={getattr(self, name)}: give {least} or more.")
         # A saved model carries its policy's configuration: it stands alone, and the policy may be gone.
-        if self.network is None and self.base_path is not None:
-            from lerobot_sdm.teachers import describe, read_teacher_config
+        if self.network is None and self.source is not None:
+            from lerobot_sdm.policies.source.description import describe
 
-            try:
-                self.network = describe(read_teacher_config(self.base_path, self.base_revision, role="base"))
-            except InputError as error:  # Here the option is not one of a policy.
-                raise InputError(str(error).replace("--policy.", "--reward_model.")) from error
+            self.network = describe(self.source.config)
         if self.network is not None:
             self.input_features = self.base.input_features
             self.output_features = self.base.output_features
+
+    @cached_property
+    def source(self) -> "SourcePolicy | None":
+        """The policy whose chunks are judged; None where none is named."""
+        from lerobot_sdm.policies.source.adapters import DIFFUSION_TYPES
+        from lerobot_sdm.policies.source.source_policy import SourcePolicy
+
+        if self.base_path is None:
+            return None
+        return SourcePolicy(self.base_path, self.base_revision, "base", "--reward_model.base_path", DIFFUSION_TYPES)
 
     @cached_property
     def base(self) -> PreTrainedConfig:
@@ -83,7 +93,7 @@ class ChunkRewardConfig(RewardModelConfig):
         Raises:
             InputError: None is named.
         """
-        from lerobot_sdm.teachers import configuration
+        from lerobot_sdm.policies.source.description import configuration
 
         if self.network is None:
             raise InputError(

@@ -16,21 +16,17 @@ from torch import Tensor, nn
 
 from lerobot_sdm.cards.training_card import PublicTrainConfig
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.policies.backbone import Backbone
+from lerobot_sdm.nets.backbone import Backbone
 from lerobot_sdm.policies.chunk_policy import logged
-from lerobot_sdm.policies.incoming import with_vector_axes
-from lerobot_sdm.policies.normalization import Stats
 from lerobot_sdm.policies.range_watch import watch_source
-from lerobot_sdm.policies.weights import load_strictly, read_weights
+from lerobot_sdm.policies.source.adapters import adapter_for
+from lerobot_sdm.policies.source.description import configuration
+from lerobot_sdm.policies.source.files import CONFIG_FILE
+from lerobot_sdm.policies.source.source_policy import SourcePolicy, check_same_features
+from lerobot_sdm.processors.incoming import with_vector_axes
+from lerobot_sdm.processors.normalization import Stats
 from lerobot_sdm.rewards.chunk_reward.configuration_chunk_reward import ChunkRewardConfig
-from lerobot_sdm.teachers import (
-    CONFIG_FILE,
-    adapter_for,
-    check_same_features,
-    configuration,
-    load_teacher,
-    teacher_file,
-)
+from lerobot_sdm.safe_files.weights import load_strictly, read_weights
 
 
 class ChunkRewardRewardModel(PreTrainedRewardModel):
@@ -55,11 +51,7 @@ class ChunkRewardRewardModel(PreTrainedRewardModel):
         if dataset_meta is not None:
             check_dataset(config, dataset_meta.features)
         starts = dataset_meta is not None and config.pretrained_path is None
-        network = (
-            load_teacher(config.base_path, config.device, config.base_revision, role="base").network
-            if starts
-            else adapter_for(base.type).network(base)
-        )
+        network = config.source.load(config.device) if starts else adapter_for(base.type).network(base)
         self.encoder = without_denoiser(network)
         action_size = config.n_action_steps * base.action_feature.shape[0]
         sizes = (self.encoder.cond_dim + action_size, *config.hidden_dims)
@@ -68,7 +60,7 @@ class ChunkRewardRewardModel(PreTrainedRewardModel):
         self.register_buffer("centre", torch.zeros(()))
         if starts and dataset_stats is not None:
             features = {**config.input_features, **config.output_features}
-            watch_source(features, dataset_stats, dataset_meta, config.base_path, config.base_revision, "base")
+            watch_source(config.source, features, dataset_stats, dataset_meta)
             self._take_scale(dataset_stats)
 
     def _take_scale(self, stats: Stats) -> None:
@@ -183,9 +175,7 @@ def check_dataset(config: ChunkRewardConfig, features: dict[str, Any]) -> None:
     seen = {key: feature for key, feature in offered.items() if key not in actions}
     base = configuration(config.network, config.device)  # A copy, which the adapter may write to.
     kept = adapter_for(base.type).keep_features(base, seen)
-    check_same_features(
-        {**config.base.input_features, **config.base.output_features}, {**kept, **actions}, "base", config.base_path
-    )
+    check_same_features(config.base, {**kept, **actions}, "base", config.base_path)
 
 
 def without_denoiser(network: Backbone) -> Backbone:
@@ -206,16 +196,22 @@ def load_reward_model(path: str, device: str, revision: str | None = None) -> Ch
     Raises:
         InputError: There is none, or it is of another type.
     """
-    file = teacher_file(path, CONFIG_FILE, revision, role="reward")
+    source = reward_model_at(path, revision)
+    file = source.file(CONFIG_FILE)
     kind = json.loads(file.read_text()).get("type")
     if kind != ChunkRewardRewardModel.name:
         raise InputError(
-            f"--policy.reward_path={path}: is of type '{kind}', not {ChunkRewardRewardModel.name}. Train one with "
+            f"{source.given}: is of type '{kind}', not {ChunkRewardRewardModel.name}. Train one with "
             "lerobot-train --reward_model.type=chunk_reward."
         )
     config = RewardModelConfig.from_pretrained(file.parent)
     config.device = device
     return ChunkRewardRewardModel.from_pretrained(str(file.parent), config=config).requires_grad_(False)
+
+
+def reward_model_at(path: str, revision: str | None = None) -> SourcePolicy:
+    """The saved reward model in a folder or Hub repo, as what a policy is made from."""
+    return SourcePolicy(path, revision, "reward model", "--policy.reward_path")
 
 
 def _mlp(sizes: tuple[int, ...]) -> nn.Sequential:

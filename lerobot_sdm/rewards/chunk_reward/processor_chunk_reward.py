@@ -1,7 +1,8 @@
 """Pre- and post-processing of the reward model: those of the policy whose chunks it judges."""
 
-from lerobot_sdm.policies.distilled_processor import Processors, saved_processors
-from lerobot_sdm.policies.normalization import Stats
+from lerobot_sdm.policies.source.processors import Processors, saved_processors
+from lerobot_sdm.policies.source.source_policy import SourcePolicy
+from lerobot_sdm.processors.normalization import Stats
 from lerobot_sdm.rewards.chunk_reward.configuration_chunk_reward import ChunkRewardConfig
 
 
@@ -13,5 +14,5 @@ def make_chunk_reward_pre_post_processors(config: ChunkRewardConfig, dataset_sta
         dataset_stats: Not used: the model must mean by a normalised action what the policy means.
     """
     if config.pretrained_path is not None:
-        return saved_processors(config, config.pretrained_path, config.pretrained_revision)
-    return saved_processors(config, config.base_path, config.base_revision)
+        return saved_processors(config, SourcePolicy(str(config.pretrained_path), config.pretrained_revision))
+    return saved_processors(config, config.source)

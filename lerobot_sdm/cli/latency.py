@@ -1,0 +1,76 @@
+"""`lerobot-sdm latency`: what a decision of a policy costs on this machine."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.measure.policy_spec import Contender
+
+
+def latency(
+    policy: Annotated[
+        list[str], typer.Option(help="A policy: PATH[,label=NAME][,FIELD=VALUE...]; may be given repeatedly.")
+    ],
+    repeats: Annotated[int, typer.Option(help="Timed chunks of actions for each policy.")] = 30,
+    warmup: Annotated[int, typer.Option(help="Untimed ones before that.")] = 5,
+    batch_size: Annotated[int, typer.Option(help="Environments that act together.")] = 1,
+    threads: Annotated[int | None, typer.Option(help="Threads of the CPU; torch's choice if absent.")] = None,
+    device: Annotated[str, typer.Option(help="Torch device.")] = "cpu",
+    seed: Annotated[int, typer.Option(help="Seed of the observations.")] = 0,
+    output: Annotated[Path | None, typer.Option(help="JSON file for the results; must not exist.")] = None,
+) -> None:
+    """Time decisions, split into processors, encoder and network.
+
+    Policies take turns; ratios within one table mean something, on a busy machine too. Observations are random
+    numbers. The last column compares actions with the first policy's, given the same start noise. For example:
+
+    lerobot-sdm latency --policy=S --policy=S,label=int8,inference_precision=int8
+    """
+    for name, value, least in (("repeats", repeats, 1), ("warmup", warmup, 0), ("batch_size", batch_size, 1)):
+        if value < least:
+            raise InputError(f"--{name.replace('_', '-')}={value}: give a whole number of at least {least}.")
+    if output is not None and output.exists():
+        raise InputError(f"--output={output}: exists already. Choose another file.")
+
+    entries = [Contender.parse(text).checked() for text in policy]
+
+    # Torch and LeRobot's models take seconds to import; a mistyped option should not.
+    import torch
+
+    from lerobot_sdm.measure.contenders import load_contender
+    from lerobot_sdm.measure.files import write_json
+    from lerobot_sdm.measure.latency import measure_parts
+    from lerobot_sdm.measure.records import machine
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    loaded = [load_contender(entry, device) for entry in entries]
+    rows = measure_parts(loaded, repeats, warmup, batch_size, seed)
+
+    names = "policy", "NFE", "chunk p50", "p95", "processors", "encoder", "network", "other"
+    table = Table(*names, "step p50", "p95", "Hz", "weights MB", "memory MB", "action error")
+    for row in rows:
+        parts = row.processors, row.encoder, row.network, row.other, row.step_p50, row.step_p95
+        table.add_row(
+            row.label,
+            f"{row.network_evaluations:g}",
+            *(f"{value:.2f}" for value in (row.chunk_p50, row.chunk_p95, *parts)),
+            f"{row.rate_hz:.0f}",
+            f"{row.weights_mb:.1f}",
+            f"{row.memory_mb:.0f}",
+            "" if row.action_error is None else f"{row.action_error:.1g}",
+        )
+    console = Console()
+    console.print(table)
+    hardware = machine()
+    console.print(
+        f"milliseconds, medians but for p95; batch size {batch_size}, {rows[0].threads} thread(s), {device}, "
+        f"{hardware['gpu'] if device != 'cpu' else hardware['processor']}"
+    )
+    if output is not None:
+        write_json(output, {"rows": [asdict(row) for row in rows], "machine": hardware, "torch": torch.__version__})

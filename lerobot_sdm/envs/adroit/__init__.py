@@ -1,0 +1,1 @@
+"""The four Adroit tasks, observed as point clouds."""

@@ -1,0 +1,119 @@
+"""`--env.type=adroit`: the Adroit tasks with point clouds for LeRobot's commands."""
+
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Self
+
+from lerobot.configs import PolicyFeature
+from lerobot.envs.configs import EnvConfig
+
+from lerobot_sdm.envs.adroit.tasks import gym_id, hand_task
+from lerobot_sdm.envs.adroit.views import DEFAULT_VIEW, views
+from lerobot_sdm.envs.configuration import PointCloudEnvConfig
+from lerobot_sdm.envs.families import FAMILIES
+from lerobot_sdm.envs.hand_task import SIMULATOR_RATE, SUCCESS_RULES
+from lerobot_sdm.envs.options import CloudOptions, require_known, require_positive
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.registration import registered
+
+
+@registered(EnvConfig, "adroit")
+@dataclass
+class AdroitPointCloudEnvConfig(PointCloudEnvConfig):
+    """Adroit tasks observed as point clouds.
+
+    Args:
+        task: `hammer`, `door`, `pen` or `relocate`. They have different actions: one policy, one task.
+        fps: Control steps per second; follows from `action_repeat`.
+        action_repeat: For how many simulator steps of 10 ms an action holds; DP3 has 2.
+        success_rule: `dp3`, its goal at the last two control steps; `dp3_ever`, the same goal at any time; `dapg`,
+            the original goal for more than 25 simulator steps (pen 20); `gymnasium_robotics`, the original goal
+            at any time.
+        episode_length: Control steps after which an episode is truncated; null for the benchmark's, 100 and
+            50 for pen at an action repeat of 2.
+        terminate_on_success: Whether the first success ends the episode.
+        view: How the scene is looked at: `workspace`, made for learning, or `dp3`, that of the DP3 demonstrations. Each
+            of the next options replaces one value of the view; null leaves it.
+        num_points: Rows of the point cloud.
+        use_color: Whether each point carries r, g, b (0 to 255) after x, y, z.
+        camera: Which of the scene's cameras looks; DP3's is `top` or, for pen, `vil_camera`.
+        camera_size: Width and height of the depth image in pixels.
+        frame: `legacy`, the frame of the DP3 demonstrations, or `world`.
+        crop: Two opposite corners [[xmin, ymin, zmin], [xmax, ymax, zmax]] in that frame; the frame's own leaves out
+            table and floor.
+        renderer: `egl`, `raycast`, or `auto` for the first that works.
+        show_goal: Whether relocate's target is drawn, as a ball, into clouds and pictures.
+        show_markers: Whether the simulator's own markers are drawn.
+        show_arm: Whether points on the forearm stay in the cloud.
+        pixels: Whether observations hold the picture behind the cloud, as `observation.image`.
+        render_size: Width and height of video frames.
+        features: What observations and actions consist of; built from the fields above.
+        features_map: Their names in datasets and policies; built likewise.
+
+    Raises:
+        InputError: For a value that cannot work, before any environment is built.
+    """
+
+    env_class: ClassVar[str] = FAMILIES["adroit"].env_class
+    min_success_steps: ClassVar[int] = 10
+
+    task: str = "hammer"
+    fps: int = 50
+    action_repeat: int = 2
+    success_rule: str = "dp3"
+    episode_length: int | None = None
+    terminate_on_success: bool = False
+    view: str = DEFAULT_VIEW
+    num_points: int | None = None
+    use_color: bool | None = None
+    camera: str | None = None
+    camera_size: int | None = None
+    frame: str | None = None
+    crop: list[list[float]] | None = None
+    renderer: str | None = None
+    show_goal: bool | None = None
+    show_markers: bool | None = None
+    show_arm: bool | None = None
+    pixels: bool = False
+    render_size: int = 256
+    features: dict[str, PolicyFeature] = field(default_factory=dict)
+    features_map: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        task = hand_task(self.task)
+        require_known("success_rule", self.success_rule, SUCCESS_RULES)
+        require_positive("action_repeat", self.action_repeat)
+        if SIMULATOR_RATE % self.action_repeat:
+            raise InputError(f"action_repeat={self.action_repeat}: give a divisor of {SIMULATOR_RATE}, such as 2.")
+        self.fps = SIMULATOR_RATE // self.action_repeat
+        if self.camera is not None:
+            require_known("camera", self.camera, task.cameras)
+        if self.episode_length is not None:
+            require_positive("episode_length", self.episode_length)
+        self._describe(task.agent_pos_size, task.action_size)
+
+    def views(self) -> dict[str, CloudOptions]:
+        return views(hand_task(self.task))
+
+    def dataset_name(self, task: str) -> str:
+        """MetaWorld has a hammer, too."""
+        return f"adroit-{task}"
+
+    def task_groups(self) -> dict[str, list[str]]:
+        return {self.task: [self.task]}
+
+    def as_recorded(self, task: str, pixels: bool) -> Self:
+        """At DP3's length, which for pen is twice an evaluation's."""
+        recorded = super().as_recorded(task, pixels)
+        length = self.episode_length or hand_task(task).demonstration_substeps // self.action_repeat
+        return replace(recorded, episode_length=length)
+
+    @property
+    def gym_id(self) -> str:
+        """Gymnasium id of the task."""
+        return gym_id(self.task)
+
+    @property
+    def gym_kwargs(self) -> dict:
+        """Keyword arguments of `AdroitPointCloudEnv`, but for the task."""
+        names = ("action_repeat", "success_rule")
+        return super().gym_kwargs | {name: getattr(self, name) for name in names}

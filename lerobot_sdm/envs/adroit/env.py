@@ -1,0 +1,219 @@
+"""Adroit's dexterous tasks seen through point clouds, judged as in the DP3 benchmark unless told otherwise."""
+
+from collections import deque
+from typing import Any
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from lerobot_sdm.envs.adroit.scenes import ARM, HAND, SCENERY
+from lerobot_sdm.envs.adroit.tasks import hand_task
+from lerobot_sdm.envs.adroit.views import DEFAULT_VIEW, views
+from lerobot_sdm.envs.base import Outcome, PointCloudEnv
+from lerobot_sdm.envs.frames import Frame
+from lerobot_sdm.envs.hand_task import SIMULATOR_RATE, SUCCESS_RULES, State, actions_to_controls
+from lerobot_sdm.envs.options import options_of_view, require_known, require_positive
+
+PHYSICS_STEPS = 5
+"""Steps of 2 ms in a simulator step."""
+
+
+class AdroitPointCloudEnv(PointCloudEnv):
+    """One hand task, observed as `PointCloudEnv` says.
+
+    `agent_pos` is (24,): the angles of the hand's joints in radians, without arm, velocities or objects. An action
+    is a set point for each actuator, arm first, with -1 and 1 the ends of its range; it is held for `action_repeat`
+    simulator steps of 10 ms. The reward is the sum of theirs.
+
+    Without its target, relocate cannot be done, and no camera sees it: clouds show it as a ball.
+
+    Args:
+        task: `hammer`, `door`, `pen` or `relocate`.
+        view: How the scene is looked at, a name from `adroit.views`.
+        num_points, use_color, camera, camera_size, frame, crop, renderer, show_goal, show_markers, show_arm: See
+            `CloudOptions`; the view's for None. Only relocate has a hidden goal.
+        success_rule: When an episode is a success: a name from `SUCCESS_RULES`.
+        action_repeat: For how many simulator steps an action holds.
+        episode_length: Control steps after which an episode is truncated; the benchmark's for None.
+        terminate_on_success: Whether the first success ends the episode. A dropped pen does, except by the rule
+            of Gymnasium-Robotics.
+        pixels: Whether observations hold the picture.
+        render_size: Height and width of `render()`'s frames.
+        render_mode: Only `rgb_array`, the default, exists.
+
+    Raises:
+        InputError: For a value that cannot work, before anything is built.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 50}  # noqa: RUF012 - Gymnasium's convention
+    arm = ARM
+    hand = HAND
+    scenery = SCENERY
+
+    def __init__(
+        self,
+        task: str = "hammer",
+        view: str = DEFAULT_VIEW,
+        num_points: int | None = None,
+        use_color: bool | None = None,
+        camera: str | None = None,
+        camera_size: int | None = None,
+        frame: str | None = None,
+        crop: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None,
+        renderer: str | None = None,
+        success_rule: str = "dp3",
+        action_repeat: int = 2,
+        episode_length: int | None = None,
+        terminate_on_success: bool = False,
+        pixels: bool = False,
+        show_goal: bool | None = None,
+        show_markers: bool | None = None,
+        show_arm: bool | None = None,
+        render_size: int = 256,
+        render_mode: str = "rgb_array",
+    ):
+        self.hand_task = hand_task(task)
+        self.task = task
+        self.human_camera = self.hand_task.human_camera
+        require_known("success_rule", success_rule, SUCCESS_RULES)
+        require_positive("action_repeat", action_repeat)
+        if episode_length is None:
+            episode_length = self.hand_task.episode_substeps // action_repeat
+        super().__init__(
+            options_of_view(
+                views(self.hand_task),
+                view,
+                num_points=num_points,
+                use_color=use_color,
+                camera=camera,
+                camera_size=camera_size,
+                frame=frame,
+                crop=crop,
+                renderer=renderer,
+                show_goal=show_goal,
+                show_markers=show_markers,
+                show_arm=show_arm,
+            ),
+            view=view,
+            cameras=self.hand_task.cameras,
+            agent_pos_size=self.hand_task.agent_pos_size,
+            action_size=self.hand_task.action_size,
+            episode_length=episode_length,
+            terminate_on_success=terminate_on_success,
+            pixels=pixels,
+            render_size=render_size,
+            render_mode=render_mode,
+        )
+        self.action_repeat = action_repeat
+        self.metadata = {**self.metadata, "render_fps": round(SIMULATOR_RATE / action_repeat)}
+        self._rule = SUCCESS_RULES[success_rule]
+        self._recent: deque[bool] = deque(maxlen=self._rule.last_steps)
+        self._mj_data: mujoco.MjData | None = None
+
+    @property
+    def task_description(self) -> str:
+        return self.hand_task.description
+
+    @property
+    def model(self) -> mujoco.MjModel:
+        """The scene, things placed as in this episode. For experts."""
+        self._require_reset("model")
+        return self._model
+
+    @property
+    def data(self) -> mujoco.MjData:
+        """The scene's state. For experts, which must not change it."""
+        self._require_reset("data")
+        return self._mj_data
+
+    @property
+    def expert_state(self) -> NDArray[np.float64]:
+        """The original environments' full observation: 46 numbers for hammer, 39 door, 45 pen, 39 relocate."""
+        self._require_reset("expert_state")
+        return self.hand_task.full_observation(self._model, self._mj_data)
+
+    @property
+    def env_state(self) -> State:
+        """All that decides how the episode goes on: qpos, qvel, and where the task placed things."""
+        self._require_reset("env_state")
+        state = {"qpos": self._mj_data.qpos, "qvel": self._mj_data.qvel, **self.hand_task.placement(self._model)}
+        return {name: np.array(values) for name, values in state.items()}
+
+    def set_env_state(self, state: State) -> None:
+        """Put the simulator into a state that `env_state` gave, here or in another process."""
+        self._require_reset("set_env_state")
+        for name, placed in self.hand_task.placement(self._model).items():
+            placed[:] = state[name]
+        self._mj_data.qpos[:] = state["qpos"]
+        self._mj_data.qvel[:] = state["qvel"]
+        # The solver starts from the last step's solution, which would let the past show in the last bits.
+        self._mj_data.qacc_warmstart[:] = 0
+        self._frame_cache = None
+        mujoco.mj_forward(self._model, self._mj_data)
+
+    def controls(self, actions: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Actuator set points (..., A) of actions (..., A), for planners."""
+        return actions_to_controls(self.model, actions)
+
+    @property
+    def physics_steps(self) -> int:
+        """Physics steps in a control step, for planners."""
+        return PHYSICS_STEPS * self.action_repeat
+
+    def _load(self) -> mujoco.MjModel:
+        model = self.hand_task.make_model()
+        self._mj_data = mujoco.MjData(model)
+        return model
+
+    def _unload(self) -> None:
+        self._mj_data = None
+
+    def _data(self) -> mujoco.MjData:
+        return self._mj_data
+
+    @property
+    def frame(self) -> Frame:
+        return self.hand_task.frame(self.cloud_options.frame)
+
+    def _restart(self, seed: int | None, options: dict[str, Any]) -> None:
+        mujoco.mj_resetData(self._model, self._mj_data)
+        self.hand_task.place(self._model, self.np_random)
+        mujoco.mj_forward(self._model, self._mj_data)
+        self._recent.clear()
+        if "state" in options:
+            self.set_env_state(options["state"])
+
+    def _advance(self, action: NDArray[np.float64]) -> Outcome:
+        model, data, task = self._model, self._mj_data, self.hand_task
+        data.ctrl[:] = actions_to_controls(model, action)
+        reward, goal_steps, at_goal, failed = 0.0, 0, False, False
+        for _ in range(self.action_repeat):
+            mujoco.mj_step(model, data, PHYSICS_STEPS)
+            measured = task.measure(model, data.qpos, data.qvel, data.sensordata)
+            reward += float(task.reward(measured))
+            at_goal = bool(task.at_goal(measured, self._rule.relaxed_goal))
+            goal_steps += at_goal
+            failed = self._rule.failure_ends and bool(task.failed(measured))
+            if failed:
+                break
+        self._recent.append(at_goal)
+        return Outcome(reward, goal_steps, at_goal, failed)
+
+    def _verdict(self, outcome: Outcome, over: bool) -> bool:
+        rule = self._rule
+        if rule.counted:
+            return self._success_steps > self.hand_task.dapg_steps
+        if rule.last_steps is None:
+            return self._success_steps > 0
+        return over and len(self._recent) == rule.last_steps and all(self._recent)
+
+    def _agent_pos(self) -> NDArray[np.float64]:
+        return self._mj_data.qpos[self.hand_task.agent_pos]
+
+    def _goal(self) -> NDArray[np.float64] | None:
+        return None if self.cloud_options.show_goal is False else self.hand_task.goal_position(self._mj_data)
+
+    def _require_reset(self, what: str) -> None:
+        if self._mj_data is None:
+            raise RuntimeError(f"{what}: reset the environment first.")

@@ -1,0 +1,1 @@
+"""The four DexArt tasks, observed as point clouds."""

@@ -1,0 +1,137 @@
+"""`--env.type=dexart`: DexArt's tasks with point clouds for LeRobot's commands."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from lerobot.configs import FeatureType, PolicyFeature
+from lerobot.envs.configs import EnvConfig
+
+from lerobot_sdm.envs.configuration import PointCloudEnvConfig
+from lerobot_sdm.envs.dexart.control import ACTION_SIZE
+from lerobot_sdm.envs.dexart.imagination import COLUMNS, MODES, POINTS
+from lerobot_sdm.envs.dexart.sources import body_source
+from lerobot_sdm.envs.dexart.tasks import RULE_SETS, dexart_task, gym_id
+from lerobot_sdm.envs.dexart.views import DEFAULT_VIEW, HUMAN, OBSERVER, SAMPLINGS, views
+from lerobot_sdm.envs.families import FAMILIES
+from lerobot_sdm.envs.options import CloudOptions, require_known, require_not_negative, require_positive
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.registration import registered
+
+CONTROL_RATE = 25
+
+
+@registered(EnvConfig, "dexart")
+@dataclass
+class DexArtPointCloudEnvConfig(PointCloudEnvConfig):
+    """DexArt's tasks observed as point clouds, with objects made by this package or the official ones.
+
+    Args:
+        task: `laptop`, `faucet`, `bucket` or `toilet`. One policy, one task: they see different things.
+        fps: Control steps per second: 25.
+        objects: `seen`, `unseen`, or names of objects with commas between; each episode draws one of them.
+        assets_dir: Folder of the official assets; null for stand-ins. Results of the two are not comparable.
+        rule_set: `dp3`, as DP3, ManiCM and SDM judge and observe, or `dexart`, as DexArt does.
+        imagin_robot: `none`; `apart`, points of the hand as `observation.imagin_robot` (96, 7), as imported
+            checkpoints take them; or `joined`, the same points in front of the cloud, which any policy can take.
+        sampling: How clouds are subsampled: `random`, as DexArt does, or `fps`, farthest points first; null for the
+            view's, `fps` for `workspace` and `random` for `dp3`.
+        cloud_noise: By how much points are stretched from the origin, relative standard deviation.
+        camera_jitter: How much the camera's pose differs from episode to episode; 1 is DexArt's, 0 none.
+        episode_length: Control steps after which an episode is truncated; null for the rule set's.
+        terminate_on_success: Whether an episode ends as soon as the rule set lets it.
+        view: How the scene is looked at: `workspace`, made for learning, or `dp3`, that of the DP3 demonstrations, with
+            the rule set's numbers of points and pixels. Each of the next options replaces one value of the view; null
+            leaves it.
+        num_points: Rows of the point cloud, without those of the hand.
+        use_color: Whether each point carries r, g, b (0 to 255) after x, y, z.
+        camera: `instance_1`, DexArt's, or `viewer`, the one of videos.
+        camera_size: Width and height of the depth image in pixels.
+        frame: `legacy`, the base of the robot, or `world`.
+        crop: Two opposite corners [[xmin, ymin, zmin], [xmax, ymax, zmax]] in that frame.
+        renderer: `egl`, `raycast`, or `auto` for the first that works.
+        show_goal: Whether the goal is drawn; without effect, since no goal is hidden.
+        show_markers: Whether the simulator's own markers are drawn.
+        show_arm: Whether points on the robot's arm stay in the cloud.
+        pixels: Whether observations hold the picture behind the cloud, as `observation.image`.
+        render_size: Width and height of video frames.
+        features: What observations and actions consist of; built from the fields above.
+        features_map: Their names in datasets and policies; built likewise.
+
+    Raises:
+        InputError: For a value that cannot work, or assets that are not whole, before any environment is built.
+    """
+
+    env_class: ClassVar[str] = FAMILIES["dexart"].env_class
+    min_success_steps: ClassVar[int] = 1
+
+    task: str = "laptop"
+    fps: int = CONTROL_RATE
+    objects: str = "seen"
+    assets_dir: str | None = None
+    rule_set: str = "dp3"
+    imagin_robot: str = "none"
+    sampling: str | None = None
+    cloud_noise: float = 0.005
+    camera_jitter: float = 1.0
+    episode_length: int | None = None
+    terminate_on_success: bool = True
+    view: str = DEFAULT_VIEW
+    num_points: int | None = None
+    use_color: bool | None = None
+    camera: str | None = None
+    camera_size: int | None = None
+    frame: str | None = None
+    crop: list[list[float]] | None = None
+    renderer: str | None = None
+    show_goal: bool | None = None
+    show_markers: bool | None = None
+    show_arm: bool | None = None
+    pixels: bool = False
+    render_size: int = 256
+    features: dict[str, PolicyFeature] = field(default_factory=dict)
+    features_map: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        task = dexart_task(self.task)
+        for key, known in (
+            ("rule_set", RULE_SETS),
+            ("imagin_robot", MODES),
+            ("sampling", SAMPLINGS),
+            ("camera", (OBSERVER, HUMAN)),
+        ):
+            if getattr(self, key) is not None:
+                require_known(key, getattr(self, key), known)
+        if self.fps != CONTROL_RATE:
+            raise InputError(f"fps={self.fps}: DexArt's control rate is {CONTROL_RATE}. Leave it out.")
+        require_not_negative("cloud_noise", self.cloud_noise)
+        require_not_negative("camera_jitter", self.camera_jitter)
+        if self.episode_length is not None:
+            require_positive("episode_length", self.episode_length)
+        self._describe(task.agent_pos_size, ACTION_SIZE)
+        if self.imagin_robot == "apart":
+            self.features["imagin_robot"] = PolicyFeature(FeatureType.STATE, (POINTS, COLUMNS))
+            self.features_map["imagin_robot"] = "observation.imagin_robot"
+        elif self.imagin_robot == "joined":
+            rows, channels = self.features["point_cloud"].shape
+            self.features["point_cloud"] = PolicyFeature(FeatureType.STATE, (rows + POINTS, channels))
+        body_source(self.assets_dir, self.task, self.objects)
+
+    def views(self) -> dict[str, CloudOptions]:
+        return views(RULE_SETS[self.rule_set])
+
+    def dataset_name(self, task: str) -> str:
+        return f"dexart-{task}" if self.assets_dir is None else f"dexart-official-{task}"
+
+    def task_groups(self) -> dict[str, list[str]]:
+        return {self.task: [self.task]}
+
+    @property
+    def gym_id(self) -> str:
+        """Gymnasium id of the task."""
+        return gym_id(self.task)
+
+    @property
+    def gym_kwargs(self) -> dict:
+        """Keyword arguments of `DexArtPointCloudEnv`, but for the task."""
+        names = ("objects", "assets_dir", "rule_set", "imagin_robot", "sampling", "cloud_noise", "camera_jitter")
+        return super().gym_kwargs | {name: getattr(self, name) for name in names}

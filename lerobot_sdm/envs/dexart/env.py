@@ -1,0 +1,260 @@
+"""DexArt's tasks, an arm with a dexterous hand and things that open and turn, seen through point clouds."""
+
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from lerobot_sdm.envs.base import Outcome, PointCloudEnv
+from lerobot_sdm.envs.dexart.control import ACTION_SIZE, TWIST, TWIST_LIMIT, arm_velocity, finger_targets
+from lerobot_sdm.envs.dexart.imagination import COLUMNS, IMAGINED_LINKS, MODES, POINTS, imagine, template
+from lerobot_sdm.envs.dexart.robot import ARM_LINKS, LINKS, PALM
+from lerobot_sdm.envs.dexart.sources import body_source
+from lerobot_sdm.envs.dexart.state import Measured
+from lerobot_sdm.envs.dexart.tasks import RULE_SETS, DexArtTask, dexart_task
+from lerobot_sdm.envs.dexart.views import (
+    DEFAULT_VIEW,
+    HUMAN,
+    OBSERVER,
+    SAMPLINGS,
+    VIEW_SAMPLINGS,
+    jittered,
+    noisy_sample,
+    observer,
+    robot_frame,
+    views,
+)
+from lerobot_sdm.envs.dexart.world import MuJoCoWorld
+from lerobot_sdm.envs.frames import Frame
+from lerobot_sdm.envs.options import options_of_view, require_known, require_not_negative
+
+MOST_OVERLAP, MOST_STARTS = 0.001, 100
+"""Starts with the hand deeper than this inside the object, metres, are drawn again, at most so many times."""
+
+
+class DexArtPointCloudEnv(PointCloudEnv):
+    """One task, observed as `PointCloudEnv` says, but for the order and the filling of clouds, see `sampling`.
+
+    `agent_pos` is (32,): angles of the 22 joints, velocity, spin and position of the palm in the world, and the share
+    of the rule set's time that is over, whatever `episode_length`; for the bucket (33,), with how far the palm faces up
+    before the last. An action is linear and angular velocity of the last arm link in the robot's frame, 1 m/s and
+    1 rad/s, and a set point for each finger joint, -1 and 1 the ends of its range. It is held for 40 ms. `imagin_robot`
+    adds points of the hand.
+
+    Args:
+        task: `laptop`, `faucet`, `bucket` or `toilet`.
+        objects: `seen`, `unseen`, or names of objects with commas between; each episode draws one of them.
+        assets_dir: The official asset folder; None for stand-ins made by this package.
+        rule_set: What counts as success, and sizes and lengths: a name from `RULE_SETS`.
+        imagin_robot: `none`; `apart`, as an observation `imagin_robot` (96, 7); or `joined`, in front of the cloud,
+            which then has 96 more rows.
+        view: How the scene is looked at, a name from `dexart.views`.
+        sampling: `random`, without order, or `fps`, farthest points first; the view's for None. Short clouds repeat
+            their first point.
+        cloud_noise: By how much points are stretched from the origin, relative standard deviation.
+        camera_jitter: How much the camera's pose differs from episode to episode; 1 is DexArt's.
+        num_points, use_color, camera, camera_size, frame, crop, renderer, show_goal, show_markers, show_arm: See
+            `CloudOptions`; the view's for None. The frame `legacy` is the robot's base. No goal is hidden.
+        episode_length: Control steps after which an episode is truncated; the rule set's for None.
+        terminate_on_success: Whether an episode ends as soon as the rule set lets it.
+        pixels: Whether observations hold the picture.
+        render_size: Height and width of `render()`'s frames.
+        render_mode: Only `rgb_array`, the default, exists.
+
+    Raises:
+        InputError: For a value that cannot work, or official assets that are not whole, before anything is built.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 25}  # noqa: RUF012 - Gymnasium's convention
+    human_camera = HUMAN
+    arm = ARM_LINKS
+    hand = (PALM, *LINKS.keys() - {PALM, *ARM_LINKS})
+    scenery = ("world",)
+    hand_in_agent_pos = slice(28, 31)
+
+    def __init__(
+        self,
+        task: str = "laptop",
+        objects: str = "seen",
+        assets_dir: str | Path | None = None,
+        rule_set: str = "dp3",
+        imagin_robot: str = "none",
+        sampling: str | None = None,
+        cloud_noise: float = 0.005,
+        camera_jitter: float = 1.0,
+        view: str = DEFAULT_VIEW,
+        num_points: int | None = None,
+        use_color: bool | None = None,
+        camera: str | None = None,
+        camera_size: int | None = None,
+        frame: str | None = None,
+        crop: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None,
+        renderer: str | None = None,
+        episode_length: int | None = None,
+        terminate_on_success: bool = True,
+        pixels: bool = False,
+        show_goal: bool | None = None,
+        show_markers: bool | None = None,
+        show_arm: bool | None = None,
+        render_size: int = 256,
+        render_mode: str = "rgb_array",
+    ):
+        task_class = dexart_task(task)
+        require_known("rule_set", rule_set, RULE_SETS)
+        require_known("imagin_robot", imagin_robot, MODES)
+        require_known("view", view, VIEW_SAMPLINGS)
+        sampling = sampling or VIEW_SAMPLINGS[view]
+        require_known("sampling", sampling, SAMPLINGS)
+        require_not_negative("cloud_noise", cloud_noise)
+        require_not_negative("camera_jitter", camera_jitter)
+        rules = RULE_SETS[rule_set]
+        self._source, self.object_names = body_source(assets_dir, task, objects)
+        super().__init__(
+            options_of_view(
+                views(rules),
+                view,
+                num_points=num_points,
+                use_color=use_color,
+                camera=camera,
+                camera_size=camera_size,
+                frame=frame,
+                crop=crop,
+                renderer=renderer,
+                show_goal=show_goal,
+                show_markers=show_markers,
+                show_arm=show_arm,
+            ),
+            view=view,
+            cameras=(OBSERVER, HUMAN),
+            agent_pos_size=task_class.agent_pos_size,
+            action_size=ACTION_SIZE,
+            episode_length=rules.horizon[task] if episode_length is None else episode_length,
+            terminate_on_success=terminate_on_success,
+            pixels=pixels,
+            render_size=render_size,
+            render_mode=render_mode,
+        )
+        self.task = task
+        self.dexart_task = task_class(rules, self._max_episode_steps)
+        self.object_name: str | None = None
+        self._sampling, self._noise, self._jitter = sampling, cloud_noise, camera_jitter
+        self._imagined, self._template = imagin_robot, template()
+        self._world: MuJoCoWorld | None = None
+        self._measured: Measured | None = None
+        observed = self.observation_space.spaces
+        if imagin_robot == "apart":
+            observed["imagin_robot"] = _unbounded(POINTS, COLUMNS)
+        elif imagin_robot == "joined":
+            observed["point_cloud"] = _unbounded(self.cloud_options.num_points + POINTS, self.cloud_options.channels)
+
+    @property
+    def task_description(self) -> str:
+        return self.dexart_task.description
+
+    @property
+    def world(self) -> MuJoCoWorld:
+        """The simulated robot and object. For experts, which must not change it."""
+        self._require_reset("world")
+        return self._world
+
+    @property
+    def measured(self) -> Measured:
+        """The present state as the task sees it. For experts."""
+        self._require_reset("measured")
+        return self._measured
+
+    @property
+    def bodies(self) -> str:
+        """`stand-in` or `official`: results of the two must not stand in one table."""
+        return self._source.label
+
+    @property
+    def expert_state(self) -> NDArray[np.float64]:
+        """(40,) what a policy of the laptop sees, then handle (3,), joint angle, root (3,) and yaw of the object."""
+        measured, data = self.measured, self._world.data
+        root = data.body("object")
+        yaw = np.arctan2(root.xmat[3], root.xmat[0])
+        robot = DexArtTask.agent_pos(self.dexart_task, measured, self._steps)
+        return np.concatenate([robot, measured.handle, [measured.angle], root.xpos, [yaw]])
+
+    @property
+    def frame(self) -> Frame:
+        return robot_frame(self.dexart_task, self.cloud_options.frame)
+
+    def _build(self) -> None:
+        # Called once at each reset, after seeding: the object that an episode draws decides which scene it needs.
+        chosen = self.object_names[self.np_random.integers(len(self.object_names))]
+        if chosen != self.object_name:
+            self.close()
+            self.object_name = chosen
+        super()._build()
+
+    def _load(self) -> mujoco.MjModel:
+        thing = self._source.thing(self.task, self.object_name)
+        self._offset, self._yaw = thing.offset, thing.yaw
+        self._world = MuJoCoWorld(self._source.robot(), thing, type(self.dexart_task))
+        return self._world.model
+
+    def _unload(self) -> None:
+        self._world = self._measured = self.object_name = None
+
+    def _data(self) -> mujoco.MjData:
+        return self._world.data
+
+    def _restart(self, seed: int | None, options: dict[str, Any]) -> None:
+        world, rng = self._world, self.np_random
+        for _ in range(MOST_STARTS):
+            placement = self.dexart_task.start(rng, self._offset, self._yaw, world.handle_range)
+            world.reset(placement)
+            if world.overlap() < MOST_OVERLAP:
+                break
+        position, axes = jittered(*observer(type(self.dexart_task)), self._jitter, rng)
+        camera = world.model.camera(OBSERVER).id
+        world.model.cam_pos[camera] = position
+        mujoco.mju_mat2Quat(world.model.cam_quat[camera], axes.ravel())
+        self._measured = world.reset(placement)
+
+    def _advance(self, action: NDArray[np.float64]) -> Outcome:
+        world, task, before = self._world, self.dexart_task, self._measured
+        twist = np.clip(action[TWIST], -1.0, 1.0) * TWIST_LIMIT
+        velocity = arm_velocity(twist, world.jacobian())
+        self._measured = world.step(velocity, finger_targets(action, *world.finger_limits), twist[:3])
+        success = task.succeeds(self._measured, world.handle_range)
+        ended = task.ends_early(self._measured, world.handle_range)
+        steps = self._steps + 1
+        reward = task.reward(before, self._measured, world.handle_range, steps, ended and self._terminate_on_success)
+        return Outcome(reward, int(success), success)
+
+    def _verdict(self, outcome: Outcome, over: bool) -> bool:
+        """The goal at the end of the episode, which is where DexArt's rules end it or time does."""
+        return outcome.goal_reached and (over or self.dexart_task.ends_early(self._measured, self._world.handle_range))
+
+    def _agent_pos(self) -> NDArray[np.float64]:
+        return self.dexart_task.agent_pos(self._measured, self._steps)
+
+    def _thin_out(self, points: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+        return noisy_sample(points, count, self._noise, self._sampling, self.np_random)
+
+    def _observation(self) -> dict[str, NDArray]:
+        observation = super()._observation()
+        if self._imagined == "none":
+            return observation
+        data, frame = self._world.data, self.frame
+        poses = {link: (data.body(link).xmat.reshape(3, 3), data.body(link).xpos) for link in IMAGINED_LINKS}
+        hand = imagine(self._template, poses, frame.rotation, frame.translation)
+        if self._imagined == "apart":
+            return observation | {"imagin_robot": hand}
+        cloud = observation["point_cloud"]
+        return observation | {"point_cloud": np.vstack([hand[:, : cloud.shape[1]], cloud])}
+
+    def _require_reset(self, what: str) -> None:
+        if self._measured is None:
+            raise RuntimeError(f"{what}: reset the environment first.")
+
+
+def _unbounded(*shape: int):
+    from gymnasium.spaces import Box
+
+    return Box(-np.inf, np.inf, shape, np.float32)

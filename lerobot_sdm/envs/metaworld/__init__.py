@@ -1,0 +1,1 @@
+"""MetaWorld's tasks, observed as point clouds."""

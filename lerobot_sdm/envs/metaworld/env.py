@@ -1,0 +1,241 @@
+"""MetaWorld's tasks seen through point clouds.
+
+What a cloud shows decides what a policy can learn: the default view is made for learning, the view `dp3` is that of the
+DP3 demonstrations, see `envs.metaworld.views`.
+"""
+
+import functools
+import importlib
+import importlib.resources
+import json
+from typing import Any
+
+import mujoco
+import numpy as np
+from metaworld.env_dict import ALL_V3_ENVIRONMENTS
+from metaworld.sawyer_xyz_env import SawyerXYZEnv
+from numpy.typing import NDArray
+
+from lerobot_sdm.clouds.geometry import rotation_x, rotation_y, rotation_z
+from lerobot_sdm.envs.base import Outcome, PointCloudEnv
+from lerobot_sdm.envs.frames import Frame, world_frame
+from lerobot_sdm.envs.metaworld.tasks import CAMERAS, EXTRA_TASKS, HIDDEN_GOALS, short_name
+from lerobot_sdm.envs.metaworld.views import DEFAULT_VIEW, views
+from lerobot_sdm.envs.options import options_of_view
+
+# DP3 moves `corner2` from where MetaWorld has it. The camera hangs upside down.
+CORNER2_POSITION = np.array([0.6, 0.295, 0.8])
+CORNER2_ROTATION = rotation_x(3.9) @ rotation_y(2.3) @ rotation_z(0.6)
+
+ARM = (
+    *("base", "controller_box", "pedestal_feet", "torso", "pedestal", "right_arm_base_link", "head", "screen"),
+    *("right_l0", "right_l1", "right_l2", "right_l3", "right_l4", "right_l5", "right_l6", "right_l1_2"),
+)
+HAND = ("right_hand", "hand", "rightclaw", "rightpad", "leftclaw", "leftpad")
+SCENERY = ("world", "tablelink", "RetainingWall", "mocap")
+
+# The table top is at z = 0.
+WORLD_CROP = ((-0.7, 0.2, -0.02), (0.7, 1.05, 0.9))
+
+
+def legacy_frame() -> Frame:
+    """The frame of the DP3 demonstrations: centred on the camera, z up but for half a degree, turned by -130°.
+
+    DP3 takes camera coordinates of `corner2`, never applies the camera's pose, and turns them by two fixed
+    angles. Written here as a transform from the world, so that it also holds for other cameras.
+    """
+    to_frame = rotation_x(np.deg2rad(-61.4)) @ rotation_y(np.deg2rad(-7.0)) @ CORNER2_ROTATION.T
+    return Frame(
+        rotation=to_frame,
+        translation=-to_frame @ CORNER2_POSITION,
+        crop=((-0.5, -1.5, -0.795), (1.0, -0.4, 100.0)),
+        pixel_offset=0.0,
+    )
+
+
+FRAME_BUILDERS = {
+    "legacy": legacy_frame,
+    "world": functools.partial(world_frame, WORLD_CROP),
+    "hand": functools.partial(world_frame, WORLD_CROP, origin="hand"),
+}
+
+
+class MetaWorldPointCloudEnv(PointCloudEnv):
+    """One MetaWorld task, observed as `PointCloudEnv` says.
+
+    `agent_pos` is (9,): hand body, right finger site, left finger site, in world metres; where the hand is the clouds'
+    origin, from there, too, so that its own position is 0. An action is (4,): hand displacement in centimetres per
+    12.5 ms step, then gripper effort. Success is MetaWorld's, at any step.
+
+    Where the goal is only a point in the air (`envs.metaworld.tasks.HIDDEN_GOALS`) nothing in the scene shows it: the
+    default view draws a ball there.
+
+    Args:
+        task: A name from `envs.metaworld.tasks`, with or without `-v3`.
+        view: How the scene is looked at, a name from `metaworld.views`.
+        num_points, use_color, camera, camera_size, frame, crop, renderer, show_goal, show_markers, show_arm: See
+            `CloudOptions`; the view's for None.
+        episode_length: Steps after which an episode is truncated.
+        terminate_on_success: Whether the first success ends the episode. A failure that is final always does.
+        pixels: Whether observations hold the picture.
+        render_size: Height and width of `render()`'s frames.
+        render_mode: Only `rgb_array`, the default, exists.
+
+    Raises:
+        InputError: For a value that cannot work, before anything is built.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 80}  # noqa: RUF012 - Gymnasium's convention
+    human_camera = "corner2"
+    frames = tuple(FRAME_BUILDERS)
+    arm = ARM
+    hand = HAND
+    scenery = SCENERY
+    hand_in_agent_pos = slice(0, 3)
+
+    def __init__(
+        self,
+        task: str = "drawer-open",
+        view: str = DEFAULT_VIEW,
+        num_points: int | None = None,
+        use_color: bool | None = None,
+        camera: str | None = None,
+        camera_size: int | None = None,
+        frame: str | None = None,
+        crop: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None,
+        renderer: str | None = None,
+        episode_length: int = 200,
+        terminate_on_success: bool = True,
+        pixels: bool = False,
+        show_goal: bool | None = None,
+        show_markers: bool | None = None,
+        show_arm: bool | None = None,
+        render_size: int = 256,
+        render_mode: str = "rgb_array",
+    ):
+        self.task = short_name(task)
+        super().__init__(
+            options_of_view(
+                views(self.task),
+                view,
+                num_points=num_points,
+                use_color=use_color,
+                camera=camera,
+                camera_size=camera_size,
+                frame=frame,
+                crop=crop,
+                renderer=renderer,
+                show_goal=show_goal,
+                show_markers=show_markers,
+                show_arm=show_arm,
+            ),
+            view=view,
+            cameras=CAMERAS,
+            agent_pos_size=9,
+            action_size=4,
+            episode_length=episode_length,
+            terminate_on_success=terminate_on_success,
+            pixels=pixels,
+            render_size=render_size,
+            render_mode=render_mode,
+        )
+        self._sim: SawyerXYZEnv | None = None
+        self._state: NDArray[np.float64] | None = None
+
+    @property
+    def task_description(self) -> str:
+        described = getattr(task_class(self.task), "task_description", None)
+        return described or _lerobot_descriptions().get(f"{self.task}-v3", self.task.replace("-", " "))
+
+    @property
+    def simulator(self) -> SawyerXYZEnv:
+        """MetaWorld's own environment. For experts, which must not change it."""
+        if self._sim is None:
+            raise RuntimeError("simulator: reset the environment first.")
+        return self._sim
+
+    @property
+    def expert_state(self) -> NDArray[np.float64]:
+        """(39,) MetaWorld's full observation including the goal."""
+        if self._state is None:
+            raise RuntimeError("expert_state: reset the environment first.")
+        return self._state
+
+    def _load(self) -> mujoco.MjModel:
+        self._sim = make_sim(self.task)
+        self._sim.max_path_length = max(self._sim.max_path_length, self._max_episode_steps)
+        return self._sim.model
+
+    def _unload(self) -> None:
+        self._sim = self._state = None
+
+    def _data(self) -> mujoco.MjData:
+        return self._sim.data
+
+    @property
+    def frame(self) -> Frame:
+        return FRAME_BUILDERS[self.cloud_options.frame]()
+
+    def _restart(self, seed: int | None, options: dict[str, Any]) -> None:
+        sim = self._sim
+        if seed is not None:
+            # MetaWorld ignores the seed given to its reset.
+            sim.seed(seed)
+        sim.reset()
+        # Tasks move bodies in the model at the end of their reset and leave the positions derived from them
+        # as they were in the previous episode.
+        mujoco.mj_forward(sim.model, sim.data)
+        sim._prev_obs = sim._get_curr_obs_combined_no_goal()
+        self._state = sim._get_obs().astype(np.float64)
+        self._place_markers()
+
+    def _advance(self, action: NDArray[np.float64]) -> Outcome:
+        # MetaWorld clips actions by itself.
+        self._state, reward, _, _, info = self._sim.step(action)
+        success = bool(info["success"])
+        # Tasks of this package may end an episode that can no longer succeed.
+        return Outcome(float(reward), int(success), success, bool(info.get("failed", False)))
+
+    def _place_markers(self) -> None:
+        """Move the goal's markers to this episode's goal: MetaWorld's step does, its reset leaves them behind."""
+        for name, position in self._sim._target_site_config:
+            self._sim.data.site(name).xpos[:] = position[:3]
+
+    def _agent_pos(self) -> NDArray[np.float64]:
+        data = self._sim.data
+        hand, fingers = data.body("hand").xpos, ("rightEndEffector", "leftEndEffector")
+        positions = np.array([hand, *(data.site(finger).xpos for finger in fingers)])
+        return (positions - hand if self.cloud_options.frame == "hand" else positions).ravel()
+
+    def _goal(self) -> NDArray[np.float64] | None:
+        shown = self.cloud_options.show_goal
+        return self._sim._target_pos if (self.task in HIDDEN_GOALS if shown is None else shown) else None
+
+
+def make_sim(task: str) -> SawyerXYZEnv:
+    """Build MetaWorld's own environment of a task, its randomness drawn from `seed()`, goal in its state."""
+    sim = task_class(task)()
+    # MetaWorld caches the space of the goal-less observation, and clips observations to it.
+    sim._partially_observable = False
+    del sim.sawyer_observation_space
+    sim._freeze_rand_vec = False
+    sim.seeded_rand_vec = True
+    # What `set_task` would do with a pickled task; here the task is whatever the seed makes it.
+    sim._set_task_called = True
+    sim.model.camera("corner2").pos[:] = CORNER2_POSITION
+    return sim
+
+
+def task_class(task: str) -> type[SawyerXYZEnv]:
+    """The simulator class of a task given by its short name."""
+    if task in EXTRA_TASKS:
+        module, name = EXTRA_TASKS[task].split(":")
+        return getattr(importlib.import_module(module), name)
+    return ALL_V3_ENVIRONMENTS[f"{task}-v3"]
+
+
+@functools.cache
+def _lerobot_descriptions() -> dict[str, str]:
+    """One sentence per MetaWorld task, as LeRobot ships them: datasets recorded elsewhere use the same."""
+    text = importlib.resources.files("lerobot.envs").joinpath("metaworld_config.json").read_text()
+    return json.loads(text)["TASK_DESCRIPTIONS"]

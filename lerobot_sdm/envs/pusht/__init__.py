@@ -1,0 +1,1 @@
+"""LeRobot's Push-T with a dense reward."""

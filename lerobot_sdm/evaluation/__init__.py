@@ -1,1 +1,0 @@
-"""Measuring policies honestly: intervals, paired comparisons, distances between action samples, latency."""

@@ -1,0 +1,224 @@
+"""The page of a benchmark: summaries, tasks, and what others published, in Markdown."""
+
+from collections.abc import Callable
+from statistics import mean
+from typing import Any
+
+from lerobot_sdm.measure.methods import METHODS
+from lerobot_sdm.measure.protocols import PROTOCOLS
+from lerobot_sdm.measure.published import PROTOCOL_DIFFERENCES, PUBLISHED
+from lerobot_sdm.measure.scores import Cells, measured_by, pooled
+from lerobot_sdm.measure.suites import LEVELS, SUITES
+from lerobot_sdm.measure.tables import bullets, distance, markdown, points, rate, versions
+
+Results = dict[str, Any]
+Summary = dict[str, Any]
+
+
+def page(results: Results) -> str:
+    """The whole page.
+
+    Args:
+        results: What `results.gather` gives.
+    """
+    settings = results["settings"]
+    return "\n".join(
+        (
+            f"# {settings['suite']}, size {settings['size']}, view {settings['view']}\n",
+            *(part for summary in results["summaries"] for part in _section(results, summary)),
+            *([] if results["summaries"] else ["No task has all methods yet.\n"]),
+            *(f"![{name.replace('_', ' ')}]({name}.png)\n" for name in pictures(results)),
+            "## What all of it rests on\n",
+            notes(results),
+            "## Task by task\n",
+            *(part for name in PROTOCOLS for part in _task_section(results, name)),
+            "Energy distance to the teacher:\n",
+            distance_table(results),
+            "Distance to held-out demonstrations:\n",
+            demonstrations_table(results),
+            "## Published numbers\n",
+            "Not comparable with those above: this is how they differ.\n",
+            markdown(PROTOCOL_DIFFERENCES),
+            published_table(),
+        )
+    )
+
+
+def pictures(results: Results) -> list[str]:
+    """Names of the pictures that can be drawn: the first two compare methods over tasks that have all of them."""
+    return ["success_by_difficulty", "success_against_latency"] * bool(results["summaries"]) + ["learning_curves"]
+
+
+def title(summary: Summary) -> str:
+    """What a summary is of: `strict, training seed 1`."""
+    seeds = summary["seeds"]
+    return f"{summary['protocol']}, training seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+
+
+def _section(results: Results, summary: Summary) -> tuple[str, ...]:
+    return f"## Protocol {title(summary)}\n", summary_table(results, summary), summary_notes(results, summary)
+
+
+def _task_section(results: Results, protocol: str) -> tuple[str, ...]:
+    cells = measured_by(results["cells"], protocol)
+    return (f"Success in %, protocol {protocol}:\n", task_table(cells)) if cells else ()
+
+
+def summary_table(results: Results, summary: Summary) -> str:
+    """One row for each method: mean success in % over tasks, by level. Columns without any entry are left out."""
+    levels_of = {cell["task"]: cell["level"] for cell in results["cells"] if cell["task"] in summary["tasks"]}
+    levels = [level for level in LEVELS if level in levels_of.values()]
+    names = [f"{LEVELS[level]} ({list(levels_of.values()).count(level)})" for level in levels]
+    paired = PROTOCOLS[summary["protocol"]].best == 0
+    header = (f"method (view {results['settings']['view']})", "training seeds", *names, f"all ({len(levels_of)})")
+    header += ("against its teacher, points", "against the best free baseline, points") * paired
+    header += ("distance to teacher", "distance to demonstrations", "ms per chunk", "its teacher's")
+    header += ("network evaluations",)
+    rows = [
+        (
+            row["label"],
+            ", ".join(map(str, summary["seeds"])),
+            *(f"{100 * row['levels'][level]['estimate']:.1f}" for level in levels),
+            rate(row["all"]),
+            *(_differences(row) if paired else ()),
+            distance(row["energy"]),
+            distance(row["demonstrations"]),
+            f"{row['ms']:.1f}",
+            f"{row['teacher_ms']:.1f}",
+            f"{row['network_evaluations']:g}",
+        )
+        for row in summary["rows"]
+    ]
+    kept = [place for place in range(len(header)) if any(row[place] for row in rows)]
+    return markdown(tuple(tuple(row[place] for place in kept) for row in (header, *rows)))
+
+
+def _differences(row: dict[str, Any]) -> tuple[str, str]:
+    """A method against its teacher and against the best free baseline; blank where there is none."""
+    difference, free = row["difference"], row["free_baseline"]
+    return points(difference) if difference else "", f"{points(free['difference'])}, {free['method']}" if free else ""
+
+
+def task_table(cells: Cells) -> str:
+    """One row for each task: success of each method, of all its seeds.
+
+    Args:
+        cells: Cells as one protocol has measured them.
+    """
+    return _by_task(cells, lambda found: rate(pooled(found)))
+
+
+def distance_table(results: Results) -> str:
+    """One row for each task: how far the actions of each method are from its teacher's, mean of all its seeds."""
+    return _by_task(
+        results["cells"],
+        lambda cells: distance(mean(cell["distance_to_teacher"]["energy"]["estimate"] for cell in cells)),
+    )
+
+
+def demonstrations_table(results: Results) -> str:
+    """One row for each task: how far the actions of each method are from held-out demonstrations, mean of its seeds."""
+    cells = [cell for cell in results["cells"] if "distance_to_demonstrations" in cell]
+    return _by_task(cells, lambda mine: distance(mean(cell["distance_to_demonstrations"]["estimate"] for cell in mine)))
+
+
+def _by_task(cells: Cells, text: Callable[[Cells], str]) -> str:
+    """One row for each task, a column for each method with what `text` says of its cells. Where a method has not all
+    training seeds of the task, its own stand beside."""
+    if not cells:
+        return "Not measured.\n"
+    methods = [key for key in METHODS if any(cell["method"] == key for cell in cells)]
+    rows = []
+    for task in dict.fromkeys(cell["task"] for cell in cells):
+        mine = [cell for cell in cells if cell["task"] == task]
+        seeds, entries = _seeds(mine), []
+        for key in methods:
+            group = [cell for cell in mine if cell["method"] == key]
+            own = f" [{_seeds(group)}]" if group and _seeds(group) != seeds else ""
+            entries.append(text(group) + own if group else "")
+        rows.append((task, LEVELS[mine[0]["level"]], seeds, *entries))
+    return markdown(
+        (
+            (f"task (view {cells[0]['view']})", "level", "training seeds", *(METHODS[key].label for key in methods)),
+            *rows,
+        )
+    )
+
+
+def _seeds(cells: Cells) -> str:
+    return ", ".join(map(str, sorted({cell["training_seed"] for cell in cells})))
+
+
+def summary_notes(results: Results, summary: Summary) -> str:
+    """How a summary's numbers came about."""
+    cells = measured_by(results["cells"], summary["protocol"])
+    protocol, evaluated = PROTOCOLS[summary["protocol"]], cells[0]["evaluations"]
+    episodes, (first, _) = len(evaluated[0]["successes"]), evaluated[0]["seeds"]
+    missing = [task.name for task in SUITES[results["settings"]["suite"]] if task.name not in summary["tasks"]]
+    if protocol.best:
+        how = (
+            f"Rates are means of the {protocol.best} highest of {len(evaluated)} evaluations of {episodes} episodes, "
+            "evenly spaced over the training: they are too high, as published ones are, and have no interval."
+        )
+    else:
+        how = (
+            f"Rates are of the last checkpoint over {episodes} episodes from seed {first} on, the same for all "
+            "methods; in brackets Wilson's 95% interval over all episodes; differences: Newcombe's interval for pairs, "
+            "over all episodes. Intervals cover the luck of episodes, not of tasks or trainings. The best free "
+            "baseline is the way to run the teacher without training that succeeds most often here, of equal ones the "
+            "nearest to it; its name stands beside the difference."
+        )
+    return bullets(
+        how,
+        *(["± is the deviation between training seeds."] if len(summary["seeds"]) > 1 else []),
+        f"Tasks that have all these methods and seeds: {len(summary['tasks'])}; without: "
+        f"{', '.join(missing) or 'none'}.",
+    )
+
+
+def notes(results: Results) -> str:
+    """What all numbers rest on."""
+    settings, cells = results["settings"], results["cells"]
+    machines = sorted({cell["machine"]["gpu"] or cell["machine"]["processor"] for cell in cells})
+    commits = sorted({cell["commit"] for cell in cells if cell.get("commit")})
+    return bullets(
+        "A teacher is `dp3, 10 steps`, for consistency `edm`. Distances are in normalised action units on held-out "
+        "observations; in summaries medians over tasks. To the teacher: energy distance, a teacher's own to itself "
+        "under other noise. To demonstrations: the energy distance less the demonstrations' own spread, which is the "
+        "same for all methods, so that only differences between methods mean something.",
+        f"Clouds, in demonstrations and evaluations: view `{settings['view']}`, {_clouds(cells)}.",
+        f"Trainings: {_recipes(cells)}.",
+        f"Milliseconds: medians at batch size 1, its teacher timed in turns with it; {settings['device']}, "
+        f"{settings['threads']} thread(s), {', '.join(machines)}.",
+        f"Versions: {versions(cells[0]['versions'])}" + (f"; commit {', '.join(commits)}." if commits else "."),
+        "Commands, hashes, seeds, times and the outcome of every episode: `cells/`.",
+    )
+
+
+def _clouds(cells: Cells) -> str:
+    """Points, their frame, and what is drawn besides the scene or left out."""
+    clouds = [cell["cloud"] for cell in cells]
+    counts = sorted({cloud["num_points"] for cloud in clouds})
+    frames = sorted({cloud["frame"] for cloud in clouds})
+    drawn = {
+        "hidden goals drawn": any(cloud["show_goal"] is not False for cloud in clouds),
+        "the simulator's markers drawn": any(cloud["show_markers"] for cloud in clouds),
+        "points on the robot's arm left out": not any(cloud["show_arm"] for cloud in clouds),
+    }
+    count, frame = f"{' or '.join(map(str, counts))} points", f"frame {' or '.join(frames)}"
+    return ", ".join([count, frame, *(text for text, holds in drawn.items() if holds)])
+
+
+def _recipes(cells: Cells) -> str:
+    """Steps and batch size of each kind of training, as in the cells."""
+    found: dict[str, set[str]] = {}
+    for cell in cells:
+        for run, training in cell["trainings"].items():
+            found.setdefault(run, set()).add(f"{training['steps']} steps of {training['batch_size']}")
+    return "; ".join(f"{run} {' or '.join(sorted(texts))}" for run, texts in found.items())
+
+
+def published_table() -> str:
+    """Published numbers with where they were read."""
+    header = ("published by", "network evaluations", "mean over", "success in %", "read in")
+    return markdown((header, *((row.method, row.steps, row.tasks, row.success, row.source) for row in PUBLISHED)))

@@ -1,0 +1,182 @@
+"""The stages of a cell and the exact command of each. Pure functions but for the measurement's start."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from lerobot_sdm.measure import plan
+from lerobot_sdm.measure.benchmark import Benchmark, Cell
+from lerobot_sdm.measure.measurements import measure_method
+from lerobot_sdm.measure.methods import METHODS, TableRow, trainings
+from lerobot_sdm.measure.plan import RunLayout
+from lerobot_sdm.measure.provenance import check_data_stage, check_training_stage, run_name
+from lerobot_sdm.measure.settings import RunSettings, Training
+from lerobot_sdm.measure.sizes import training
+from lerobot_sdm.measure.stages import Stage
+from lerobot_sdm.measure.suites import SuiteTask
+
+
+@dataclass(frozen=True)
+class CheckpointEvaluation:
+    """One call of `lerobot-eval` for a cell.
+
+    Args:
+        row: Checkpoint and options.
+        step: Training step of the checkpoint.
+        seed: Seed of the first episode.
+        episodes: How many episodes.
+        rule: The protocol's rules for this family, if it has any.
+    """
+
+    row: TableRow
+    step: int
+    seed: int
+    episodes: int
+    rule: str | None
+
+
+def layout_of(benchmark: Benchmark, task: SuiteTask) -> RunLayout:
+    """Where everything of a task lies."""
+    return RunLayout(benchmark.root / "tasks" / task.name)
+
+
+def trained(benchmark: Benchmark, task: SuiteTask, run: str) -> Training:
+    """Settings of a training, which saves a checkpoint wherever any protocol evaluates one."""
+    settings = training(benchmark.size, benchmark.task_config(task), run)
+    return replace(settings, save_freq=max(1, settings.steps // benchmark.checkpoints))
+
+
+def evaluations(benchmark: Benchmark, cell: Cell, protocol: str) -> list[CheckpointEvaluation]:
+    """The evaluations of a cell by a protocol: of the last checkpoint, or of evenly spaced ones, each on starts of its
+    own."""
+    rules = benchmark.rules(protocol)
+    config, row = benchmark.task_config(cell.task), last_checkpoint(cell, cell.method)
+    settings = trained(benchmark, cell.task, METHODS[cell.method].run)
+    rule = protocol if protocol in config.other_rules else None
+    if rules.evaluations == 1:
+        return [CheckpointEvaluation(row, settings.steps, config.eval_seed, rules.episodes, rule)]
+    steps = [settings.save_freq * number for number in range(1, min(rules.evaluations, settings.steps) + 1)]
+    width = max(6, len(str(settings.steps)))  # As LeRobot names checkpoints.
+    return [
+        CheckpointEvaluation(
+            replace(row, key=f"{row.key}_step{step}", checkpoint=f"{step:0{width}d}"),
+            step,
+            # The papers' evaluations are not seeded: each sees starts of its own. Here they can be had again.
+            config.eval_seed + number * rules.episodes,
+            rules.episodes,
+            rule,
+        )
+        for number, step in enumerate(steps)
+    ]
+
+
+def stages(benchmark: Benchmark, cell: Cell, protocols: tuple[str, ...] | None = None) -> list[Stage]:
+    """Everything that a cell rests on, in order. Cells of one task share stages by their names.
+
+    Args:
+        benchmark: The benchmark.
+        cell: One of its cells.
+        protocols: Those whose evaluations are included; None for all that the benchmark asks of the cell.
+    """
+    layout, config = layout_of(benchmark, cell.task), benchmark.task_config(cell.task)
+    method = METHODS[cell.method]
+    # What a view's name means may change from version to version, and then what was made with it does not fit.
+    cloud = {"cloud": benchmark.cloud(cell.task)}
+    return [
+        _demonstrations(benchmark, cell.task, config, layout, cloud),
+        plan.record_stage(config, layout, held_out=True, settings=cloud),
+        check_data_stage(benchmark.finished, cell.task.name, layout),
+        *(
+            stage
+            for run in trainings(cell.method)
+            for stage in (
+                plan.training_stage(
+                    config,
+                    layout,
+                    run,
+                    trained(benchmark, cell.task, run),
+                    cell.seed,
+                    partial(run_name, seed=cell.seed),
+                    f"Train {run}",
+                ),
+                check_training_stage(benchmark.finished, cell.task.name, layout, run, cell.seed),
+            )
+        ),
+        *(
+            stage
+            for protocol in (benchmark.protocols_of(cell.method) if protocols is None else protocols)
+            for stage in _evaluations(benchmark, cell, config, layout, protocol, cloud)
+        ),
+        Stage(
+            f"measure_{run_name(cell.method, cell.seed)}",
+            f"Distances and latency: {method.label}",
+            measurement_file(layout, cell),
+            function=partial(
+                measure_method,
+                config,
+                layout,
+                last_checkpoint(cell, cell.method),
+                last_checkpoint(cell, method.teacher),
+                measurement_file(layout, cell),
+            ),
+            settings={
+                "policy": [cell.method, method.run, method.teacher, method.overrides],
+                "observations": config.observations,
+                "samples": config.samples,
+                "latency_repeats": config.latency_repeats,
+                "threads": config.threads,
+            },
+        ),
+    ]
+
+
+def measurement_file(layout: RunLayout, cell: Cell) -> Path:
+    """Where a cell's distance and latency are kept."""
+    return layout.root / "measurements" / f"{run_name(cell.method, cell.seed)}.json"
+
+
+def last_checkpoint(cell: Cell, method: str) -> TableRow:
+    """The last checkpoint of a method with a cell's seed."""
+    chosen = METHODS[method]
+    return TableRow(run_name(method, cell.seed), chosen.label, run_name(chosen.run, cell.seed), chosen.overrides)
+
+
+def _demonstrations(
+    benchmark: Benchmark, task: SuiteTask, config: RunSettings, layout: RunLayout, settings: dict[str, Any]
+) -> Stage:
+    """Record demonstrations, or convert those that are given."""
+    store = benchmark.store(task)
+    if store is None:
+        return plan.record_stage(config, layout, settings=settings)
+    command = (
+        "lerobot-sdm",
+        "convert",
+        str(store),
+        f"--repo-id={plan.dataset_name(config)}",
+        f"--root={layout.demonstrations}",
+        f"--resample-points={benchmark.cloud(task)['num_points']}",
+        "--images=skip",
+        "--depth=skip",
+    )
+    return Stage("convert", "Convert demonstrations", layout.demonstrations, command, whole=True, settings=settings)
+
+
+def _evaluations(
+    benchmark: Benchmark,
+    cell: Cell,
+    config: RunSettings,
+    layout: RunLayout,
+    protocol: str,
+    settings: dict[str, Any],
+) -> Iterator[Stage]:
+    for item in evaluations(benchmark, cell, protocol):
+        on_these = replace(config, eval_seed=item.seed, eval_episodes=item.episodes)
+        yield Stage(
+            f"evaluate_{item.row.key}",
+            f"Evaluate {item.row.label}, step {item.step}",
+            layout.evaluation(item.row.key, item.rule),
+            plan.evaluate_command(on_these, layout, item.row, item.rule),
+            settings=settings,
+        )

@@ -1,0 +1,139 @@
+"""Any policies in any environment that LeRobot knows, on the same seeds: what is compared, and the evaluations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import draccus
+import yaml
+
+from lerobot_sdm.envs.families import FAMILIES
+from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.measure.plan import RunLayout
+from lerobot_sdm.measure.policy_spec import Contender
+from lerobot_sdm.measure.stages import Stage
+from lerobot_sdm.specs import split_spec
+
+if TYPE_CHECKING:
+    from lerobot.envs.configs import EnvConfig
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared, and how.
+
+    Args:
+        env: `TYPE[,FIELD=VALUE...]`, fields as `--env.FIELD` of LeRobot's commands.
+        policies: The rows; the first is what the others are held against.
+        episodes: Episodes for each row.
+        seed: Seed of the first episode; episode i has `seed` + i in every row.
+        batch_size: Episodes that run together.
+        device: Torch device of the policies.
+        threads: CPU threads of each command.
+        latency_repeats: Timed chunks for each row.
+
+    Raises:
+        InputError: A number is no positive one, a label stands twice, or there is no such environment.
+    """
+
+    env: str
+    policies: tuple[Contender, ...]
+    episodes: int = 100
+    seed: int = 100_000
+    batch_size: int = 50
+    device: str = "cpu"
+    threads: int = 1
+    latency_repeats: int = 30
+
+    def __post_init__(self) -> None:
+        for name in ("episodes", "batch_size", "threads", "latency_repeats"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name}={getattr(self, name)}: must be at least 1.")
+        keys = [row_key(policy) for policy in self.policies]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise InputError(f"--policy: two rows are called '{key}'. Name them apart: --policy=PATH,label=NAME.")
+        self.env_config()
+
+    def env_options(self) -> dict[str, str]:
+        """The environment as options of LeRobot's commands, without their dashes: `env.type` first."""
+        kind, settings = split_spec(self.env, "--env", "TYPE,FIELD=VALUE")
+        return {"env.type": kind} | {f"env.{key}": value for key, value in settings.items()}
+
+    def env_config(self) -> EnvConfig:
+        """LeRobot's configuration of the environment.
+
+        Raises:
+            InputError: There is no such environment or field, or a value does not fit.
+        """
+        (_, kind), *options = self.env_options().items()
+        values = {name.removeprefix("env."): yaml.safe_load(value) for name, value in options}
+        if kind in FAMILIES:
+            _check_names(kind, values, FAMILIES[kind].fields())
+            FAMILIES[kind].check(values)
+
+        from lerobot.envs.configs import EnvConfig
+
+        from lerobot_sdm.plugin import register_all
+
+        register_all()
+        choices = EnvConfig.get_known_choices()
+        if kind not in choices:
+            raise unknown_name("--env", kind, choices)
+        _check_names(kind, values, [item.name for item in fields(choices[kind])])
+        try:
+            return draccus.decode(EnvConfig, {"type": kind, **values})
+        except (draccus.utils.DecodingError, ValueError) as error:
+            raise InputError(f"--env={self.env}: {error}") from error
+
+    def protocol(self) -> dict[str, Any]:
+        """Everything but the policies: rows of one table share it."""
+        return {name: value for name, value in vars(self).items() if name not in ("policies", "latency_repeats")}
+
+
+def _check_names(kind: str, values: Iterable[str], known: Collection[str]) -> None:
+    for key in values:
+        if key not in known:
+            raise unknown_name(f"--env {kind}", key, known)
+
+
+def row_key(policy: Contender) -> str:
+    """Name of a row's files."""
+    return re.sub(r"\W+", "-", policy.label).strip("-")
+
+
+def evaluate_command(comparison: Comparison, layout: RunLayout, policy: Contender) -> tuple[str, ...]:
+    """Command that measures one row."""
+    options = {f"policy.{key}": value for key, value in policy.overrides.items()} | comparison.env_options()
+    return (
+        "lerobot-eval",
+        f"--policy.path={policy.path}",
+        f"--policy.device={comparison.device}",
+        *(f"--{key}={value}" for key, value in options.items()),
+        f"--eval.n_episodes={comparison.episodes}",
+        f"--eval.batch_size={min(comparison.batch_size, comparison.episodes)}",
+        "--eval.use_async_envs=false",
+        f"--seed={comparison.seed}",
+        f"--output_dir={layout.evaluation(row_key(policy))}",
+    )
+
+
+def evaluations(comparison: Comparison, layout: RunLayout) -> list[Stage]:
+    """One evaluation for each row; one that has finished stands as long as the weights are the same."""
+    from lerobot_sdm.policies.source.files import fingerprint
+
+    return [
+        Stage(
+            f"evaluate_{row_key(policy)}",
+            f"Evaluate: {policy.label}",
+            layout.evaluation(row_key(policy)),
+            evaluate_command(comparison, layout, policy),
+            settings={"weights": fingerprint(policy.path)},
+            needs=(),
+            device="" if comparison.device == "cpu" else comparison.device,
+        )
+        for policy in comparison.policies
+    ]

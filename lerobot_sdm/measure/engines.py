@@ -1,0 +1,159 @@
+"""Where cells run: in processes of this machine, or wherever submitit sends them. Both take the very same cells."""
+
+import importlib.util
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import cycle, islice
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any, Protocol
+
+import yaml
+
+from lerobot_sdm.errors import InputError, unknown_name
+
+ENGINES = ("local", "submitit")
+CLUSTERS = ("slurm", "local")
+GRACE_SECONDS = 5
+"""For a worker without parent to end its command."""
+
+
+class Job(Protocol):
+    """A call that runs somewhere."""
+
+    def done(self) -> bool: ...
+
+    def result(self) -> Any: ...
+
+    def cancel(self) -> Any: ...
+
+
+Submit = Callable[..., Job]
+"""`submit(function, *arguments)` -> job"""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Where cells run.
+
+    Args:
+        name: `local` or `submitit`.
+        jobs: How many cells run at once.
+        cluster: What submitit submits to: `slurm`, or `local` for processes of this machine.
+        parameters: What submitit tells the cluster, such as {"timeout_min": 600, "slurm_partition": "gpu"}.
+        gpus: GPUs of this machine that cells are spread over, as CUDA_VISIBLE_DEVICES names them; what one cell sees
+            is its own alone. Nothing is said to cells where there are none.
+
+    Raises:
+        InputError: A value cannot work, or submitit is not installed.
+    """
+
+    name: str = "local"
+    jobs: int = 1
+    cluster: str = "slurm"
+    parameters: dict[str, Any] = field(default_factory=dict)
+    gpus: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.name not in ENGINES:
+            raise unknown_name("--engine", self.name, ENGINES)
+        if self.cluster not in CLUSTERS:
+            raise unknown_name("--submitit-cluster", self.cluster, CLUSTERS)
+        if self.jobs < 1:
+            raise InputError(f"--jobs={self.jobs}: give a whole number of at least 1.")
+        if self.name == "submitit" and importlib.util.find_spec("submitit") is None:
+            raise InputError(
+                "--engine=submitit: the package submitit is not installed. It comes with the extra `benchmark`: "
+                "uv sync --extra benchmark, or pip install 'lerobot_policy_sdm[benchmark]'."
+            )
+        if self.name == "local" and self.parameters:
+            raise InputError(f"--submitit-parameter={min(self.parameters)}=...: goes with --engine=submitit.")
+        if self.name == "submitit" and self.gpus:
+            raise InputError(
+                f"--gpus={','.join(self.gpus)}: goes with --engine=local; for a cluster, ask for GPUs with "
+                "--submitit-parameter=gpus_per_node=1."
+            )
+        if self.name == "submitit":
+            self._executor(Path())  # Complains now, before anything is written, and writes nothing itself.
+
+    @contextmanager
+    def started(self, root: Path) -> Iterator[Submit]:
+        """Give what submits calls; whatever still runs when it is left is ended.
+
+        Args:
+            root: The benchmark's folder; submitit keeps its files in `submitit/` there.
+        """
+        if self.name == "submitit":
+            yield self._executor(root / "submitit").submit
+            return
+        context = multiprocessing.get_context("spawn")
+        gpus = context.SimpleQueue()
+        for gpu in islice(cycle(self.gpus), self.jobs):
+            gpus.put(gpu)
+        with ProcessPoolExecutor(
+            self.jobs, mp_context=context, initializer=_start_worker, initargs=(gpus if self.gpus else None,)
+        ) as pool:
+            try:
+                yield pool.submit
+            except BaseException:
+                # The workers alone know the commands that they have started.
+                for process in multiprocessing.active_children():
+                    process.terminate()
+                raise
+
+    def _executor(self, folder: Path) -> Any:
+        import submitit
+
+        try:
+            executor = submitit.AutoExecutor(folder, cluster=self.cluster)
+        except RuntimeError as error:
+            raise InputError(f"--submitit-cluster={self.cluster}: cannot be reached from here ({error}).") from error
+        try:
+            executor.update_parameters(**self.parameters)
+        except (TypeError, NameError, AssertionError) as error:
+            raise InputError(f"--submitit-parameter: submitit does not take it ({error}).") from error
+        return executor
+
+
+def parse_parameters(texts: list[str]) -> dict[str, Any]:
+    """Read `KEY=VALUE`, values as YAML has them.
+
+    Raises:
+        InputError: Something is not of that form.
+    """
+    parameters = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not (key and equals):
+            raise InputError(f"--submitit-parameter={text}: is not KEY=VALUE, such as timeout_min=600.")
+        parameters[key] = yaml.safe_load(value)
+    return parameters
+
+
+def _start_worker(gpus: Any) -> None:
+    """Give a worker one of the GPUs that are left, for itself and for its commands; let it end its command with itself,
+    and itself with its parent, even if that is killed."""
+    if gpus is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus.get()
+    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends its workers.
+    threading.Thread(target=_watch_parent, daemon=True).start()
+
+
+def _leave(*_: Any) -> None:
+    raise SystemExit(1)  # On the way out, `run_stages` ends its command.
+
+
+def _watch_parent() -> None:
+    wait([multiprocessing.parent_process().sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)
+    # The pool catches what that raises, and would wait for work that no one sends.
+    time.sleep(GRACE_SECONDS)
+    os._exit(1)

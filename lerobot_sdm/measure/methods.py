@@ -1,0 +1,147 @@
+"""The methods: what is trained from what, and how it is run. All tables take their rows from here."""
+
+from dataclasses import dataclass, field
+
+from lerobot_sdm.errors import unknown_name
+from lerobot_sdm.policies.sdm import GENERATOR_TIMESTEP
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training that methods rest on.
+
+    Args:
+        policy: What is trained, as `--policy.type`.
+        source: The training whose checkpoint this one starts from, if any.
+        option: `--policy.*` option that names that checkpoint.
+    """
+
+    policy: str
+    source: str | None = None
+    option: str = "teacher_path"
+
+
+RUNS = {
+    "dp3": Run("dp3"),
+    "edm": Run("edm"),
+    # sdm without its matching: for the whole training the student regresses onto the teacher's samples.
+    "regression": Run("sdm", "dp3"),
+    "sdm": Run("sdm", "dp3"),
+    "manicm": Run("manicm", "dp3"),
+    "consistency": Run("consistency", "edm"),
+    "difftori": Run("difftori", "dp3", "base_path"),
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a method is made and run.
+
+    Args:
+        label: Its name in a benchmark's tables.
+        run: The training that its checkpoint comes from.
+        teacher: The method that it is held against: its success on the same seeds, its distribution of actions.
+        overrides: `--policy.*` options at evaluation.
+    """
+
+    label: str
+    run: str
+    teacher: str
+    overrides: dict[str, str] = field(default_factory=dict)
+
+
+def _steps(count: int) -> dict[str, str]:
+    return {"num_inference_steps": str(count)}
+
+
+METHODS = {
+    "dp3-10": Recipe("dp3, 10 steps", "dp3", "dp3-10", _steps(10)),
+    "dp3-2": Recipe("dp3, 2 steps", "dp3", "dp3-10", _steps(2)),
+    "dp3-1": Recipe("dp3, 1 step", "dp3", "dp3-10", _steps(1)),
+    # What sdm is before its first training step: a student has to beat it to have learned anything.
+    "generator": Recipe(
+        f"untrained student (dp3, 1 step at t = {GENERATOR_TIMESTEP})",
+        "dp3",
+        "dp3-10",
+        _steps(1) | {"inference_start_timestep": str(GENERATOR_TIMESTEP)},
+    ),
+    "regression": Recipe("regression, 1 step", "regression", "dp3-10"),
+    "sdm": Recipe("sdm, 1 step", "sdm", "dp3-10"),
+    "manicm": Recipe("manicm, 1 step", "manicm", "dp3-10", _steps(1)),
+    "edm": Recipe("edm, teacher of consistency", "edm", "edm"),
+    "consistency": Recipe("consistency, 1 step", "consistency", "edm"),
+    "difftori": Recipe("difftori on dp3", "difftori", "dp3-10"),
+}
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One row of a table: a checkpoint, run in a certain way.
+
+    Args:
+        key: Name of its files.
+        label: Name in the table.
+        run: Folder of the training that it comes from.
+        overrides: `--policy.*` options at evaluation.
+        checkpoint: Which of its checkpoints: `last`, or a step as LeRobot writes it.
+    """
+
+    key: str
+    label: str
+    run: str
+    overrides: dict[str, str] = field(default_factory=dict)
+    checkpoint: str = "last"
+
+
+QUICKSTART_RUNS = {"dp3": "teacher", "sdm": "student"}
+"""The trainings of a quickstart: run -> folder."""
+
+ROWS = tuple(
+    TableRow(key, label, QUICKSTART_RUNS[METHODS[method].run], METHODS[method].overrides)
+    for method, key, label in (
+        ("dp3-10", "teacher_10", "teacher, 10 steps"),
+        ("dp3-2", "teacher_2", "teacher, 2 steps"),
+        ("dp3-1", "teacher_1", "teacher, 1 step"),
+        ("generator", "generator", f"untrained student: teacher, 1 step at t = {GENERATOR_TIMESTEP}"),
+        ("sdm", "student", "student (SDM), 1 step"),
+    )
+)
+"""A quickstart's table, whose names say what a method is to a reader who meets them for the first time."""
+
+SHOWN = {"teacher_10": "teacher, 10 steps", "teacher_1": "teacher, 1 step", "student": "student, 1 step"}
+"""The rows of a quickstart that videos and overviews show, with short titles."""
+
+FREE_BASELINES = ("dp3-2", "dp3-1", "generator")
+"""Ways to run the teacher in few steps that cost no training: a student is held against the best of them."""
+
+SMOKE_METHODS = ("dp3-10", "generator", "sdm")
+"""What the smoke suite measures unless told otherwise: a teacher, the untrained student and the trained one."""
+
+
+def check_methods(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Methods in the order of the tables, each once.
+
+    Raises:
+        InputError: One is not known.
+    """
+    for name in names:
+        if name not in METHODS:
+            raise unknown_name("--methods", name, METHODS)
+    return tuple(name for name in METHODS if name in names)
+
+
+def free_baselines(method: str) -> tuple[str, ...]:
+    """The ways to run a student's teacher without training anything; none for what runs the teacher itself."""
+    teacher = METHODS[method].teacher
+    if METHODS[method].run == METHODS[teacher].run:
+        return ()
+    return tuple(name for name in FREE_BASELINES if METHODS[name].teacher == teacher)
+
+
+def trainings(method: str) -> tuple[str, ...]:
+    """The trainings that a method and its teacher rest on, sources before what is made from them."""
+    chain: list[str] = []
+    for name in (METHODS[METHODS[method].teacher].run, METHODS[method].run):
+        source = RUNS[name].source
+        chain += [source, name] if source else [name]
+    return tuple(dict.fromkeys(chain))

@@ -1,0 +1,191 @@
+"""The stages that quickstart and benchmark share, and the exact command of each.
+
+Pure functions of settings and a folder, but for `continue_training_command`, which may repair a link.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from lerobot_sdm.measure.methods import ROWS, RUNS, TableRow
+from lerobot_sdm.measure.policy_spec import Contender
+from lerobot_sdm.measure.settings import RunSettings, Training, flags
+from lerobot_sdm.measure.stages import Stage
+
+TRAIN_CONFIG = Path("checkpoints/last/pretrained_model/train_config.json")
+
+
+@dataclass(frozen=True)
+class RunLayout:
+    """Where everything lies in a run's folder."""
+
+    root: Path
+
+    @property
+    def demonstrations(self) -> Path:
+        return self.root / "data" / "demonstrations"
+
+    @property
+    def held_out(self) -> Path:
+        return self.root / "data" / "held_out"
+
+    def training(self, run: str) -> Path:
+        return self.root / run
+
+    def checkpoint(self, run: str, name: str = "last") -> Path:
+        return self.training(run) / "checkpoints" / name / "pretrained_model"
+
+    def evaluation(self, key: str, rule: str | None = None) -> Path:
+        return self.root / "evaluation" / (key if rule is None else f"{key}_{rule}")
+
+    @property
+    def expert(self) -> Path:
+        return self.root / "evaluation" / "expert.json"
+
+    @property
+    def distances(self) -> Path:
+        return self.root / "evaluation" / "distances.json"
+
+    @property
+    def latency(self) -> Path:
+        return self.root / "evaluation" / "latency.json"
+
+    @property
+    def results(self) -> Path:
+        return self.root / "results.json"
+
+
+def dataset_name(config: RunSettings, held_out: bool = False) -> str:
+    """Name of a run's dataset; it only ever exists in the run's folder."""
+    return f"local/{config.name}" + ("-held-out" if held_out else "")
+
+
+def record_stage(config: RunSettings, layout: RunLayout, held_out: bool = False, **options: Any) -> Stage:
+    """The stage that records demonstrations, for training or held out; `options` are further ones of `Stage`."""
+    name, what = ("record_held_out", "held-out demonstrations") if held_out else ("record", "demonstrations")
+    produces = layout.held_out if held_out else layout.demonstrations
+    command = (
+        "lerobot-sdm",
+        "record",
+        *_environment_flags(config),
+        f"--episodes={config.held_out_episodes if held_out else config.episodes}",
+        f"--seed={config.held_out_seed if held_out else config.demo_seed}",
+        f"--repo_id={dataset_name(config, held_out)}",
+        f"--root={produces}",
+        *flags(config.record),
+    )
+    return Stage(name, f"Record {what}", produces, command, whole=True, **options)
+
+
+def training_stage(
+    config: RunSettings,
+    layout: RunLayout,
+    run: str,
+    training: Training,
+    seed: int,
+    name_of: Callable[[str], str],
+    title: str,
+    **options: Any,
+) -> Stage:
+    """The stage of one training, which an interruption sets back to its last checkpoint.
+
+    Args:
+        config: Dataset and device.
+        layout: Where everything lies.
+        run: What is trained, one of `methods.RUNS`.
+        training: How much, and with which settings.
+        seed: Its `--seed`.
+        name_of: Run -> folder of that training.
+        title: What the user reads.
+        options: Further ones of `Stage`.
+    """
+    name, recipe = name_of(run), RUNS[run]
+    kind = {"type": recipe.policy}
+    if recipe.source is not None:
+        kind[recipe.option] = str(layout.checkpoint(name_of(recipe.source)))
+    command = (
+        "lerobot-train",
+        *flags(kind | training.policy, "policy."),
+        f"--policy.device={config.device}",
+        "--policy.push_to_hub=false",
+        f"--dataset.repo_id={dataset_name(config)}",
+        f"--dataset.root={layout.demonstrations}",
+        f"--steps={training.steps}",
+        f"--batch_size={training.batch_size}",
+        f"--save_freq={training.save_freq}",
+        "--env_eval_freq=0",
+        f"--seed={seed}",
+        *flags(training.options),
+        f"--output_dir={layout.training(name)}",
+    )
+    goes_on = partial(continue_training_command, layout, name)
+    return Stage(f"train_{name}", title, layout.training(name), command, continue_command=goes_on, **options)
+
+
+def continue_training_command(layout: RunLayout, run: str) -> tuple[str, ...] | None:
+    """Command that resumes a training from its last checkpoint, None where it had not written one.
+
+    LeRobot writes a checkpoint whole and then replaces the link `last`, by taking the old one away first. Where it was
+    killed in between, the link is missing, and the newest of several checkpoints is whole: the link is made again. A
+    single checkpoint without the link may be half-written.
+    """
+    train_config = layout.training(run) / TRAIN_CONFIG
+    last = train_config.parents[1]
+    checkpoints = sorted(last.parent.glob("[0-9]*"))
+    if not last.is_symlink() and len(checkpoints) > 1:
+        last.symlink_to(checkpoints[-1].name)
+    if not train_config.exists():
+        return None
+    # LeRobot would otherwise go on in the folder that the checkpoint remembers, even if it was moved since.
+    return (
+        "lerobot-train",
+        "--resume=true",
+        f"--config_path={train_config}",
+        f"--output_dir={layout.training(run)}",
+    )
+
+
+def evaluate_command(config: RunSettings, layout: RunLayout, row: TableRow, rule: str | None = None) -> tuple[str, ...]:
+    """Command that measures the success of one row; all rows and rules get the same seeds."""
+    return (
+        "lerobot-eval",
+        f"--policy.path={layout.checkpoint(row.run, row.checkpoint)}",
+        *flags(row.overrides, "policy."),
+        f"--policy.device={config.device}",
+        *_environment_flags(config, rule),
+        f"--eval.n_episodes={config.eval_episodes}",
+        # LeRobot fills up its last batch with episodes that nobody counts.
+        f"--eval.batch_size={min(config.eval_batch_size, config.eval_episodes)}",
+        f"--eval.use_async_envs={'true' if config.eval_async else 'false'}",
+        f"--seed={config.eval_seed}",
+        f"--output_dir={layout.evaluation(row.key, rule)}",
+    )
+
+
+def distance_command(config: RunSettings, layout: RunLayout) -> tuple[str, ...]:
+    """Command that compares the action samples of a quickstart's rows with its teacher's."""
+    teacher, *others = (policy_of(row, layout).text() for row in ROWS)
+    return (
+        "lerobot-sdm",
+        "distance",
+        f"--teacher={teacher}",
+        *(f"--policy={text}" for text in others),
+        f"--dataset.repo_id={dataset_name(config, held_out=True)}",
+        f"--dataset.root={layout.held_out}",
+        f"--observations={config.observations}",
+        f"--samples={config.samples}",
+        f"--device={config.device}",
+        f"--output={layout.distances}",
+    )
+
+
+def policy_of(row: TableRow, layout: RunLayout) -> Contender:
+    """The policy of a row, which tables know by the row's key."""
+    return Contender(row.key, str(layout.checkpoint(row.run, row.checkpoint)), row.overrides)
+
+
+def _environment_flags(config: RunSettings, rule: str | None = None) -> list[str]:
+    options = config.env | ({} if rule is None else config.other_rules[rule])
+    return [f"--env.type={config.env_type}", f"--env.task={config.task}", *flags(options, "env.")]

@@ -1,0 +1,58 @@
+"""A policy that takes part in a comparison, as the command line names it. Light: neither torch nor LeRobot."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.specs import split_spec
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One row of a comparison.
+
+    Args:
+        label: Its name in tables.
+        path: Checkpoint folder (`.../pretrained_model`) or Hub repository.
+        overrides: Config fields that differ from the checkpoint, such as `{"num_inference_steps": "1"}`.
+    """
+
+    label: str
+    path: str
+    overrides: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str) -> "Contender":
+        """Read `PATH[,label=NAME][,FIELD=VALUE...]`, the form that the command line takes; a list is `[1,2]`.
+
+        Raises:
+            InputError: If a part after the path is not `key=value`.
+        """
+        path, overrides = split_spec(text, "--policy", "PATH, or PATH,label=NAME,num_inference_steps=1")
+        label = overrides.pop("label", None) or ", ".join([path, *(f"{key}={v}" for key, v in overrides.items())])
+        return cls(label, path, overrides)
+
+    def text(self) -> str:
+        """What `parse` makes this policy of."""
+        return ",".join(
+            [self.path, f"label={self.label}", *(f"{key}={value}" for key, value in self.overrides.items())]
+        )
+
+    def checked(self) -> Self:
+        """This policy, whose checkpoint is there; whether a repository exists, only the Hub knows.
+
+        Raises:
+            InputError: There is no such folder, or it holds no policy.
+        """
+        path = Path(self.path)
+        if path.is_dir() and not (path / "config.json").is_file():
+            raise InputError(
+                f"--policy: '{self.path}' holds no config.json. "
+                "Give a checkpoint's `pretrained_model` folder, such as RUN/checkpoints/last/pretrained_model."
+            )
+        if not path.is_dir() and (path.is_absolute() or self.path.count("/") != 1):
+            raise InputError(
+                f"--policy: there is no folder '{self.path}', and it is no Hub repository (owner/name). Check the path."
+            )
+        return self

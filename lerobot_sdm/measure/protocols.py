@@ -1,0 +1,89 @@
+"""How trainings are evaluated: which checkpoints, how many episodes, on which seeds, by which rules."""
+
+from dataclasses import dataclass, field, replace
+
+from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.measure.settings import Flags
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A way to evaluate a training; the training itself is the same for all of them.
+
+    Args:
+        episodes: Episodes of each evaluation.
+        evaluations: How many checkpoints are evaluated, evenly spaced over a training; 1 for the last alone.
+        best: How many of the highest rates are averaged; 0 for one rate of all episodes, with an interval.
+        rules: Environment type -> `--env.*` options at evaluation.
+    """
+
+    episodes: int
+    evaluations: int = 1
+    best: int = 0
+    rules: dict[str, Flags] = field(default_factory=dict)
+
+
+STRICT, PAPER = "strict", "paper"
+PROTOCOLS = {
+    STRICT: Protocol(episodes=100),
+    # As the papers of the DP3 family report: 20 episodes every 200 of 3000 epochs, mean of the five best.
+    PAPER: Protocol(
+        episodes=20,
+        evaluations=15,
+        best=5,
+        rules={
+            # Adroit: the goal must hold over the last two control steps. DexArt: DP3 stops after 50 control steps.
+            "adroit": {"success_rule": "dp3"},
+            "dexart": {"rule_set": "dp3", "episode_length": 50},
+        },
+    ),
+}
+# Numbers of the smoke suite mean nothing, so it need not take long over them.
+SMOKE_PROTOCOLS = {
+    STRICT: replace(PROTOCOLS[STRICT], episodes=4),
+    PAPER: replace(PROTOCOLS[PAPER], episodes=2, evaluations=3, best=2),
+}
+
+
+def check_protocols(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Protocols in the order of the tables, each once.
+
+    Raises:
+        InputError: One is not known.
+    """
+    for name in names:
+        if name not in PROTOCOLS:
+            raise unknown_name("--protocol", name, PROTOCOLS)
+    return tuple(name for name in PROTOCOLS if name in names)
+
+
+def check_paper_methods(
+    chosen: tuple[str, ...] | None, methods: tuple[str, ...], protocols: tuple[str, ...]
+) -> tuple[str, ...]:
+    """The methods that the protocol `paper` is for, in the order of the tables.
+
+    Args:
+        chosen: Those asked for; None for all.
+        methods: The rows of the benchmark.
+        protocols: Its protocols.
+
+    Raises:
+        InputError: `paper` is not measured, is measured alone, or one is no row.
+    """
+    if PAPER not in protocols:
+        if chosen is not None:
+            raise InputError(
+                f"--paper-methods={','.join(chosen)}: goes with --protocol=strict,paper. Add paper, or drop the option."
+            )
+        return ()
+    if chosen is None:
+        return methods
+    if protocols == (PAPER,):
+        raise InputError(
+            f"--paper-methods={','.join(chosen)}: goes with --protocol=strict,paper. With paper alone, name the "
+            "methods with --methods."
+        )
+    for name in chosen:
+        if name not in methods:
+            raise unknown_name("--paper-methods among --methods", name, methods)
+    return tuple(name for name in methods if name in chosen)

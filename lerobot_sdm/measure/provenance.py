@@ -1,0 +1,170 @@
+"""What the cells of a task rest on: hashes of data and weights, taken where they were made and checked when they are
+made again.
+
+A folder may lose its trainings and keep its cells. New cells of the same task then need the teacher again: the same
+commands on the same kind of processor give the same bits, on another one they do not. Rows that rest on different
+teachers are never put side by side.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.measure.files import read_json, write_json
+from lerobot_sdm.measure.methods import METHODS, RUNS, trainings
+from lerobot_sdm.measure.plan import RunLayout
+from lerobot_sdm.measure.records import machine
+from lerobot_sdm.measure.stages import Stage
+
+RESUMING = ("training_state", "pretrained_model/training_state.safetensors")
+"""Parts of a checkpoint that only resuming needs: LeRobot's, and the policy's own."""
+
+
+def run_name(run: str, seed: int) -> str:
+    """Folder of a training; of a method, the key of its files."""
+    return f"{run}_seed{seed}"
+
+
+def data_hash(dataset: Path) -> str:
+    """SHA-256 of a dataset's rows: of its data files, in order of their names."""
+    digest = hashlib.sha256()
+    for path in sorted(dataset.glob("data/**/*.parquet")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def weights_hash(layout: RunLayout, run: str) -> str:
+    """SHA-256 of the weights of a training's last checkpoint."""
+    with (layout.checkpoint(run) / "model.safetensors").open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_data_stage(cells: Path, task: str, layout: RunLayout) -> Stage:
+    """The stage that follows recording.
+
+    Args:
+        cells: Folder of the finished cells.
+        task: Name of the task.
+        layout: Its folder.
+    """
+    output = layout.root / "data" / "hashes.json"
+    return Stage(
+        "check_data", "Check demonstrations", output, function=partial(_check_data, cells, task, layout, output)
+    )
+
+
+def check_training_stage(cells: Path, task: str, layout: RunLayout, run: str, seed: int) -> Stage:
+    """The stage that follows a training: it drops what only resuming needs, and compares the weights.
+
+    Args:
+        cells: Folder of the finished cells.
+        task: Name of the task.
+        layout: Its folder.
+        run: Name of the training, one of `methods.RUNS`.
+        seed: Its seed.
+    """
+    name = run_name(run, seed)
+    # In the training's own folder: where that is deleted, and so made again, the check is made again, too.
+    output = layout.training(name) / "hashes.json"
+    function = partial(_check_training, cells, task, layout, run, seed, output)
+    return Stage(f"check_{name}", f"Check {run}", output, function=function)
+
+
+def drop_resuming(training: Path) -> None:
+    """Delete what only resuming needs from all checkpoints of a finished training but the last."""
+    checkpoints = training / "checkpoints"
+    last = (checkpoints / "last").resolve()
+    for checkpoint in checkpoints.glob("[0-9]*"):
+        if checkpoint.resolve() == last:
+            continue
+        for part in (checkpoint / name for name in RESUMING):
+            shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
+
+
+def check_shared(cells: list[dict[str, Any]]) -> None:
+    """Make sure that the cells of a task rest on the same demonstrations and trainings: a student is held against the
+    very teacher that it learned from. A training repeated on another processor ends with other weights.
+
+    Raises:
+        InputError: They do not.
+    """
+    seen: dict[tuple[str, int, str], tuple[str, str]] = {}
+    for cell in cells:
+        for name, value in cell["hashes"].items():
+            other, known = seen.setdefault((cell["task"], cell["training_seed"], name), (cell["cell"], value))
+            if value != known:
+                raise InputError(
+                    f"cells {other} and {cell['cell']} rest on different weights or data ('{name}'), so that their "
+                    f"difference says nothing. Delete the cells of {cell['task']} that come from elsewhere, and run "
+                    "the benchmark again."
+                )
+
+
+def _check_data(cells: Path, task: str, layout: RunLayout, output: Path) -> None:
+    found = {"demonstrations": data_hash(layout.demonstrations), "held_out": data_hash(layout.held_out)}
+    _compare(cells, task, None, layout, found)
+    write_json(output, found)
+
+
+def _check_training(cells: Path, task: str, layout: RunLayout, run: str, seed: int, output: Path) -> None:
+    name = run_name(run, seed)
+    drop_resuming(layout.training(name))
+    found = {run: weights_hash(layout, name)}
+    _compare(cells, task, seed, layout, found)
+    remembered = layout.root / "weights" / f"{name}.json"
+    if remembered.exists() and read_json(remembered) != found:
+        _forget_dependents(layout, run, seed)
+    write_json(remembered, found)
+    write_json(output, found)
+
+
+def _compare(cells: Path, task: str, seed: int | None, layout: RunLayout, found: dict[str, str]) -> None:
+    """Compare hashes with those that finished cells of the task rest on.
+
+    Args:
+        seed: Only cells of this training seed; None for all.
+        found: What was made now: name -> hash.
+
+    Raises:
+        InputError: They rest on something else. Both hashes are kept in `differs.json` of the task's folder.
+    """
+    others = {}
+    for cell in _finished(cells, task):
+        known = {name: value for name, value in cell["hashes"].items() if name in found and value != found[name]}
+        if known and seed in (None, cell["training_seed"]):
+            others[cell["cell"]] = known
+    if not others:
+        return
+    differs = layout.root / "differs.json"
+    write_json(differs, {"made_now": found, "cells_rest_on": others, "machine": machine()})
+    name, before = next(iter(next(iter(others.values())).items()))
+    raise InputError(
+        f"--output={cells.parent}: '{name}' of {task}, made again, has SHA-256 {found[name][:12]}..., and the finished "
+        f"cells of that task rest on {before[:12]}..., as happens on another processor (see {differs}). New rows "
+        f"cannot stand beside them: go on where those were made, or delete {', '.join(sorted(others))} to measure "
+        "all rows of the task anew."
+    )
+
+
+def _finished(cells: Path, task: str) -> Iterator[dict[str, Any]]:
+    return map(read_json, sorted(cells.glob(f"{task}.*.json")))
+
+
+def _forget_dependents(layout: RunLayout, run: str, seed: int) -> None:
+    """Make everything that rests on a training unfinished: it was made with other weights."""
+    markers = list((layout.root / "stages").glob("*.json"))
+    for method in (name for name in METHODS if run in trainings(name)):
+        name = run_name(method, seed)
+        for marker in markers:
+            if marker.stem in (f"evaluate_{name}", f"measure_{name}") or marker.stem.startswith(f"evaluate_{name}_"):
+                marker.unlink(missing_ok=True)
+    for student in RUNS:
+        if RUNS[student].source == run:
+            name = run_name(student, seed)
+            for stage in ("train", "check"):
+                (layout.root / "stages" / f"{stage}_{name}.json").unlink(missing_ok=True)
+            shutil.rmtree(layout.training(name), ignore_errors=True)

@@ -1,0 +1,114 @@
+"""A whole run: its stages in order."""
+
+import os
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from rich.console import Console
+
+from lerobot_sdm.measure import measurements, plan, quickstart_report
+from lerobot_sdm.measure.files import read_json
+from lerobot_sdm.measure.methods import QUICKSTART_RUNS, ROWS
+from lerobot_sdm.measure.plan import RunLayout
+from lerobot_sdm.measure.runner import run_warm, shared_variables
+from lerobot_sdm.measure.settings import RunSettings
+from lerobot_sdm.measure.stage_sizes import sized
+from lerobot_sdm.measure.stages import Stage, claim_folder
+
+
+def run_pipeline(config: RunSettings, layout: RunLayout, console: Console, verbose: bool = False) -> dict[str, Any]:
+    """Do what has not been done yet of a run.
+
+    Args:
+        config: The run's settings.
+        layout: Its folder; a new one, an empty one, or that of an earlier call with the same settings.
+        console: Where to report.
+        verbose: Show everything that the commands print.
+
+    Returns:
+        Content of `results.json`.
+
+    Raises:
+        InputError: If the folder belongs to something else or a setting changed.
+        CommandFailedError: If a command fails.
+    """
+    claim_folder(layout.root, config.settings())
+    variables = shared_variables(config.threads)
+    console.print("Each command below can be copied; `uv run` goes before it where the environment is not active.")
+    console.print("export " + " ".join(f"{key}={value}" for key, value in variables.items()), style="cyan")
+    run_warm(all_stages(config, layout), layout.root, console, os.environ | variables, verbose)
+    return read_json(layout.results)
+
+
+def all_stages(config: RunSettings, layout: RunLayout) -> list[Stage]:
+    """The stages of a run: first what others wait for, so that a single core loses nothing by the order."""
+    # Beside the training, which has the other cores.
+    held_out = replace(config, record=config.record | {"workers": 1}) if "workers" in config.record else config
+    # What only one stage at a time may use: a GPU's memory may hold no more.
+    device = "" if config.device == "cpu" else config.device
+    training = partial(
+        plan.training_stage,
+        config,
+        layout,
+        seed=config.train_seed,
+        name_of=QUICKSTART_RUNS.__getitem__,
+        cores=config.threads,
+        device=device,
+    )
+    stages = [
+        plan.record_stage(config, layout, needs=(), cores=config.record.get("workers", 1)),
+        training("dp3", config.teacher, title="Train the teacher", needs=("record",)),
+        plan.record_stage(held_out, layout, held_out=True, needs=()),
+        Stage(
+            "evaluate_expert",
+            "Measure the expert on the evaluation's seeds",
+            layout.expert,
+            function=partial(measurements.measure_expert, config, layout),
+            settings={
+                "env": config.env,
+                "rules": config.other_rules,
+                "record": config.record,
+                "seed": config.eval_seed,
+            },
+            needs=(),
+        ),
+        training("sdm", config.student, title="Distil the student", needs=("train_teacher",)),
+        Stage(
+            "distances",
+            "Compare action distributions with the teacher's",
+            layout.distances,
+            plan.distance_command(config, layout),
+            whole=True,
+            needs=("record_held_out", "train_student"),
+            device=device,
+        ),
+        *(
+            Stage(
+                f"evaluate_{row.key}" + (f"_{rule}" if rule else ""),
+                f"Evaluate: {row.label}" + (f" ({rule})" if rule else ""),
+                layout.evaluation(row.key, rule),
+                plan.evaluate_command(config, layout, row, rule),
+                needs=(f"train_{row.run}",),
+                device=device,
+            )
+            for row in ROWS
+            for rule in (None, *config.other_rules)
+        ),
+        Stage(
+            "latency",
+            "Time action chunks",
+            layout.latency,
+            function=partial(measurements.measure_latencies, config, layout),
+            settings={"repeats": config.latency_repeats, "threads": config.threads},
+            alone=True,
+        ),
+        Stage(
+            "report",
+            "Write table, pictures and video",
+            layout.results,
+            function=partial(quickstart_report.write_report, config, layout),
+            settings={},
+        ),
+    ]
+    return [sized(stage, config) for stage in stages]

@@ -1,0 +1,138 @@
+"""What a quickstart reports: its table, what that rests on, and its pictures.
+
+The table is light; what draws, and what gathers results, is imported when it runs.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from lerobot_sdm.measure import tables
+from lerobot_sdm.measure.files import write_json, write_text
+from lerobot_sdm.measure.measurements import environment_config
+from lerobot_sdm.measure.plan import RunLayout, dataset_name
+from lerobot_sdm.measure.settings import RunSettings
+from lerobot_sdm.measure.stages import format_seconds
+
+TRAJECTORIES = 6  # Demonstrations whose paths are drawn into the picture.
+HEADER = (
+    "policy",
+    "success",
+    "95% interval",
+    "against teacher, 10 steps",
+    "ms per chunk",
+    "network evaluations",
+    "energy distance to teacher",
+    "spread",
+)
+SHORT_HEADER = ("policy", "success", "95%", "vs teacher", "ms", "NFE", "energy", "spread")
+
+
+def header(results: dict[str, Any], names: tuple[str, ...] = HEADER) -> tuple[str, ...]:
+    """Names of the columns; further rules of success follow the differences to the teacher."""
+    rules = results["rows"][0].get("other_rules", {})
+    return (*names[:4], *(f"success, {rule}" for rule in rules), *names[4:])
+
+
+def markdown_table(results: dict[str, Any]) -> str:
+    """The table in Markdown."""
+    return tables.markdown([header(results), *map(_cells, results["rows"])])
+
+
+def terminal_table(results: dict[str, Any]) -> Table:
+    """The table for a terminal: narrower, without the intervals of the distances."""
+    rows = []
+    for *others, energy, spread in map(_cells, results["rows"]):
+        rows.append((*others, energy.partition(" ")[0], spread.partition(" ")[0]))
+    title = f"{results['task']}, {len(results['rows'][0]['successes'])} episodes for each row"
+    return tables.terminal(title, [header(results, SHORT_HEADER), *rows])
+
+
+def summary(results: dict[str, Any]) -> str:
+    """What the table rests on, in Markdown: seeds, demonstrations, trainings, machine, versions."""
+    settings, machine = results["settings"], results["machine"]
+    first, last = results["evaluation_seeds"]
+    seconds = {record["stage"]: record["seconds"] for record in results["stages"]}
+    trainings = "; ".join(
+        f"{run}: {settings[run]['steps']} steps of {settings[run]['batch_size']} in "
+        f"{format_seconds(seconds[f'train_{run}'])}"
+        for run in ("teacher", "student")
+    )
+    distances = results["distances"]
+    hardware = machine["gpu"] if settings["device"] != "cpu" else machine["processor"]
+    return tables.bullets(
+        f"Task `{results['task']}`, {settings['episodes']} demonstrations; evaluated on seeds {first} to {last}, "
+        "the same for every row. Success: Wilson interval; differences: Newcombe's interval for pairs, in points.",
+        f"Trainings: {trainings}.",
+        f"Energy distance and spread: {distances['samples']} action chunks on each of "
+        f"{distances['observations']} held-out observations, in {distances['unit']}; mean and 95% bootstrap "
+        "interval. The first teacher row compares the teacher with itself under other noise. Energy distance of "
+        f"the one-step read-out minus that of the student: {tables.interval(results['read_out_minus_student'])}.",
+        f"Milliseconds: median (95th percentile) from raw observation to the first action of a chunk, batch "
+        f"size 1, {settings['device']}, {settings['threads']} thread(s), {hardware}.",
+        f"Versions: {tables.versions(results['versions'])}.",
+    )
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    distance = row["distance_to_teacher"]
+    return (
+        row["label"],
+        tables.count(row["successes"]),
+        tables.limits(row["success_rate"]),
+        "" if row["key"] == "teacher_10" else tables.points(row["difference_to_teacher"]),
+        *(
+            f"{tables.count(rule['successes'])} ({tables.limits(rule['success_rate'])})"
+            for rule in row.get("other_rules", {}).values()
+        ),
+        *tables.cost(row["latency"]),
+        tables.interval(distance.get("energy")),
+        tables.interval(distance.get("spread")),
+    )
+
+
+def write_report(config: RunSettings, layout: RunLayout) -> None:
+    """Write results, table, pictures and video of a run whose other stages have finished."""
+    from lerobot_sdm.measure.pictures import success_plot
+    from lerobot_sdm.measure.quickstart_results import collect_results
+    from lerobot_sdm.measure.video import comparison_video
+
+    results = collect_results(config, layout)
+    results["video_seeds"] = comparison_video(results, layout, layout.root / "comparison.mp4")
+    success_plot(results, layout.root / "success.png")
+    draw_demonstrations(config, layout, layout.root / "cloud.png")
+    write_text(layout.root / "table.md", f"{markdown_table(results)}\n{summary(results)}")
+    write_json(layout.results, results)
+
+
+def draw_demonstrations(config: RunSettings, layout: RunLayout, path: Path) -> None:
+    """Draw the first cloud of the held-out demonstrations, with paths of the hand where its position is observed."""
+    import gymnasium as gym
+    from lerobot.datasets.lerobot_dataset import LeRobotDataset
+
+    from lerobot_sdm.datasets.write import VIDEO_BACKEND
+    from lerobot_sdm.measure.pictures import cloud_picture
+
+    name = dataset_name(config, held_out=True)
+    dataset = LeRobotDataset(name, root=layout.held_out, video_backend=VIDEO_BACKEND)
+    columns = dataset.hf_dataset.select_columns(["observation.state", "episode_index"]).with_format("numpy")[:]
+    states, episodes = columns["observation.state"], columns["episode_index"]
+    cloud = dataset[0]["observation.point_cloud"].numpy()
+    cloud = cloud[np.any(cloud[:, :3] != 0, axis=1)]  # Zero rows are padding.
+    environment = environment_config(config)
+    env = gym.make(environment.gym_id, disable_env_checker=True, **environment.gym_kwargs).unwrapped
+    frame = env.frame
+    # Seen from the hand, the hand does not move.
+    hand = env.hand_in_agent_pos if frame.origin is None else None
+    # Both in world coordinates, where up is up: points go back through the frame that policies see.
+    cloud[:, :3] = (cloud[:, :3] - frame.translation) @ frame.rotation
+    cloud_picture(
+        cloud=cloud,
+        trajectories=[]
+        if hand is None
+        else [states[episodes == number][:, hand] for number in np.unique(episodes)[:TRAJECTORIES]],
+        title=f"{config.name}: what the policies see" + ("" if hand is None else ", and paths of the expert's hand"),
+        path=path,
+    )

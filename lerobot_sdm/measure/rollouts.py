@@ -1,0 +1,244 @@
+"""Collecting what a policy does: its episodes in an environment become a LeRobotDataset, with their rewards."""
+
+import dataclasses
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import draccus
+import gymnasium as gym
+import numpy as np
+import torch
+from lerobot.configs.types import FeatureType
+from lerobot.envs import close_envs, make_env, make_env_pre_post_processors
+from lerobot.envs.configs import EnvConfig
+from lerobot.utils.constants import ACTION
+from torch import Tensor
+from tqdm import tqdm
+
+from lerobot_sdm.cards.privacy import hub_name
+from lerobot_sdm.datasets.disk import disk_full_is_an_input_error
+from lerobot_sdm.datasets.episodes import Attempt, Episode
+from lerobot_sdm.datasets.names import check_lerobot_can_read
+from lerobot_sdm.datasets.write import verify, versions, write
+from lerobot_sdm.envs.configuration import PointCloudEnvConfig
+from lerobot_sdm.errors import InputError, refuse_existing
+from lerobot_sdm.measure.contenders import Contender, LoadedPolicy, load_contender
+from lerobot_sdm.measure.rollout_options import RolloutOptions
+from lerobot_sdm.policies.source.files import fingerprint
+from lerobot_sdm.processors.sizes import check_environment
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(kw_only=True)
+class RolloutConfig(RolloutOptions):
+    """What to collect. Every field is an option of `lerobot-sdm collect-rollouts`; see `RolloutOptions` for the others.
+
+    Attributes:
+        env: The environment, `--env.type=pusht_dense` and any other of its fields. Its reward is what is recorded.
+    """
+
+    env: EnvConfig
+
+    def checked(self) -> "RolloutConfig":
+        """This configuration with its blanks filled in.
+
+        Raises:
+            InputError: A value that cannot work; nothing has been written then.
+        """
+        self.check_values()
+        name = f"{self.env.type}-rollouts"
+        root = self.root or Path("data") / name
+        refuse_existing("--root", root)
+        check_lerobot_can_read("--root", root)
+        return dataclasses.replace(self, root=root, repo_id=self.repo_id or f"local/{name}")
+
+
+def collect_rollouts(config: RolloutConfig, policy: Contender) -> Path:
+    """Roll a policy out and keep all that it does.
+
+    Finished batches are kept beside the dataset until it is complete: the same call, repeated after an interruption,
+    resumes with them and gives the same dataset. The dataset appears under its root whole or not at all.
+
+    Args:
+        config: What to collect.
+        policy: Who acts.
+
+    Returns:
+        The folder of the dataset.
+
+    Raises:
+        InputError: A value cannot work, policy and environment do not fit, or the disk is full.
+    """
+    config = config.checked()
+    with disk_full_is_an_input_error(config.root):
+        _collect(config, policy)
+    return config.root
+
+
+def _collect(config: RolloutConfig, policy: Contender) -> None:
+    """`collect_rollouts`, for a configuration that was checked."""
+    loaded = load_contender(policy, config.device)
+    columns = _columns(config.env, loaded)
+    sha256 = fingerprint(policy.path)
+    folder = config.root.parent / f".{config.root.name}.rollouts-{_fingerprint(config, policy, sha256)}"
+    paths = [folder / f"episode-{index:05d}.npz" for index in range(config.episodes)]
+    environments = make_env(config.env, n_envs=min(config.batch_size, config.episodes))
+    tasks = [environment for suite in environments.values() for environment in suite.values()]
+    try:
+        if len(tasks) != 1:
+            raise InputError(f"--env.task={config.env.task}: stands for {len(tasks)} tasks. A dataset holds one.")
+        description = _task_description(tasks[0], config.env)
+        folder.mkdir(parents=True, exist_ok=True)
+        if finished := sum(path.exists() for path in paths):
+            logger.warning("Going on with %d episodes of an earlier run of this collection.", finished)
+        _roll_out(config, loaded, tasks[0], columns, paths)
+    finally:
+        close_envs(environments)
+    facts = {
+        "view": config.env.cloud_view() if isinstance(config.env, PointCloudEnvConfig) else None,
+        "task": config.env.task,
+        "task_description": description,
+        "env": draccus.encode(config.env) | {"type": config.env.type},
+        "policy": {
+            "type": loaded.config.type,
+            "repo_id": hub_name(policy.path),
+            "sha256": sha256,
+            "overrides": policy.overrides,
+        },
+        "seed": config.seed,
+        "action_noise": config.action_noise,
+        "noisy_share": config.noisy_share,
+    }
+    unfinished = folder / "dataset"
+    if unfinished.exists():
+        shutil.rmtree(unfinished)
+    write(unfinished, config.repo_id, config.env, paths, facts, describe_rollouts)
+    verify(unfinished, config.repo_id, paths)
+    unfinished.rename(config.root)
+    shutil.rmtree(folder)
+
+
+def describe_rollouts(repo_id: str, env_config: EnvConfig, provenance: Mapping[str, Any]) -> str:
+    """What the card of collected rollouts says."""
+    episodes, policy = provenance["episodes"], provenance["policy"]
+    return "\n".join(
+        (
+            f"{len(episodes)} episodes of a `{policy['type']}` policy in `{env_config.type}`, "
+            f"{sum(episode['frames'] for episode in episodes)} frames at {env_config.fps} Hz, collected by "
+            "`lerobot-sdm collect-rollouts`. `next.reward` is the environment's reward of each action.",
+            "",
+            f"- Policy: {policy['repo_id'] or 'a local checkpoint'}; SHA-256 of its weights `{policy['sha256']}`.",
+            f"- Seeds: {episodes[0]['seed']} to {episodes[-1]['seed']}; noise on the actions: "
+            f"{provenance['action_noise']}, in {provenance['noisy_share']:.0%} of the chunks.",
+            "- Settings and versions: `meta/provenance.json`.",
+            "",
+            "Train a reward model on it:",
+            "",
+            "```bash",
+            "lerobot-train --reward_model.type=chunk_reward --reward_model.base_path=<the policy> \\",
+            f"  --dataset.repo_id={repo_id} --dataset.root=<this folder> --output_dir=outputs/reward",
+            "```",
+        )
+    )
+
+
+class NoisyActions:
+    """A policy's postprocessor that adds noise, which stays the same for a whole chunk.
+
+    Args:
+        postprocess: Normalised actions (B, A) to the environment's.
+        std: Standard deviation, in the environment's unit; with 0 nothing is drawn.
+        share: Share of the chunks with noise, drawn for each environment.
+        hold: Steps for which a noise stays: noise of single steps averages out before it has moved anything.
+    """
+
+    def __init__(self, postprocess: Callable[[Tensor], Tensor], std: float, share: float, hold: int):
+        self._postprocess, self._std, self._share, self._hold = postprocess, std, share, hold
+        self._step, self._noise = 0, torch.zeros(())
+
+    def __call__(self, action: Tensor) -> Tensor:
+        """Args: action: (B, A) of one step; each call is the next one."""
+        given = self._postprocess(action)
+        if self._std > 0 and self._step % self._hold == 0:
+            noisy = torch.rand(len(given), 1) < self._share
+            self._noise = torch.where(noisy, self._std * torch.randn(given.shape), 0.0)
+        self._step += 1
+        return given + self._noise
+
+
+def _columns(env: EnvConfig, loaded: LoadedPolicy) -> list[str]:
+    """Columns of the dataset that hold observations; refuses an environment that does not fit the policy."""
+    check_environment(loaded.config, env, loaded.contender.path)
+    return [env.features_map[key] for key in env.features if env.features_map[key] != ACTION]
+
+
+def _task_description(environment: gym.vector.VectorEnv, env: EnvConfig) -> str:
+    """The task in words, where the environment has them."""
+    try:
+        return str(environment.call("task_description")[0])
+    except (AttributeError, NotImplementedError):
+        return env.task or env.type
+
+
+def _roll_out(
+    config: RolloutConfig,
+    loaded: LoadedPolicy,
+    environment: gym.vector.VectorEnv,
+    columns: list[str],
+    paths: list[Path],
+) -> None:
+    """Let the policy act, batch by batch, and store each episode."""
+    from lerobot.scripts.lerobot_eval import rollout
+
+    before, behind = make_env_pre_post_processors(env_cfg=config.env, policy_cfg=loaded.config)
+    images = {
+        config.env.features_map[key]
+        for key, feature in config.env.features.items()
+        if feature.type is FeatureType.VISUAL
+    }
+    size = environment.num_envs
+    with tqdm(total=config.episodes, desc="Collecting", unit="episode") as bar:
+        for start in range(0, config.episodes, size):
+            batch = paths[start : start + size]
+            if not all(path.exists() for path in batch):
+                # Where the policy's noise starts depends on nothing that went before, so that a batch can be repeated.
+                torch.manual_seed(config.seed + start)
+                # A last, smaller batch fills up with episodes that are not kept.
+                seeds = [config.seed + start + i for i in range(size)]
+                act = NoisyActions(
+                    loaded.postprocess, config.action_noise, config.noisy_share, loaded.config.n_action_steps
+                )
+                done = rollout(
+                    environment, loaded.policy, before, behind, loaded.preprocess, act,
+                    seeds=seeds, return_observations=True,
+                )  # fmt: skip
+                for i, path in enumerate(batch):
+                    _episode(done, i, Attempt(start + i, seeds[i], 0), columns, images).save(path)
+            bar.update(len(batch))
+
+
+def _episode(done: dict[str, Any], i: int, attempt: Attempt, columns: list[str], images: set[str]) -> Episode:
+    """One episode of a batch, cut where it ended."""
+    length = int(done["done"][i].int().argmax()) + 1
+    frames = {}
+    for key in columns:
+        values = done["observation"][key][i, :length].numpy()
+        frames[key] = np.rint(255 * values).astype(np.uint8).transpose(0, 2, 3, 1) if key in images else values
+    frames[ACTION] = done[ACTION][i, :length].numpy().astype(np.float32)
+    frames["next.reward"] = done["reward"][i, :length].numpy().astype(np.float32)[:, None]
+    frames["next.success"] = done["success"][i, :length].numpy().astype(bool)[:, None]
+    return Episode(attempt, True, int(frames["next.success"].sum()), frames=frames)
+
+
+def _fingerprint(config: RolloutConfig, policy: Contender, sha256: str) -> str:
+    """Of everything that decides what the episodes contain, so that no other collection's are taken for them."""
+    decisive = {key: value for key, value in draccus.encode(config).items() if key not in ("root", "repo_id")}
+    text = json.dumps([decisive, policy.overrides, sha256, versions()], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

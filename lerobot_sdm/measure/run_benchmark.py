@@ -1,0 +1,124 @@
+"""A benchmark from its first cell to its page."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import filelock
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.measure import summaries
+from lerobot_sdm.measure.benchmark import Benchmark, Cell
+from lerobot_sdm.measure.benchmark_page import page, pictures
+from lerobot_sdm.measure.benchmark_plots import draw
+from lerobot_sdm.measure.cell import missing_protocols, run_cell, unfinished_stages
+from lerobot_sdm.measure.commands import CommandFailedError
+from lerobot_sdm.measure.engines import Engine
+from lerobot_sdm.measure.export import remember_plan
+from lerobot_sdm.measure.files import write_json, write_text
+from lerobot_sdm.measure.runner import shared_variables, start_warm
+from lerobot_sdm.measure.schedule import CellOutcomes, run_all
+from lerobot_sdm.measure.stages import claim_folder
+from lerobot_sdm.processes.launcher import Launcher
+
+STYLES = {"finished": "green", "failed": "red", "skipped": "yellow"}
+
+
+def run_benchmark(benchmark: Benchmark, engine: Engine, console: Console) -> CellOutcomes:
+    """Run the cells that have not finished yet, and write the page anew.
+
+    Args:
+        benchmark: The benchmark; its folder is new, empty, or that of an earlier call with the same settings.
+        engine: Where cells run.
+        console: Where to report.
+
+    Returns:
+        What became of the cells that were left.
+
+    Raises:
+        InputError: The folder belongs to something else, or another call works in it.
+        CommandFailedError: A worker was killed.
+    """
+    claim_folder(benchmark.root, benchmark.settings())
+    with only_one(benchmark.root):
+        cells = benchmark.cells()
+        left = [cell for cell in cells if missing_protocols(benchmark, cell)]
+        remember_plan(benchmark)
+        console.print(
+            f"{len(cells)} cells, {len(cells) - len(left)} finished before; logs in {benchmark.root / 'logs'}"
+        )
+        outcome = _run(benchmark, left, engine, console) if left else CellOutcomes()
+        if any((benchmark.root / "cells").glob("*.json")):
+            render(benchmark.root)
+    return outcome
+
+
+def render(root: Path) -> dict[str, Any]:
+    """Write `results.json`, `results.md` and the pictures from the finished cells of a folder.
+
+    Raises:
+        InputError: There are none.
+    """
+    results = summaries.gather(root)
+    for name in pictures(results):
+        draw(name, results, root)
+    write_text(root / "results.md", page(results))
+    # What cells rest on stands in their own files; many commands would make this one too long to keep in git.
+    cells = [{key: value for key, value in cell.items() if key != "stages"} for cell in results["cells"]]
+    write_json(root / "results.json", results | {"cells": cells})
+    return results
+
+
+@contextmanager
+def only_one(root: Path) -> Iterator[None]:
+    """Keep other calls out of a folder.
+
+    Raises:
+        InputError: One is there already.
+    """
+    try:
+        with filelock.FileLock(root / ".lock", timeout=0):
+            yield
+    except filelock.Timeout as error:
+        raise InputError(
+            f"--output={root}: another benchmark is running there. Wait for it, or give another."
+        ) from error
+
+
+def _run(benchmark: Benchmark, left: list[Cell], engine: Engine, console: Console) -> CellOutcomes:
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with (
+        Progress(*columns, console=console) as progress,
+        _launcher(benchmark, engine) as launcher,
+        engine.started(benchmark.root) as submit,
+    ):
+        bar = progress.add_task("cells", total=len(left))
+
+        def tell(cell: Cell, what: str) -> None:
+            console.print(f"{what} {cell.key}", style=STYLES.get(what), highlight=False)
+            if what != "started":
+                progress.advance(bar)
+
+        try:
+            return run_all(
+                left,
+                needs=partial(unfinished_stages, benchmark),
+                submit=partial(submit, run_cell, benchmark, launcher),
+                jobs=engine.jobs,
+                tell=tell,
+            )
+        except BrokenProcessPool as error:
+            raise CommandFailedError("A worker process was killed; memory may have run out.") from error
+
+
+def _launcher(benchmark: Benchmark, engine: Engine) -> AbstractContextManager[Launcher | None]:
+    """One warm process for all cells of this machine; cells on other machines see to that themselves."""
+    if engine.name != "local":
+        return nullcontext()
+    return start_warm(os.environ | shared_variables(benchmark.threads), benchmark.root / "logs" / "warm_process.log")

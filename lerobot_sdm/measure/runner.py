@@ -1,0 +1,218 @@
+"""Running stages: in order, or side by side as far as cores and what they need of each other allow."""
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from lerobot_sdm.measure.commands import PLAIN, Board, Running, format_command, wait_for_one
+from lerobot_sdm.measure.estimate import rough_time, seconds_left
+from lerobot_sdm.measure.files import write_json
+from lerobot_sdm.measure.stages import Stage, finished_stage, format_seconds, marker_file, startable
+from lerobot_sdm.processes.launcher import Launcher, warm_process
+from lerobot_sdm.processes.preloaded import EVERYTHING_ELSE, RECORDING
+from lerobot_sdm.processes.threads import available_cores, passive_waiting
+
+Guard = Callable[[Stage], AbstractContextManager[tuple[int, ...]]]
+"""Entered around a stage, so that no two processes run it at once; gives the file descriptors that its command gets."""
+
+
+def run_stages(
+    stages: Sequence[Stage],
+    root: Path,
+    console: Console,
+    environment: dict[str, str],
+    verbose: bool = False,
+    guard: Guard = lambda stage: nullcontext(()),
+    launcher: Launcher = PLAIN,
+    cores: int = 1,
+) -> None:
+    """Run the stages that have not finished yet. On one core they run in order.
+
+    Where one fails, those that run beside it are ended; the next call continues them.
+
+    Args:
+        stages: The plan.
+        root: The run's folder, see `claim_folder`.
+        console: Where to report.
+        environment: Environment variables of the commands.
+        verbose: Show everything that the commands print, not only their last lines.
+        guard: Keeps other processes from the stages that run.
+        launcher: Starts the commands.
+        cores: How many cores stages may use together.
+
+    Raises:
+        InputError: If a finished stage was another command.
+        CommandFailedError: If a command fails; its output is in the log.
+        Exception: What a stage's function raised.
+    """
+    with Board(console, quiet=verbose) as board:
+        runner = _Runner(stages, root, console, environment, verbose, guard, launcher, cores, board)
+        try:
+            runner.run()
+        finally:
+            runner.stop()
+
+
+def run_warm(
+    stages: Sequence[Stage], root: Path, console: Console, environment: dict[str, str], verbose: bool = False
+) -> None:
+    """Run stages side by side, forked from one warm process, on all cores that there are; see `run_stages`."""
+    if all(finished_stage(stage, root) for stage in stages):
+        launching = nullcontext(PLAIN)
+    else:
+        launching = start_warm(environment, root / "logs" / "warm_process.log")
+    with launching as launcher:
+        run_stages(stages, root, console, environment, verbose, launcher=launcher, cores=available_cores())
+
+
+def start_warm(environment: dict[str, str], log: Path) -> AbstractContextManager[Launcher]:
+    """A process that has imported what all commands need, from which they are forked."""
+    return warm_process(environment, RECORDING, log, EVERYTHING_ELSE)
+
+
+def shared_variables(threads: int) -> dict[str, str]:
+    """Environment variables of all commands: nothing is fetched from the Hub, and cores are not oversubscribed."""
+    return {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(threads), **passive_waiting()}
+
+
+@dataclass
+class _Started:
+    """A stage that runs.
+
+    Args:
+        stage: The stage.
+        program: Its process.
+        continued: Whether it resumes the remainder of an earlier attempt.
+        held: Holds its guard.
+        since: When it began, by the performance counter.
+    """
+
+    stage: Stage
+    program: Running
+    continued: bool
+    held: ExitStack
+    since: float
+
+
+@dataclass
+class _Runner:
+    """The state of `run_stages`, whose arguments it has.
+
+    Args:
+        board: Shows what the running stages print.
+        running: By name.
+        finished: Seconds that each finished stage took; 0 where it went on from an earlier attempt.
+    """
+
+    stages: Sequence[Stage]
+    root: Path
+    console: Console
+    environment: dict[str, str]
+    verbose: bool
+    guard: Guard
+    launcher: Launcher
+    cores: int
+    board: Board
+    running: dict[str, _Started] = field(default_factory=dict)
+    finished: dict[str, float] = field(default_factory=dict)
+
+    def run(self) -> None:
+        while len(self.finished) < len(self.stages):
+            while stage := startable(self.stages, self.finished, self.running, self.cores):
+                self._start(stage)
+            if self.running:
+                self._finish(wait_for_one({name: item.program for name, item in self.running.items()}, self.board))
+
+    def stop(self) -> None:
+        """End whatever still runs."""
+        while self.running:
+            _, started = self.running.popitem()
+            started.program.stop()
+            started.held.close()
+
+    def _start(self, stage: Stage) -> None:
+        """Start a stage, or see that there is nothing left to do."""
+        heading = f"[bold]{self.stages.index(stage) + 1}/{len(self.stages)} {stage.title}[/bold]"
+        with ExitStack() as held:
+            inherited = held.enter_context(self.guard(stage))
+            if (record := finished_stage(stage, self.root)) is not None:
+                self.console.print(f"{heading}: finished before, in {format_seconds(record['seconds'])}")
+                self.finished[stage.name] = 0.0 if record["continued"] else record["seconds"]
+                return
+            self.console.print(heading)
+            if stage.whole and stage.produces.exists():
+                self.console.print(f"   {stage.produces} is complete already")
+                self._mark(stage, 0.0, continued=True)
+                return
+            command, continued = self._command(stage)
+            if stage.function is None:
+                self.console.print(format_command(command), style="cyan", highlight=False, soft_wrap=True)
+            if not self.running:
+                self.board.show(stage.name, "waits for the imports, which are made once for all commands")
+            program = Running(
+                command,
+                self.root / "logs" / f"{stage.name}.log",
+                self.environment,
+                self.launcher,
+                self.verbose,
+                inherited,
+                stage.function,
+            )
+            self.running[stage.name] = _Started(stage, program, continued, held.pop_all(), time.perf_counter())
+
+    def _command(self, stage: Stage) -> tuple[tuple[str, ...], bool]:
+        """What runs, and whether it resumes what an earlier attempt left; otherwise that is removed."""
+        if stage.function is not None:
+            return (stage.title,), False
+        if not stage.produces.exists():
+            return stage.command, False
+        if continuation := stage.continue_command():
+            self.console.print("   continues where it was interrupted")
+            return continuation, True
+        # No marker, so the remainder was never finished, and it lies in this run's own folder.
+        self.console.print(f"   starts over: {stage.produces} was left unfinished")
+        shutil.rmtree(stage.produces) if stage.produces.is_dir() else stage.produces.unlink()
+        return stage.command, False
+
+    def _finish(self, name: str) -> None:
+        """Wait for a stage whose process has nothing more to say, and leave its marker."""
+        started = self.running.pop(name)
+        with started.held:
+            try:
+                started.program.finish()
+            except BaseException:
+                started.program.stop()
+                raise
+            self._mark(started.stage, time.perf_counter() - started.since, started.continued)
+
+    def _mark(self, stage: Stage, seconds: float, continued: bool) -> None:
+        """Note that a stage has finished, and say how long the others will take."""
+        write_json(
+            marker_file(stage, self.root),
+            {
+                "stage": stage.name,
+                "command": format_command(stage.command) if stage.command else None,
+                "settings": stage.settings,
+                "fingerprint": stage.fingerprint(self.root),
+                "seconds": round(seconds, 1),
+                # The time of a continued stage counts from where it went on.
+                "continued": continued,
+                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            },
+        )
+        self.finished[stage.name] = 0.0 if continued else seconds
+        what = f" {stage.title}" if self.running else ""
+        self.console.print(f"   [green]done[/green]{what} in {format_seconds(seconds)}{self._rest()}")
+
+    def _rest(self) -> str:
+        """How long the stages that are left will take, as far as that can be told."""
+        now = time.perf_counter()
+        elapsed = {name: now - started.since for name, started in self.running.items()}
+        left = seconds_left(self.stages, self.finished, elapsed, self.cores)
+        return "" if left is None else f"; {rough_time(left)} left"

@@ -1,0 +1,120 @@
+"""What a run is: the task, how much of everything, and the settings of its two trainings."""
+
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from lerobot_sdm.errors import InputError
+
+Flags = dict[str, Any]
+"""Values of command-line options by name, without the prefix: {"down_dims": [64, 128]} -> --policy.down_dims=..."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """One call of `lerobot-train`.
+
+    Args:
+        steps: Optimizer steps.
+        batch_size: Samples a step.
+        save_freq: Steps between checkpoints; what an interruption can lose at most.
+        policy: `--policy.*` options.
+        options: Further options, such as {"num_workers": 0}.
+    """
+
+    steps: int
+    batch_size: int
+    save_freq: int
+    policy: Flags = field(default_factory=dict)
+    options: Flags = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """A run from demonstrations to a table. Results depend on these values and on nothing else.
+
+    Args:
+        task: Short name of the task, as `--env.task`.
+        teacher: Training of the dp3 policy.
+        student: Training of the sdm policy.
+        env_type: Environment type, as `--env.type`.
+        env: `--env.*` options, such as {"num_points": 256}; used for recording and for evaluation.
+        episodes: Demonstrations to train on.
+        held_out_episodes: Further demonstrations on which action distributions are compared.
+        record: Further options of `lerobot-sdm record`, such as {"expert": "scripted"}.
+        eval_episodes: Episodes for each row of the table, over the same seeds.
+        eval_batch_size: Environments that LeRobot steps together.
+        eval_async: Whether they run in processes of their own.
+        other_rules: Further evaluations of every row on the same seeds, such as another way of counting successes or
+            other objects: name -> `--env.*` options that differ, such as {"ever": {"success_rule": "dp3_ever"}}.
+        observations: Held-out observations on which action samples are compared.
+        samples: Action samples for each observation and policy.
+        latency_repeats: Timed action chunks for each policy.
+        demo_seed: Seed of the first demonstration; seeds count up from here, one an attempt.
+        held_out_seed: Seed of the first held-out demonstration.
+        eval_seed: Seed of the first evaluation episode.
+        train_seed: `--seed` of both trainings.
+        device: Torch device.
+        threads: OMP_NUM_THREADS for every command.
+    """
+
+    task: str
+    teacher: Training
+    student: Training
+    env_type: str = "metaworld_pc"
+    env: Flags = field(default_factory=dict)
+    episodes: int = 50
+    held_out_episodes: int = 10
+    record: Flags = field(default_factory=dict)
+    eval_episodes: int = 50
+    eval_batch_size: int = 10
+    eval_async: bool = False
+    other_rules: dict[str, Flags] = field(default_factory=dict)
+    observations: int = 64
+    samples: int = 64
+    latency_repeats: int = 30
+    demo_seed: int = 0
+    held_out_seed: int = 50_000
+    eval_seed: int = 100_000
+    train_seed: int = 1
+    device: str = "cpu"
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("episodes", "held_out_episodes", "eval_episodes", "observations", "latency_repeats", "threads"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name}={getattr(self, name)}: give a whole number of at least 1.")
+        if self.samples < 2:
+            raise InputError(f"samples={self.samples}: comparing action samples needs at least 2.")
+        # Far apart, so that attempts that the recorder throws away cannot run into the next range.
+        first_seeds = sorted([self.demo_seed, self.held_out_seed, self.eval_seed])
+        if min(b - a for a, b in pairwise(first_seeds)) < 10_000:
+            raise InputError(
+                f"demo_seed={self.demo_seed}, held_out_seed={self.held_out_seed}, eval_seed={self.eval_seed}: keep "
+                "them at least 10000 apart, or policies are evaluated on starts that they were trained on."
+            )
+
+    @property
+    def name(self) -> str:
+        """What the run is about, in tables and file names; MetaWorld and Adroit both have a hammer."""
+        return self.task if self.env_type == "metaworld_pc" else f"{self.env_type}-{self.task}"
+
+    def settings(self) -> dict[str, Any]:
+        """All values as JSON-compatible ones."""
+        return asdict(self)
+
+
+def flag_text(value: Any) -> str:
+    """A value as LeRobot's command line reads it: true, [64,128], null."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "null"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(flag_text(item) for item in value) + "]"
+    return str(value)
+
+
+def flags(values: Flags, prefix: str = "") -> list[str]:
+    """Options as arguments: {"steps": 5} with prefix "policy." -> ["--policy.steps=5"]."""
+    return [f"--{prefix}{name}={flag_text(value)}" for name, value in values.items()]

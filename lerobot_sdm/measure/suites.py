@@ -1,0 +1,94 @@
+"""The suites: which tasks, in which order, and how difficult each is called. Light: no simulator is imported."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from lerobot_sdm.envs.metaworld import tasks as metaworld
+from lerobot_sdm.errors import unknown_name
+
+LEVELS = {
+    "adroit": "Adroit",
+    "dexart": "DexArt",
+    "easy": "MetaWorld easy",
+    "medium": "MetaWorld medium",
+    "hard": "MetaWorld hard",
+    "very_hard": "MetaWorld very hard",
+}
+"""Groups that results are reported by, in the tables' order: name -> title. MetaWorld's are those of Seo et al."""
+
+
+@dataclass(frozen=True)
+class SuiteTask:
+    """A task of a suite.
+
+    Args:
+        env_type: Environment type, as `--env.type`.
+        task: Short name, as `--env.task`.
+        level: Which of `LEVELS` it is reported in.
+    """
+
+    env_type: str
+    task: str
+    level: str
+
+    @property
+    def name(self) -> str:
+        """Its name in tables and files: MetaWorld and Adroit both have a hammer."""
+        return self.task if self.env_type == "metaworld_pc" else f"{self.env_type}-{self.task}"
+
+
+def _metaworld(names: Iterable[str]) -> tuple[SuiteTask, ...]:
+    return tuple(SuiteTask("metaworld_pc", name, metaworld.difficulty_of(name)) for name in names)
+
+
+ADROIT = tuple(SuiteTask("adroit", name, "adroit") for name in ("hammer", "door", "pen"))
+DEXART = tuple(SuiteTask("dexart", name, "dexart") for name in ("laptop", "faucet", "bucket", "toilet"))
+METAWORLD = _metaworld(metaworld.METAWORLD_TASKS)
+
+SUITES: dict[str, tuple[SuiteTask, ...]] = {
+    # The split of FlowPolicy, MP1 and OMP: 3 Adroit, 21 easy, 4 medium, 4 hard, 5 very hard.
+    "dp3-37": ADROIT + _metaworld(metaworld.SUITES["dp3-37"]),
+    "sdm-57": ADROIT + DEXART + METAWORLD,
+    "metaworld-50": METAWORLD,
+    "adroit-3": ADROIT,
+    "dexart-4": DEXART,
+    # One task, to see in minutes that everything works. Its numbers mean nothing.
+    "smoke": _metaworld(("handle-press",)),
+}
+
+
+def interleaved(tasks: Sequence[SuiteTask]) -> list[SuiteTask]:
+    """The tasks in an order whose every prefix is a fair sample of the levels, so that a benchmark may end anywhere.
+
+    Each next task is of the level that most falls short of its share; within a level, tasks keep their order.
+
+    Args:
+        tasks: Some or all tasks of a suite.
+    """
+    levels = {level: [task for task in tasks if task.level == level] for level in LEVELS}
+    taken = dict.fromkeys(LEVELS, 0)
+    order = []
+    for place in range(1, len(tasks) + 1):
+        level = max(LEVELS, key=lambda name: len(levels[name]) * place - taken[name] * len(tasks))
+        order.append(levels[level][taken[level]])
+        taken[level] += 1
+    return order
+
+
+def suite_tasks(suite: str, names: Collection[str] | None = None) -> tuple[SuiteTask, ...]:
+    """The tasks of a suite, or some of them, in the suite's order.
+
+    Args:
+        suite: Its name.
+        names: Which tasks, by their name in tables; None for all.
+
+    Raises:
+        InputError: There is no such suite, or it has no such task.
+    """
+    if suite not in SUITES:
+        raise unknown_name("--suite", suite, SUITES)
+    known = {task.name: task for task in SUITES[suite]}
+    for name in names or ():
+        if name not in known:
+            raise unknown_name(f"--tasks of suite {suite}", name, known)
+    return tuple(task for task in SUITES[suite] if names is None or task.name in names)

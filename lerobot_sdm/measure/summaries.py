@@ -1,0 +1,136 @@
+"""All finished cells of a folder, gathered; and the numbers of the summaries."""
+
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.measure.files import read_json
+from lerobot_sdm.measure.methods import METHODS, free_baselines
+from lerobot_sdm.measure.protocols import PROTOCOLS
+from lerobot_sdm.measure.provenance import check_shared
+from lerobot_sdm.measure.scores import Cells, difference, measured_by, pooled
+from lerobot_sdm.measure.suites import LEVELS, SUITES
+
+
+def gather(root: Path) -> dict[str, Any]:
+    """Everything that a benchmark's folder holds.
+
+    Args:
+        root: The folder.
+
+    Returns:
+        `settings`; `cells`, in the order of suite, methods and seeds; `summaries`, see `summarise`.
+
+    Raises:
+        InputError: No benchmark's folder, no cell has finished, or cells of a task rest on different trainings.
+    """
+    if not (root / "settings.json").exists() or not (root / "cells").is_dir():
+        raise InputError(f"{root}: holds no finished cell of a benchmark. Run `lerobot-sdm benchmark --output={root}`.")
+    settings = read_json(root / "settings.json")
+    order = [task.name for task in SUITES[settings["suite"]]]
+    cells = sorted(
+        (read_json(path) for path in (root / "cells").glob("*.json")),
+        key=lambda cell: (order.index(cell["task"]), list(METHODS).index(cell["method"]), cell["training_seed"]),
+    )
+    check_shared(cells)
+    return {"settings": settings, "cells": cells, "summaries": summarise(cells)}
+
+
+def summarise(cells: Cells) -> list[dict[str, Any]]:
+    """Methods held side by side: by each protocol, over the training seeds that all tasks have; and, where some tasks
+    have more seeds, over those tasks once more.
+
+    Returns:
+        For each `protocol` and `seeds` with a task that can be compared: `tasks`, those that have all methods and these
+        seeds; `rows`, one entry for each method, see `_row`.
+    """
+    summaries = []
+    for protocol in PROTOCOLS:
+        mine = measured_by(cells, protocol)
+        found = [summary for seeds in _seeds(mine) if (summary := _summary(mine, protocol, seeds))]
+        # More seeds of the same tasks say the same better.
+        if len(found) == 2 and found[0]["tasks"] == found[1]["tasks"]:
+            del found[0]
+        summaries += found
+    return summaries
+
+
+def _seeds(cells: Cells) -> list[list[int]]:
+    """The training seeds that all tasks have, and all that occur, if those are more."""
+    by_task: dict[str, set[int]] = {}
+    for cell in cells:
+        by_task.setdefault(cell["task"], set()).add(cell["training_seed"])
+    if not by_task:
+        return []
+    common, occurring = set.intersection(*by_task.values()), set.union(*by_task.values())
+    return [sorted(seeds) for seeds in (common, occurring) if seeds][: 1 if common == occurring else 2]
+
+
+def _summary(cells: Cells, protocol: str, seeds: list[int]) -> dict[str, Any] | None:
+    """The methods side by side over the tasks that have all of them; None where no task does."""
+    measured: dict[tuple[str, str], set[int]] = {}
+    for cell in cells:
+        measured.setdefault((cell["task"], cell["method"]), set()).add(cell["training_seed"])
+    whole = {key for key, found in measured.items() if found.issuperset(seeds)}
+    methods = {method for _, method in whole}
+    tasks = [task for task in dict.fromkeys(cell["task"] for cell in cells) if all((task, m) in whole for m in methods)]
+    if not (methods and tasks):
+        return None
+    kept = [c for c in cells if c["task"] in tasks and c["method"] in methods and c["training_seed"] in seeds]
+    by_method = {key: [cell for cell in kept if cell["method"] == key] for key in METHODS if key in methods}
+    # Where the highest of several rates were chosen, differences of episodes would be of other rates.
+    paired = PROTOCOLS[protocol].best == 0
+    return {
+        "protocol": protocol,
+        "seeds": seeds,
+        "tasks": tasks,
+        "rows": [_row(key, by_method, paired) for key in by_method],
+    }
+
+
+def _row(key: str, by_method: dict[str, Cells], paired: bool) -> dict[str, Any]:
+    """One method in a summary.
+
+    Returns:
+        `method`, `label`, `teacher`; `levels`, success of each level; `all`, of all tasks; `difference`, episode by
+        episode to the teacher, where its cells are there too; `free_baseline`, for what was trained from the teacher:
+        the `method` that is the best of those that cost no training, and the `difference` to it; `energy`, distance to
+        the teacher, `demonstrations`, distance to them, `ms`, `teacher_ms` and `network_evaluations`, medians over
+        cells.
+    """
+    method, mine = METHODS[key], by_method[key]
+    groups = {level: [cell for cell in mine if cell["level"] == level] for level in LEVELS}
+    teachers = by_method.get(method.teacher) if key != method.teacher else None
+    free = best_of([name for name in free_baselines(key) if name in by_method], by_method)
+    demonstrations = [c["distance_to_demonstrations"]["estimate"] for c in mine if "distance_to_demonstrations" in c]
+    return {
+        "method": key,
+        "label": method.label,
+        "teacher": method.teacher,
+        "levels": {level: pooled(group) for level, group in groups.items() if group},
+        "all": pooled(mine),
+        "difference": difference(mine, teachers) if paired and teachers else None,
+        "free_baseline": {"method": free, "difference": difference(mine, by_method[free]) if paired else None}
+        if free
+        else None,
+        "energy": _energy(mine),
+        "demonstrations": median(demonstrations) if demonstrations else None,
+        "ms": median(cell["latency"]["median_ms"] for cell in mine),
+        "teacher_ms": median(cell["teacher_latency"]["median_ms"] for cell in mine),
+        "network_evaluations": median(cell["latency"]["network_evaluations"] for cell in mine),
+    }
+
+
+def best_of(methods: list[str], by_method: dict[str, Cells]) -> str | None:
+    """The method with the highest success over the same cells; of equal ones, that nearest to the teacher."""
+    return max(
+        methods,
+        key=lambda name: (pooled(by_method[name])["estimate"], -_energy(by_method[name])),
+        default=None,
+    )
+
+
+def _energy(cells: Cells) -> float:
+    # A median: one task that nobody has learned can be as far away as all others together.
+    return median(cell["distance_to_teacher"]["energy"]["estimate"] for cell in cells)

@@ -1,0 +1,83 @@
+"""Tables in Markdown and for a terminal, and how they write numbers. Shared by everything that is reported."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+Estimate = Mapping[str, float]
+"""`estimate`, `low` and `high`, as results hold a `statistics.Interval`."""
+
+
+def markdown(rows: Iterable[Sequence[str]]) -> str:
+    """Rows as a Markdown table, the first one its header."""
+    header, *others = rows
+    lines = [header, ("---",) + ("---:",) * (len(header) - 1), *others]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
+
+
+def terminal(title: str, rows: Iterable[Sequence[str]]) -> Table:
+    """Rows as a table for a terminal, the first one its header."""
+    header, *others = rows
+    table = Table(title=title)
+    for number, name in enumerate(header):
+        table.add_column(name, justify="right" if number else "left")
+    for cells in others:
+        table.add_row(*cells)
+    return table
+
+
+def bullets(*lines: str) -> str:
+    """A Markdown list."""
+    return "\n".join(f"- {line}" for line in lines) + "\n"
+
+
+def count(successes: Sequence[bool]) -> str:
+    """Successful episodes of all: 9/10."""
+    return f"{sum(successes)}/{len(successes)}"
+
+
+def limits(rate: Estimate) -> str:
+    """The interval of a success rate, in %."""
+    return f"{100 * rate['low']:.0f} to {100 * rate['high']:.0f}%"
+
+
+def points(difference: Estimate) -> str:
+    """A difference of success rates with its interval, in points; half a percent down is no minus zero."""
+    estimate, low, high = (round(100 * difference[name]) for name in ("estimate", "low", "high"))
+    return f"{estimate:+d} ({low:+d} to {high:+d})"
+
+
+def interval(value: Estimate | None, form: str = "{:.3f}", unit: float = 1.0) -> str:
+    """An estimate with its limits, in a unit; blank where nothing was measured."""
+    if value is None:
+        return ""
+    estimate, low, high = (form.format(value[name] / unit) for name in ("estimate", "low", "high"))
+    return f"{estimate} ({low} to {high})"
+
+
+def rate(value: Estimate) -> str:
+    """A success rate in %, with its interval and the deviation between training seeds where there are such."""
+    text = f"{100 * value['estimate']:.1f}"
+    if "seed_sd" in value:
+        text += f" ± {100 * value['seed_sd']:.1f}"
+    if "low" in value:
+        text += f" ({100 * value['low']:.1f} to {100 * value['high']:.1f})"
+    return text
+
+
+def distance(value: float | None) -> str:
+    """A distance with three digits; blank where it was not measured. Unbiased, one of 0 may come out below it."""
+    return "" if value is None else f"{value:.3f}".replace("-0.000", "0.000")
+
+
+def cost(latency: Mapping[str, Any] | None) -> tuple[str, str]:
+    """Milliseconds, median and 95th percentile, and network evaluations of a chunk; blank where nothing was timed."""
+    if not latency:
+        return "", ""
+    return f"{latency['median_ms']:.1f} ({latency['p95_ms']:.1f})", f"{latency['network_evaluations']:g}"
+
+
+def versions(found: Mapping[str, str]) -> str:
+    """Packages with their versions."""
+    return ", ".join(f"{name} {version}" for name, version in found.items())

@@ -1,0 +1,105 @@
+"""One video in which rows of the table do the same episode side by side, made from LeRobot's evaluation videos."""
+
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as iio
+import numpy as np
+from lerobot.utils.io_utils import write_video
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from lerobot_sdm.measure.methods import SHOWN
+from lerobot_sdm.measure.plan import RunLayout
+
+EPISODES = 3
+FPS = 30  # Simulated at 80: slowed down, a person can follow.
+HOLD = 30  # Frames for which the end of an episode stays.
+
+
+def comparison_video(results: dict[str, Any], layout: RunLayout, path: Path) -> list[int]:
+    """Write the side-by-side video.
+
+    Args:
+        results: Content of `results.json`.
+        layout: The run's folder, with the videos that `lerobot-eval` wrote of the first episodes of each row.
+        path: MP4 file to write.
+
+    Returns:
+        The seeds of the episodes shown.
+    """
+    outcomes = {row["key"]: row["successes"] for row in results["rows"]}
+    videos = {key: episode_videos(layout.evaluation(key)) for key in SHOWN}
+    # LeRobot also films the episodes that fill up its last batch, beyond those that are counted.
+    counted = range(len(next(iter(outcomes.values()))))
+    available = set(counted).intersection(*videos.values())
+    shown = choose_episodes(outcomes, sorted(available))
+    frames: list[NDArray[np.uint8]] = []
+    first_seed = results["evaluation_seeds"][0]
+    for episode in shown:
+        clips = {key: iio.imread(videos[key][episode], plugin="pyav") for key in SHOWN}
+        captions = {key: f"{SHOWN[key]}: {'success' if outcomes[key][episode] else 'failure'}" for key in SHOWN}
+        frames += side_by_side(clips, captions, f"seed {first_seed + episode}")
+    save_video(frames, path)
+    return [first_seed + episode for episode in shown]
+
+
+def save_video(frames: list[NDArray[np.uint8]], path: Path) -> None:
+    """Write frames (H, W, 3) as MP4, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.tmp.mp4")
+    write_video(temporary, frames, FPS)
+    temporary.replace(path)
+
+
+def episode_videos(folder: Path) -> dict[int, Path]:
+    """Videos of an evaluation by number of the episode."""
+    return {int(path.stem.rpartition("_")[2]): path for path in folder.glob("videos/*/eval_episode_*.mp4")}
+
+
+def choose_episodes(outcomes: dict[str, list[bool]], available: list[int], count: int = EPISODES) -> list[int]:
+    """Choose episodes to show: first those in which the rows differ, then any, each in order of seeds.
+
+    The video illustrates the differences that the table counts; it is no evidence of its own.
+
+    Args:
+        outcomes: Success of each row, episode by episode.
+        available: Episodes of which there are videos.
+        count: How many to choose at most.
+    """
+    differing = [episode for episode in available if len({outcomes[key][episode] for key in SHOWN}) > 1]
+    same = [episode for episode in available if episode not in differing]
+    return sorted((differing + same)[:count])
+
+
+def side_by_side(clips: dict[str, NDArray[np.uint8]], captions: dict[str, str], footer: str) -> list[NDArray[np.uint8]]:
+    """Put clips (T, H, W, 3) next to each other, the shorter ones waiting on their last frame.
+
+    Args:
+        clips: Frames by row; all of one height and width.
+        captions: Text above each clip.
+        footer: Text at the bottom left.
+    """
+    length = max(len(clip) for clip in clips.values()) + HOLD
+    return [
+        np.hstack(
+            [
+                _captioned(clip[min(index, len(clip) - 1)], captions[key], footer if number == 0 else "")
+                for number, (key, clip) in enumerate(clips.items())
+            ]
+        )
+        for index in range(length)
+    ]
+
+
+def _captioned(frame: NDArray[np.uint8], caption: str, footer: str) -> NDArray[np.uint8]:
+    height, width = frame.shape[:2]
+    bar = 24
+    # H.264 needs even sizes.
+    image = Image.new("RGB", (width + width % 2, height + bar + height % 2), "white")
+    image.paste(Image.fromarray(frame), (0, bar))
+    draw = ImageDraw.Draw(image)
+    font = ImageFont.load_default(size=13)
+    draw.text((6, 4), caption, fill="black", font=font)
+    draw.text((6, bar + height - 20), footer, fill="white", font=font, stroke_width=1, stroke_fill="black")
+    return np.asarray(image)

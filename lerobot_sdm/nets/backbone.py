@@ -1,0 +1,104 @@
+"""What all networks of distillation have in common: an encoder of observations and a denoiser of actions."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lerobot_sdm.diffusion.predictions import Denoised, read_out, training_target
+from lerobot_sdm.diffusion.samplers import ddim_sample
+from lerobot_sdm.diffusion.schedules import add_noise
+from lerobot_sdm.nets.frames import FrameEncoder
+
+
+class Backbone(FrameEncoder):
+    """A conditional denoiser of action sequences under a variance-preserving schedule.
+
+    Teacher, one-step generator and fake score are the same network with other weights; the methods that take a `unet`
+    evaluate such a copy under this one's schedule and convention.
+
+    Subclasses set the attributes below and define `encode_frames` and `sampler_timesteps`.
+
+    Attributes:
+        unet: Denoising network, called as `unet(x_t (B, T, A), t (B,), global_cond=(B, F))`.
+        alphas_cumprod: Signal powers (T_train,), a buffer.
+        prediction_type: What `unet` gives, "sample" or "epsilon".
+        clip_range: Limit of predicted clean actions; None for none.
+        action_shape: (T, A) of an action sequence.
+        cond_dim: F, the size of an encoded observation.
+    """
+
+    unet: nn.Module
+    alphas_cumprod: Tensor
+    prediction_type: str
+    clip_range: float | None
+    action_shape: tuple[int, int]
+    cond_dim: int
+
+    @abstractmethod
+    def sampler_timesteps(self, steps: int | None = None) -> list[int]:
+        """Timesteps of the network's own deterministic sampler, strictly decreasing.
+
+        Args:
+            steps: How many; None for as many as its configuration says.
+        """
+
+    @property
+    def num_train_timesteps(self) -> int:
+        return len(self.alphas_cumprod)
+
+    def freeze_encoder(self) -> None:
+        """Leave only the denoiser to be trained."""
+        self.requires_grad_(False)
+        self.unet.requires_grad_(True)
+
+    def denoise(self, x_t: Tensor, t: Tensor, cond: Tensor, unet: nn.Module | None = None) -> Denoised:
+        """Estimate the clean actions and the noise.
+
+        Args:
+            x_t: Noisy actions (B, T, A).
+            t: Timesteps (B,), int64.
+            cond: Encoded observations (B, F).
+            unet: A copy of `unet` with other weights; `unet` itself where None.
+        """
+        output = (self.unet if unet is None else unet)(x_t, t, global_cond=cond)
+        return read_out(output, x_t, self.alphas_cumprod[t], self.prediction_type)
+
+    def denoising_loss(
+        self, x0: Tensor, noise: Tensor, t: Tensor, cond: Tensor, unet: nn.Module | None = None
+    ) -> Tensor:
+        """Squared error of what the network predicts, entry by entry (B, T, A).
+
+        In the network's own terms: an error of eps counted in x_0 would weigh thousands of times more at the noisiest
+        levels.
+        """
+        output = (self.unet if unet is None else unet)(
+            add_noise(x0, noise, self.alphas_cumprod[t]), t, global_cond=cond
+        )
+        return F.mse_loss(output, training_target(x0, noise, self.prediction_type), reduction="none")
+
+    def sample(self, noise: Tensor, cond: Tensor, timesteps: list[int] | None = None) -> Tensor:
+        """Deterministic DDIM under a fixed condition.
+
+        Args:
+            noise: (B, T, A).
+            cond: (B, F).
+            timesteps: Strictly decreasing; a single one is the one-step read-out. None for the network's own.
+
+        Returns:
+            Normalised actions (B, T, A).
+        """
+        return ddim_sample(
+            lambda x, t: self.denoise(x, t, cond).x0,
+            noise,
+            self.sampler_timesteps() if timesteps is None else timesteps,
+            self.alphas_cumprod,
+            self.clip_range,
+        )
+
+    def full_timesteps(self, like: Tensor, t: int) -> Tensor:
+        """The same timestep for every sample of a batch: (B,) int64 on the device of `like` (B, ...)."""
+        return torch.full(like.shape[:1], t, dtype=torch.long, device=like.device)

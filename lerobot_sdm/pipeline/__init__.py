@@ -1,1 +1,0 @@
-"""The whole road from demonstrations to a table, as stages that can be interrupted."""

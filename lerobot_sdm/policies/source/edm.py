@@ -1,0 +1,15 @@
+"""`edm` as a source."""
+
+from __future__ import annotations
+
+from lerobot_sdm.policies.edm.configuration_edm import EdmConfig
+from lerobot_sdm.policies.edm.modeling_edm import EdmModel
+from lerobot_sdm.policies.source.adapters import Adapter
+
+
+class SourceAdapter(Adapter):
+    """The diffusion policy in the form of Karras et al."""
+
+    def network(self, config: EdmConfig) -> EdmModel:
+        config.pretrained_backbone_weights = None  # All weights come from a checkpoint: there is nothing to download.
+        return EdmModel(config)

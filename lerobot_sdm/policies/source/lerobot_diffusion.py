@@ -1,0 +1,109 @@
+"""LeRobot's own `diffusion` as a source: images, keypoints and states; noise or clean actions predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from lerobot.configs.types import PolicyFeature
+from lerobot.policies.diffusion.configuration_diffusion import DiffusionConfig
+from lerobot.policies.diffusion.modeling_diffusion import DiffusionModel, DiffusionRgbEncoder
+from lerobot.utils.constants import OBS_IMAGES, OBS_STATE
+from torch import Tensor, nn
+
+from lerobot_sdm.diffusion.schedules import ddim_timesteps
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.nets.backbone import Backbone
+from lerobot_sdm.nets.temporal_unet import TemporalUnet
+from lerobot_sdm.policies.source.adapters import Adapter
+from lerobot_sdm.processors.normalization import Stats
+from lerobot_sdm.safe_files.weights import read_weights
+
+DDIM_STEPS = 16
+"""Steps of the deterministic sampler for a teacher that names none of its own: one trained with DDPM usually takes all
+hundred, and draws fresh noise at each, so that no start noise belongs to a sample."""
+
+
+class DiffusionBackbone(Backbone):
+    """LeRobot's `DiffusionModel`; its weights have the names that they have in LeRobot's checkpoints.
+
+    Args:
+        config: LeRobot's configuration with input and output features.
+    """
+
+    def __init__(self, config: DiffusionConfig):
+        super().__init__()
+        self.config = config
+        self.n_obs_steps = config.n_obs_steps
+        self.diffusion = DiffusionModel(config)
+        schedule = self.diffusion.noise_scheduler.alphas_cumprod.float()
+        self.register_buffer("alphas_cumprod", schedule, persistent=False)
+        self.prediction_type = config.prediction_type
+        self.clip_range = config.clip_sample_range if config.clip_sample else None
+        self.action_shape = (config.horizon, config.action_feature.shape[0])
+        vectors = (config.robot_state_feature, config.env_state_feature)
+        per_frame = sum(feature.shape[0] for feature in vectors if feature is not None)
+        if config.image_features:
+            per_frame += self._rgb_encoders()[0].feature_dim * len(config.image_features)
+        self.cond_dim = per_frame * config.n_obs_steps
+        # The same network without what it computes in vain.
+        self.diffusion.unet = TemporalUnet(config, self.cond_dim)
+
+    @property
+    def unet(self) -> nn.Module:  # type: ignore[override]  # LeRobot's module holds it, under its own name.
+        return self.diffusion.unet
+
+    def encode_frames(self, batch: dict[str, Tensor]) -> Tensor:
+        config = self.config
+        state = batch[OBS_STATE]
+        if state.ndim != 3:
+            raise InputError(f"observations: state {tuple(state.shape)} is not (B, frames, D).")
+        if config.image_features:
+            # A single frame of a video comes without the dimension of time.
+            images = [batch[key] if batch[key].ndim == 5 else batch[key].unsqueeze(1) for key in config.image_features]
+            batch = {**batch, OBS_IMAGES: torch.stack(images, dim=-4)}
+        features = self.diffusion._prepare_global_conditioning(batch)
+        return features.unflatten(1, (state.shape[1], -1))
+
+    def sampler_timesteps(self, steps: int | None = None) -> list[int]:
+        """LeRobot's DDIM has diffusers' "leading" spacing: 90, 80, ... 0 for 10 steps of 100."""
+        steps = steps or self.config.num_inference_steps or DDIM_STEPS
+        return ddim_timesteps(self.num_train_timesteps, steps, "leading")
+
+    def train(self, mode: bool = True) -> DiffusionBackbone:
+        """Crops are random in training, as LeRobot has them; the encoder itself never trains here, and its batch
+        statistics must stay as the teacher left them."""
+        super().train(mode)
+        for encoder in self._rgb_encoders():
+            for part in encoder.children():
+                part.eval()
+        return self
+
+    def _rgb_encoders(self) -> list[DiffusionRgbEncoder]:
+        return [module for module in self.modules() if isinstance(module, DiffusionRgbEncoder)]
+
+
+class SourceAdapter(Adapter):
+    """LeRobot's `diffusion`."""
+
+    def network(self, config: DiffusionConfig) -> DiffusionBackbone:
+        # All weights come from a checkpoint: there is nothing to download, and what was compiled has other names.
+        config.pretrained_backbone_weights = None
+        config.compile_model = False
+        return DiffusionBackbone(config)
+
+    def prepare_stats(self, config: DiffusionConfig, stats: Stats) -> None:
+        """LeRobot's `diffusion` takes statistics as they are."""
+
+    def weights(self, file: Path) -> dict[str, Tensor]:
+        return {name.replace("_orig_mod.", ""): value for name, value in read_weights(file).items()}
+
+    def keep_features(self, config: DiffusionConfig, offered: Mapping[str, PolicyFeature]) -> dict[str, PolicyFeature]:
+        missing = [key for key in config.input_features if key not in offered]
+        if missing:
+            raise InputError(
+                f"'{missing[0]}': the teacher sees it, and it is not among the observations ({', '.join(offered)}). A "
+                "student has its teacher's cameras and states."
+            )
+        return {key: offered[key] for key in config.input_features}

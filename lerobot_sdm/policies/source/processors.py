@@ -1,0 +1,47 @@
+"""Pre- and post-processing of policies made from others: the source's own, so that both speak of the same actions."""
+
+from typing import Any
+
+from lerobot.policies.factory import make_pre_post_processors
+from lerobot.processor import PolicyAction, PolicyProcessorPipeline
+
+from lerobot_sdm.policies.pipelines import check_pipelines
+from lerobot_sdm.policies.source.source_policy import SourcePolicy
+from lerobot_sdm.processors.normalization import Stats
+from lerobot_sdm.processors.observation_step import add_fitter
+
+Processors = tuple[
+    PolicyProcessorPipeline[dict[str, Any], dict[str, Any]],
+    PolicyProcessorPipeline[PolicyAction, PolicyAction],
+]
+
+
+def make_student_processors(config: Any, dataset_stats: Stats | None = None) -> Processors:
+    """The source's saved pipelines on the student's device; without a source, new ones of its type.
+
+    Args:
+        config: A `StudentConfig`.
+        dataset_stats: Used only where there is no source.
+    """
+    if config.source is None:
+        return make_pre_post_processors(config.network_config, dataset_stats=dataset_stats)
+    return saved_processors(config, config.source)
+
+
+def saved_processors(config: Any, source: SourcePolicy) -> Processors:
+    """The pipelines of a saved policy, which look at observations first, however old that policy is.
+
+    Args:
+        config: Of the policy or reward model that takes them over, with its device and observations.
+        source: Whose they are.
+    """
+    check_pipelines(source.path, source.revision)
+    before, after = make_pre_post_processors(
+        config,
+        pretrained_path=source.path,
+        pretrained_revision=source.revision,
+        preprocessor_overrides={"device_processor": {"device": config.device}},
+        postprocessor_overrides={},
+    )
+    add_fitter(before, config.input_features)
+    return before, after

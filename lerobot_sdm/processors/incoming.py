@@ -1,0 +1,216 @@
+"""What reaches a policy: made to fit where that changes nothing, else refused by name before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from lerobot.configs.types import FeatureType, PolicyFeature
+from torch import Tensor
+
+from lerobot_sdm.clouds import POINT_CLOUD
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.processors.sizes import check_upright
+
+Features = Mapping[str, PolicyFeature]
+Batch = dict[str, Tensor]
+
+
+def as_tensor(key: str, value: Any) -> Tensor:
+    """An observation as a tensor of floats: arrays and whole numbers too, and images of bytes as 0 to 1.
+
+    Args:
+        key: Its name.
+        value: A tensor, an array, or numbers.
+
+    Raises:
+        InputError: It is nothing of that kind.
+    """
+    if not isinstance(value, Tensor):
+        try:
+            # An array of a robot may be read-only, or be filled anew while this one is still looked at.
+            value = torch.from_numpy(np.array(value))
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"'{key}' is of type {type(value).__name__} in the observation. Give a tensor or an array of numbers."
+            ) from error
+    if value.is_complex():
+        raise InputError(f"'{key}' holds complex numbers in the observation. Give real ones.")
+    if value.dtype == torch.uint8 and "image" in key:  # LeRobot's own rule for what is an image, and its scale.
+        return value.float() / 255
+    return value if value.is_floating_point() and value.dtype != torch.float64 else value.float()
+
+
+def one_step(batch: Any, features: Features, like: Tensor, any_image_size: bool = False) -> Batch:
+    """The observation of one time step, as it may be acted on.
+
+    Args:
+        batch: Preprocessed observation. Arrays, other number types and devices, and a missing batch axis will do.
+        features: What the policy was trained with.
+        like: A weight of the network, whose device and number type the observation gets.
+        any_image_size: Whether the policy resizes images itself.
+
+    Returns:
+        A copy of each of `features` (B, ...): a robot may fill the same memory with its next observation.
+
+    Raises:
+        InputError: Names the observation that is missing or does not fit.
+    """
+    observation = {}
+    for key, feature in features.items():
+        value = _present(batch, key)
+        if tuple(feature.shape) == (1,) and value.ndim < 2:
+            value = value.reshape(-1, 1)
+        elif value.ndim == len(feature.shape):
+            value = value.unsqueeze(0)
+        _check_shape(key, value, feature, ("B",), any_image_size)
+        observation[key] = value.to(device=like.device, dtype=like.dtype, copy=True)
+    _check_same_batch(observation)
+    return observation
+
+
+def windows(batch: Any, features: Features, like: Tensor, frames: int, any_image_size: bool = False) -> Batch:
+    """Observations of several time steps, as `predict_action_chunk` takes them.
+
+    Args:
+        batch: Preprocessed observations, each (B, frames, ...), oldest first; of one frame the axis may be missing.
+        features: What the policy was trained with.
+        like: A weight of the network, whose device and number type the observations get.
+        frames: How many time steps the policy sees.
+        any_image_size: Whether the policy resizes images itself.
+
+    Returns:
+        Each of `features` (B, frames, ...).
+
+    Raises:
+        InputError: Names the observation that is missing or does not fit.
+    """
+    observations = {}
+    for key, feature in features.items():
+        value = _present(batch, key)
+        if tuple(feature.shape) == (1,) and value.ndim == 2 and value.shape[1] == frames:
+            value = value.unsqueeze(-1)
+        if value.ndim == 1 + len(feature.shape):
+            if frames != 1:
+                raise InputError(
+                    f"'{key}' has shape {tuple(value.shape)}: one frame, where a chunk is planned from n_obs_steps="
+                    f"{frames} of them, oldest first: (B, {frames}, {_written(feature)}). select_action keeps the last "
+                    "frames itself."
+                )
+            value = value.unsqueeze(1)
+        _check_shape(key, value, feature, ("B", str(frames)), any_image_size)
+        observations[key] = value.to(device=like.device, dtype=like.dtype)
+    _check_same_batch(observations)
+    return observations
+
+
+def with_vector_axes(batch: Batch, features: Features) -> Batch:
+    """A training batch whose vectors of one number have the axis that LeRobot's reader leaves out.
+
+    Args:
+        batch: Windows as LeRobot reads them: (B, T) for a column of shape (1,), else (B, T, ...).
+        features: Columns of observations and actions.
+
+    Returns:
+        The same with (B, T, 1).
+    """
+    scalars = [key for key, feature in features.items() if tuple(feature.shape) == (1,) and key in batch]
+    return {**batch, **{key: batch[key].unsqueeze(-1) for key in scalars if batch[key].ndim == 2}}
+
+
+def whole_clouds(cloud: Tensor) -> Tensor:
+    """A cloud in which points that are NaN or infinite are replaced by others of the same cloud.
+
+    The points that are left move up in their order, so that a prefix of a cloud in farthest-point order is still one,
+    and fill the rest of it again from the first on. Encoders take the maximum over points: what stands twice in a cloud
+    changes nothing. Where no point is left, all stay as they are.
+
+    Args:
+        cloud: (..., N, C).
+
+    Returns:
+        (..., N, C).
+    """
+    bad = ~cloud.isfinite().all(dim=-1)
+    left = (~bad).sum(dim=-1, keepdim=True)
+    first_good = bad.to(torch.uint8).argsort(dim=-1, stable=True)
+    place = torch.arange(cloud.shape[-2], device=cloud.device).expand(bad.shape) % left.clamp_min(1)
+    return cloud.take_along_dim(first_good.take_along_dim(place, dim=-1).unsqueeze(-1), dim=-2)
+
+
+def not_finite(frames: Iterable[Batch]) -> str | None:
+    """Which observation holds NaN or infinity, in words; None where all are finite.
+
+    Args:
+        frames: Observations, each entry (B, ...).
+    """
+    frames = list(frames)
+    flags = {
+        (place, key): value.isfinite().flatten(1).all(dim=1)
+        for place, frame in enumerate(frames)
+        for key, value in frame.items()
+    }
+    if bool(torch.stack(list(flags.values())).all()):
+        return None
+    (place, key), flag = next(item for item in flags.items() if not bool(item[1].all()))
+    row = int((~flag).nonzero()[0])
+    value = frames[place][key][row]
+    bad = ~value.isfinite()
+    if key == POINT_CLOUD:
+        count, of = int(bad.any(dim=-1).sum()), f"{value.shape[-2]} points"
+    else:
+        count, of = int(bad.sum()), f"{value.numel()} numbers"
+    return f"environment {row}: the observation '{key}' is not finite in {count} of {of}"
+
+
+def _present(batch: Any, key: str) -> Tensor:
+    if not isinstance(batch, Mapping):
+        raise InputError(f"observation: is of type {type(batch).__name__}. Give a mapping from names to tensors.")
+    if key not in batch:
+        seen = ", ".join(name for name in batch if str(name).startswith("observation"))
+        raise InputError(
+            f"'{key}' is missing in the observation (it has {seen or 'none'}); the policy was trained with it. "
+            "Look at the sensor, or rename it with --rename_map."
+        )
+    return as_tensor(key, batch[key])
+
+
+def _check_shape(
+    key: str, value: Tensor, feature: PolicyFeature, leading: tuple[str, ...], any_image_size: bool
+) -> None:
+    """Refuse an observation that has other axes than (*leading, *feature.shape), or a cloud without points."""
+    shape, wanted, axes = tuple(value.shape), tuple(feature.shape), len(leading)
+    cloud = key == POINT_CLOUD
+    fits = value.ndim == axes + len(wanted)
+    fits = fits and all(not size.isdigit() or int(size) == mine for size, mine in zip(leading, shape, strict=False))
+    if fits and cloud:
+        check_upright(key, shape, "the observation")
+        if 0 in shape:
+            raise InputError(
+                f"'{key}' has shape {shape} in the observation: no points. Skip this observation, or look at the "
+                "camera and at the crop of its cloud."
+            )
+        fits = shape[-1] >= wanted[-1]
+    elif fits:
+        compared = 1 if any_image_size and feature.type is FeatureType.VISUAL else len(wanted)
+        fits = shape[axes : axes + compared] == wanted[:compared]
+    if not fits:
+        raise InputError(
+            f"'{key}' has shape {shape} in the observation and ({', '.join(leading)}, {_written(feature)}) in the "
+            "checkpoint. A policy keeps the sizes that it was trained with."
+        )
+
+
+def _check_same_batch(observation: Batch) -> None:
+    sizes = {key: len(value) for key, value in observation.items()}
+    if len(set(sizes.values())) > 1 or 0 in sizes.values():
+        told = ", ".join(f"'{key}': {size}" for key, size in sizes.items())
+        raise InputError(f"observation: the batch sizes differ or are 0 ({told}). Give one row for each robot.")
+
+
+def _written(feature: PolicyFeature) -> str:
+    """The shape of a feature, without brackets; of a cloud any number of points."""
+    shape = tuple(feature.shape)
+    return ", ".join(map(str, ("N", *shape[1:]) if len(shape) == 2 else shape))

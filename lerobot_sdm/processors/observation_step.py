@@ -1,0 +1,103 @@
+"""A processor step that makes observations fit for normalization, or refuses them by name."""
+
+import operator
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lerobot.configs.types import FeatureType, PipelineFeatureType, PolicyFeature
+from lerobot.lerobot_types import EnvTransition, TransitionKey
+from lerobot.processor import NormalizerProcessorStep, PolicyProcessorPipeline, ProcessorStep, ProcessorStepRegistry
+from torch import Tensor
+
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.processors.incoming import as_tensor
+from lerobot_sdm.processors.sizes import check_sizes
+
+FIX = "A policy keeps the sizes that it was trained with: look at what the robot or the environment gives."
+
+
+@ProcessorStepRegistry.register(name="observation_fitter")
+@dataclass
+class ObservationFitterStep(ProcessorStep):
+    """Bring observations and actions to floats and tensors, and compare their shapes with those of the training.
+
+    LeRobot's normalizer takes on the number type of what it gets: given whole numbers it would round the statistics,
+    and given another size it fails in the middle of a broadcast. Goes before the normalizer.
+
+    Args:
+        features: Observations of the policy, as LeRobot's `PolicyFeature` or as they stand in a saved pipeline.
+    """
+
+    features: Mapping[str, PolicyFeature | dict[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        try:
+            self._known = {
+                key: value
+                if isinstance(value, PolicyFeature)
+                else PolicyFeature(FeatureType(value["type"]), tuple(map(operator.index, value["shape"])))
+                for key, value in self.features.items()
+            }
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"observation_fitter: features={self.features!r}: must be names with a type and a shape ({error})."
+            ) from error
+        self.features = self._known
+
+    def __call__(self, transition: EnvTransition) -> EnvTransition:
+        """Observations (..., *shape) that the policy knows become float tensors, at least (1, *shape); all others stay
+        as they are.
+
+        Raises:
+            InputError: One of them is nothing of the kind, or of another shape.
+        """
+        transition = dict(transition)
+        observation = transition.get(TransitionKey.OBSERVATION)
+        if observation is not None:
+            known = {key: self._fitted(key, observation[key]) for key in self._known if key in observation}
+            transition[TransitionKey.OBSERVATION] = {**observation, **known}
+        action = transition.get(TransitionKey.ACTION)
+        if isinstance(action, Tensor):
+            transition[TransitionKey.ACTION] = action if action.is_floating_point() else action.float()
+        return transition
+
+    def _fitted(self, key: str, value: Any) -> Tensor:
+        value, shape = as_tensor(key, value), tuple(self._known[key].shape)
+        if shape == (1,) and value.ndim == 0:
+            value = value.reshape(1)
+        if value.ndim < len(shape):
+            raise InputError(
+                f"'{key}' has shape {tuple(value.shape)} in the observation and {shape} in the checkpoint. {FIX}"
+            )
+        # LeRobot's reader leaves out the axis of a vector of one number, so that any shape can be one; and a policy may
+        # resize images, so it looks at their sizes itself.
+        if shape != (1,) and self._known[key].type is not FeatureType.VISUAL:
+            found = {key: tuple(value.shape[value.ndim - len(shape) :])}
+            check_sizes(found, {key: shape}, "the observation", "the checkpoint", FIX)
+        return value.unsqueeze(0) if value.ndim == len(shape) else value
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "features": {
+                key: {"type": feature.type.value, "shape": list(feature.shape)} for key, feature in self._known.items()
+            }
+        }
+
+    def transform_features(
+        self, features: dict[PipelineFeatureType, dict[str, PolicyFeature]]
+    ) -> dict[PipelineFeatureType, dict[str, PolicyFeature]]:
+        return features
+
+
+def add_fitter(preprocessor: PolicyProcessorPipeline, features: Mapping[str, PolicyFeature]) -> None:
+    """Put the step before the normalizer of a pipeline that has none, such as one of LeRobot's `diffusion`.
+
+    Args:
+        preprocessor: Changed in place.
+        features: Observations of the policy.
+    """
+    steps = preprocessor.steps
+    if not any(isinstance(step, ObservationFitterStep) for step in steps):
+        place = next((i for i, step in enumerate(steps) if isinstance(step, NormalizerProcessorStep)), len(steps))
+        steps.insert(place, ObservationFitterStep(dict(features)))

@@ -1,0 +1,61 @@
+"""The processor step that brings a cloud to the form that a policy was trained with."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from lerobot.configs.types import PipelineFeatureType, PolicyFeature
+from lerobot.processor import ObservationProcessorStep, ProcessorStepRegistry
+
+from lerobot_sdm.clouds import POINT_CLOUD, POINT_CLOUD_KEYS
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.processors.incoming import as_tensor
+from lerobot_sdm.processors.sizes import MOST_CHANNELS, check_upright
+
+
+@ProcessorStepRegistry.register(name="point_cloud_processor")
+@dataclass
+class PointCloudProcessorStep(ObservationProcessorStep):
+    """Bring a cloud to the key, the rank and the channels that the policy was trained with.
+
+    A cloud with colour given to a policy without must lose its colour before normalisation: afterwards its six
+    channels would not fit the three statistics.
+
+    Args:
+        channels: Leading channels to keep: 3 for xyz, 6 with colour.
+    """
+
+    channels: int = 3
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.channels, int) or not 1 <= self.channels <= MOST_CHANNELS:
+            raise InputError(f"point_cloud_processor: channels={self.channels!r}: must lie in 1 ... {MOST_CHANNELS}.")
+
+    def observation(self, observation: dict[str, Any]) -> dict[str, Any]:
+        """Clouds (..., N, C >= channels) under either known key become `observation.point_cloud`
+        (..., N, channels); a single cloud (N, C), as a robot has it, gets a batch dimension."""
+        observation = dict(observation)
+        for key in POINT_CLOUD_KEYS:
+            if key in observation:
+                cloud = as_tensor(key, observation.pop(key))
+                check_upright(key, tuple(cloud.shape), "the observation")
+                if cloud.ndim < 2 or cloud.shape[-1] < self.channels:
+                    raise InputError(
+                        f"'{key}' has shape {tuple(cloud.shape)} in the observation and (points, {self.channels}) in "
+                        "the checkpoint. Give a cloud with the channels that the policy was trained with."
+                    )
+                cloud = cloud[..., : self.channels]
+                observation[POINT_CLOUD] = cloud.unsqueeze(0) if cloud.ndim == 2 else cloud
+        return observation
+
+    def get_config(self) -> dict[str, Any]:
+        return {"channels": self.channels}
+
+    def transform_features(
+        self, features: dict[PipelineFeatureType, dict[str, PolicyFeature]]
+    ) -> dict[PipelineFeatureType, dict[str, PolicyFeature]]:
+        observations = dict(features.get(PipelineFeatureType.OBSERVATION, {}))
+        for key in POINT_CLOUD_KEYS:
+            if key in observations:
+                cloud = observations.pop(key)
+                observations[POINT_CLOUD] = PolicyFeature(type=cloud.type, shape=(cloud.shape[0], self.channels))
+        return {**features, PipelineFeatureType.OBSERVATION: observations}

@@ -1,0 +1,31 @@
+"""Losses from what `lerobot-train` prints."""
+
+from lerobot_sdm.measure.curves import loss_curve
+from lerobot_sdm.measure.settings import Training
+
+TRAINING = Training(steps=400, batch_size=50, save_freq=200, options={"log_freq": 100})
+START = "INFO train.py:1 dataset.num_frames=1250 (1K)\n"
+
+
+def line(epochs: float, loss: float) -> str:
+    return f"INFO train.py:2 step:1K smpl:5K ep:1 epch:{epochs:.2f} loss:{loss:.3f} grdn:0.1 lr:1e-4 updt_s:0.01\n"
+
+
+def test_steps_follow_from_epochs(tmp_path):
+    """25 steps of 50 see 1250 frames once."""
+    log = tmp_path / "log"
+    log.write_text(START + line(4.0, 1.5) + line(8.0, 0.5))
+    assert loss_curve(log, TRAINING) == [(100, 1.5), (200, 0.5)]
+
+
+def test_what_was_trained_again_replaces_what_was_lost(tmp_path):
+    log = tmp_path / "log"
+    before = START + line(4.0, 1.5) + line(8.0, 0.5) + line(12.0, 9.0)
+    log.write_text(before + "killed\n" + START + line(12.0, 0.4) + line(16.0, 0.3))
+    assert loss_curve(log, TRAINING) == [(100, 1.5), (200, 0.5), (300, 0.4), (400, 0.3)]
+
+
+def test_no_losses(tmp_path):
+    log = tmp_path / "log"
+    log.write_text("Traceback (most recent call last)\n")
+    assert loss_curve(log, TRAINING) == []

@@ -1,0 +1,113 @@
+"""What decisions of real policies cost, whole and part by part; network evaluations are counted."""
+
+import json
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from lerobot_sdm.cli.main import app
+from lerobot_sdm.measure.contenders import Contender, load_contender
+from lerobot_sdm.measure.latency import count_calls, measure_latency, measure_parts
+
+
+def test_network_evaluations(tiny):
+    """Observed calls equal what each configuration promises: 10, 2, 1, and 1 for the student."""
+    policies = [
+        load_contender(Contender("ten", str(tiny.teacher))),
+        load_contender(Contender("two", str(tiny.teacher), {"num_inference_steps": "2"})),
+        load_contender(Contender("one", str(tiny.teacher), {"num_inference_steps": "1"})),
+        load_contender(Contender("student", str(tiny.student))),
+    ]
+    observation = {"observation.state": torch.zeros(1, 9), "observation.point_cloud": torch.zeros(1, 16, 3)}
+    rows = measure_latency(policies, [observation], repeats=4, warmup=1)
+    assert [row.label for row in rows] == ["ten", "two", "one", "student"]
+    assert [row.network_evaluations for row in rows] == [10, 2, 1, 1]
+    for row in rows:
+        assert 0 < row.median_ms <= row.p95_ms
+        assert row.chunks == 4
+        assert row.threads == torch.get_num_threads()
+    assert rows[0].median_ms > rows[3].median_ms
+
+
+def test_counter_stops_with_its_block():
+    module = torch.nn.Identity()
+    with count_calls(module) as counter:
+        module(1)
+        module(2)
+    module(3)
+    assert counter.calls == 2
+
+
+def test_counter_leaves_after_an_error():
+    module = torch.nn.Identity()
+    with pytest.raises(RuntimeError, match="boom"), count_calls(module):
+        raise RuntimeError("boom")
+    assert not module._forward_hooks
+
+
+def test_parts_add_up_and_evaluations_are_counted(tiny):
+    policies = [
+        load_contender(Contender("ten", str(tiny.teacher))),
+        load_contender(Contender("one", str(tiny.teacher), {"num_inference_steps": "1"})),
+        load_contender(Contender("student", str(tiny.student), {"inference_precision": "int8"})),
+    ]
+    rows = measure_parts(policies, repeats=25, warmup=1, batch_size=2)
+    assert [row.label for row in rows] == ["ten", "one", "student"]
+    assert [row.network_evaluations for row in rows] == [10, 1, 1]
+    for row in rows:
+        assert 0 < row.step_p50 < row.chunk_p50 <= row.chunk_p95
+        assert min(row.processors, row.encoder, row.network, row.other) > 0
+        assert row.processors + row.encoder + row.network + row.other == pytest.approx(row.chunk_p50, rel=0.3)
+        assert row.memory_mb > row.weights_mb
+        assert (row.threads, row.device, row.batch_size) == (torch.get_num_threads(), "cpu", 2)
+    assert rows[0].network > rows[1].network
+    assert rows[0].action_error == 0
+    assert rows[1].action_error > 0
+    assert rows[2].weights_mb < rows[1].weights_mb
+
+
+def test_policies_are_left_as_they_were(tiny):
+    loaded = load_contender(Contender("ten", str(tiny.teacher)))
+    measure_parts([loaded], repeats=1, warmup=0)
+    assert not loaded.denoiser._forward_hooks
+    assert not loaded.denoiser._forward_pre_hooks
+    assert "encode" not in vars(loaded.policy.inference_model)
+
+
+def test_command(tiny, tmp_path):
+    output = tmp_path / "latency.json"
+    arguments = ["latency", f"--policy={tiny.teacher},label=T", "--repeats=2", f"--output={output}"]
+    result = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
+    assert result.exit_code == 0, result.output
+    assert "milliseconds, medians" in result.output
+    (row,) = json.loads(output.read_text())["rows"]
+    assert row["label"] == "T"
+    again = CliRunner().invoke(app, arguments)
+    assert again.exit_code == 2
+    assert "exists" in again.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--policy=gone/far/away"], "no folder"),
+        (["--policy=gone", "--repeats=0"], "--repeats=0"),
+        (["--policy=gone", "--batch-size=0"], "--batch-size=0"),
+    ],
+)
+def test_bad_input(arguments, complaint):
+    result = CliRunner().invoke(app, ["latency", *arguments])
+    assert result.exit_code == 2
+    assert complaint in result.output
+
+
+def test_the_old_name_of_the_command():
+    """It works, says in one line what it is called now, and is not listed."""
+    result = CliRunner().invoke(app, ["bench", "--policy=gone", "--repeats=0"])
+    assert result.exit_code == 2
+    assert "--repeats=0" in result.output
+    assert "`lerobot-sdm bench` is now `lerobot-sdm latency`" in result.stderr.splitlines()[0]
+    listed = CliRunner().invoke(app, ["--help"]).output
+    assert " latency " in listed
+    assert " bench " not in listed

@@ -126,7 +126,7 @@ def test_a_whole_dataset_trains(whole):
         (INFO, ("data_path",), "/etc/{chunk_index}", "is no path within a dataset"),
         (INFO, ("data_path",), "data/{chunk_index:9999999999d}", "is no path within a dataset"),
         (INFO, ("data_path",), "data/{chunk_index.__class__}", "is no path within a dataset"),
-        (INFO, ("data_path",), "data/{chunk_index:03=}", "info.json: data_path='data/{chunk_index:03=}': Unknown format"),
+        (INFO, ("data_path",), "data/{chunk_index:03=}", "data_path='data/{chunk_index:03=}': Unknown format"),
         (INFO, ("video_path",), "{", "info.json: video_path='{'"),
         (INFO, ("total_frames",), 5, "info.json: total_frames=5, but meta/episodes has 21"),
         (INFO, ("total_frames",), 10**12, "info.json: total_frames=1000000000000, but meta/episodes has 21"),

@@ -28,10 +28,11 @@ dataset, no network. The policy types are in a table of their own."""
 def register_all() -> None:
     """Register everything this package offers LeRobot. A second call costs nothing."""
     from lerobot_sdm import policies, quiet
-    from lerobot_sdm.datasets import fast_loading, matrix_columns, resume_order
+    from lerobot_sdm.datasets import damage, fast_loading, matrix_columns, resume_order
 
     for name in REGISTERING:
         importlib.import_module(name)
+    damage.register()
     fast_loading.register()
     matrix_columns.register()
     policies.register()

@@ -4,15 +4,19 @@
     uv run python examples/maintenance/fuzz.py torch --seconds=600
 
 Targets: `pickle`, the stack machine of `lerobot_sdm/safe_files/unpickling.py`; `torch`, whole files of torch.save, as
-`import-checkpoint` opens them; `zarr`, zip files of demonstrations, as `convert` opens them. Whatever a file holds, the
-answer must be data or an `InputError`, and nothing may be imported, started, compiled or written on the way. The first
-file for which that is not so is kept below `--output`, and the status is not 0.
+`import-checkpoint` opens them; `zarr`, zip files of demonstrations, as `convert` opens them; `pipeline`, the JSON of a
+policy's processors, which is checked before LeRobot builds them; `info`, `stats` and `episodes`, files of a LeRobot
+dataset, as training checks them before LeRobot reads them. Whatever a file holds, the answer must be data or an
+`InputError`, and nothing may be imported, started, compiled or written on the way. The first file for which that is not
+so is kept below `--output`, and the status is not 0.
 """
 
 import argparse
 import codecs
 import contextlib
+import functools
 import io
+import json
 import os
 import pickle
 import sys
@@ -24,6 +28,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 import zarr
 
@@ -50,6 +56,7 @@ INSTRUMENTED = (
     "lerobot_sdm.safe_files",
     "lerobot_sdm.checkpoints",
     "lerobot_sdm.datasets",
+    "lerobot_sdm.policies.pipelines",
 )
 """Modules that are imported anew, so that the fuzzer learns which of their lines an input reaches."""
 
@@ -106,9 +113,32 @@ def read_zarr(data: bytes) -> None:
                     file.read()
 
 
-def as_file(data: bytes) -> Path:
-    """A file with these bytes, the same one every time."""
-    path = Path(tempfile.gettempdir()) / f"fuzzed-{os.getpid()}.zip"
+def read_pipeline(data: bytes) -> None:
+    from lerobot_sdm.policies.pipelines import check_pipelines
+
+    folder = as_file(data, "policy_preprocessor.json").parent
+    with watched():
+        check_pipelines(str(folder))
+
+
+def read_dataset(name: str, data: bytes) -> None:
+    """One file of a dataset replaced by these bytes."""
+    from lerobot.datasets.io_utils import load_info
+
+    from lerobot_sdm.datasets.damage import check_dataset
+
+    for other, content in dataset_files().items():
+        root = as_file(data if other == name else content, f"dataset/{other}").parents[other.count("/")]
+    with watched():
+        check_dataset(root)
+        info = load_info(root)
+        info.data_path.format(chunk_index=0, file_index=0)
+
+
+def as_file(data: bytes, name: str = "store.zip") -> Path:
+    """A file with these bytes, the same one every time, in a folder of its own."""
+    path = Path(tempfile.gettempdir()) / f"fuzzed-{os.getpid()}" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     return path
 
@@ -143,10 +173,60 @@ def zarr_seeds() -> Iterator[bytes]:
     yield file.getvalue()
 
 
+def pipeline_seeds() -> Iterator[bytes]:
+    cloud = {"type": "STATE", "shape": [8, 3]}
+    normalizer = {"eps": 1e-8, "features": {"observation.point_cloud": cloud}, "norm_map": {"STATE": "MIN_MAX"}}
+    steps = [
+        {"registry_name": "rename_observations_processor", "config": {"rename_map": {}}},
+        {"registry_name": "to_batch_processor", "config": {}},
+        {"registry_name": "point_cloud_processor", "config": {"channels": 3}},
+        {"registry_name": "device_processor", "config": {"device": "cpu", "float_dtype": None}},
+        {"registry_name": "normalizer_processor", "config": normalizer},
+    ]
+    yield json.dumps({"name": "policy_preprocessor", "steps": steps}).encode()
+    steps[-1]["state_file"] = "state.safetensors"
+    yield json.dumps({"name": "policy_preprocessor", "steps": [{"class": "os.system", "config": {}}, *steps]}).encode()
+
+
+@functools.cache
+def dataset_files() -> dict[str, bytes]:
+    """The files below `meta/` of a dataset of two episodes."""
+    cloud = {"dtype": "float32", "shape": [8, 3], "names": None}
+    action = {"dtype": "float32", "shape": [4], "names": ["a", "b", "c", "d"]}
+    counts = {"total_episodes": 2, "total_frames": 20, "total_tasks": 1}
+    paths = {"data_path": "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet", "video_path": None}
+    features = {"observation.point_cloud": cloud, "action": action}
+    info = {"codebase_version": "v3.0", "fps": 10, "features": features, "splits": {"train": "0:2"}} | counts | paths
+    stats = {"action": {"min": [0.0] * 4, "max": [1.0] * 4, "count": [20]}}
+    episodes = {"dataset_from_index": [0, 10], "dataset_to_index": [10, 20]}
+    episodes |= {"data/chunk_index": [0, 0], "data/file_index": [0, 0]}
+    return {
+        "meta/info.json": json.dumps(info).encode(),
+        "meta/stats.json": json.dumps(stats).encode(),
+        "meta/tasks.parquet": as_parquet({"task_index": [0], "task": ["x"]}),
+        "meta/episodes/chunk-000/file-000.parquet": as_parquet(episodes),
+    }
+
+
+def as_parquet(columns: dict[str, list]) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(pa.table(columns), file)
+    return file.getvalue()
+
+
+def in_dataset(name: str) -> tuple[Callable[[bytes], None], Callable[[], Iterator[bytes]]]:
+    """Reader and seeds of one file of a dataset."""
+    return functools.partial(read_dataset, name), lambda: iter([dataset_files()[name]])
+
+
 TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[[], Iterator[bytes]]]] = {
     "pickle": (read_pickle, pickle_seeds),
     "torch": (read_torch, torch_seeds),
     "zarr": (read_zarr, zarr_seeds),
+    "pipeline": (read_pipeline, pipeline_seeds),
+    "info": in_dataset("meta/info.json"),
+    "stats": in_dataset("meta/stats.json"),
+    "episodes": in_dataset("meta/episodes/chunk-000/file-000.parquet"),
 }
 
 
@@ -171,7 +251,7 @@ def main() -> None:
             read(seed)  # Imports what it needs, unwatched as yet.
     codecs.lookup("cp437")  # Python imports it for names in zip files that are not UTF-8.
     sys.addaudithook(watch)
-    arguments = (f"-max_total_time={options.seconds}", f"-seed={options.seed}", f"-max_len={MAX_BYTES}")
+    arguments = (f"-max_total_time={options.seconds}", f"-seed={options.seed}", f"-max_len={MAX_BYTES}", "-timeout=60")
     atheris.Setup([sys.argv[0], *arguments, f"-artifact_prefix={options.output}/{options.target}-", str(corpus)], read)
     atheris.Fuzz()
 

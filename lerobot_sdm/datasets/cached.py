@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import PIL.Image
 import pyarrow as pa
 import torch
 from lerobot.configs.video import DEPTH_METER_UNIT
@@ -22,8 +23,10 @@ from torch.utils.data._utils.collate import default_collate_fn_map
 from tqdm import tqdm
 
 from lerobot_sdm.datasets.checks import check_finite, check_stats_finite, must_be_finite
+from lerobot_sdm.datasets.damage import AGAIN, check_frames, damage_is_an_input_error
 from lerobot_sdm.datasets.memory import cache_budget, fits_shared_memory
 from lerobot_sdm.datasets.progress import BAR_DELAY
+from lerobot_sdm.errors import InputError
 
 logger = logging.getLogger(__name__)
 
@@ -91,13 +94,20 @@ class CachedLeRobotDataset(LeRobotDataset):
     memory), it behaves exactly like its base class and logs one line saying why.
 
     Raises:
-        InputError: An observation or action holds NaN or infinity.
+        InputError: An observation or action holds NaN or infinity, or the dataset is damaged.
     """
 
     _columns: dict[str, Column] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any):
-        super().__init__(*args, **kwargs)
+        named = dict(zip(("repo_id", "root"), args, strict=False)) | kwargs
+        with damage_is_an_input_error(named["repo_id"], named.get("root")):
+            super().__init__(*args, **kwargs)
+            check_frames(self.hf_dataset.data, self.meta, self.repo_id)
+            self._fill_cache()
+
+    def _fill_cache(self) -> None:
+        """Read all columns, unless this dataset needs LeRobot's own reader."""
         started = time.perf_counter()
         try:
             self._columns, self._strings = self._read_columns()
@@ -220,7 +230,10 @@ class CachedLeRobotDataset(LeRobotDataset):
             else:
                 # LeRobot stores features of shape (1,) as scalars and reads them as such.
                 shape = () if tuple(feature["shape"]) == (1,) else tuple(feature["shape"])
-                values = to_numpy(table.column(key), shape)
+                try:
+                    values = to_numpy(table.column(key), shape)
+                except CannotCache as reason:
+                    raise InputError(f"dataset {self.repo_id}: column '{key}': {reason}. {AGAIN}") from reason
                 if must_be_finite(key):
                     check_finite(key, values, order["episode_index"], order["frame_index"], self.repo_id)
                 columns[key] = _as_column(values)
@@ -232,7 +245,7 @@ class CachedLeRobotDataset(LeRobotDataset):
     def _decode_images(self, key: str) -> torch.Tensor:
         """Decode an image column: (F, 3, H, W) uint8."""
         pictures = self.hf_dataset.select_columns([key]).with_format(None)
-        width, height = pictures[0][key].size
+        width, height = self._picture_size(key, pictures[0][key])
         images = np.empty((len(self), 3, height, width), dtype=np.uint8)
         for row, item in enumerate(tqdm(pictures, desc=f"Decoding {key}", unit="frame", delay=BAR_DELAY)):
             if item[key].mode != "RGB" or item[key].size != (width, height):
@@ -243,7 +256,7 @@ class CachedLeRobotDataset(LeRobotDataset):
     def _decode_depth(self, key: str) -> torch.Tensor:
         """Decode a column of depth images: (F, 1, H, W) float32 in the unit that the reader was asked for."""
         pictures = self.hf_dataset.select_columns([key]).with_format(None)
-        width, height = pictures[0][key].size
+        width, height = self._picture_size(key, pictures[0][key])
         depth = torch.empty((len(self), 1, height, width))
         for row, item in enumerate(tqdm(pictures, desc=f"Decoding {key}", unit="frame", delay=BAR_DELAY)):
             if item[key].size != (width, height):
@@ -253,6 +266,15 @@ class CachedLeRobotDataset(LeRobotDataset):
         if unit is None or unit == self.depth_output_unit:
             return depth
         return depth.mul_(MM_PER_METRE) if unit == DEPTH_METER_UNIT else depth.div_(MM_PER_METRE)
+
+    def _picture_size(self, key: str, picture: PIL.Image.Image) -> tuple[int, int]:
+        """Width and height, as the dataset describes them: memory is reserved for all pictures at once."""
+        width, height = picture.size
+        shape = tuple(self.meta.features[key]["shape"])
+        if not {width, height} <= set(shape):
+            told = f"column '{key}' begins with a picture of {height} x {width}, but meta/info.json says {shape}"
+            raise InputError(f"dataset {self.repo_id}: {told}. {AGAIN}")
+        return width, height
 
     def _episode_bounds(self) -> tuple[torch.Tensor, torch.Tensor]:
         """First and last row of the episode that each row belongs to, (F,) each."""

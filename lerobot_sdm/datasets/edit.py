@@ -12,13 +12,13 @@ from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from lerobot.datasets.utils import create_lerobot_dataset_card
 from lerobot.utils.constants import DEFAULT_FEATURES
 
+from lerobot_sdm.datasets.damage import INFO, open_checked
 from lerobot_sdm.datasets.disk import disk_full_is_an_input_error
 from lerobot_sdm.datasets.write import PROVENANCE, VIDEO_BACKEND, versions
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.plugin import register_all
 from lerobot_sdm.processors.cloud_view import recorded_view
 
-INFO = Path("meta/info.json")
 Splits = Mapping[str, float | Collection[int]]
 
 
@@ -103,11 +103,7 @@ def open_dataset(path: Path) -> LeRobotDataset:
     """
     if not (path / INFO).is_file():
         raise InputError(f"{path}: is no folder of a LeRobot dataset, which has a {INFO}.")
-    try:
-        return LeRobotDataset(f"local/{path.resolve().name}", root=path, video_backend=VIDEO_BACKEND)
-    # What can be wrong with a folder ends in a dozen kinds of exception.
-    except Exception as error:
-        raise InputError(f"{path}: is no dataset that LeRobot can read ({type(error).__name__}: {error}).") from error
+    return open_checked(f"local/{path.resolve().name}", path, video_backend=VIDEO_BACKEND)
 
 
 def _check(edit: DatasetEdit) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from huggingface_hub.constants import CONFIG_NAME
 from lerobot.configs import PreTrainedConfig
 from lerobot.envs.utils import preprocess_observation
 from lerobot.policies import make_pre_post_processors
@@ -20,6 +21,7 @@ from lerobot_sdm.errors import unknown_name
 from lerobot_sdm.measure.policy_spec import Contender
 from lerobot_sdm.plugin import register_all
 from lerobot_sdm.policies.denoiser import denoiser_of
+from lerobot_sdm.safe_files.json_files import read_object
 
 Batch = dict[str, Any]
 
@@ -110,4 +112,8 @@ def same_action_units(a: LoadedPolicy, b: LoadedPolicy) -> bool:
 
 def _read_config(contender: Contender, overrides: list[str]) -> PreTrainedConfig:
     register_all()
-    return PreTrainedConfig.from_pretrained(contender.checked().path, cli_overrides=overrides)
+    path = contender.checked().path
+    file = Path(path) / CONFIG_NAME
+    if file.is_file():
+        read_object(file, str(file))
+    return PreTrainedConfig.from_pretrained(path, cli_overrides=overrides)

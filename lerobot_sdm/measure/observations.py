@@ -6,12 +6,13 @@ import numpy as np
 import torch
 from lerobot.configs import PreTrainedConfig
 from lerobot.datasets.factory import resolve_delta_timestamps
-from lerobot.datasets.lerobot_dataset import LeRobotDataset, LeRobotDatasetMetadata
+from lerobot.datasets.lerobot_dataset import LeRobotDatasetMetadata
 from lerobot.utils.constants import ACTION
 from lerobot.utils.feature_utils import dataset_to_policy_features
 from torch import Tensor
 
 from lerobot_sdm.clouds import POINT_CLOUD, POINT_CLOUD_KEYS
+from lerobot_sdm.datasets.damage import damage_is_an_input_error, open_checked
 from lerobot_sdm.datasets.write import VIDEO_BACKEND
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.processors.cloud_view import recorded_view, warn_of_another_view
@@ -39,7 +40,7 @@ def held_out_observations(
     Raises:
         InputError: If the count does not fit, or the dataset lacks an input of the policy or has it in another size.
     """
-    metadata = LeRobotDatasetMetadata(repo_id, root=root)
+    metadata = _metadata(repo_id, root)
     keys = [_stored_key(key, metadata, repo_id) for key in config.input_features]
     check_sizes(
         shapes_of(dataset_to_policy_features(metadata.features)),
@@ -67,10 +68,15 @@ def demonstrated_chunks(repo_id: str, root: str | Path | None, config: PreTraine
     Raises:
         InputError: If the count does not fit.
     """
-    metadata = LeRobotDatasetMetadata(repo_id, root=root)
+    metadata = _metadata(repo_id, root)
     stamps = {ACTION: [step / metadata.fps for step in range(config.n_action_steps)]}
     items = _items(metadata, repo_id, root, stamps, count)
     return [(item[ACTION], ~item[f"{ACTION}_is_pad"]) for item in items]
+
+
+def _metadata(repo_id: str, root: str | Path | None) -> LeRobotDatasetMetadata:
+    with damage_is_an_input_error(repo_id, root):
+        return LeRobotDatasetMetadata(repo_id, root=root)
 
 
 def _items(
@@ -81,8 +87,8 @@ def _items(
         raise InputError(
             f"--observations={count}: '{repo_id}' has {metadata.total_frames} frames. Ask for 1 to that many."
         )
-    dataset = LeRobotDataset(repo_id, root=root, delta_timestamps=stamps, video_backend=VIDEO_BACKEND)
     indices = np.linspace(0, metadata.total_frames - 1, count).round().astype(int)
+    dataset = open_checked(repo_id, root, delta_timestamps=stamps, video_backend=VIDEO_BACKEND)
     return [dataset[int(index)] for index in indices]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from draccus.utils import DecodingError
 from lerobot.configs.train import TRAIN_CONFIG_NAME, TrainPipelineConfig
 from lerobot.datasets.factory import make_train_eval_datasets
 from lerobot.rewards import make_reward_pre_post_processors
@@ -20,6 +21,7 @@ from tqdm import tqdm
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.plugin import register_all
 from lerobot_sdm.rewards.chunk_reward.modeling_chunk_reward import load_reward_model
+from lerobot_sdm.safe_files.json_files import AGAIN, read_object, said
 
 
 @dataclass(frozen=True)
@@ -116,13 +118,18 @@ def measure_reward_error(path: str, root: Path | None = None, batch_size: int = 
 
 
 def _train_config(path: str) -> TrainPipelineConfig:
-    if not (Path(path) / TRAIN_CONFIG_NAME).is_file():
+    file = Path(path) / TRAIN_CONFIG_NAME
+    if not file.is_file():
         raise InputError(
             f"--reward={path}: holds no {TRAIN_CONFIG_NAME}, by which the episodes held out of its training are known. "
             "Give a folder that lerobot-train wrote."
         )
     register_all()
-    config = TrainPipelineConfig.from_pretrained(path)
+    read_object(file, f"--reward={path}: {TRAIN_CONFIG_NAME}")
+    try:
+        config = TrainPipelineConfig.from_pretrained(path)
+    except DecodingError as error:
+        raise InputError(f"--reward={path}: {TRAIN_CONFIG_NAME}: {said(error)}. {AGAIN}") from error
     if config.dataset.eval_split == 0:
         raise InputError(
             f"--reward={path}: was trained on all episodes. Train with --dataset.eval_split=0.1 to hold some out."

@@ -29,6 +29,7 @@ from lerobot_sdm.policies.guards import (
     checked_actions,
 )
 from lerobot_sdm.policies.history import History
+from lerobot_sdm.policies.pipelines import check_pipelines
 from lerobot_sdm.policies.range_watch import RangeWatch, warn_before_fine_tuning
 from lerobot_sdm.policies.repeatable_noise import RepeatableNoise
 from lerobot_sdm.policies.thread_notice import warn_of_too_many_threads
@@ -299,11 +300,13 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
     def from_pretrained(
         cls, pretrained_name_or_path: str | Path, *, config: PreTrainedConfig | None = None, **kwargs: Any
     ) -> ChunkPolicy:
-        """Load a checkpoint, after a look at what it is to be used with; see `PreTrainedPolicy.from_pretrained`.
+        """Load a checkpoint, after a look at what it is to be used with, and at the pipelines that LeRobot builds next;
+        see `PreTrainedPolicy.from_pretrained`.
 
         Raises:
-            InputError: The dataset or the environment has other sizes than the checkpoint.
+            InputError: The dataset or the environment has other sizes than the checkpoint, or a file is not to be used.
         """
+        check_pipelines(str(pretrained_name_or_path), kwargs.get("revision"))
         if config is not None:
             check_checkpoint(config, kwargs.get("dataset_meta"))
         policy = super().from_pretrained(pretrained_name_or_path, config=config, **kwargs)

@@ -1,14 +1,25 @@
 """Dataset statistics made fit for point clouds and safe for min-max normalisation."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from lerobot.configs.types import FeatureType, NormalizationMode, PolicyFeature
 
 from lerobot_sdm.clouds import POINT_CLOUD, POINT_CLOUD_KEYS
+from lerobot_sdm.errors import InputError
 from lerobot_sdm.processors.depth_config import DepthToCloudConfig
 
 RANGE_FLOOR = 1e-4
 """DP3 treats a channel whose range is smaller than this as constant."""
+
+NEEDED = {
+    NormalizationMode.MIN_MAX: ("min", "max"),
+    NormalizationMode.MEAN_STD: ("mean", "std"),
+    NormalizationMode.QUANTILES: ("q01", "q99"),
+    NormalizationMode.QUANTILE10: ("q10", "q90"),
+}
+"""What LeRobot's normalizer computes with; what it has none of it passes on as it is."""
 
 Stats = dict[str, dict[str, Any]]
 """Feature -> statistic -> values, as LeRobotDatasetMetadata.stats has them."""
@@ -42,11 +53,52 @@ def prepare_stats(stats: Stats, cloud_channels: int, depth_to_cloud: DepthToClou
                 name: values if name == "count" else values[..., :cloud_channels] for name, values in cloud.items()
             }
     for feature in stats.values():
-        if "min" in feature and "max" in feature:
+        # Of shapes that differ `check_statistics` says what is wrong.
+        if "min" in feature and "max" in feature and np.shape(feature["min"]) == np.shape(feature["max"]):
             feature["min"], feature["max"] = widen_constant_channels(
                 np.asarray(feature["min"]), np.asarray(feature["max"])
             )
     return stats
+
+
+def check_statistics(
+    statistics: Mapping[str, Mapping[str, Any]],
+    features: Mapping[str, PolicyFeature],
+    modes: Mapping[str, NormalizationMode],
+    source: str,
+    fix: str,
+) -> None:
+    """Refuse statistics by which something would not be normalized, or wrongly.
+
+    Args:
+        statistics: Column -> statistic -> values.
+        features: What is normalized.
+        modes: Kind of feature -> how.
+        source: Whose statistics they are, for the message.
+        fix: What to do about it, a sentence.
+
+    Raises:
+        InputError: One is missing, not finite, or of a shape that does not fit the column.
+    """
+    for key, feature in features.items():
+        kind, shape = FeatureType(feature.type), tuple(feature.shape)
+        mode = next((mode for name, mode in modes.items() if FeatureType(name) is kind), NormalizationMode.IDENTITY)
+        for name in NEEDED.get(NormalizationMode(mode), ()):
+            if name not in statistics.get(key, {}):
+                raise InputError(f"{source}: no '{name}' of '{key}', so that '{key}' would not be normalized. {fix}")
+            value = np.asarray(statistics[key][name])
+            if value.dtype.kind not in "fiu" or not np.isfinite(value).all():
+                raise InputError(f"{source}: '{name}' of '{key}' is not finite. {fix}")
+            if not _broadcasts(value.shape, shape):
+                told = f"'{name}' of '{key}' has shape {value.shape}, and '{key}' has {shape}"
+                raise InputError(f"{source}: {told}. {fix}")
+
+
+def _broadcasts(mine: tuple[int, ...], whole: tuple[int, ...]) -> bool:
+    try:
+        return np.broadcast_shapes(mine, whole) == whole
+    except ValueError:
+        return False
 
 
 def widen_constant_channels(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

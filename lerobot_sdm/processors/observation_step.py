@@ -1,5 +1,6 @@
 """A processor step that makes observations fit for normalization, or refuses them by name."""
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,12 +32,17 @@ class ObservationFitterStep(ProcessorStep):
     features: Mapping[str, PolicyFeature | dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._known = {
-            key: value
-            if isinstance(value, PolicyFeature)
-            else PolicyFeature(FeatureType(value["type"]), tuple(value["shape"]))
-            for key, value in self.features.items()
-        }
+        try:
+            self._known = {
+                key: value
+                if isinstance(value, PolicyFeature)
+                else PolicyFeature(FeatureType(value["type"]), tuple(map(operator.index, value["shape"])))
+                for key, value in self.features.items()
+            }
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"observation_fitter: features={self.features!r}: must be names with a type and a shape ({error})."
+            ) from error
         self.features = self._known
 
     def __call__(self, transition: EnvTransition) -> EnvTransition:

@@ -9,7 +9,7 @@ from lerobot.processor import ObservationProcessorStep, ProcessorStepRegistry
 from lerobot_sdm.clouds import POINT_CLOUD, POINT_CLOUD_KEYS
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.processors.incoming import as_tensor
-from lerobot_sdm.processors.sizes import check_upright
+from lerobot_sdm.processors.sizes import MOST_CHANNELS, check_upright
 
 
 @ProcessorStepRegistry.register(name="point_cloud_processor")
@@ -25,6 +25,10 @@ class PointCloudProcessorStep(ObservationProcessorStep):
     """
 
     channels: int = 3
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.channels, int) or not 1 <= self.channels <= MOST_CHANNELS:
+            raise InputError(f"point_cloud_processor: channels={self.channels!r}: must lie in 1 ... {MOST_CHANNELS}.")
 
     def observation(self, observation: dict[str, Any]) -> dict[str, Any]:
         """Clouds (..., N, C >= channels) under either known key become `observation.point_cloud`

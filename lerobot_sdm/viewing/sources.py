@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
-from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from lerobot.utils.constants import DEFAULT_FEATURES
 from numpy.typing import NDArray
 
 from lerobot_sdm.clouds import POINT_CLOUD
 from lerobot_sdm.datasets.convert.layouts import LAYOUTS
 from lerobot_sdm.datasets.convert.look import look_at
+from lerobot_sdm.datasets.damage import damage_is_an_input_error, open_checked
 from lerobot_sdm.datasets.names import named
 from lerobot_sdm.envs.options import view_sentence
 from lerobot_sdm.errors import InputError
@@ -56,9 +56,10 @@ def _check_number(number: int, episodes: int, source: str) -> None:
 
 def _dataset_episode(name: str, root: Path | None, number: int, cameras: DepthToCloudConfig | None) -> Episode:
     try:
-        total = LeRobotDatasetMetadata(name, root).total_episodes
+        with damage_is_an_input_error(name, root):
+            total = LeRobotDatasetMetadata(name, root).total_episodes
         _check_number(number, total, root or name)
-        dataset = LeRobotDataset(name, root=root, episodes=[number], video_backend="pyav")
+        dataset = open_checked(name, root, episodes=[number], video_backend="pyav")
     except InputError:
         raise
     # What can be wrong with a folder or a connection ends in a dozen kinds of exception.

@@ -63,8 +63,10 @@ def make_policy(path: Path) -> None:
         return
     path.mkdir(parents=True)
     policy_config(kind_of(str(path)))._save_pretrained(path)
-    for name in (POLICY_PREPROCESSOR_DEFAULT_NAME, POLICY_POSTPROCESSOR_DEFAULT_NAME):
-        (path / f"{name}.json").write_text(json.dumps({"name": name, "steps": []}))
+    steps = {POLICY_PREPROCESSOR_DEFAULT_NAME: "normalizer_processor"}
+    steps |= {POLICY_POSTPROCESSOR_DEFAULT_NAME: "unnormalizer_processor"}
+    for name, step in steps.items():
+        (path / f"{name}.json").write_text(json.dumps({"name": name, "steps": [{"registry_name": step}]}))
 
 
 @cache

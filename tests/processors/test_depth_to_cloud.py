@@ -1,5 +1,8 @@
 """Depth images to clouds, against hand calculations and against MuJoCo scenes whose surfaces are known."""
 
+import re
+from pathlib import Path
+
 import mujoco
 import numpy as np
 import pytest
@@ -41,7 +44,13 @@ def realsense(**changes) -> dict:
 
 @pytest.mark.parametrize(
     ("value", "dtype", "scale"),
-    [(1500, np.uint16, 0.001), (1.5, np.float32, 1.0), (1500.0, np.float32, 0.001), (15000, np.uint16, 0.0001)],
+    [
+        (1500, np.uint16, 0.001),
+        (1.5, np.float32, 1.0),
+        (1500.0, np.float32, 0.001),
+        (15000, np.uint16, 0.0001),  # a RealSense D405
+        (6000, np.uint16, 0.00025),  # an L515
+    ],
 )
 def test_a_pixel_by_hand(value, dtype, scale):
     """60 columns right of the axis, 30 rows above it: x = 1.5 * 60/600, y = 1.5 * -30/500."""
@@ -50,6 +59,14 @@ def test_a_pixel_by_hand(value, dtype, scale):
     np.testing.assert_allclose(cloud, [[0.15, -0.09, 1.5]], atol=1e-6)
     moved = make_cloud(realsense(depth_scale=scale, extrinsics=DOWN), images)
     np.testing.assert_allclose(moved, [[1.15, 2.09, 1.5]], atol=1e-6)
+
+
+def test_the_documented_scale_of_a_camera_is_one_count_in_meters():
+    page = (Path(__file__).parents[2] / "docs/depth_cameras.md").read_text()
+    rows = re.findall(r"\| RealSense ([^|]+) \| `intelrealsense` \| ([\d.]+) mm \| ([\d.]+)", page)
+    scales = {camera: float(scale) for camera, _, scale in rows}
+    assert scales == pytest.approx({camera: float(count) / 1000 for camera, count, _ in rows})
+    assert {"D405": 0.0001, "L515": 0.00025}.items() <= scales.items()
 
 
 @pytest.mark.parametrize("value", [0.0, np.nan, np.inf, -np.inf, -1.0, 0.04, 5.1])

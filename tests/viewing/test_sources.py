@@ -57,7 +57,7 @@ def test_what_is_no_source(tmp_path):
         open_episode(str(tmp_path), 0, None, None)
     (tmp_path / "meta").mkdir()
     (tmp_path / "meta/info.json").write_text("{}")
-    with pytest.raises(InputError, match="no dataset that LeRobot can read"):
+    with pytest.raises(InputError, match=r"info\.json: 'codebase_version' is missing"):
         open_episode(str(tmp_path), 0, None, None)
 
 

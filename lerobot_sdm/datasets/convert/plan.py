@@ -15,6 +15,8 @@ from lerobot_sdm.datasets.convert.source import RowReader, Store
 
 # Of values in a block as they lie in memory: small enough to hold one per process, large enough for few files.
 BLOCK_BYTES = 64 * 10**6
+BLOCK_EPISODES = 1000
+"""The statistics of all its episodes are in memory with a block; those of short ones are larger than their values."""
 PICTURE_NAMES = ["height", "width", "channels"]
 
 
@@ -44,6 +46,7 @@ class Plan:
         task: The task, in words.
         facts: What the provenance says besides: layout, frame of the cloud and the like.
         block_bytes: Size at which a block is closed.
+        block_episodes: Number of episodes at which it is closed.
     """
 
     store: Store
@@ -53,6 +56,7 @@ class Plan:
     task: str
     facts: Mapping[str, Any] = field(default_factory=dict)
     block_bytes: int = BLOCK_BYTES
+    block_episodes: int = BLOCK_EPISODES
 
     @property
     def frames(self) -> int:
@@ -89,7 +93,9 @@ class Plan:
         blocks, first = [], 0
         for episode in range(len(self.ends)):
             start = self.span(first)[0]
-            if (self.ends[episode] - start) * frame_bytes >= self.block_bytes or episode == len(self.ends) - 1:
+            is_full = (self.ends[episode] - start) * frame_bytes >= self.block_bytes
+            is_full |= episode + 1 - first >= self.block_episodes
+            if is_full or episode == len(self.ends) - 1:
                 blocks.append(Block(len(blocks), first, episode + 1))
                 first = episode + 1
         return blocks

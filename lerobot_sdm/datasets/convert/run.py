@@ -257,5 +257,5 @@ def _only_one(folder: Path) -> Iterator[None]:
 
 def _fingerprint(plan: Plan, config: ConvertConfig) -> str:
     """Of everything that decides what the blocks contain, so that no other conversion's are taken for them."""
-    text = json.dumps([provenance(plan), plan.block_bytes, config.root.name], sort_keys=True)
+    text = json.dumps([provenance(plan), plan.block_bytes, plan.block_episodes, config.root.name], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

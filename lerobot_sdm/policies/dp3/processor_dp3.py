@@ -7,9 +7,11 @@ from lerobot.processor.factory import make_default_policy_processor_steps, make_
 
 from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
 from lerobot_sdm.processors.depth_step import DepthToPointCloudStep
-from lerobot_sdm.processors.normalization import Stats, prepare_stats
+from lerobot_sdm.processors.normalization import Stats, check_statistics, prepare_stats
 from lerobot_sdm.processors.observation_step import ObservationFitterStep
 from lerobot_sdm.processors.point_cloud_step import PointCloudProcessorStep
+
+RECOMPUTE = "`lerobot-sdm edit-dataset FOLDER --recompute-stats --root=NEW` computes those of numbers anew."
 
 
 def make_dp3_pre_post_processors(
@@ -23,9 +25,14 @@ def make_dp3_pre_post_processors(
     Args:
         config: Policy configuration.
         dataset_stats: Statistics of the training data; fitted in place by `prepare_stats`.
+
+    Raises:
+        InputError: A statistic is missing, not finite or of another shape than what it normalizes.
     """
     if dataset_stats is not None:
         prepare_stats(dataset_stats, config.cloud_channels, config.depth_to_cloud)
+        features = {**config.input_features, **config.output_features}
+        check_statistics(dataset_stats, features, config.normalization_mapping, "the dataset's statistics", RECOMPUTE)
     steps = make_default_policy_processor_steps(config, dataset_stats)
     cloud: list[ProcessorStep] = [PointCloudProcessorStep(channels=config.cloud_channels)]
     if config.depth_to_cloud is not None:

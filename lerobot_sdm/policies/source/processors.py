@@ -5,6 +5,7 @@ from typing import Any
 from lerobot.policies.factory import make_pre_post_processors
 from lerobot.processor import PolicyAction, PolicyProcessorPipeline
 
+from lerobot_sdm.policies.pipelines import check_pipelines
 from lerobot_sdm.policies.source.source_policy import SourcePolicy
 from lerobot_sdm.processors.normalization import Stats
 from lerobot_sdm.processors.observation_step import add_fitter
@@ -34,6 +35,7 @@ def saved_processors(config: Any, source: SourcePolicy) -> Processors:
         config: Of the policy or reward model that takes them over, with its device and observations.
         source: Whose they are.
     """
+    check_pipelines(source.path, source.revision)
     before, after = make_pre_post_processors(
         config,
         pretrained_path=source.path,

@@ -19,6 +19,7 @@ from lerobot_sdm.policies.source.adapters import adapter_for
 from lerobot_sdm.policies.source.description import configuration, describe
 from lerobot_sdm.policies.source.files import CONFIG_FILE, PROCESSOR_FILES, WEIGHTS_FILE, fingerprint, policy_file
 from lerobot_sdm.processors.sizes import check_sizes, shapes_of
+from lerobot_sdm.safe_files.json_files import read_object
 from lerobot_sdm.safe_files.weights import load_strictly
 
 
@@ -65,10 +66,11 @@ class SourcePolicy:
         """Its configuration; shared, so that nobody may change it.
 
         Raises:
-            InputError: Not a policy, of another type, or without the processors that the other policy needs.
+            InputError: Not a policy, of another type, or without the processors that the other policy needs,
+                or with some that are not to be used.
         """
         file = self.file(CONFIG_FILE)
-        kind = json.loads(file.read_text()).get("type")
+        kind = read_object(file, str(file)).get("type")
         if kind not in self.kinds:
             raise InputError(
                 f"{self.given}: is of type '{kind}'; a {self.role} has to be of type {', '.join(self.kinds)}."
@@ -83,6 +85,9 @@ class SourcePolicy:
                     "lerobot.processor.migrate_policy_normalization --pretrained-path NAME`."
                 ) from error
         register()
+        from lerobot_sdm.policies.pipelines import check_pipelines  # It reads files of this package.
+
+        check_pipelines(self.path, self.revision)
         return PreTrainedConfig.from_pretrained(file.parent)
 
     @cached_property

@@ -1,5 +1,6 @@
 """Many short episodes: nothing is written, read or kept once for each of them that is wanted once for all."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,16 @@ def test_row_groups_hold_whole_episodes(tmp_path, monkeypatch):
     data = pq.ParquetFile(root / "data/chunk-000/file-000.parquet")
     groups = [data.read_row_group(number).column("episode_index").to_pylist() for number in range(data.num_row_groups)]
     assert [sorted(set(group)) for group in groups] == [[0, 1, 2], [3, 4, 5], [6]]
+    np.testing.assert_array_equal(np.array(stored_columns(root)["action"]), arrays["action"])
+
+
+def test_a_block_holds_a_bounded_number_of_episodes(tmp_path):
+    """Whose statistics are in memory together; a block of tiny episodes would otherwise hold thousands."""
+    source, arrays = store(tmp_path, 7)
+    plan = replace(make_plan(ConvertConfig(source, fps=10)), block_episodes=3)
+    assert [(block.first_episode, block.stop_episode) for block in plan.blocks()] == [(0, 3), (3, 6), (6, 7)]
+    root = convert(ConvertConfig(source, root=tmp_path / "out", fps=10), plan)
+    assert len(list((root / "data/chunk-000").iterdir())) == 3
     np.testing.assert_array_equal(np.array(stored_columns(root)["action"]), arrays["action"])
 
 

@@ -1,0 +1,138 @@
+"""The saved pipelines of a policy, looked at before LeRobot builds them.
+
+LeRobot builds whatever a pipeline names: a step under a class path imports that module and calls that class with the
+settings beside it, `subprocess.Popen` included, and one of its tokenizer steps loads code from the Hub unless told not
+to. And where statistics are missing its normalizer passes numbers on as they are. A checkpoint is data only if its
+pipelines are held to the steps that policies of this package need.
+"""
+
+from __future__ import annotations
+
+import logging
+import operator
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lerobot.configs.types import FeatureType, NormalizationMode, PolicyFeature
+from lerobot.processor import ProcessorStepRegistry
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.plugin import register_all
+from lerobot_sdm.policies.range_watch import unflattened
+from lerobot_sdm.processors.normalization import check_statistics
+from lerobot_sdm.safe_files.json_files import AGAIN, read_object, said
+
+logger = logging.getLogger(__name__)
+
+SAFE_STEPS = {
+    "rename_observations_processor",
+    "to_batch_processor",
+    "device_processor",
+    "normalizer_processor",
+    "unnormalizer_processor",
+}
+"""Those of LeRobot's own steps that are no more than data. Steps of this package and of other plugins, which somebody
+has installed, are built as they are registered."""
+NORMALIZERS = ("normalizer_processor", "unnormalizer_processor")
+"""The step that the preprocessor must have, and that of the postprocessor."""
+
+Check = Callable[[Any], bool]
+NORMALIZER_SETTINGS: dict[str, Check] = {
+    "eps": lambda value: isinstance(value, int | float) and 0 < value < 1,
+    "normalize_observation_keys": lambda value: value is None or isinstance(value, list),
+}
+SETTINGS: dict[str, dict[str, Check]] = {
+    "rename_observations_processor": {
+        "rename_map": lambda value: isinstance(value, dict) and all(isinstance(name, str) for name in value.values())
+    },
+    "device_processor": {
+        "device": lambda value: isinstance(value, str),
+        "float_dtype": lambda value: value is None or isinstance(value, str),
+    },
+    "normalizer_processor": NORMALIZER_SETTINGS,
+    "unnormalizer_processor": NORMALIZER_SETTINGS,
+}
+"""Settings of LeRobot's steps -> whether a value is one. Features and modes are looked at with the statistics."""
+
+
+def check_pipelines(path: str, revision: str | None = None) -> None:
+    """Refuse pipelines that are more than data, or damaged. Pipelines that are not there are not looked at.
+
+    Args:
+        path: Folder of a policy, or a Hub repo.
+        revision: Hub revision.
+
+    Raises:
+        InputError: Names the file, and what is wrong with it.
+    """
+    from lerobot_sdm.policies.source.files import PROCESSOR_FILES, policy_file
+
+    register_all()  # The steps of this package must be known.
+    for name, normalizer in zip(PROCESSOR_FILES, NORMALIZERS, strict=True):
+        try:
+            file = policy_file(path, name, revision)
+        except InputError:
+            continue
+        steps = _steps(file)
+        if [step["registry_name"] for step in steps].count(normalizer) != 1:
+            raise InputError(f"{file}: must hold one '{normalizer}'. {AGAIN}")
+        for step in steps:
+            kind, state = step["registry_name"], step.get("state_file")
+            if kind in NORMALIZERS and state is None:
+                logger.warning("%s: '%s' has no statistics and changes nothing.", file, kind)
+            elif kind in NORMALIZERS:
+                _check_normalizer(file, step, policy_file(path, state, revision))
+
+
+def _steps(file: Path) -> list[dict[str, Any]]:
+    """The steps of a pipeline, each registered and safe to build."""
+    try:
+        steps = read_object(file, str(file))["steps"]
+        told = [(step.get("registry_name"), step.get("state_file"), step.get("config", {})) for step in steps]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{file}: is no pipeline, or a damaged one ({said(error)}). {AGAIN}") from error
+    for name, state, settings in told:
+        if not isinstance(name, str) or name not in ProcessorStepRegistry.list():
+            raise InputError(
+                f"{file}: names a step {name!r} that nothing installed has registered. Install the plugin that it "
+                "belongs to, and take pipelines only from people that you trust: a step is code."
+            )
+        if ProcessorStepRegistry.get(name).__module__.partition(".")[0] == "lerobot" and name not in SAFE_STEPS:
+            raise InputError(
+                f"{file}: names LeRobot's step '{name}', which no policy of this package needs and which may load code "
+                f"from elsewhere. It may be {', '.join(sorted(SAFE_STEPS))}."
+            )
+        if state is not None and (not isinstance(state, str) or Path(state).name != state):
+            raise InputError(f"{file}: the state {state!r} of '{name}' is no file beside it. {AGAIN}")
+        _check_settings(file, name, settings)
+    return steps
+
+
+def _check_settings(file: Path, step: str, values: Any) -> None:
+    """Refuse settings of LeRobot's steps that it would take and then fail with; others look at their own."""
+    checks = SETTINGS.get(step, {}) if isinstance(values, dict) else {}
+    wrong = [name for name, fits in checks.items() if name in values and not fits(values[name])]
+    if not isinstance(values, dict) or wrong:
+        told = f"{wrong[0]}={values[wrong[0]]!r}" if wrong else repr(values)
+        raise InputError(f"{file}: the settings of '{step}' are damaged: {told}. {AGAIN}")
+
+
+def _check_normalizer(file: Path, step: Mapping[str, Any], state: Path) -> None:
+    """Refuse statistics that are not there for all that is normalized, or of another shape than it."""
+    try:
+        statistics = unflattened(load_file(state))
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{state}: cannot be read ({error}). {AGAIN}") from error
+    try:
+        features = {
+            key: PolicyFeature(FeatureType(feature["type"]), tuple(map(operator.index, feature["shape"])))
+            for key, feature in step["config"]["features"].items()
+        }
+        modes = {FeatureType(kind): NormalizationMode(mode) for kind, mode in step["config"]["norm_map"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        kind = step["registry_name"]
+        raise InputError(f"{file}: the settings of '{kind}' are damaged ({said(error)}). {AGAIN}") from error
+    check_statistics(statistics, features, modes, f"{state}, of {file.name}", AGAIN)

@@ -1,0 +1,41 @@
+"""Reading JSON files that may be damaged."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from lerobot_sdm.errors import InputError
+
+AGAIN = "Copy or download it again."
+LONGEST_REASON = 300
+
+
+def read_object(file: Path, source: str, fix: str = AGAIN) -> dict[str, Any]:
+    """The named entries of a JSON file.
+
+    Args:
+        file: The file.
+        source: What the user knows it by, for the message.
+        fix: What to do if it is damaged, a sentence.
+
+    Raises:
+        InputError: It cannot be read, is no JSON, or holds something else than named entries.
+    """
+    try:
+        content = json.loads(file.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{source}: is no JSON ({said(error)}). {fix}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{source}: holds {short(repr(content))}, and not named entries. {fix}")
+    return content
+
+
+def said(error: BaseException) -> str:
+    """An exception in one line."""
+    return short(f"{type(error).__name__}: {error}")
+
+
+def short(text: str) -> str:
+    """The beginning of a text, in one line."""
+    text = " ".join(text.split())
+    return f"{text[:LONGEST_REASON]}..." if len(text) > LONGEST_REASON else text

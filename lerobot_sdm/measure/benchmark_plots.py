@@ -3,7 +3,7 @@
 import math
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -94,7 +94,7 @@ def _success_curves(results: Results, measured: Cells) -> Figure:
 def _loss_curves(results: Results) -> Figure:
     """One panel for each kind of training, a line for each task and seed: losses of different kinds mean different
     things."""
-    curves = {}
+    curves: dict[str, dict[tuple[str, int], Any]] = {}
     for cell in results["cells"]:
         for run, training in cell["trainings"].items():
             curves.setdefault(run, {})[cell["task"], cell["training_seed"]] = training["loss"]
@@ -143,7 +143,7 @@ def _legend(axes: Axes) -> None:
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8, frameon=False)
 
 
-def _tidy(axes: Axes, grid: str) -> None:
+def _tidy(axes: Axes, grid: Literal["both", "x", "y"]) -> None:
     axes.grid(axis=grid, alpha=0.3)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

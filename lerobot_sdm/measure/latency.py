@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import psutil
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lerobot_sdm.measure.contenders import LoadedPolicy
@@ -310,6 +311,6 @@ def _synchronize(loaded: LoadedPolicy) -> None:
         torch.cuda.synchronize()
 
 
-def _percentile(seconds: Sequence[float], percent: float) -> float:
+def _percentile(seconds: Sequence[float] | NDArray, percent: float) -> float:
     """A percentile in milliseconds."""
     return float(np.percentile(1000 * np.asarray(seconds), percent))

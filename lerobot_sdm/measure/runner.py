@@ -64,7 +64,7 @@ def run_warm(
 ) -> None:
     """Run stages side by side, forked from one warm process, on all cores that there are; see `run_stages`."""
     if all(finished_stage(stage, root) for stage in stages):
-        launching = nullcontext(PLAIN)
+        launching: AbstractContextManager[Launcher] = nullcontext(PLAIN)
     else:
         launching = start_warm(environment, root / "logs" / "warm_process.log")
     with launching as launcher:

@@ -170,7 +170,7 @@ def training(size: str, config: RunSettings, run: str) -> Training:
         "sdm": student,
         "regression": replace(student, policy=student.policy | {"warmup_steps": student.steps}),
     }
-    return (made_from_these | SIZES[size].trainings)[run]
+    return {**made_from_these, **SIZES[size].trainings}[run]
 
 
 def _for_detour(config: RunSettings) -> RunSettings:

@@ -1,5 +1,6 @@
 """All finished cells of a folder, gathered; and the numbers of the summaries."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -89,7 +90,7 @@ def _summary(cells: Cells, protocol: str, seeds: list[int]) -> dict[str, Any] | 
     }
 
 
-def _row(key: str, by_method: dict[str, Cells], paired: bool) -> dict[str, Any]:
+def _row(key: str, by_method: Mapping[str, Cells], paired: bool) -> dict[str, Any]:
     """One method in a summary.
 
     Returns:

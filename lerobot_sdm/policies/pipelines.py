@@ -81,9 +81,11 @@ def check_pipelines(path: str, revision: str | None = None) -> None:
             raise InputError(f"{file}: must hold one '{normalizer}'. {AGAIN}")
         for step in steps:
             kind, state = step["registry_name"], step.get("state_file")
-            if kind in NORMALIZERS and state is None:
+            if kind not in NORMALIZERS:
+                continue
+            if state is None:
                 logger.warning("%s: '%s' has no statistics and changes nothing.", file, kind)
-            elif kind in NORMALIZERS:
+            else:
                 _check_normalizer(file, step, policy_file(path, state, revision))
 
 

@@ -4,7 +4,7 @@
         --cameras=cameras.yaml --output=outputs/student-on-my-robot
 
 For policies that were trained on clouds without `--policy.depth_to_cloud`, and for cameras that were moved since.
-The clouds must mean the same as in training: frame, crop and, if the policy sees colour, colours.
+The clouds must mean the same as in training: frame, crop and, if the policy sees color, colors.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def attach(policy: Path, cameras: DepthToCloudConfig, output: Path) -> None:
         output: Folder to create; it appears whole or not at all.
 
     Raises:
-        InputError: No policy that sees clouds, colours are missing, or the output exists.
+        InputError: No policy that sees clouds, colors are missing, or the output exists.
     """
     if output.exists():
         raise InputError(f"--output={output}: exists already. Choose another folder, or remove it first.")
@@ -47,7 +47,7 @@ def attach(policy: Path, cameras: DepthToCloudConfig, output: Path) -> None:
         raise InputError(f"--policy={policy}: a policy of type '{config.type}' sees no point clouds.")
     network = getattr(config, "network_config", config)  # A student's is described apart.
     if cameras.channels < network.cloud_channels:
-        raise InputError(f"--policy={policy}: sees colours. Give every camera a color_key.")
+        raise InputError(f"--policy={policy}: sees colors. Give every camera a color_key.")
     steps.insert(before, DepthToPointCloudStep.from_config(cameras))
     pipeline.steps = steps
     network.depth_to_cloud = cameras

@@ -68,7 +68,7 @@ def convert(
         config: Its cameras.
         output: Folder to create.
         repo_id: Name of the new dataset.
-        images: Whether to keep colour images.
+        images: Whether to keep color images.
         workers: Processes that decode images and sample points.
 
     Raises:
@@ -116,7 +116,7 @@ def convert(
         tags=["robotics", "point-cloud"],
         dataset_info=target.meta.info,
         repo_id=repo_id,
-        dataset_description=f"Point clouds of `{source.repo_id}`, {shape[0]} points of {shape[1]} channels in metres, "
+        dataset_description=f"Point clouds of `{source.repo_id}`, {shape[0]} points of {shape[1]} channels in meters, "
         "made of its depth images. Cameras, frame and crop: `meta/provenance.json`.",
     ).save(unfinished / "README.md")
     unfinished.rename(output)
@@ -134,7 +134,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--cameras", type=Path, required=True, help="YAML or JSON file that describes the cameras")
     parser.add_argument("--output", type=Path, required=True, help="folder of the new dataset")
     parser.add_argument("--output-repo-id", help="its name; the old one's with -clouds if absent")
-    parser.add_argument("--images", action="store_true", help="keep colour images")
+    parser.add_argument("--images", action="store_true", help="keep color images")
     parser.add_argument("--workers", type=int, default=0, help="processes that decode and sample")
     options = parser.parse_args(arguments)
     try:

@@ -12,9 +12,9 @@ import imageio.v3 as iio
 import numpy as np
 from PIL import Image
 
-COLOURS = 128
+COLORS = 128
 SAMPLED = 16
-"""Pictures that the colours are chosen from."""
+"""Pictures that the colors are chosen from."""
 
 
 def moving_picture(video: Path, output: Path, width: int, fps: float, start: float, seconds: float | None) -> int:
@@ -43,9 +43,9 @@ def moving_picture(video: Path, output: Path, width: int, fps: float, start: flo
         raise ValueError(f"{video} has {len(frames) / rate:.1f} s, none of them behind second {start:g}.")
     height = round(shown.shape[1] * width / shown.shape[2])
     pictures = [Image.fromarray(frame).resize((width, height), Image.Resampling.LANCZOS) for frame in shown]
-    # One palette for all: colours that change from picture to picture flicker, and cost bytes.
+    # One palette for all: colors that change from picture to picture flicker, and cost bytes.
     some = np.concatenate([np.asarray(picture) for picture in pictures[:: max(1, len(pictures) // SAMPLED)]])
-    palette = Image.fromarray(some).quantize(COLOURS)
+    palette = Image.fromarray(some).quantize(COLORS)
     pictures = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
     temporary = output.with_name(f".{output.name}.tmp")
     pictures[0].save(

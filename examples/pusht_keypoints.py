@@ -42,7 +42,7 @@ def block_keypoints(poses: NDArray[np.floating]) -> NDArray[np.float32]:
     block, shapes = PushTEnv.add_tee(pymunk.Space(), (0, 0), 0)
     keypoints = np.empty((len(poses), 16), dtype=np.float32)
     for row, (x, y, angle) in enumerate(tqdm(poses.tolist(), desc="Keypoints", unit="frame")):
-        # In this order: turning moves the position, because the block turns about its centre of gravity.
+        # In this order: turning moves the position, because the block turns about its center of gravity.
         block.angle = angle
         block.position = x, y
         keypoints[row] = PushTEnv.get_keypoints(shapes).flatten()

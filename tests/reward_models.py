@@ -1,4 +1,4 @@
-"""Small policies on keypoints, data sets with rewards, and reward models, for tests that fine-tune."""
+"""Small policies on keypoints, datasets with rewards, and reward models, for tests that fine-tune."""
 
 import sys
 from pathlib import Path
@@ -22,7 +22,7 @@ PUSHT_SIZES = SIZES | {"observation.environment_state": 16}
 
 
 def save_policy(folder: Path, low: float = -1.0, high: float = 1.0, sizes: dict[str, int] = SIZES, **fields) -> Path:
-    """An untrained `diffusion` on keypoints, as LeRobot saves it; normalised from [low, high]."""
+    """An untrained `diffusion` on keypoints, as LeRobot saves it; normalized from [low, high]."""
     torch.manual_seed(0)
     settings = {"horizon": 8, "n_action_steps": 3, "prediction_type": "epsilon", "num_inference_steps": 4} | fields
     config = DiffusionConfig(

@@ -17,7 +17,7 @@ PARAMETERS = {"dp3": 255_138_308, "simple_dp3": 7_439_108}
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory) -> Path:
-    """A folder with the data set under the name that the configs use, and teachers."""
+    """A folder with the dataset under the name that the configs use, and teachers."""
     root = tmp_path_factory.mktemp("workplace")
     make_small_dataset(root / "data" / "drawer-open")
     with pytest.MonkeyPatch.context() as patch:

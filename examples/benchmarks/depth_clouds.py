@@ -18,7 +18,7 @@ from lerobot_sdm.processors.depth_config import IDENTITY, DepthCamera, DepthToCl
 from lerobot_sdm.processors.depth_to_cloud import DepthToCloud
 
 STRIDES = (1, 2, 4)
-DISTANCE, WAVE, NOISE = 0.7, 0.1, 0.002  # metres
+DISTANCE, WAVE, NOISE = 0.7, 0.1, 0.002  # meters
 
 
 def wall(camera: DepthCamera, rng: np.random.Generator) -> NDArray[np.float32]:

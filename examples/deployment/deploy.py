@@ -20,7 +20,7 @@ from typing import Any
 
 from control_loop import CLOCKS, Controller, run_episode
 from deployment_plots import sweep_plot, timeline_plot
-from measures import Episode, against, episode_record, summarise
+from measures import Episode, against, episode_record, summarize
 from rich.console import Console
 from rich.table import Table
 from simulated_robot import HOLDS, MILLISECOND, SimulatedRobot
@@ -189,7 +189,7 @@ def run(deployment: Deployment, output: Path) -> dict[str, Any]:
                 "rows": [
                     {
                         "label": policy.contender.label,
-                        **summarise(row["episodes"]),
+                        **summarize(row["episodes"]),
                         "difference_to_first": against(first, row["episodes"]),
                     }
                     for policy, row in zip(loaded, rows, strict=True)

@@ -10,7 +10,7 @@ from simulated_robot import MILLISECOND
 
 from lerobot_sdm.measure.pictures import BLUE, INK, PALE, RED, save_figure
 
-COLOURS = (BLUE, RED, INK)
+COLORS = (BLUE, RED, INK)
 
 
 def timeline_plot(results: dict[str, Any], path: Path) -> None:
@@ -24,20 +24,20 @@ def timeline_plot(results: dict[str, Any], path: Path) -> None:
     rows = point["rows"]
     figure = Figure(figsize=(9, 2.3 * len(rows) + 0.6), layout="constrained")
     panels = figure.subplots(len(rows), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
-    for axes, row, colour in zip(panels, rows, COLOURS, strict=False):
+    for axes, row, color in zip(panels, rows, COLORS, strict=False):
         ticks = results["timelines"][row["label"]]
         starts = np.array([tick["start"] for tick in ticks]) / MILLISECOND
         decisions = np.array([tick["decision"] for tick in ticks]) / MILLISECOND
         missed = np.array([tick["missed"] for tick in ticks])
         for start, number in zip(starts[missed > 0], missed[missed > 0], strict=True):
             axes.axvspan(start, start + number * period, color=PALE, alpha=0.5, linewidth=0)
-        axes.bar(starts, decisions, width=0.8 * period, align="edge", color=colour)
+        axes.bar(starts, decisions, width=0.8 * period, align="edge", color=color)
         axes.axhline(period, color=INK, linestyle="--", linewidth=1)
         late = int(np.sum(missed > 0))
         axes.set_title(f"{row['label']}: {late} of {len(missed)} decisions too late", loc="left", fontsize=10)
         axes.set_ylabel("decision, ms")
         axes.spines[["top", "right"]].set_visible(False)
-    panels[-1].set_xlabel("the robot's time, ms (grey: periods in which it held its last command)")
+    panels[-1].set_xlabel("the robot's time, ms (gray: periods in which it held its last command)")
     panels[0].annotate("deadline", (0, period), xytext=(2, 2), textcoords="offset points", fontsize=9, color=INK)
     figure.suptitle(f"{_task(results)}, {results['settings']['fps']:g} Hz, {_origin(results, point)}", fontsize=11)
     save_figure(figure, path)
@@ -55,19 +55,19 @@ def sweep_plot(results: dict[str, Any], path: Path) -> None:
     measured = [results["measured"] and factor == 1 for factor in factors]
     figure = Figure(figsize=(7.5, 6), layout="constrained")
     held, success = figure.subplots(2, 1, sharex=True)
-    for index, (label, colour) in enumerate(zip((row["label"] for row in points[0]["rows"]), COLOURS, strict=False)):
+    for index, (label, color) in enumerate(zip((row["label"] for row in points[0]["rows"]), COLORS, strict=False)):
         rows = [point["rows"][index] for point in points]
         shares = [100 * row["periods_held"] / row["periods"] for row in rows]
         rates = [100 * row["success_rate"]["estimate"] for row in rows]
         limits = [[100 * row["success_rate"][side] for row in rows] for side in ("low", "high")]
         shift = 1 + 0.04 * (index - 0.5)  # Intervals side by side.
-        _line(held, factors, shares, colour, label, measured)
-        _line(success, [shift * factor for factor in factors], rates, colour, label, measured)
-        success.vlines([shift * factor for factor in factors], *limits, color=colour, alpha=0.45, linewidth=3)
+        _line(held, factors, shares, color, label, measured)
+        _line(success, [shift * factor for factor in factors], rates, color, label, measured)
+        success.vlines([shift * factor for factor in factors], *limits, color=color, alpha=0.45, linewidth=3)
         for factor, row, share in zip(factors, rows, shares, strict=True):
             text = f"{row['planning']['p50_ms']:.3g} ms"
             place = {"xytext": (0, 7) if index == 0 else (0, -14), "textcoords": "offset points", "ha": "center"}
-            held.annotate(text, (factor, share), **place, fontsize=8, color=colour)
+            held.annotate(text, (factor, share), **place, fontsize=8, color=color)
     held.set_ylabel("control periods held, %")
     held.set_ylim(-14, 108)
     held.set_title(
@@ -85,11 +85,11 @@ def sweep_plot(results: dict[str, Any], path: Path) -> None:
     save_figure(figure, path)
 
 
-def _line(axes: Axes, x: list[float], y: list[float], colour: str, label: str, measured: list[bool]) -> None:
+def _line(axes: Axes, x: list[float], y: list[float], color: str, label: str, measured: list[bool]) -> None:
     """A line whose filled points were measured; open ones come from times that were multiplied."""
-    axes.plot(x, y, color=colour, linewidth=1.2, alpha=0.7, label=label)
+    axes.plot(x, y, color=color, linewidth=1.2, alpha=0.7, label=label)
     for a, b, filled in zip(x, y, measured, strict=True):
-        axes.plot(a, b, "o", color=colour, markerfacecolor=colour if filled else "white", markersize=7, zorder=3)
+        axes.plot(a, b, "o", color=color, markerfacecolor=color if filled else "white", markersize=7, zorder=3)
 
 
 def _task(results: dict[str, Any]) -> str:

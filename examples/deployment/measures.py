@@ -36,7 +36,7 @@ def episode_record(seed: int, robot: dict[str, Any], ticks: Sequence[Tick], peri
     }
 
 
-def summarise(episodes: Sequence[Episode]) -> dict[str, Any]:
+def summarize(episodes: Sequence[Episode]) -> dict[str, Any]:
     """All episodes of a policy at one point of the sweep.
 
     Args:

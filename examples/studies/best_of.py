@@ -32,7 +32,7 @@ from lerobot_sdm.rewards.chunk_reward.modeling_chunk_reward import ChunkRewardRe
 STEPS = 300
 SUCCESS = 0.95
 Choice = Callable[["Tables", dict[str, Tensor], Tensor], np.ndarray]
-"""(tables, preprocessed observations of N tables, offered normalised chunks (N, K, H, A)) -> which (N,)."""
+"""(tables, preprocessed observations of N tables, offered normalized chunks (N, K, H, A)) -> which (N,)."""
 
 
 class Tables:
@@ -56,7 +56,7 @@ class Tables:
         return self
 
     def step(self, actions: np.ndarray) -> None:
-        """Push for a tenth of a second towards actions (N, 2), in pixels; tables that are done stay as they are."""
+        """Push for a tenth of a second toward actions (N, 2), in pixels; tables that are done stay as they are."""
         self._before = list(self._now)
         for i in np.flatnonzero(~self.done):
             self._now[i], self.closeness[i], self.done[i], _, info = self.envs[i].step(actions[i])
@@ -78,7 +78,7 @@ class Tables:
         for k, env in enumerate(self.envs):
             source = other.envs[k // repeats]
             for mine, theirs in ((env.agent, source.agent), (env.block, source.block)):
-                # The angle first: pymunk keeps the centre of mass in place where it turns a body.
+                # The angle first: pymunk keeps the center of mass in place where it turns a body.
                 mine.angle, mine.position = theirs.angle, theirs.position
                 mine.velocity, mine.angular_velocity = theirs.velocity, theirs.angular_velocity
                 env.space.reindex_shapes_for_body(mine)

@@ -3,8 +3,8 @@ r"""How far policies' action chunks are from demonstrated ones, on data that the
     uv run python examples/studies/chunk_error.py --policy=BASE --policy=DIFFTORI \
       --data=data/hammer --data=data/hammer-held-out
 
-Prints the mean squared error over windows of a data set that hold no padding, in normalised units, a line for each
-policy and data set. The policies must see the same observations and act in chunks of the same length.
+Prints the mean squared error over windows of a dataset that hold no padding, in normalized units, a line for each
+policy and dataset. The policies must see the same observations and act in chunks of the same length.
 """
 
 import argparse
@@ -27,7 +27,7 @@ def windows(root: Path, config: PreTrainedConfig, every: int) -> dict[str, Tenso
     """Observations with the actions that were demonstrated from then on.
 
     Args:
-        root: Folder of a data set.
+        root: Folder of a dataset.
         config: Of a policy: which observations, and how many actions.
         every: Every so many frames.
 
@@ -44,7 +44,7 @@ def windows(root: Path, config: PreTrainedConfig, every: int) -> dict[str, Tenso
 
 @torch.inference_mode()
 def mean_squared_error(loaded: LoadedPolicy, data: dict[str, Tensor]) -> float:
-    """Error of a policy's chunks, over `windows` and actions; its own pipelines normalise."""
+    """Error of a policy's chunks, over `windows` and actions; its own pipelines normalize."""
     torch.manual_seed(0)
     batch = loaded.preprocess(dict(data))
     loaded.policy.reset()
@@ -54,7 +54,7 @@ def mean_squared_error(loaded: LoadedPolicy, data: dict[str, Tensor]) -> float:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--policy", action="append", required=True, help="PATH[,label=NAME][,FIELD=VALUE...]")
-    parser.add_argument("--data", action="append", required=True, type=Path, help="folder of a data set")
+    parser.add_argument("--data", action="append", required=True, type=Path, help="folder of a dataset")
     parser.add_argument("--every", type=int, default=4, help="every so many frames")
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -53,7 +53,7 @@ class Size:
 
 
 class Mixture:
-    """p(x | c) = (N(m + h, s^2) + N(m - h, s^2)) / 2 over x (T, A), where centre m and half distance h depend on c.
+    """p(x | c) = (N(m + h, s^2) + N(m - h, s^2)) / 2 over x (T, A), where center m and half distance h depend on c.
 
     The modes lie 2 |h| = 3.5 apart and have s = 0.05, so that they never touch.
     """
@@ -62,14 +62,14 @@ class Mixture:
 
     def __init__(self, seed: int):
         random = torch.Generator().manual_seed(seed)
-        self.centre, self.direction = torch.randn(2, COND + 1, T * A, generator=random)
+        self.center, self.direction = torch.randn(2, COND + 1, T * A, generator=random)
 
     def modes(self, cond: Tensor) -> Tensor:
         """The two means: cond (B, COND) -> (B, 2, T, A)."""
         inputs = torch.cat([cond, torch.ones_like(cond[:, :1])], 1)
-        centre = 0.4 * torch.tanh(inputs @ self.centre)
+        center = 0.4 * torch.tanh(inputs @ self.center)
         half = self.half * F.normalize(inputs @ self.direction, dim=1)
-        return torch.stack([centre + half, centre - half], 1).unflatten(2, (T, A))
+        return torch.stack([center + half, center - half], 1).unflatten(2, (T, A))
 
     def sample(self, cond: Tensor, random: torch.Generator) -> Tensor:
         """One sample for each condition: (B, T, A)."""
@@ -235,7 +235,7 @@ class Run:
         return surrogate_loss(actions, gradient)
 
     def manicm(self, teacher: Net, timesteps: list[int]) -> Net:
-        """Consistency distillation between neighbours of `timesteps`, the target an average of decay 0.95."""
+        """Consistency distillation between neighbors of `timesteps`, the target an average of decay 0.95."""
         student, target = deepcopy(teacher).requires_grad_(True), deepcopy(teacher)
 
         def loss(_: int) -> Tensor:

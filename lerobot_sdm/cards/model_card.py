@@ -67,7 +67,7 @@ class CardFacts:
     Args:
         repo_id: Where the policy is published.
         policy: Its configuration, content of `config.json`.
-        license: Identifier of a licence.
+        license: Identifier of a license.
         parameters: Number of parameters.
         weights_sha256: Hash of `model.safetensors`.
         train: Public training configuration.
@@ -111,7 +111,7 @@ def model_card(facts: CardFacts) -> ModelCard:
         _section("Results", _results(facts)),
         _section("Commands", _commands(facts)),
         _section("Intended use", _intended_use()),
-        _section("Licence", f"`{facts.license}`."),
+        _section("License", f"`{facts.license}`."),
     )
     body = "\n\n".join(section for section in sections if section)
     return ModelCard(f"---\n{_metadata(facts).to_yaml()}\n---\n\n{body}\n")

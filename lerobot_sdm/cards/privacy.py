@@ -34,7 +34,7 @@ def hub_name(path: str | None) -> str | None:
 def public_policy_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """A policy's configuration without the paths of the machine that trained it.
 
-    The hash of a teacher stays: by it everybody who has the teacher can recognise it.
+    The hash of a teacher stays: by it everybody who has the teacher can recognize it.
 
     Args:
         config: Content of `config.json`.

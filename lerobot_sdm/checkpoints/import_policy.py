@@ -124,7 +124,7 @@ def _chosen_weights(checkpoint: OriginalCheckpoint, asked: str | None) -> str:
 
 
 def _has_unit_colors(stats: Stats) -> bool:
-    """Whether the colors that a normaliser was fitted to lie in 0 to 1; False for a cloud left as it is."""
+    """Whether the colors that a normalizer was fitted to lie in 0 to 1; False for a cloud left as it is."""
     highest = stats.get(POINT_CLOUD, {}).get("max", ())
     return len(highest) == CLOUD_WITH_COLOR and max(highest[3:]) <= 1 + ROUNDING
 

@@ -1,4 +1,4 @@
-"""What a checkpoint of the DP3 family says about its policy: which one it is, its shape, its weights, its normaliser.
+"""What a checkpoint of the DP3 family says about its policy: which one it is, its shape, its weights, its normalizer.
 
 The format is that of the released code of DP3, SDM-Policy and ManiCM: `{"cfg": ..., "state_dicts": {"model": ...,
 "ema_model": ..., "optimizer": ...}, "pickles": {"epoch": ..., ...}}`.

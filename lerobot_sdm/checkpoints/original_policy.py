@@ -195,7 +195,7 @@ def _use_color(config: HydraConfig) -> bool:
 
 
 def _cloud_shape(config: HydraConfig) -> tuple[int, int]:
-    """(N, C): the released configurations say (N, 3) even where colour is used."""
+    """(N, C): the released configurations say (N, 3) even where color is used."""
     points, _ = _shape(config, "shape_meta.obs.point_cloud.shape", 2)
     return points, 6 if _use_color(config) else 3
 

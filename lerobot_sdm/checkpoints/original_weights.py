@@ -30,7 +30,7 @@ def model_weights(
 
     Args:
         archive: The opened file.
-        entries: Its chosen weight set; what belongs to the normaliser is left to `statistics`.
+        entries: Its chosen weight set; what belongs to the normalizer is left to `statistics`.
         expected: State dict of our model, for names and shapes.
         config: Our configuration.
 
@@ -67,11 +67,11 @@ def original_name(name: str, blocks_per_level: int) -> str:
 
 
 def statistics(archive: TorchArchive, entries: dict[str, TensorEntry], config: DP3Config, imagined: bool) -> Stats:
-    """The normaliser as dataset statistics in LeRobot's form.
+    """The normalizer as dataset statistics in LeRobot's form.
 
     The original computes x * scale + offset. LeRobot maps [min, max] to [-1, 1]; with min = (-1 - offset) / scale and
     max = (1 - offset) / scale that is the same map, for constant channels too. An identity becomes no statistics at
-    all, which LeRobot's normaliser leaves alone.
+    all, which LeRobot's normalizer leaves alone.
 
     Args:
         archive: The opened file.
@@ -80,7 +80,7 @@ def statistics(archive: TorchArchive, entries: dict[str, TensorEntry], config: D
         imagined: Whether there is an imagined robot.
 
     Raises:
-        InputError: A tensor is missing, left over or of the wrong size; or cloud and imagined robot are normalised
+        InputError: A tensor is missing, left over or of the wrong size; or cloud and imagined robot are normalized
             differently, so that they cannot become one cloud.
     """
     fields = [*LEROBOT_NAMES, *([IMAGINED_ROBOT] if imagined else [])]
@@ -93,15 +93,15 @@ def statistics(archive: TorchArchive, entries: dict[str, TensorEntry], config: D
         exact = scale.numel() == channels if field in ("action", "agent_pos") else scale.numel() >= channels
         if scale.shape != offset.shape or scale.ndim != 1 or not (exact or scale.numel() == 1):
             raise InputError(
-                f"{archive.source}: the normaliser of '{field}' has shape {tuple(scale.shape)}, not ({channels},)."
+                f"{archive.source}: the normalizer of '{field}' has shape {tuple(scale.shape)}, not ({channels},)."
             )
         if (scale == 0).any():
-            raise InputError(f"{archive.source}: the normaliser of '{field}' has a scale of 0.")
+            raise InputError(f"{archive.source}: the normalizer of '{field}' has a scale of 0.")
         return scale[:channels], offset[:channels]
 
     if imagined and not all(_is_identity(*affine(field, 1)) for field in ("point_cloud", IMAGINED_ROBOT)):
         raise InputError(
-            f"{archive.source}: normalises 'point_cloud' or '{IMAGINED_ROBOT}'; they can only be put together "
+            f"{archive.source}: normalizes 'point_cloud' or '{IMAGINED_ROBOT}'; they can only be put together "
             "where both are left as they are, as the released code does."
         )
     sizes = {

@@ -36,7 +36,7 @@ def convert(
     images: Annotated[str, typer.Option(help="image (PNG, lossless), video, or skip.")] = "image",
     depth: Annotated[str, typer.Option(help="image (TIFF, lossless), array, or skip.")] = "image",
     color_range: Annotated[
-        str | None, typer.Option(help="Of colours that are not uint8: 0-255, 0-1, or none; guessed if absent.")
+        str | None, typer.Option(help="Of colors that are not uint8: 0-255, 0-1, or none; guessed if absent.")
     ] = None,
     resample_points: Annotated[int | None, typer.Option(help="Thin clouds out to so many points.")] = None,
     frame: Annotated[str | None, typer.Option(help="Coordinates of the cloud, in words, for the card.")] = None,

@@ -27,7 +27,7 @@ def distance(
 ) -> None:
     """Compare the action distributions of policies with their teacher's, and with what was demonstrated.
 
-    Distances and RMS are in normalised action units over the executed chunk; a student that has learned
+    Distances and RMS are in normalized action units over the executed chunk; a student that has learned
     its teacher comes close to the first row, the teacher under other noise. For example:
 
     lerobot-sdm distance --teacher=T,num_inference_steps=10 --policy=T,num_inference_steps=1 --policy=S
@@ -69,7 +69,7 @@ def distance(
                 "observations": observations,
                 "samples": samples,
                 "seed": seed,
-                "unit": "normalised action units over the executed chunk",
+                "unit": "normalized action units over the executed chunk",
                 "floor": FLOOR,
                 "policies": [vars(entry) for entry in entries],
                 "rows": [row.as_json() for row in rows],

@@ -32,7 +32,7 @@ def publish(
     """Upload a policy or a dataset with its card. Of a policy, what inference needs and nothing else.
 
     The card says method, teacher, number of network evaluations, suite, protocol, results with intervals, commands,
-    licence and intended use. Folders of this machine are taken out; if any are left, nothing is uploaded.
+    license and intended use. Folders of this machine are taken out; if any are left, nothing is uploaded.
     """
     # Torch and LeRobot take seconds to import; a mistyped option should not.
     from lerobot_sdm.hub.publish import DATASET_FILE, find_teacher, preview_policy, publish_dataset, publish_policy

@@ -12,7 +12,7 @@ from lerobot_sdm.errors import refuse_existing
 
 def reward_error(
     reward: Annotated[Path, typer.Option(help="A chunk_reward checkpoint's `pretrained_model` folder.")],
-    root: Annotated[Path | None, typer.Option(help="The data set's folder, if it has moved.")] = None,
+    root: Annotated[Path | None, typer.Option(help="The dataset's folder, if it has moved.")] = None,
     output: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
 ) -> None:
     """Error and rank correlation of a reward model on the episodes that its training held out.

@@ -1,7 +1,7 @@
 """Depth images to point clouds, frames, crops.
 
 Camera coordinates follow MuJoCo and OpenGL, x right, y up, the camera looks along -z; only `pinhole_rays` follows
-OpenCV and camera drivers, x right, y down, the camera looks along +z. Lengths are metres.
+OpenCV and camera drivers, x right, y down, the camera looks along +z. Lengths are meters.
 """
 
 import numpy as np
@@ -43,14 +43,14 @@ def pixel_rays(height: int, width: int, fovy: float, offset: float) -> NDArray[n
         height: Image height in pixels.
         width: Image width in pixels.
         fovy: Vertical field of view in degrees.
-        offset: Where in its pixel a ray passes: 0.5 for the centre, which is where a renderer samples, or
+        offset: Where in its pixel a ray passes: 0.5 for the center, which is where a renderer samples, or
             0.0 for the corner, as the DP3 pipeline deprojects (a shift of about 5 mm at 1 m for 128 pixels).
 
     Returns:
         (height * width, 3) float32; a point at depth d is d times its ray.
     """
     f = focal_length(fovy, height)
-    # A pixel's number is its centre for a driver and its left or upper edge for a renderer.
+    # A pixel's number is its center for a driver and its left or upper edge for a renderer.
     rays = pinhole_rays(height, width, f, f, width / 2 - offset, height / 2 - offset)
     return rays * OPENCV_TO_OPENGL.astype(np.float32)
 
@@ -59,7 +59,7 @@ def pinhole_rays(height: int, width: int, fx: float, fy: float, cx: float, cy: f
     """One ray per pixel in OpenCV's camera coordinates, scaled to depth 1, in row-major order.
 
     The inverse of the pinhole u = fx x / z + cx, v = fy y / z + cy without lens distortion; u and v are whole
-    numbers at the centres of pixels.
+    numbers at the centers of pixels.
 
     Args:
         height: Image height in pixels.
@@ -89,12 +89,12 @@ def deproject(
     """Points of a depth image that lie in a box, in the box's frame.
 
     Args:
-        depth: (H * W,) metres along the optical axis, in the order of `rays`.
+        depth: (H * W,) meters along the optical axis, in the order of `rays`.
         valid: (H * W,) pixels at which there is a depth; the others are not looked at.
         rays: (H * W, 3), see `pixel_rays` and `pinhole_rays`.
         rotation: (3, 3) camera to frame.
-        translation: (3,) position of the camera in the frame, metres.
-        box: Lowest and highest corner, metres; None keeps every point.
+        translation: (3,) position of the camera in the frame, meters.
+        box: Lowest and highest corner, meters; None keeps every point.
 
     Returns:
         The points (n, 3) float32, in the order of their pixels, and the numbers of these pixels (n,).

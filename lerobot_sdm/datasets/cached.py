@@ -16,7 +16,7 @@ import PIL.Image
 import pyarrow as pa
 import torch
 from lerobot.configs.video import DEPTH_METER_UNIT
-from lerobot.datasets.depth_utils import MM_PER_METRE
+from lerobot.datasets.depth_utils import MM_PER_METER
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from torch.utils.data import default_collate
 from torch.utils.data._utils.collate import default_collate_fn_map
@@ -57,7 +57,7 @@ class Column(NamedTuple):
 
 
 class Row(dict):
-    """One item of a `Batch`. Its own type lets `default_collate` recognise a batch that is already whole."""
+    """One item of a `Batch`. Its own type lets `default_collate` recognize a batch that is already whole."""
 
 
 class Batch(Sequence):
@@ -265,7 +265,7 @@ class CachedLeRobotDataset(LeRobotDataset):
         unit = (self.meta.features[key].get("info") or {}).get("depth_unit")
         if unit is None or unit == self.depth_output_unit:
             return depth
-        return depth.mul_(MM_PER_METRE) if unit == DEPTH_METER_UNIT else depth.div_(MM_PER_METRE)
+        return depth.mul_(MM_PER_METER) if unit == DEPTH_METER_UNIT else depth.div_(MM_PER_METER)
 
     def _picture_size(self, key: str, picture: PIL.Image.Image) -> tuple[int, int]:
         """Width and height, as the dataset describes them: memory is reserved for all pictures at once."""
@@ -284,7 +284,7 @@ class CachedLeRobotDataset(LeRobotDataset):
         ends = torch.tensor(self.meta.episodes["dataset_to_index"][:])[episode]
         rows = torch.arange(len(index))
         first, last = rows - (index - starts), rows + (ends - 1 - index)
-        # Windows are taken as neighbouring rows, so every episode must lie in one piece and in order; without a
+        # Windows are taken as neighboring rows, so every episode must lie in one piece and in order; without a
         # selection of episodes LeRobot moreover takes the frame's `index` as its row.
         in_place = torch.equal(first, first[first]) and torch.equal(last, last[first])
         if not in_place or (self.episodes is None and not torch.equal(index, rows)):

@@ -1,4 +1,4 @@
-"""Adjoint Matching (Domingo-Enrich et al. 2024): a diffusion model is fine-tuned towards samples with a high reward.
+"""Adjoint Matching (Domingo-Enrich et al. 2024): a diffusion model is fine-tuned toward samples with a high reward.
 
 Wanted is the base model's distribution, tilted: p(x) ~ p_base(x) exp(weight * reward(x)). That is stochastic optimal
 control of the sampling process: the least control (fine-tuned minus base drift, in units of the noise) for the most

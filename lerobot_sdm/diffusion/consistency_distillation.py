@@ -1,7 +1,7 @@
 """Consistency distillation of a variance-preserving diffusion teacher, as ManiCM (Lu et al. 2024) applies it to DP3.
 
 A consistency function f(x_t, t) gives the clean end of the teacher's trajectory through x_t. It is learned from what
-two neighbouring points of a trajectory must agree on: f(x_t, t) = f(x_s, s), where one step of the teacher's solver
+two neighboring points of a trajectory must agree on: f(x_t, t) = f(x_s, s), where one step of the teacher's solver
 leads from x_t to x_s (Song et al. 2023, "Consistency Models", algorithm 2), and f(x, 0) = x.
 """
 

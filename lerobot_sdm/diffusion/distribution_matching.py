@@ -1,4 +1,4 @@
-"""Score and distribution matching: the gradient that moves a one-step generator towards its teacher.
+"""Score and distribution matching: the gradient that moves a one-step generator toward its teacher.
 
 With x = G(z) and x_t its diffusion, the gradient of KL(generator || teacher) with respect to x is
 w sqrt(alpha_bar) (score_fake - score_real): scores of the two diffused distributions, a weight w of each noise level,
@@ -32,7 +32,7 @@ def distribution_matching_gradient(
     """Direction in action space along which the generator's sample should be moved back.
 
     * "per_sample": (mu_fake - mu_real) / max(mean|x - mu_real|, floor), the mean over each sample's own
-      entries (Yin et al. 2024, Algorithm 2). The floor, in normalised action units, keeps the step from being
+      entries (Yin et al. 2024, Algorithm 2). The floor, in normalized action units, keeps the step from being
       blown up where generator and teacher already agree: without it a conditional that is almost a point only
       gets noisier.
     * "none": mu_fake - mu_real.
@@ -47,7 +47,7 @@ def distribution_matching_gradient(
         mu_fake: The fake-score network's estimate (B, T, A).
         alpha_bar: Signal power of each sample's noise level (B,).
         weighting: One of `WEIGHTINGS`.
-        floor: Smallest normaliser of "per_sample".
+        floor: Smallest normalizer of "per_sample".
 
     Returns:
         (B, T, A).

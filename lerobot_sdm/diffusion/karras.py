@@ -25,7 +25,7 @@ class NoiseLevels:
     """The noise levels of a policy.
 
     Args:
-        sigma_min: Smallest standard deviation of the noise, in normalised action units.
+        sigma_min: Smallest standard deviation of the noise, in normalized action units.
         sigma_max: Largest.
         rho: Bins are evenly spaced in sigma^(1/rho).
         bins: How many levels they are.

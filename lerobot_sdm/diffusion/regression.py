@@ -20,7 +20,7 @@ def regression_errors(prediction: Tensor, target: Tensor, delta: float | None) -
     Args:
         prediction: Generator samples (B, T, A).
         target: Teacher samples (B, T, A).
-        delta: Error in normalised action units at which the loss turns linear; None for the squared error.
+        delta: Error in normalized action units at which the loss turns linear; None for the squared error.
 
     Returns:
         (B,).

@@ -10,7 +10,7 @@ Denoiser = Callable[[Tensor, Tensor], Tensor]
 
 
 def clip_sample(x: Tensor, limit: float | None) -> Tensor:
-    """Clamp to [-limit, limit], the range of min-max normalised actions; None leaves `x` as it is."""
+    """Clamp to [-limit, limit], the range of min-max normalized actions; None leaves `x` as it is."""
     return x if limit is None else x.clamp(-limit, limit)
 
 

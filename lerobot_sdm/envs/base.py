@@ -86,7 +86,7 @@ class PointCloudEnv(gym.Env, ABC):
     """Bodies of table, floor and walls."""
 
     hand_in_agent_pos: ClassVar[slice | None] = None
-    """Where in `agent_pos` the hand's position in the world is, metres; None if it is not observed."""
+    """Where in `agent_pos` the hand's position in the world is, meters; None if it is not observed."""
 
     def __init__(
         self,
@@ -294,7 +294,7 @@ class PointCloudEnv(gym.Env, ABC):
     def _human_view(self) -> NDArray[np.uint8]:
         data, size = self._data(), self._render_size
         small = min(size, MAX_RAYCAST_RENDER_SIZE) if isinstance(self._camera, RayDepthCamera) else size
-        picture = self._camera.take(data, self.human_camera, small, colour=True, goal=self._goal())
+        picture = self._camera.take(data, self.human_camera, small, color=True, goal=self._goal())
         nearest = np.arange(size) * small // size
-        enlarged = picture.colour[nearest][:, nearest]
+        enlarged = picture.color[nearest][:, nearest]
         return upright(enlarged, data.camera(self.human_camera).xmat.reshape(3, 3))

@@ -52,12 +52,12 @@ class CloudSensor:
             goal: (3,) world position to mark, or None.
 
         Returns:
-            The cloud (num_points, 3 or 6), in farthest-point order unless `thin_out` has another, colours 0 to 255
+            The cloud (num_points, 3 or 6), in farthest-point order unless `thin_out` has another, colors 0 to 255
             from the pixel each point came from, and the picture (H, W, 3), upright, or None.
         """
         points, _, picture = self.points(data, image=image, goal=goal)
         cloud = self._thin_out(points, self._options.num_points)
-        return cloud, upright(picture.colour, data.cam_xmat[self._camera_id].reshape(3, 3)) if image else None
+        return cloud, upright(picture.color, data.cam_xmat[self._camera_id].reshape(3, 3)) if image else None
 
     def points(
         self, data: mujoco.MjData, *, image: bool = False, goal: NDArray[np.float64] | None = None
@@ -75,7 +75,7 @@ class CloudSensor:
             data,
             options.camera,
             options.camera_size,
-            colour=image or options.use_color,
+            color=image or options.use_color,
             goal=goal,
             markers=options.show_markers,
         )
@@ -92,7 +92,7 @@ class CloudSensor:
         if self._frame.origin is not None:
             points -= data.body(self._frame.origin).xpos.astype(points.dtype)
         if options.use_color:
-            points = np.hstack([points, picture.colour.reshape(-1, 3)[pixels].astype(np.float32)])
+            points = np.hstack([points, picture.color.reshape(-1, 3)[pixels].astype(np.float32)])
         return points, geoms[pixels], picture
 
 

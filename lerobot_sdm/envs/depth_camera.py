@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 VISIBLE_GEOM_GROUPS = np.array([1, 1, 1, 0, 0, 0], dtype=np.uint8)
 GOAL_RADIUS = 0.02
-GOAL_COLOUR = np.array([0.0, 0.8, 0.0, 1.0], dtype=np.float32)
+GOAL_COLOR = np.array([0.0, 0.8, 0.0, 1.0], dtype=np.float32)
 BACKGROUND = np.zeros(3, dtype=np.uint8)
 NOTHING, MARKER, GOAL = -1, -2, -3
 """What stands in `Picture.geoms` where a pixel shows no geom: nothing at all, a site, the goal ball."""
@@ -34,14 +34,14 @@ class Picture:
     """What a camera saw.
 
     Args:
-        depth: (H, W) float32, metres along the optical axis, infinite where nothing was hit.
+        depth: (H, W) float32, meters along the optical axis, infinite where nothing was hit.
         geoms: (H, W) int32, the number of the geom that each pixel shows, or one of `NOTHING`, `MARKER` and `GOAL`.
-        colour: (H, W, 3) uint8, or None if it was not asked for.
+        color: (H, W, 3) uint8, or None if it was not asked for.
     """
 
     depth: NDArray[np.float32]
     geoms: NDArray[np.int32]
-    colour: NDArray[np.uint8] | None
+    color: NDArray[np.uint8] | None
 
 
 class DepthCamera(Protocol):
@@ -53,7 +53,7 @@ class DepthCamera(Protocol):
         camera: str,
         size: int,
         *,
-        colour: bool = False,
+        color: bool = False,
         goal: NDArray[np.float64] | None = None,
         markers: bool = False,
     ) -> Picture:
@@ -63,7 +63,7 @@ class DepthCamera(Protocol):
             data: State of the scene, with positions up to date.
             camera: Name of a camera of the model.
             size: Height and width in pixels.
-            colour: Whether to return colours too.
+            color: Whether to return colors too.
             goal: (3,) world position at which to draw a ball of 2 cm radius, or None.
             markers: Whether the scene's spherical sites are drawn.
         """
@@ -108,7 +108,7 @@ class GLDepthCamera:
         # The display is terminated by another exit handler, registered just now and hence run after this one.
         atexit.register(_close_if_alive, weakref.ref(self))
 
-    def take(self, data, camera, size, *, colour=False, goal=None, markers=False) -> Picture:
+    def take(self, data, camera, size, *, color=False, goal=None, markers=False) -> Picture:
         self._gl.make_current()
         self._camera.fixedcamid = self._model.camera(camera).id
         self._options.sitegroup[:] = VISIBLE_GEOM_GROUPS * markers
@@ -118,8 +118,8 @@ class GLDepthCamera:
             _add_ball(self._scene, goal)
         # Flat object numbers instead of lit textures: the depth is the same and drawing is a third faster.
         numbers, depth = self._draw(size, as_numbers=True)
-        rgb = self._draw(size, as_numbers=False)[0] if colour else None
-        return Picture(self._metres(depth), self._geoms(numbers), rgb)
+        rgb = self._draw(size, as_numbers=False)[0] if color else None
+        return Picture(self._meters(depth), self._geoms(numbers), rgb)
 
     def _draw(self, size: int, *, as_numbers: bool) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """Draw the scene; returns (size, size, 3) colors and the (size, size) depth buffer."""
@@ -132,16 +132,16 @@ class GLDepthCamera:
         mujoco.mjr_readPixels(rgb, depth, rectangle, self._context)
         return np.flipud(rgb), np.flipud(depth)
 
-    def _geoms(self, colours: NDArray[np.uint8]) -> NDArray[np.int32]:
+    def _geoms(self, colors: NDArray[np.uint8]) -> NDArray[np.int32]:
         """(H, W) geom numbers of a picture of object numbers, which are one more than `segid`, lowest byte in red."""
         # One row for each number that can occur: the background, then whatever the scene holds.
         shown = np.full(self._scene.maxgeom + 1, NOTHING, dtype=np.int32)
         for geom in self._scene.geoms[: self._scene.ngeom]:
             if 0 <= geom.segid < self._scene.maxgeom:
                 shown[geom.segid + 1] = _shown_by(geom)
-        return shown[colours.astype(np.int32) @ np.array([1, 1 << 8, 1 << 16])]
+        return shown[colors.astype(np.int32) @ np.array([1, 1 << 8, 1 << 16])]
 
-    def _metres(self, buffer: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _meters(self, buffer: NDArray[np.float32]) -> NDArray[np.float32]:
         """Undo the perspective division of a reversed depth buffer (1 at the near plane, 0 at the far one)."""
         extent = self._model.stat.extent
         near, far = self._model.vis.map.znear * extent, self._model.vis.map.zfar * extent
@@ -159,7 +159,7 @@ class GLDepthCamera:
 class RayDepthCamera:
     """Casts one ray per pixel with `mj_ray`: no graphics needed, about ten times slower than drawing.
 
-    Colours are the plain colours of geoms or their materials, without light or texture.
+    Colors are the plain colors of geoms or their materials, without light or texture.
     `mj_multiRay` would be faster, but in MuJoCo 3.3 it misses geoms at the edge of its angular culling.
     """
 
@@ -168,12 +168,12 @@ class RayDepthCamera:
         has_material = model.geom_matid >= 0
         rgba = np.where(has_material[:, None], _material_rgba(model), model.geom_rgba)
         # The last row is read by the index -1: a ray that hit nothing.
-        self._geom_colour = np.vstack([np.uint8(np.clip(rgba[:, :3], 0, 1) * 255), BACKGROUND])
+        self._geom_color = np.vstack([np.uint8(np.clip(rgba[:, :3], 0, 1) * 255), BACKGROUND])
 
-    def take(self, data, camera, size, *, colour=False, goal=None, markers=False) -> Picture:
+    def take(self, data, camera, size, *, color=False, goal=None, markers=False) -> Picture:
         index = self._model.camera(camera).id
         origin = data.cam_xpos[index].copy()
-        rays = _rays_through_pixel_centres(size, float(self._model.cam_fovy[index]))
+        rays = _rays_through_pixel_centers(size, float(self._model.cam_fovy[index]))
         rays = transform(rays, data.cam_xmat[index].reshape(3, 3), np.zeros(3))
 
         depth = np.empty(len(rays))
@@ -183,13 +183,13 @@ class RayDepthCamera:
             depth[i] = mujoco.mj_ray(self._model, data, origin, ray, VISIBLE_GEOM_GROUPS, 1, -1, geom)
             geoms[i] = geom[0]
         depth[geoms < 0] = np.inf
-        rgb = self._geom_colour[geoms] if colour else None
-        for number, centre, radius, ball_colour in self._balls(data, goal, markers):
-            ball = _distance_to_ball(origin, rays, centre, radius)
+        rgb = self._geom_color[geoms] if color else None
+        for number, center, radius, ball_color in self._balls(data, goal, markers):
+            ball = _distance_to_ball(origin, rays, center, radius)
             nearer = ball < depth
             geoms[nearer] = number
             if rgb is not None:
-                rgb[nearer] = np.uint8(ball_colour[:3] * 255)
+                rgb[nearer] = np.uint8(ball_color[:3] * 255)
             depth = np.minimum(depth, ball)
         return Picture(
             depth.astype(np.float32).reshape(size, size),
@@ -198,14 +198,14 @@ class RayDepthCamera:
         )
 
     def _balls(self, data, goal, markers: bool):
-        """Yield (what `Picture.geoms` says, centre, radius, color) of everything that is not a geom."""
+        """Yield (what `Picture.geoms` says, center, radius, color) of everything that is not a geom."""
         model = self._model
         if markers:
             for site in np.flatnonzero((model.site_type == mujoco.mjtGeom.mjGEOM_SPHERE) & (model.site_rgba[:, 3] > 0)):
                 if VISIBLE_GEOM_GROUPS[model.site_group[site]]:
                     yield MARKER, data.site_xpos[site], model.site_size[site, 0], model.site_rgba[site]
         if goal is not None:
-            yield GOAL, goal, GOAL_RADIUS, GOAL_COLOUR
+            yield GOAL, goal, GOAL_RADIUS, GOAL_COLOR
 
     def close(self) -> None:
         """Nothing is held."""
@@ -257,11 +257,11 @@ def _close_if_alive(reference: weakref.ref) -> None:
         camera.close()
 
 
-def _add_ball(scene: mujoco.MjvScene, centre: NDArray[np.float64]) -> None:
+def _add_ball(scene: mujoco.MjvScene, center: NDArray[np.float64]) -> None:
     ball = scene.geoms[scene.ngeom]
     size = np.full(3, GOAL_RADIUS)
     mujoco.mjv_initGeom(
-        ball, mujoco.mjtGeom.mjGEOM_SPHERE, size, np.asarray(centre, float), np.eye(3).ravel(), GOAL_COLOUR
+        ball, mujoco.mjtGeom.mjGEOM_SPHERE, size, np.asarray(center, float), np.eye(3).ravel(), GOAL_COLOR
     )
     # Pictures of object ids leave out geoms without one.
     ball.segid = scene.ngeom
@@ -275,13 +275,13 @@ def _shown_by(geom) -> int:
     return MARKER if geom.objtype == mujoco.mjtObj.mjOBJ_SITE else GOAL
 
 
-def _distance_to_ball(origin, rays, centre, radius: float) -> NDArray[np.float64]:
+def _distance_to_ball(origin, rays, center, radius: float) -> NDArray[np.float64]:
     """Distance to a ball along rays (n, 3), in units of the ray; infinite where missed.
 
     The smaller root of |o + s r - c|^2 = R^2.
     """
     rays = rays.astype(np.float64)
-    offset = origin - np.asarray(centre)
+    offset = origin - np.asarray(center)
     a = (rays**2).sum(axis=1)
     b = rays @ offset
     discriminant = b**2 - a * (offset @ offset - radius**2)
@@ -290,12 +290,12 @@ def _distance_to_ball(origin, rays, centre, radius: float) -> NDArray[np.float64
 
 
 def _material_rgba(model: mujoco.MjModel) -> NDArray[np.float32]:
-    """(ngeom, 4) colour of each geom's material; rows of geoms without one are arbitrary."""
+    """(ngeom, 4) color of each geom's material; rows of geoms without one are arbitrary."""
     if model.nmat == 0:
         return np.zeros((model.ngeom, 4), dtype=np.float32)
     return model.mat_rgba[np.maximum(model.geom_matid, 0)]
 
 
 @functools.lru_cache(maxsize=8)
-def _rays_through_pixel_centres(size: int, fovy: float) -> NDArray[np.float32]:
+def _rays_through_pixel_centers(size: int, fovy: float) -> NDArray[np.float32]:
     return pixel_rays(size, size, fovy, offset=0.5)

@@ -14,7 +14,7 @@ class Frame:
 
     Args:
         rotation: (3, 3) world to frame.
-        translation: (3,) metres, added after rotating.
+        translation: (3,) meters, added after rotating.
         crop: Default box in this frame.
         pixel_offset: Where in a pixel a point is taken to lie, see `clouds.geometry.pixel_rays`.
         origin: Body whose position is taken from points after they were cropped, in a frame with the world's axes; None
@@ -29,5 +29,5 @@ class Frame:
 
 
 def world_frame(crop: tuple[Corner, Corner], origin: str | None = None) -> Frame:
-    """MuJoCo's own frame, metres, z up, with points where the renderer sampled them; or one that moves with a body."""
+    """MuJoCo's own frame, meters, z up, with points where the renderer sampled them; or one that moves with a body."""
     return Frame(rotation=np.eye(3), translation=np.zeros(3), crop=crop, pixel_offset=0.5, origin=origin)

@@ -55,7 +55,7 @@ SUCCESS_RULES = {
 
 
 class HandTask(ABC):
-    """One task: its scene, its chances, its observations and its judgement.
+    """One task: its scene, its chances, its observations and its judgment.
 
     Attributes:
         name: What `--env.task` calls it.
@@ -156,7 +156,7 @@ class HandTask(ABC):
         qvel: NDArray[np.float64],
         sensordata: NDArray[np.float64],
     ) -> Measured:
-        """What the judgement of states needs.
+        """What the judgment of states needs.
 
         Args:
             model: The scene, from `make_model`.

@@ -24,7 +24,7 @@ class CloudOptions:
         use_color: Whether each point carries r, g, b (0 to 255) after x, y, z.
         camera: Which of the scene's cameras looks; the environment knows which there are.
         camera_size: Width and height of the depth image in pixels.
-        frame: `legacy`, the camera-centred frame of the DP3 demonstrations; `world`; or `hand`, the world's axes with
+        frame: `legacy`, the camera-centered frame of the DP3 demonstrations; `world`; or `hand`, the world's axes with
             the robot's hand as origin, where an environment has it.
         crop: Two opposite corners, lowest first, in the chosen frame, for `hand` in that of the world; points strictly
             inside stay. None takes the default box of the frame.

@@ -9,13 +9,13 @@ from lerobot_sdm.envs.metaworld.detour import TRAVEL_HEIGHT, WALL_Y
 from lerobot_sdm.experts.base import Expert
 
 CLEARANCE_X = 0.18
-"""How far to the side the hand passes, metres: the wall ends at 0.06 and the hand is 0.06 wide."""
+"""How far to the side the hand passes, meters: the wall ends at 0.06 and the hand is 0.06 wide."""
 
 CLEARANCE_Y = 0.08
-"""How far before and behind the middle of the wall the hand turns, metres."""
+"""How far before and behind the middle of the wall the hand turns, meters."""
 
 GAIN = 10.0
-"""Hand displacement asked for per metre of distance, in units of the action space (1 is a centimetre per step)."""
+"""Hand displacement asked for per meter of distance, in units of the action space (1 is a centimeter per step)."""
 
 
 class DetourExpert(Expert):
@@ -36,7 +36,7 @@ class DetourExpert(Expert):
         self._waypoints = [np.array([side, WALL_Y - CLEARANCE_Y]), np.array([side, WALL_Y + CLEARANCE_Y]), puck]
 
     def plan(self, env: gym.Env) -> np.ndarray:
-        """Straight towards the next waypoint, slower only near the last one, (4,); the gripper stays open."""
+        """Straight toward the next waypoint, slower only near the last one, (4,); the gripper stays open."""
         hand = env.unwrapped.expert_state[:3]
         if len(self._waypoints) > 1 and np.linalg.norm(self._waypoints[0] - hand[:2]) < 0.02:
             self._waypoints.pop(0)

@@ -13,7 +13,7 @@ from lerobot_sdm.envs.dexart.world import MuJoCoWorld
 UP = np.array([0.0, 0.0, 1.0])
 
 PALM_SURFACE = 0.0111
-"""How far the palm's face is from its origin along its normal, metres."""
+"""How far the palm's face is from its origin along its normal, meters."""
 
 SETTLING_TIME = 0.12
 """Seconds in which an error would be made good at the speed asked for."""
@@ -30,10 +30,10 @@ class PalmTarget:
     """Where a point of the palm should be, and how the palm should be turned.
 
     Args:
-        position: (3,) world, metres.
+        position: (3,) world, meters.
         rotation: (3, 3); columns are the palm's normal, its side where the thumb is, and where fingers point.
         point: (3,) in the palm's frame, the point that should be at `position`.
-        speed: Of that point at most, metres per second.
+        speed: Of that point at most, meters per second.
     """
 
     position: NDArray[np.float64]
@@ -67,7 +67,7 @@ def posture(fingers: dict[str, tuple[float, ...]]) -> NDArray[np.float64]:
 
 
 def errors(world: MuJoCoWorld, target: PalmTarget) -> tuple[float, float]:
-    """How far the palm is from a target: metres and radians."""
+    """How far the palm is from a target: meters and radians."""
     way, turn = _way(world, target)
     return float(np.linalg.norm(way)), float(np.linalg.norm(turn))
 
@@ -150,7 +150,7 @@ def _error(model: mujoco.MjModel, data: mujoco.MjData, target: PalmTarget) -> tu
 def go(
     world: MuJoCoWorld, joints: NDArray[np.float64], angles: NDArray[np.float64], speed: float
 ) -> NDArray[np.float64]:
-    """The action (22,) that moves the arm's joints towards `joints`, each at most at `speed` radians per second."""
+    """The action (22,) that moves the arm's joints toward `joints`, each at most at `speed` radians per second."""
     way = joints - world.measure().qpos[:ARM]
     # All joints arrive together.
     velocity = way / max(SETTLING_TIME, float(np.abs(way).max()) / speed)

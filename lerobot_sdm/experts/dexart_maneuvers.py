@@ -63,7 +63,7 @@ def follow(
 def lid(env: DexArtPointCloudEnv) -> Actions:
     """Take a lid by its edge and open it.
 
-    The palm faces along the lid and presses towards the hinge, which turns nothing and keeps it in touch; fingers
+    The palm faces along the lid and presses toward the hinge, which turns nothing and keeps it in touch; fingers
     hook the inner side and lift.
     """
     world, data = env.world, env.world.data

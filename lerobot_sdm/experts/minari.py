@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TOLERANCE = 0.01
-"""How far, in metres or radians and relative to large velocities, an observation may be from the recorded one."""
+"""How far, in meters or radians and relative to large velocities, an observation may be from the recorded one."""
 
 ENV_VERSION = "v1"
 """Of AdroitHand<Task>, whose physics these environments have."""

@@ -122,7 +122,7 @@ def drawer_open(measured: Measured) -> Terms:
 
 
 DRAWER_HANDLE = np.array([0.0, -0.16, 0.0])
-"""From MetaWorld's drawer to its handle, metres."""
+"""From MetaWorld's drawer to its handle, meters."""
 
 FINGERTIPS = {f"{finger} finger": ("site", f"S_{finger}tip") for finger in ("ff", "mf", "rf", "lf", "th")}
 

@@ -23,7 +23,7 @@ KINDS = {"site": mujoco.mjtObj.mjOBJ_SITE, "body": mujoco.mjtObj.mjOBJ_XBODY, "g
 PREFIX = "mpc/"
 
 Measured = dict[str, NDArray[np.float64]]
-"""Name -> (..., 3) position of a watched point in metres, and `qpos` (..., nq), `qvel` (..., nv)."""
+"""Name -> (..., 3) position of a watched point in meters, and `qpos` (..., nq), `qvel` (..., nv)."""
 
 
 class Prediction(ABC):

@@ -5,7 +5,7 @@ ones are. The next search starts from the same plan, moved on in time, so that t
 
 Sources: Rubinstein (1999), Methodology and Computing in Applied Probability 1, 127-190 (CEM); Williams et al. (2017),
 "Information theoretic MPC for model-based reinforcement learning" (MPPI); Howell et al. (2022), "Predictive sampling:
-real-time behaviour synthesis with MuJoCo" (lines through knots, the present plan among the candidates).
+real-time behavior synthesis with MuJoCo" (lines through knots, the present plan among the candidates).
 """
 
 from collections.abc import Callable, Sequence
@@ -88,7 +88,7 @@ def improve(
         if not np.isfinite(costs[order[0]]):
             break  # Every prediction broke: they say nothing about where to look.
         best = knots[order[0]]
-        mean, spread = centre(knots[order], costs[order], search)
+        mean, spread = center(knots[order], costs[order], search)
         noise = np.maximum(search.least_noise, spread)
     # A mean over plans is steadier than the best of them, whose joints that hardly matter are where chance put them;
     # but between two ways to act it can be worse than either.
@@ -96,7 +96,7 @@ def improve(
     return plans[np.argmin(evaluate(plans))]
 
 
-def centre(
+def center(
     knots: NDArray[np.float64], costs: NDArray[np.float64], search: Search
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and standard deviation, (K, A) each, of the plans that count.

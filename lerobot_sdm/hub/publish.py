@@ -63,7 +63,7 @@ def publish_dataset(folder: Path, repo_id: str, license: str | None = None, priv
     Args:
         folder: The dataset.
         repo_id: Where to.
-        license: Identifier of a licence for the card; None leaves the card's own.
+        license: Identifier of a license for the card; None leaves the card's own.
         private: As for `publish_policy`.
 
     Returns:
@@ -174,13 +174,13 @@ def _ask_hub(option: str, question):
 
 
 def _published_card(text: str, repo_id: str, license: str | None) -> str:
-    """A dataset's card with its public name in the place of the one it had on this machine, and with a licence."""
+    """A dataset's card with its public name in the place of the one it had on this machine, and with a license."""
     local = re.search(r"visualize_dataset\?path=([\w./-]+)|--dataset\.repo_id=([\w./-]+)", text)
     if local:
         text = text.replace(local[1] or local[2], repo_id)
     if license is None:
         return text
-    # LeRobot's template says the licence twice.
+    # LeRobot's template says the license twice.
     card = DatasetCard(text.replace("**License:** [More Information Needed]", f"**License:** {license}"))
     card.data.license = license
     return str(card)

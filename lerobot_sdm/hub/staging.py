@@ -31,7 +31,7 @@ class Order:
         repo_id: Where to.
         teacher: Where a student's teacher is published, if it is; checked already.
         evaluations: Measurements.
-        license: Overrides the licence in the policy's configuration.
+        license: Overrides the license in the policy's configuration.
     """
 
     folder: Path

@@ -182,7 +182,7 @@ def notes(results: Results) -> str:
     machines = sorted({cell["machine"]["gpu"] or cell["machine"]["processor"] for cell in cells})
     commits = sorted({cell["commit"] for cell in cells if cell.get("commit")})
     return bullets(
-        "A teacher is `dp3, 10 steps`, for consistency `edm`. Distances are in normalised action units on held-out "
+        "A teacher is `dp3, 10 steps`, for consistency `edm`. Distances are in normalized action units on held-out "
         "observations; in summaries medians over tasks. To the teacher: energy distance, a teacher's own to itself "
         "under other noise. To demonstrations: the energy distance less the demonstrations' own spread, which is the "
         "same for all methods, so that only differences between methods mean something.",

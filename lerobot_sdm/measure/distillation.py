@@ -169,6 +169,6 @@ def _check_comparable(teacher: LoadedPolicy, contender: LoadedPolicy) -> None:
             )
     if not same_action_units(teacher, contender):
         raise InputError(
-            f"--policy '{label}': its action normalisation differs from the teacher's. "
+            f"--policy '{label}': its action normalization differs from the teacher's. "
             "Compare policies that were trained on the same dataset."
         )

@@ -14,7 +14,7 @@ class RolloutOptions:
         episodes: Episodes in the dataset.
         seed: Seed of the first episode; the next one takes the next seed, and so on.
         action_noise: Standard deviation of Gaussian noise on the actions, in the environment's unit, drawn anew with
-            each chunk of the policy. Without it the data hardly hold other actions than the policy's favourites, so
+            each chunk of the policy. Without it the data hardly hold other actions than the policy's favorites, so
             that a reward model cannot tell what other actions would bring.
         noisy_share: Share of the chunks that get such noise. With less than 1 the data also hold what the policy does
             undisturbed, and reach the places that it reaches.

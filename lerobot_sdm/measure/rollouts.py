@@ -153,7 +153,7 @@ class NoisyActions:
     """A policy's postprocessor that adds noise, which stays the same for a whole chunk.
 
     Args:
-        postprocess: Normalised actions (B, A) to the environment's.
+        postprocess: Normalized actions (B, A) to the environment's.
         std: Standard deviation, in the environment's unit; with 0 nothing is drawn.
         share: Share of the chunks with noise, drawn for each environment.
         hold: Steps for which a noise stays: noise of single steps averages out before it has moved anything.

@@ -49,7 +49,7 @@ def paired_difference(first: Sequence[bool], second: Sequence[bool]) -> Interval
     """95% confidence interval of the difference in success rate, `first - second`, over the same seeds.
 
     Source: Newcombe (1998), Statistics in Medicine 17, 2635-2650, method 10: the Wilson limits of both rates
-    are combined, with the correlation between the pairs estimated from the 2 x 2 table (and pulled towards
+    are combined, with the correlation between the pairs estimated from the 2 x 2 table (and pulled toward
     zero by half a table, as the paper advises, when it is positive).
 
     Args:

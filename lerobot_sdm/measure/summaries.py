@@ -21,7 +21,7 @@ def gather(root: Path) -> dict[str, Any]:
         root: The folder.
 
     Returns:
-        `settings`; `cells`, in the order of suite, methods and seeds; `summaries`, see `summarise`.
+        `settings`; `cells`, in the order of suite, methods and seeds; `summaries`, see `summarize`.
 
     Raises:
         InputError: No benchmark's folder, no cell has finished, or cells of a task rest on different trainings.
@@ -35,10 +35,10 @@ def gather(root: Path) -> dict[str, Any]:
         key=lambda cell: (order.index(cell["task"]), list(METHODS).index(cell["method"]), cell["training_seed"]),
     )
     check_shared(cells)
-    return {"settings": settings, "cells": cells, "summaries": summarise(cells)}
+    return {"settings": settings, "cells": cells, "summaries": summarize(cells)}
 
 
-def summarise(cells: Cells) -> list[dict[str, Any]]:
+def summarize(cells: Cells) -> list[dict[str, Any]]:
     """Methods held side by side: by each protocol, over the training seeds that all tasks have; and, where some tasks
     have more seeds, over those tasks once more.
 

@@ -89,7 +89,7 @@ class Backbone(FrameEncoder):
             timesteps: Strictly decreasing; a single one is the one-step read-out. None for the network's own.
 
         Returns:
-            Normalised actions (B, T, A).
+            Normalized actions (B, T, A).
         """
         return ddim_sample(
             lambda x, t: self.denoise(x, t, cond).x0,

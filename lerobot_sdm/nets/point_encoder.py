@@ -11,12 +11,12 @@ from the system, page by page, and given back in every layer, which takes longer
 class PointEncoder(nn.Module):
     """Map a point cloud to one vector, whatever the number and the order of its points.
 
-    Without colour every layer of the MLP is followed by LayerNorm and ReLU; with colour the released code adds a
+    Without color every layer of the MLP is followed by LayerNorm and ReLU; with color the released code adds a
     fourth, bare linear layer. Indices of the submodules equal those of the released checkpoints.
 
     Args:
         in_channels: 3 for xyz, 6 for xyz and rgb.
-        hidden_dims: Widths of the MLP's layers; the released widths are (64, 128, 256), with colour 512 behind.
+        hidden_dims: Widths of the MLP's layers; the released widths are (64, 128, 256), with color 512 behind.
         out_dim: Width of the feature.
     """
 

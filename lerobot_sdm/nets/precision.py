@@ -1,6 +1,6 @@
 """Weights of fewer bits for inference: at batch size 1 a network is as fast as its weights are read.
 
-Only the U-Net's convolutions change, which is where the weights are; activations between them, normalisation, FiLM and
+Only the U-Net's convolutions change, which is where the weights are; activations between them, normalization, FiLM and
 the encoder stay in float32. Not exact: `lerobot-sdm latency` reports by how much actions change.
 """
 

@@ -19,7 +19,7 @@ class ChunkConfig(OptimizerSettings, ObservationConfig):
         down_dims: Channels of the U-Net's levels, finest first.
         blocks_per_level: Residual blocks per level: 2 for DP3, 1 for Simple DP3.
         kernel_size: Of the U-Net's convolutions.
-        n_groups: Of the U-Net's group normalisation.
+        n_groups: Of the U-Net's group normalization.
         diffusion_step_embed_dim: Width of the timestep embedding.
         use_film_scale_modulation: Whether FiLM scales as well as shifts.
         gradient_checkpointing: Trade compute for memory in training.

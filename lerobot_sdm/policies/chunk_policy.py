@@ -97,7 +97,7 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
             cond: Encoded observations (B, F).
 
         Returns:
-            Normalised actions (B, horizon, A).
+            Normalized actions (B, horizon, A).
         """
 
     def training_modules(self) -> dict[str, nn.Module]:
@@ -134,7 +134,7 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
             noise: Start noise (B, horizon, A); drawn from torch's global generator where None.
 
         Returns:
-            Normalised actions (B, horizon, A).
+            Normalized actions (B, horizon, A).
         """
         return self._sample_under(self.inference_model.encode(batch), noise)
 
@@ -162,7 +162,7 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
                 M chunks from the one observation of a batch, which is encoded once.
 
         Returns:
-            Normalised actions (B, n_action_steps, A), or M of them.
+            Normalized actions (B, n_action_steps, A), or M of them.
 
         Raises:
             InputError: An observation is missing or does not fit.
@@ -187,7 +187,7 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
             noise: Start noise of a new chunk (B, horizon, A).
 
         Returns:
-            Normalised action (B, A).
+            Normalized action (B, A).
 
         Raises:
             InputError: An observation is missing, does not fit, or is of another number of robots than before.
@@ -200,7 +200,7 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
         return self._history.planned.popleft()
 
     def plan(self, cond: Tensor, noise: Tensor | None, observed: Callable[[], dict[str, Tensor]]) -> Tensor:
-        """Normalised actions (B, n_action_steps, A) from the current frame on, not checked yet.
+        """Normalized actions (B, n_action_steps, A) from the current frame on, not checked yet.
 
         Args:
             cond: Encoded observations (B, F).

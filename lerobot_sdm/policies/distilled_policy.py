@@ -43,10 +43,10 @@ class DistilledPolicy(ChunkPolicy):
         if dataset_stats is not None:
             adapter_for(network.type).prepare_stats(network, dataset_stats)
         self.model = self.build_model(network)
-        # In tuples they are no submodules: never part of a checkpoint's weights, never averaged, never synchronised
+        # In tuples they are no submodules: never part of a checkpoint's weights, never averaged, never synchronized
         # between processes.
         self._teacher: tuple[nn.Module, ...] = ()
-        self._unsynchronised: tuple[nn.Module, ...] = ()
+        self._unsynchronized: tuple[nn.Module, ...] = ()
         self._features: FeatureMemory | None = None
         if self.built_for_training:
             self._start_from_teacher(dataset_stats, dataset_meta)
@@ -101,7 +101,7 @@ class DistilledPolicy(ChunkPolicy):
             self._features = FeatureMemory(frames, cond_dim)
 
     def _apply(self, fn: Any, recurse: bool = True) -> DistilledPolicy:
-        for module in (*self._teacher, *self._unsynchronised):
+        for module in (*self._teacher, *self._unsynchronized):
             module._apply(fn, recurse)
         return super()._apply(fn, recurse)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from lerobot_sdm.errors import InputError
 
 ADVICE = (
-    "Look for values that are not finite in the data set, lower the learning rate, or train without mixed precision."
+    "Look for values that are not finite in the dataset, lower the learning rate, or train without mixed precision."
 )
 
 
@@ -79,7 +79,7 @@ def checked_actions(actions: Tensor, bound: float | None, policy: str) -> Tensor
     """Actions as they may reach a robot.
 
     Args:
-        actions: Normalised (B, T, A), planned from finite observations.
+        actions: Normalized (B, T, A), planned from finite observations.
         bound: Actions are clipped to plus and minus this; None leaves them.
         policy: Its type, for the message.
 

@@ -42,7 +42,7 @@ class InferenceConfig(PreTrainedConfig):
             faster; `lerobot-sdm latency` says by how much actions change.
         compile_model: Compile the denoiser with `torch.compile` at its first call.
         compile_mode: How; `reduce-overhead` uses CUDA graphs.
-        action_bound: Normalised actions are clipped to plus and minus this; with MIN_MAX normalisation 1 is what the
+        action_bound: Normalized actions are clipped to plus and minus this; with MIN_MAX normalization 1 is what the
             data hold. None leaves them as the policy plans them.
         drop_invalid_points: Replace the points of a cloud that are NaN or infinite by others of the same cloud. Without
             it such a cloud is refused.

@@ -23,7 +23,7 @@ class ObservationConfig(InferenceConfig):
 
     Args:
         n_obs_steps: Observation frames the policy sees, the current one included.
-        normalization_mapping: How each kind of feature is normalised. Clouds count as STATE in LeRobot and are
+        normalization_mapping: How each kind of feature is normalized. Clouds count as STATE in LeRobot and are
             scaled per channel over all points.
         use_color: Whether the encoder sees rgb as well as xyz.
         n_points: Use only the first so many points of a cloud, None for all. Clouds of this package are in
@@ -139,7 +139,7 @@ class ImageObservationConfig(ObservationConfig):
         state_mlp_dims: Widths of the MLP for state and keypoints; empty passes them on as they are.
         vision_backbone: A ResNet of torchvision, for images; one for each camera.
         pretrained_backbone_weights: Its weights, by torchvision's name; None to learn from nothing.
-        use_group_norm: Group in the place of batch normalisation in the ResNet.
+        use_group_norm: Group in the place of batch normalization in the ResNet.
         spatial_softmax_num_keypoints: Points that each camera's encoder finds.
         resize_shape: Height and width that images are resized to; None leaves them.
         crop_shape: Height and width of the crop, random in training and central in use; None for all of the image.
@@ -170,7 +170,7 @@ class ImageObservationConfig(ObservationConfig):
         if self.use_group_norm and self.pretrained_backbone_weights:
             raise InputError(
                 f"--policy.pretrained_backbone_weights={self.pretrained_backbone_weights}: pretrained weights come "
-                "with batch normalisation. Give --policy.use_group_norm=false with them."
+                "with batch normalization. Give --policy.use_group_norm=false with them."
             )
 
     def validate_features(self) -> None:
@@ -201,7 +201,7 @@ class ImageObservationConfig(ObservationConfig):
         for key, shape in shapes.items():
             if len(shape) != 3 or shape[0] != 3:
                 raise InputError(
-                    f"'{key}': shape {shape} is not that of a colour image (3, height, width). Depth images become "
+                    f"'{key}': shape {shape} is not that of a color image (3, height, width). Depth images become "
                     "clouds with --policy.depth_to_cloud=FILE; others are left out with --policy.input_features."
                 )
             if shape != next(iter(shapes.values())):

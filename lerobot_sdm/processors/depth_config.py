@@ -19,7 +19,7 @@ Corner = tuple[float, float, float]
 Row = tuple[float, float, float, float]
 Matrix = tuple[Row, Row, Row, Row]
 
-# A camera bolted to a robot cell is nearer than this to the robot's base; millimetres read as metres are not.
+# A camera bolted to a robot cell is nearer than this to the robot's base; millimeters read as meters are not.
 FARTHEST_CAMERA = 20.0
 IDENTITY: Matrix = ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
 
@@ -33,19 +33,19 @@ class DepthCamera:
             `observation.images.<camera>_depth`.
         width: Columns of the depth image that the intrinsics are for.
         height: Its rows.
-        intrinsics: fx, fy, cx, cy in pixels, of the depth stream; pixel (0, 0) has its centre at 0, 0.
-        extrinsics: 4x4, camera to the frame of the cloud (as a rule the robot's base), metres.
+        intrinsics: fx, fy, cx, cy in pixels, of the depth stream; pixel (0, 0) has its center at 0, 0.
+        extrinsics: 4x4, camera to the frame of the cloud (as a rule the robot's base), meters.
         convention: Camera axes that the extrinsics speak of: `opencv`, x right, y down, z ahead, as calibration
             tools and camera drivers have it; or `opengl`, x right, y up, z backwards, as MuJoCo and Blender do.
-        depth_scale: Metres in one unit of the depth image. LeRobot hands out a RealSense's counts as they are: 0.001
-            for most, 0.0001 for a D405, 0.00025 for an L515; 1 for metres.
-        near: Depths nearer than this, in metres, are no measurement. 0, NaN and infinity never are one.
-        far: Depths farther than this, in metres, are no measurement.
+        depth_scale: Meters in one unit of the depth image. LeRobot hands out a RealSense's counts as they are: 0.001
+            for most, 0.0001 for a D405, 0.00025 for an L515; 1 for meters.
+        near: Depths nearer than this, in meters, are no measurement. 0, NaN and infinity never are one.
+        far: Depths farther than this, in meters, are no measurement.
         stride: Use every stride-th row and column of the depth image.
-        color_key: Observation that holds a colour image for the points; None for points without colour.
-        color_intrinsics: fx, fy, cx, cy of the colour image. None: the colour image is aligned, pixel by pixel,
+        color_key: Observation that holds a color image for the points; None for points without color.
+        color_intrinsics: fx, fy, cx, cy of the color image. None: the color image is aligned, pixel by pixel,
             to the depth image.
-        depth_to_color: 4x4, OpenCV axes of the depth camera to those of the colour camera, metres.
+        depth_to_color: 4x4, OpenCV axes of the depth camera to those of the color camera, meters.
 
     Raises:
         InputError: For a value that cannot work.
@@ -77,9 +77,9 @@ class DepthCamera:
         if self.convention not in CONVENTIONS:
             raise unknown_name(f"{self.depth_key}: convention", self.convention, CONVENTIONS)
         if not (np.isfinite(self.depth_scale) and self.depth_scale > 0):
-            raise self._wrong("depth_scale", "give the metres in one unit: 0.001 for millimetres, 1 for metres")
+            raise self._wrong("depth_scale", "give the meters in one unit: 0.001 for millimeters, 1 for meters")
         if not 0 <= self.near < self.far:
-            raise InputError(f"{self.depth_key}: near={self.near}, far={self.far}: give metres with 0 <= near < far.")
+            raise InputError(f"{self.depth_key}: near={self.near}, far={self.far}: give meters with 0 <= near < far.")
 
     @property
     def pose(self) -> np.ndarray:
@@ -101,7 +101,7 @@ class DepthCamera:
         if np.linalg.det(rotation) < 0:
             raise self._wrong(name, "its upper left 3x3 mirrors, it does not only rotate; one axis has the wrong sign")
         if np.abs(matrix[:3, 3]).max() > FARTHEST_CAMERA:
-            raise self._wrong(name, f"a camera more than {FARTHEST_CAMERA:g} m away: are these millimetres?")
+            raise self._wrong(name, f"a camera more than {FARTHEST_CAMERA:g} m away: are these millimeters?")
 
     def _wrong(self, name: str, remedy: str) -> InputError:
         return InputError(f"{self.depth_key}: {name}={getattr(self, name)}: {remedy}.")
@@ -116,7 +116,7 @@ class DepthToCloudConfig:
 
     Args:
         cameras: The cameras; their points are put together before sampling.
-        crop: Lowest and highest corner of the box whose points are kept, in the frame of the cloud, metres. None
+        crop: Lowest and highest corner of the box whose points are kept, in the frame of the cloud, meters. None
             keeps everything between `near` and `far`.
         num_points: Rows of the cloud. More points are thinned out by farthest point sampling, fewer are filled up
             with rows of zeros.
@@ -135,12 +135,12 @@ class DepthToCloudConfig:
         keys = [camera.depth_key for camera in self.cameras]
         if len(set(keys)) < len(keys):
             raise InputError(f"depth_to_cloud: depth_key: the same image twice in {keys}.")
-        coloured = [camera.depth_key for camera in self.cameras if camera.color_key is not None]
-        if coloured and len(coloured) < len(keys):
-            raise InputError(f"depth_to_cloud: color_key: given for {coloured}, not for all of {keys}.")
+        colored = [camera.depth_key for camera in self.cameras if camera.color_key is not None]
+        if colored and len(colored) < len(keys):
+            raise InputError(f"depth_to_cloud: color_key: given for {colored}, not for all of {keys}.")
         if self.crop is not None and not np.all(np.array(self.crop[0]) < np.array(self.crop[1])):
             raise InputError(
-                f"depth_to_cloud: crop={self.crop}: give [[xmin, ymin, zmin], [xmax, ymax, zmax]] in metres, each "
+                f"depth_to_cloud: crop={self.crop}: give [[xmin, ymin, zmin], [xmax, ymax, zmax]] in meters, each "
                 "minimum below its maximum."
             )
         if self.num_points < 1:
@@ -148,7 +148,7 @@ class DepthToCloudConfig:
 
     @property
     def channels(self) -> int:
-        """Columns of the cloud: 3, or 6 with colour."""
+        """Columns of the cloud: 3, or 6 with color."""
         return 3 if self.cameras[0].color_key is None else 6
 
     def check_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -173,7 +173,7 @@ class DepthToCloudConfig:
                 )
 
     def statistics(self) -> dict[str, np.ndarray]:
-        """Range of the clouds that can come out: that of the crop, and 0 to 255 for colours.
+        """Range of the clouds that can come out: that of the crop, and 0 to 255 for colors.
 
         Raises:
             InputError: There is no crop.
@@ -181,11 +181,11 @@ class DepthToCloudConfig:
         if self.crop is None:
             raise InputError(
                 "depth_to_cloud: crop: is needed to train on depth images themselves, since it says how clouds are "
-                "normalised. Give a crop, or make a dataset of clouds first (examples/depth_to_clouds.py)."
+                "normalized. Give a crop, or make a dataset of clouds first (examples/depth_to_clouds.py)."
             )
-        colour = np.array([[0.0] * 3, [255.0] * 3])[:, : self.channels - 3]
-        low, high = np.hstack([np.array(self.crop, dtype=np.float64), colour])
-        # Of a uniform distribution, for those who normalise by mean and standard deviation.
+        color = np.array([[0.0] * 3, [255.0] * 3])[:, : self.channels - 3]
+        low, high = np.hstack([np.array(self.crop, dtype=np.float64), color])
+        # Of a uniform distribution, for those who normalize by mean and standard deviation.
         return {"min": low, "max": high, "mean": (low + high) / 2, "std": (high - low) / np.sqrt(12)}
 
 

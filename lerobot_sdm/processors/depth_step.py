@@ -23,7 +23,7 @@ class DepthToPointCloudStep(ObservationProcessorStep):
     """Turn depth images into `observation.point_cloud`; leave observations that hold a cloud already as they are.
 
     So one saved policy runs on a robot with depth cameras, and trains on depth datasets and on datasets of clouds.
-    The step belongs before normalisation and after renaming; it does not care whether there is a batch dimension.
+    The step belongs before normalization and after renaming; it does not care whether there is a batch dimension.
 
     Args:
         cameras: See `DepthToCloudConfig`; plain dictionaries, as they stand in a saved pipeline, will do.
@@ -52,7 +52,7 @@ class DepthToPointCloudStep(ObservationProcessorStep):
         """Replace depth images by a cloud.
 
         Args:
-            observation: Depth images (..., 1, H, W), (..., H, W, 1) or (..., H, W) of any number type, colour images
+            observation: Depth images (..., 1, H, W), (..., H, W, 1) or (..., H, W) of any number type, color images
                 (..., 3, H, W) or (..., H, W, 3), uint8 or floats of 0 to 1; arrays will do. The leading dimensions
                 are the same for all.
 
@@ -84,7 +84,7 @@ class DepthToPointCloudStep(ObservationProcessorStep):
         return {**kept, POINT_CLOUD: cloud.to(device)}
 
     def _frames(self, observation: dict[str, Any]) -> tuple[list[dict[str, np.ndarray]], tuple[int, ...]]:
-        """The images of each frame, depth (H, W) and colour (H, W, 3), and the leading dimensions."""
+        """The images of each frame, depth (H, W) and color (H, W, 3), and the leading dimensions."""
         stacks, leading = {}, {}
         for camera in self.config.cameras:
             for key in filter(None, (camera.depth_key, camera.color_key)):
@@ -95,8 +95,8 @@ class DepthToPointCloudStep(ObservationProcessorStep):
                     )
             stacks[camera.depth_key], leading[camera.depth_key] = _depth_frames(observation[camera.depth_key], camera)
             if camera.color_key is not None:
-                colour = _colour_frames(observation[camera.color_key], camera.color_key)
-                stacks[camera.color_key], leading[camera.color_key] = colour
+                color = _color_frames(observation[camera.color_key], camera.color_key)
+                stacks[camera.color_key], leading[camera.color_key] = color
         if len(set(leading.values())) > 1:
             raise InputError(f"depth_to_point_cloud: the images differ in their leading dimensions: {leading}.")
         count = len(next(iter(stacks.values())))
@@ -125,8 +125,8 @@ def _depth_frames(value: Tensor | np.ndarray, camera: DepthCamera) -> tuple[np.n
         images = images[..., 0, :, :]
     elif images.shape[-3:] == (*size, 1):
         images = images[..., 0]
-    is_colour = images.ndim > 3 and images.shape[-3] == 3
-    if images.shape[-2:] != size or is_colour:
+    is_color = images.ndim > 3 and images.shape[-3] == 3
+    if images.shape[-2:] != size or is_color:
         raise InputError(
             f"'{camera.depth_key}': shape {tuple(value.shape)} is not (..., 1, {camera.height}, {camera.width}), the "
             "size that the intrinsics are for. Name a depth image, and give the intrinsics of its size."
@@ -134,13 +134,13 @@ def _depth_frames(value: Tensor | np.ndarray, camera: DepthCamera) -> tuple[np.n
     return images.reshape(-1, *size), images.shape[:-2]
 
 
-def _colour_frames(value: Tensor | np.ndarray, key: str) -> tuple[np.ndarray, tuple[int, ...]]:
+def _color_frames(value: Tensor | np.ndarray, key: str) -> tuple[np.ndarray, tuple[int, ...]]:
     """(F, H, W, 3), 0 to 255, and the leading dimensions that F stands for."""
     images = _array(value)
     if images.ndim >= 3 and images.shape[-3] == 3:
         images = np.moveaxis(images, -3, -1)
     if images.ndim < 3 or images.shape[-1] != 3:
-        raise InputError(f"'{key}': shape {tuple(value.shape)} is no colour image (..., 3, H, W) or (..., H, W, 3).")
+        raise InputError(f"'{key}': shape {tuple(value.shape)} is no color image (..., 3, H, W) or (..., H, W, 3).")
     if images.dtype.kind == "f":
         # LeRobot's images are n / 255.
         images = np.rint(images * 255)

@@ -1,4 +1,4 @@
-"""Depth images, as arrays, to one cloud: metres, points, crop, colours, farthest point sampling."""
+"""Depth images, as arrays, to one cloud: meters, points, crop, colors, farthest point sampling."""
 
 import logging
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from lerobot_sdm.processors.depth_config import DepthCamera, DepthToCloudConfig
 
 logger = logging.getLogger(__name__)
 
-# A whole picture nearer than this, with fractions of a millimetre, is one in metres.
+# A whole picture nearer than this, with fractions of a millimeter, is one in meters.
 NEAREST_PICTURE = 0.02
 # No depth camera sees farther on average.
 FARTHEST_PICTURE = 50.0
@@ -34,7 +34,7 @@ class DepthToCloud:
         """Make one cloud.
 
         Args:
-            images: Depth images (H, W), of any number type, in units of the camera's `depth_scale`; colour images
+            images: Depth images (H, W), of any number type, in units of the camera's `depth_scale`; color images
                 (H, W, 3), 0 to 255. Under the keys that the configuration names.
 
         Returns:
@@ -66,7 +66,7 @@ class _View:
         self._unit_checked = False
 
     def points(self, images: Mapping[str, NDArray]) -> NDArray[np.float32]:
-        """(n, 3 or 6): points in the crop, with their colours if the camera has a colour image."""
+        """(n, 3 or 6): points in the crop, with their colors if the camera has a color image."""
         camera = self.camera
         depth = images[camera.depth_key]
         if depth.shape != (camera.height, camera.width):
@@ -75,21 +75,21 @@ class _View:
                 f"{(camera.height, camera.width)}. Give the intrinsics of this image size."
             )
         depth = depth[:: camera.stride, :: camera.stride].reshape(-1)
-        metres = depth.astype(np.float32) * np.float32(camera.depth_scale)
+        meters = depth.astype(np.float32) * np.float32(camera.depth_scale)
         if not self._unit_checked:
-            self._check_unit(depth, metres)
+            self._check_unit(depth, meters)
         # NaN compares false with everything, so it is left out like every other depth that is no measurement.
-        valid = (metres > 0) & (metres >= camera.near) & (metres <= camera.far)
-        points, pixels = deproject(metres, valid, self._rays, self._rotation, self._position, self._crop)
+        valid = (meters > 0) & (meters >= camera.near) & (meters <= camera.far)
+        points, pixels = deproject(meters, valid, self._rays, self._rotation, self._position, self._crop)
         if camera.color_key is None:
             return points
         rows, columns = np.divmod(pixels, -(-camera.width // camera.stride))
         aligned = rows * camera.stride, columns * camera.stride
-        return np.hstack([points, self._colours(images[camera.color_key], metres[pixels], self._rays[pixels], aligned)])
+        return np.hstack([points, self._colors(images[camera.color_key], meters[pixels], self._rays[pixels], aligned)])
 
-    def _colours(self, image: NDArray, depth: NDArray, rays: NDArray, aligned: tuple[NDArray, NDArray]) -> NDArray:
-        """(n, 3) float32 colour of each point: of its own pixel if the images are aligned, else of the pixel that
-        the colour camera sees it at; black where it does not see it."""
+    def _colors(self, image: NDArray, depth: NDArray, rays: NDArray, aligned: tuple[NDArray, NDArray]) -> NDArray:
+        """(n, 3) float32 color of each point: of its own pixel if the images are aligned, else of the pixel that
+        the color camera sees it at; black where it does not see it."""
         camera = self.camera
         if camera.color_intrinsics is None:
             if image.shape[:2] != (camera.height, camera.width):
@@ -102,33 +102,33 @@ class _View:
         pose = np.array(camera.depth_to_color, dtype=np.float64)
         seen = transform(depth[:, None] * rays, pose[:3, :3], pose[:3, 3])
         fx, fy, cx, cy = camera.color_intrinsics
-        colours = np.zeros((len(seen), 3), dtype=np.float32)
+        colors = np.zeros((len(seen), 3), dtype=np.float32)
         ahead = np.flatnonzero(seen[:, 2] > 0)
         x, y, z = seen[ahead].T
         column, row = np.rint(fx * x / z + cx), np.rint(fy * y / z + cy)
         inside = (column >= 0) & (column < image.shape[1]) & (row >= 0) & (row < image.shape[0])
-        colours[ahead[inside]] = image[row[inside].astype(np.int64), column[inside].astype(np.int64)]
-        return colours
+        colors[ahead[inside]] = image[row[inside].astype(np.int64), column[inside].astype(np.int64)]
+        return colors
 
-    def _check_unit(self, depth: NDArray, metres: NDArray[np.float32]) -> None:
+    def _check_unit(self, depth: NDArray, meters: NDArray[np.float32]) -> None:
         """Compare the first picture that shows anything with what depth cameras can see.
 
         Raises:
-            InputError: Metres taken for millimetres, or the other way round.
+            InputError: Meters taken for millimeters, or the other way round.
         """
-        shown = np.isfinite(metres) & (metres > 0)
+        shown = np.isfinite(meters) & (meters > 0)
         if not shown.any():
             return
         self._unit_checked = True
         key, scale = self.camera.depth_key, self.camera.depth_scale
-        seen = metres[shown]
+        seen = meters[shown]
         if seen.max() < NEAREST_PICTURE and (depth[shown] % 1 != 0).any():
             raise InputError(
                 f"'{key}': with depth_scale={scale} nothing is farther than {seen.max() * 1000:.1f} mm. The image "
-                "seems to be in metres: set depth_scale=1."
+                "seems to be in meters: set depth_scale=1."
             )
         if seen.mean() > FARTHEST_PICTURE:
             raise InputError(
                 f"'{key}': with depth_scale={scale} the mean depth is {seen.mean():.0f} m. The image seems to be in "
-                "millimetres: set depth_scale=0.001."
+                "millimeters: set depth_scale=0.001."
             )

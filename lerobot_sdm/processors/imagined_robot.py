@@ -20,7 +20,7 @@ class ImaginedRobotProcessorStep(ObservationProcessorStep):
     """Append the imagined robot's points to the cloud, as DP3's encoder does for DexArt.
 
     Of the imagined points (xyz, then four columns that tell the parts of the scene apart) as many columns are taken as
-    the cloud has, so with colour the first of the four stand where colours do, as in the released code. Goes behind the
+    the cloud has, so with color the first of the four stand where colors do, as in the released code. Goes behind the
     step that cuts the cloud to the channels of the policy.
     """
 

@@ -1,4 +1,4 @@
-"""Dataset statistics made fit for point clouds and safe for min-max normalisation."""
+"""Dataset statistics made fit for point clouds and safe for min-max normalization."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -34,7 +34,7 @@ def prepare_stats(stats: Stats, cloud_channels: int, depth_to_cloud: DepthToClou
     Args:
         stats: Changed: the cloud stands under `observation.point_cloud` with `cloud_channels` channels, and
             constant channels of every feature are widened by `widen_constant_channels`.
-        cloud_channels: 3 for xyz, 6 with colour.
+        cloud_channels: 3 for xyz, 6 with color.
         depth_to_cloud: How depth images become clouds. Data that hold no cloud have no statistics of it: the range
             of the crop takes their place.
 
@@ -102,11 +102,11 @@ def _broadcasts(mine: tuple[int, ...], whole: tuple[int, ...]) -> bool:
 
 
 def widen_constant_channels(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Let channels that hardly move normalise to 0 at unit scale.
+    """Let channels that hardly move normalize to 0 at unit scale.
 
     LeRobot only guards against a range of exactly 0: a channel that moved by 1e-5 in the demonstrations would
     turn sensor noise into a value of several hundred. DP3 gives such a channel scale 1 and offset -min; the
-    range [min - 1, min + 1] does the same in LeRobot's normaliser.
+    range [min - 1, min + 1] does the same in LeRobot's normalizer.
 
     Args:
         low: Smallest values (C,).

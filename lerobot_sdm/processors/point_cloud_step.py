@@ -17,11 +17,11 @@ from lerobot_sdm.processors.sizes import MOST_CHANNELS, check_upright
 class PointCloudProcessorStep(ObservationProcessorStep):
     """Bring a cloud to the key, the rank and the channels that the policy was trained with.
 
-    A cloud with colour given to a policy without must lose its colour before normalisation: afterwards its six
+    A cloud with color given to a policy without must lose its color before normalization: afterwards its six
     channels would not fit the three statistics.
 
     Args:
-        channels: Leading channels to keep: 3 for xyz, 6 with colour.
+        channels: Leading channels to keep: 3 for xyz, 6 with color.
     """
 
     channels: int = 3

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
 from lerobot_sdm.viewing.episode import Episode, Frame, Signal, without_padding
-from lerobot_sdm.viewing.palette import SECOND_CLOUD, Scene, depth_range, line_colours
+from lerobot_sdm.viewing.palette import SECOND_CLOUD, Scene, depth_range, line_colors
 
 INK, FAINT, PAPER = "#222222", "#6b7280", "#f4f5f7"
 COLUMN = 2.6  # inches
@@ -81,8 +81,8 @@ def _title(episode: Episode, scene: Scene, frame: Frame) -> str:
     for key in episode.clouds:
         cloud = frame[key]
         padding = len(cloud) - len(without_padding(cloud))
-        colour = ", coloured" if cloud.shape[1] == 6 else ""
-        parts.append(f"{key}: {len(cloud)} points{colour}" + (f", {padding} of them padding" if padding else ""))
+        color = ", colored" if cloud.shape[1] == 6 else ""
+        parts.append(f"{key}: {len(cloud)} points{color}" + (f", {padding} of them padding" if padding else ""))
     if episode.clouds:
         parts.append(scene.extent())
     task = f": {episode.task}" if episode.task else ""
@@ -117,16 +117,16 @@ def _draw_depth(axes: Axes, details: tuple, frame: Frame) -> None:
 def _draw_cloud(axes: Axes, details: tuple, frame: Frame) -> None:
     episode, scene, view, (low, high) = details
     points = without_padding(frame[episode.clouds[0]])
-    colours = scene.colours(points)
+    colors = scene.colors(points)
     xyz = points[:, :3]
     for key in episode.clouds[1:]:
         further = without_padding(frame[key])[:, :3]
         xyz = np.concatenate([xyz, further])
-        colours = np.concatenate([colours, np.broadcast_to(SECOND_CLOUD, further.shape)])
+        colors = np.concatenate([colors, np.broadcast_to(SECOND_CLOUD, further.shape)])
     places, nearness = view(scene, xyz.astype(np.float64))
     order = np.argsort(nearness)
     axes.set_facecolor(PAPER)
-    axes.scatter(*places[order].T, c=colours[order] / 255, s=_dot_size(len(xyz)), linewidths=0)
+    axes.scatter(*places[order].T, c=colors[order] / 255, s=_dot_size(len(xyz)), linewidths=0)
     if episode.crop is not None and view is _from_above:
         (left, front, _), (right, back, _) = episode.crop
         axes.plot([left, right, right, left, left], [front, front, back, back, front], color=FAINT, linewidth=0.8)
@@ -161,8 +161,8 @@ def _draw_signal(part: SubFigure, key: str, curve: Signal, episode: Episode, cho
     seconds = episode.seconds()
     step = 1 / episode.fps
     if len(curve.names) <= MANY_LINES:
-        for name, values, colour in zip(curve.names, curve.values.T, line_colours(len(curve.names)), strict=True):
-            axes.plot(seconds, values, linewidth=1.3, color=colour / 255, label=name)
+        for name, values, color in zip(curve.names, curve.values.T, line_colors(len(curve.names)), strict=True):
+            axes.plot(seconds, values, linewidth=1.3, color=color / 255, label=name)
         place = {"loc": "lower left", "bbox_to_anchor": (0, 1.0), "ncols": len(curve.names)}
         axes.legend(**place, fontsize=7, frameon=False, handlelength=1.2, borderaxespad=0.1)
         axes.set_ylabel(key, fontsize=8, color=FAINT)

@@ -34,13 +34,13 @@ class Episode:
         task: The task in words, empty if unknown.
         facts: Further lines about the source, label -> text.
         clouds: Keys of clouds (N, C >= 3), x, y, z first, then r, g, b if C is 6; rows of zeros are padding.
-        images: Keys of colour images (H, W, 3) uint8.
-        depths: Keys of depth images (H, W) float32 in metres, 0 where nothing was measured.
+        images: Keys of color images (H, W, 3) uint8.
+        depths: Keys of depth images (H, W) float32 in meters, 0 where nothing was measured.
         signals: Key -> numbers over time, `action` and `observation.state` first.
         read: Frame number -> clouds, images and depth images by their keys.
-        crop: The box that clouds were cut to, if it is to be shown, metres.
+        crop: The box that clouds were cut to, if it is to be shown, meters.
         notes: What of the source is not shown, or not as it seems, in sentences.
-        viewpoint: (3,) where the camera was, in the frame of the clouds, metres; None if unknown.
+        viewpoint: (3,) where the camera was, in the frame of the clouds, meters; None if unknown.
     """
 
     title: str

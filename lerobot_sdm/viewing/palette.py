@@ -1,4 +1,4 @@
-"""Colours and viewpoints of clouds, the same in Rerun and on paper."""
+"""Colors and viewpoints of clouds, the same in Rerun and on paper."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ SECOND_CLOUD = np.array([255, 140, 0], dtype=np.uint8)
 HEIGHT_MAP = "viridis"
 LINE_MAP, MANY_LINES_MAP = matplotlib.colormaps["tab10"], matplotlib.colormaps["turbo"]
 NEAR = 0.3
-# Behind this many times the nearest depth, a picture's colours are given to the background only.
+# Behind this many times the nearest depth, a picture's colors are given to the background only.
 BACKGROUND = 3.0
 
 
@@ -22,10 +22,10 @@ class Scene:
     """Where the points of an episode are.
 
     Attributes:
-        low: (3,) metres; all but a few points lie above.
-        high: (3,) metres; all but a few points lie below.
-        unit_colors: Colours are 0 to 1, not 0 to 255.
-        viewpoint: (3,) where the camera was, metres; None if unknown.
+        low: (3,) meters; all but a few points lie above.
+        high: (3,) meters; all but a few points lie below.
+        unit_colors: Colors are 0 to 1, not 0 to 255.
+        viewpoint: (3,) where the camera was, meters; None if unknown.
     """
 
     low: NDArray[np.float64]
@@ -49,33 +49,33 @@ class Scene:
         return cls(low, high, unit_colors, viewpoint)
 
     @property
-    def centre(self) -> NDArray[np.float64]:
-        """(3,) metres."""
+    def center(self) -> NDArray[np.float64]:
+        """(3,) meters."""
         return (self.low + self.high) / 2
 
     @property
     def size(self) -> float:
-        """Length of the diagonal, metres."""
+        """Length of the diagonal, meters."""
         return float(max(np.linalg.norm(self.high - self.low), 1e-3))
 
     def eye(self) -> NDArray[np.float64]:
-        """(3,) unit vector from the scene towards the viewer.
+        """(3,) unit vector from the scene toward the viewer.
 
-        Towards the camera if it is known and does not hang straight above. Otherwise clouds in a camera's or a
+        Toward the camera if it is known and does not hang straight above. Otherwise clouds in a camera's or a
         robot's frame are looked at from the side of its origin, where the camera was or the robot stands; clouds
         around their origin from a corner.
         """
         if self.viewpoint is not None:
-            direction = (self.viewpoint - self.centre) / max(np.linalg.norm(self.viewpoint - self.centre), 1e-9)
+            direction = (self.viewpoint - self.center) / max(np.linalg.norm(self.viewpoint - self.center), 1e-9)
             # Straight from above, right and left would not be defined.
             if 0 <= direction[2] < 0.98:
                 return direction
-        away = -self.centre * [1, 1, 0]
+        away = -self.center * [1, 1, 0]
         outside = np.any((self.low[:2] > 0) | (self.high[:2] < 0))
-        towards = away / np.linalg.norm(away) if outside else np.array([-0.6, -0.8, 0.0])
+        toward = away / np.linalg.norm(away) if outside else np.array([-0.6, -0.8, 0.0])
         # A little to the side shows more than the front alone.
         turn = np.deg2rad(25)
-        x, y, _ = towards
+        x, y, _ = toward
         turned = np.array([x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn), 0.55])
         return turned / np.linalg.norm(turned)
 
@@ -86,13 +86,13 @@ class Scene:
             points: (n, 3).
 
         Returns:
-            Right and up (n, 2), and how near (n,), all in metres from the centre.
+            Right and up (n, 2), and how near (n,), all in meters from the center.
         """
-        towards = self.eye()
-        right = np.cross([0, 0, 1], towards)
+        toward = self.eye()
+        right = np.cross([0, 0, 1], toward)
         right /= np.linalg.norm(right)
-        relative = points - self.centre
-        return relative @ np.stack([right, np.cross(towards, right)], axis=1), relative @ towards
+        relative = points - self.center
+        return relative @ np.stack([right, np.cross(toward, right)], axis=1), relative @ toward
 
     def extent(self) -> str:
         """The corners in words, as a crop would be chosen by."""
@@ -108,8 +108,8 @@ class Scene:
         """(8, 3) corners of the box around the scene."""
         return np.array(np.meshgrid(*zip(self.low, self.high, strict=True))).reshape(3, 8).T
 
-    def colours(self, points: NDArray) -> NDArray[np.uint8]:
-        """(n, 3): the points' own colours if they have any, else by height.
+    def colors(self, points: NDArray) -> NDArray[np.uint8]:
+        """(n, 3): the points' own colors if they have any, else by height.
 
         Args:
             points: (n, C >= 3).
@@ -120,14 +120,14 @@ class Scene:
         return (matplotlib.colormaps[HEIGHT_MAP](np.clip(height, 0, 1))[:, :3] * 255).astype(np.uint8)
 
 
-def line_colours(count: int) -> NDArray[np.uint8]:
-    """(count, 3) colours for curves in one plot, easy to tell apart as long as there are few."""
-    colours = LINE_MAP(np.arange(count)) if count <= LINE_MAP.N else MANY_LINES_MAP(np.linspace(0, 1, count))
-    return np.rint(colours[:, :3] * 255).astype(np.uint8)
+def line_colors(count: int) -> NDArray[np.uint8]:
+    """(count, 3) colors for curves in one plot, easy to tell apart as long as there are few."""
+    colors = LINE_MAP(np.arange(count)) if count <= LINE_MAP.N else MANY_LINES_MAP(np.linspace(0, 1, count))
+    return np.rint(colors[:, :3] * 255).astype(np.uint8)
 
 
 def depth_range(images: Sequence[NDArray]) -> tuple[float, float]:
-    """Depths between which colours tell something, metres.
+    """Depths between which colors tell something, meters.
 
     Args:
         images: Depth images (H, W) of an episode, 0 where nothing was measured.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from lerobot_sdm.viewing.episode import Corners, Episode, Signal, without_padding
-from lerobot_sdm.viewing.palette import SECOND_CLOUD, Scene, depth_range, line_colours
+from lerobot_sdm.viewing.palette import SECOND_CLOUD, Scene, depth_range, line_colors
 
 DARK = (16, 18, 24)
 # Larger images are compressed: a recording stays small, but a viewer shows them a moment late.
@@ -48,7 +48,7 @@ def blueprint(episode: Episode, scene: Scene) -> rrb.Blueprint:
         background=rrb.Background(color=DARK),
         line_grid=rrb.LineGrid3D(visible=False),
         eye_controls=rrb.EyeControls3D(
-            position=scene.centre + scene.eye() * scene.size * 0.95, look_target=scene.centre, eye_up=(0, 0, 1)
+            position=scene.center + scene.eye() * scene.size * 0.95, look_target=scene.center, eye_up=(0, 0, 1)
         ),
     )
     return rrb.Blueprint(rrb.Horizontal(space, column, column_shares=[3, 2]), _time_panel(), collapse_panels=True)
@@ -81,8 +81,8 @@ def log(episode: Episode, scene: Scene, recording: rr.RecordingStream) -> None:
             is_large = frame[key][..., 0].size > LARGE_IMAGE
             recording.log(key, image.compress(jpeg_quality=90) if is_large else image)
         for key in episode.depths:
-            colours = {"colormap": rr.components.Colormap.Turbo, "depth_range": ranges[key]}
-            recording.log(key, rr.DepthImage(frame[key], meter=1.0, **colours))
+            colors = {"colormap": rr.components.Colormap.Turbo, "depth_range": ranges[key]}
+            recording.log(key, rr.DepthImage(frame[key], meter=1.0, **colors))
 
 
 def save(episode: Episode, scene: Scene, path: Path) -> None:
@@ -134,10 +134,10 @@ def _send(episode: Episode, scene: Scene, recording: rr.RecordingStream) -> None
 
 
 def points_of(cloud: NDArray, scene: Scene, first: bool) -> rr.Points3D:
-    """A cloud (N, C) as Rerun draws it, padding left out; a second cloud is drawn in one colour."""
+    """A cloud (N, C) as Rerun draws it, padding left out; a second cloud is drawn in one color."""
     points = without_padding(cloud)
-    colours = scene.colours(points) if first else np.broadcast_to(SECOND_CLOUD, (len(points), 3))
-    return rr.Points3D(points[:, :3], colors=colours, radii=_radius(len(points)) * scene.size)
+    colors = scene.colors(points) if first else np.broadcast_to(SECOND_CLOUD, (len(points), 3))
+    return rr.Points3D(points[:, :3], colors=colors, radii=_radius(len(points)) * scene.size)
 
 
 def _radius(points: int) -> float:
@@ -152,7 +152,7 @@ def _box(crop: Corners) -> rr.Boxes3D:
 
 
 def _send_curves(recording: rr.RecordingStream, key: str, curve: Signal, seconds: NDArray[np.float64]) -> None:
-    recording.log(key, rr.SeriesLines(names=list(curve.names), colors=line_colours(len(curve.names))), static=True)
+    recording.log(key, rr.SeriesLines(names=list(curve.names), colors=line_colors(len(curve.names))), static=True)
     indexes: Iterable[rr.TimeColumn] = [
         rr.TimeColumn("frame_index", sequence=np.arange(len(seconds))),
         rr.TimeColumn("timestamp", duration=seconds),

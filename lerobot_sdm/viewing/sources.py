@@ -89,7 +89,7 @@ def _dataset_episode(name: str, root: Path | None, number: int, cameras: DepthTo
         cameras.check_shapes(shapes)
         step = DepthToPointCloudStep.from_config(cameras)
         clouds = (POINT_CLOUD, *clouds)
-    metres = 0.001 if dataset.depth_output_unit == "mm" else 1.0
+    meters = 0.001 if dataset.depth_output_unit == "mm" else 1.0
 
     def read(index: int) -> dict[str, NDArray]:
         item = dataset[index]
@@ -97,7 +97,7 @@ def _dataset_episode(name: str, root: Path | None, number: int, cameras: DepthTo
         if step is not None:
             frame[POINT_CLOUD] = step.observation(item)[POINT_CLOUD].numpy()
         frame |= {key: (item[key] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy() for key in images}
-        return frame | {key: _depth(item[key].numpy().squeeze(0) * metres) for key in depths}
+        return frame | {key: _depth(item[key].numpy().squeeze(0) * meters) for key in depths}
 
     return Episode(
         title=f"{name}, episode {number} of {total}",
@@ -184,5 +184,5 @@ def _short(key: str) -> str:
     return key.rpartition(".")[2]
 
 
-def _depth(metres: NDArray) -> NDArray[np.float32]:
-    return np.where(np.isfinite(metres), metres, 0).astype(np.float32)
+def _depth(meters: NDArray) -> NDArray[np.float32]:
+    return np.where(np.isfinite(meters), meters, 0).astype(np.float32)

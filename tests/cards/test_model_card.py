@@ -23,7 +23,7 @@ def test_unknown_things_are_left_out():
         assert absent not in text
 
 
-def test_an_imagined_robot_and_colour_are_mentioned():
+def test_an_imagined_robot_and_color_are_mentioned():
     policy = {"type": "dp3", "horizon": 4, "n_obs_steps": 2, "n_action_steps": 3, "use_color": True}
     origin = {"kind": "dp3", "task": "dexart_laptop", "weights": "ema", "source_sha256": "f", "imagined_robot": True}
     text = str(model_card(CardFacts("me/x", policy, imported=origin)))

@@ -1,6 +1,6 @@
 """Write checkpoints in the original format, and compute what the original policy answers.
 
-Networks are this package's (the recorded files show that they are the original's); the configuration, the normaliser,
+Networks are this package's (the recorded files show that they are the original's); the configuration, the normalizer,
 the composition of the observation and the samplers are the original's, by the libraries that it uses.
 """
 
@@ -79,7 +79,7 @@ class Original:
         return path
 
     def normalize_by(self, data: dict[str, np.ndarray]) -> None:
-        """Fit the normaliser as the released code does: each channel's range over all frames and points.
+        """Fit the normalizer as the released code does: each channel's range over all frames and points.
 
         Args:
             data: Field -> (..., channels).
@@ -95,14 +95,14 @@ class Original:
     def answer(self, weights: str, observation: dict[str, Tensor], noise: Tensor, sampler: str) -> Tensor:
         """Whole horizon in real units: "ddim10" or "lcm1", from raw observations (B, frames, ...)."""
         model = self.models[weights]
-        normalised = {
+        normalized = {
             key: value * self.normalizer[key][0] + self.normalizer[key][1] for key, value in observation.items()
         }
-        cloud = normalised["point_cloud"][..., : model.config.cloud_channels]
-        if "imagin_robot" in normalised:
-            cloud = torch.cat([cloud, normalised["imagin_robot"][..., : cloud.shape[-1]]], dim=-2)
+        cloud = normalized["point_cloud"][..., : model.config.cloud_channels]
+        if "imagin_robot" in normalized:
+            cloud = torch.cat([cloud, normalized["imagin_robot"][..., : cloud.shape[-1]]], dim=-2)
         with torch.no_grad():
-            cond = model.obs_encoder(cloud.flatten(0, 1), normalised["agent_pos"].flatten(0, 1))
+            cond = model.obs_encoder(cloud.flatten(0, 1), normalized["agent_pos"].flatten(0, 1))
             cond = cond.unflatten(0, cloud.shape[:2]).flatten(1)
             settings = SCHEDULE | self.sampler
             scheduler = DDIMScheduler(**settings) if sampler == "ddim10" else LCMScheduler(**SCHEDULE)
@@ -130,8 +130,8 @@ def make_original(
         kind: "dp3", "simple_dp3", "sdm" or "manicm".
         color: With `use_pc_color`.
         imagined: With DexArt's `imagin_robot`.
-        identity: Clouds are not normalised, as for DexArt.
-        down_dims: Width of the U-Net. Where 8 groups are left with single numbers to normalise, which happens below
+        identity: Clouds are not normalized, as for DexArt.
+        down_dims: Width of the U-Net. Where 8 groups are left with single numbers to normalize, which happens below
             width 16 at horizon 4, rounding errors are amplified until nothing can be compared.
         horizon: Of the actions; asks for 4 of them or, from 16 on, for 8.
         sampler: Settings of the noise scheduler that differ from the released ones.
@@ -140,7 +140,7 @@ def make_original(
     torch.manual_seed(0)
     models = {name: _model(kind, color, down_dims, horizon, sizes) for name in ("raw", "ema")}
     normalizer = {"action": _affine(sizes.action), "agent_pos": _affine(sizes.state)}
-    # A state that never moves, as the normaliser of the original leaves it.
+    # A state that never moves, as the normalizer of the original leaves it.
     normalizer["agent_pos"][0][3], normalizer["agent_pos"][1][3] = 1.0, -0.25
     identities = (torch.ones(1), torch.zeros(1))
     normalizer["point_cloud"] = identities if identity else _affine(6)
@@ -173,15 +173,15 @@ def make_original(
 
 
 def random_inputs(original: Original, size: int = 3) -> tuple[dict[str, Tensor], Tensor]:
-    """Raw observations (B, frames, ...) in the range of the normaliser, and start noise (B, horizon, A)."""
+    """Raw observations (B, frames, ...) in the range of the normalizer, and start noise (B, horizon, A)."""
     generator = torch.Generator().manual_seed(1)
     sizes = original.sizes
     shapes = {"agent_pos": (sizes.state,), "point_cloud": (sizes.points, 6), "imagin_robot": (5, 7)}
     observation = {}
     for key, (scale, offset) in original.normalizer.items():
         if key in shapes:
-            normalised = torch.rand((size, sizes.frames, *shapes[key]), generator=generator) * 2 - 1
-            observation[key] = (normalised - offset) / scale
+            normalized = torch.rand((size, sizes.frames, *shapes[key]), generator=generator) * 2 - 1
+            observation[key] = (normalized - offset) / scale
     horizon = original.models["raw"].config.horizon
     return observation, torch.randn((size, horizon, sizes.action), generator=generator)
 
@@ -225,7 +225,7 @@ def _config(
     kind: str, color: bool, imagined: bool, down_dims: tuple[int, ...], horizon: int, sizes: Sizes
 ) -> dict[str, Any]:
     observations = {
-        # The released configurations say 3 channels even where colour is used.
+        # The released configurations say 3 channels even where color is used.
         "point_cloud": {"shape": [sizes.points, 3], "type": "point_cloud"},
         "agent_pos": {"shape": [sizes.state], "type": "low_dim"},
     }

@@ -260,7 +260,7 @@ def setting(path: str, value: Any) -> Callable[[Original], Any]:
         ("policy.down_dims", [16, 32, 65], "multiple of n_groups"),
         ("policy.down_dims", [16, 32, 128], r"has shape \(64,.*\), but its configuration asks for \(128,"),
         ("task.shape_meta.action.shape", [2, 2], "should have 1 dimension"),
-        ("task.shape_meta.obs.agent_pos.shape", [10], r"normaliser of 'agent_pos' has shape \(9,\), not \(10,\)"),
+        ("task.shape_meta.obs.agent_pos.shape", [10], r"normalizer of 'agent_pos' has shape \(9,\), not \(10,\)"),
     ],
 )
 def test_settings_that_would_change_the_answers_are_refused(path, value, message, tmp_path):
@@ -344,8 +344,8 @@ SCALE = "normalizer.params_dict.action.scale"
         (lambda s: s.pop(SCALE), f"Missing: '{SCALE}'"),
         (lambda s: s.pop("normalizer.params_dict.point_cloud.input_stats.std"), "point_cloud.input_stats.std"),
         (lambda s: s.update({SCALE.replace("action", "image"): torch.ones(1)}), "left over: .*image.scale"),
-        (lambda s: s.update({SCALE: torch.zeros(4)}), "normaliser of 'action' has a scale of 0"),
-        (lambda s: s.update({SCALE: torch.ones(3)}), r"normaliser of 'action' has shape \(3,\)"),
+        (lambda s: s.update({SCALE: torch.zeros(4)}), "normalizer of 'action' has a scale of 0"),
+        (lambda s: s.update({SCALE: torch.ones(3)}), r"normalizer of 'action' has shape \(3,\)"),
         (lambda s: s.update({"normalizer.odd": torch.ones(1)}), "left over: 'normalizer.odd'"),
         (lambda s: s.update({3: torch.ones(1)}), "no named tensor"),
         (lambda s: s.update(x="text"), "no named tensor"),
@@ -356,7 +356,7 @@ def test_every_tensor_is_accounted_for(change, message, tmp_path):
     refused(original.save(tmp_path / "x.ckpt"), message)
 
 
-def test_clouds_and_imagined_robots_that_are_normalised_are_refused(tmp_path):
+def test_clouds_and_imagined_robots_that_are_normalized_are_refused(tmp_path):
     original = make_original(imagined=True, identity=False)
     refused(original.save(tmp_path / "x.ckpt"), "'point_cloud' or 'imagin_robot'")
 

@@ -22,7 +22,7 @@ from lerobot_sdm.errors import InputError
 
 RECORDED = Path(__file__).parents[2] / "../shared/data/original_checkpoints"
 NAMES = {"agent_pos": "observation.state"}
-TOLERANCE = 1e-5  # In normalised units.
+TOLERANCE = 1e-5  # In normalized units.
 
 
 def load(folder: Path, **overrides):
@@ -45,8 +45,8 @@ def answers(folder: Path, observation: dict, noise: torch.Tensor, **overrides):
     return post(whole), post(executed)
 
 
-def normalised_error(folder: Path, ours: torch.Tensor, theirs: torch.Tensor) -> float:
-    """Largest difference in normalised action units."""
+def normalized_error(folder: Path, ours: torch.Tensor, theirs: torch.Tensor) -> float:
+    """Largest difference in normalized action units."""
     stats = load_file(folder / "policy_postprocessor_step_0_unnormalizer_processor.safetensors")
     half_range = (stats["action.max"] - stats["action.min"]) / 2
     return ((ours - theirs) / half_range).abs().max().item()
@@ -68,7 +68,7 @@ def test_recorded_answers_of_the_original_code(name, weights, mode, tmp_path):
     whole, executed = answers(folder, observation, recorded["in.noise"], **one_step)
     for ours, theirs in ((whole, "action_pred"), (executed, "action")):
         assert ours.shape == recorded[f"out.{weights}.{mode}.{theirs}"].shape
-        assert normalised_error(folder, ours, recorded[f"out.{weights}.{mode}.{theirs}"]) <= TOLERANCE
+        assert normalized_error(folder, ours, recorded[f"out.{weights}.{mode}.{theirs}"]) <= TOLERANCE
 
 
 @pytest.mark.parametrize(
@@ -97,11 +97,11 @@ def test_ten_steps_of_every_variant(weights, options, tmp_path):
     observation, noise = random_inputs(original)
     theirs = original.answer(weights, observation, noise, "ddim10")
     whole, executed = answers(folder, observation, noise)
-    assert normalised_error(folder, whole, theirs) <= TOLERANCE
+    assert normalized_error(folder, whole, theirs) <= TOLERANCE
     # Four actions are asked for and three exist.
     count = 8 if options.get("horizon") == 16 else 3
     assert executed.shape[1] == count
-    assert normalised_error(folder, executed, theirs[:, 1 : 1 + count]) <= TOLERANCE
+    assert normalized_error(folder, executed, theirs[:, 1 : 1 + count]) <= TOLERANCE
 
 
 @pytest.mark.parametrize("kind", ["sdm", "manicm"])
@@ -115,8 +115,8 @@ def test_students_answer_in_one_step_as_released(kind, tmp_path):
     observation, noise = random_inputs(original)
     whole, executed = answers(folder, observation, noise)
     theirs = original.answer("raw", observation, noise, "lcm1")
-    assert normalised_error(folder, whole, theirs) <= TOLERANCE
-    assert normalised_error(folder, executed, theirs[:, 1:4]) <= TOLERANCE
+    assert normalized_error(folder, whole, theirs) <= TOLERANCE
+    assert normalized_error(folder, executed, theirs[:, 1:4]) <= TOLERANCE
 
 
 @pytest.mark.parametrize("kind", ["sdm", "manicm"])
@@ -127,7 +127,7 @@ def test_the_other_weights_of_a_student_file_are_its_teacher(kind, tmp_path):
     assert imported.policy_type == "dp3"
     observation, noise = random_inputs(original)
     whole, _ = answers(folder, observation, noise)
-    assert normalised_error(folder, whole, original.answer("ema", observation, noise, "ddim10")) <= TOLERANCE
+    assert normalized_error(folder, whole, original.answer("ema", observation, noise, "ddim10")) <= TOLERANCE
 
 
 def test_the_student_of_another_range_of_betas_learns_under_it(tmp_path):
@@ -230,7 +230,7 @@ def test_an_imported_policy_serves_as_teacher(tmp_path, monkeypatch):
     )
     policy, pre, _ = load(student)
     assert policy.config.network_config.blocks_per_level == 1
-    # The student normalises as its teacher does.
+    # The student normalizes as its teacher does.
     theirs = load(tmp_path / "teacher")[1]
     states = ([step.state_dict() for step in pipeline.steps if step.state_dict()] for pipeline in (pre, theirs))
     for ours, teachers in zip(*states, strict=True):

@@ -21,13 +21,13 @@ def test_focal_length(fovy, height, expected):
     assert focal_length(fovy, height) == pytest.approx(expected, abs=5e-3)
 
 
-def test_rays_through_centres_are_symmetric():
+def test_rays_through_centers_are_symmetric():
     rays = pixel_rays(2, 2, 90.0, offset=0.5).reshape(2, 2, 3)
     np.testing.assert_allclose(rays[0, 0], [-0.5, 0.5, -1])
     np.testing.assert_allclose(rays[1, 1], [0.5, -0.5, -1])
 
 
-def test_rays_through_corners_are_half_a_pixel_off_towards_the_top_left():
+def test_rays_through_corners_are_half_a_pixel_off_toward_the_top_left():
     difference = pixel_rays(8, 8, 60.0, offset=0.0) - pixel_rays(8, 8, 60.0, offset=0.5)
     half = 0.5 / focal_length(60.0, 8)
     np.testing.assert_allclose(difference, np.broadcast_to([-half, half, 0], (64, 3)), atol=1e-6)

@@ -69,7 +69,7 @@ def run(tmp_path_factory) -> Path:
                 }
                 for row in ROWS
             ],
-            "distances": {"observations": 2, "samples": 2, "seed": 0, "unit": "normalised action units"},
+            "distances": {"observations": 2, "samples": 2, "seed": 0, "unit": "normalized action units"},
             "read_out_minus_student": difference,
             "stages": [
                 {"stage": stage, "command": " ".join(map(str, command)), "seconds": 1.0}

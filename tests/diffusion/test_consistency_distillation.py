@@ -89,7 +89,7 @@ def test_only_the_student_gets_a_gradient():
     assert weights["teacher"].grad is None
 
 
-def test_neighbouring_levels_are_compared():
+def test_neighboring_levels_are_compared():
     seen = {"student": [], "target": []}
 
     def denoiser(name):

@@ -16,12 +16,12 @@ def gradient(weighting: str, alpha_bar: float = 0.5, floor: float = 0.0, scale: 
     return distribution_matching_gradient(x, torch.zeros(2, 1, 2), mu_real, mu_fake, alpha_bar, weighting, floor)
 
 
-def test_per_sample_normaliser_is_each_samples_own_mean_distance():
+def test_per_sample_normalizer_is_each_samples_own_mean_distance():
     # mean|x - mu_real| is 2 for both samples; mu_fake - mu_real is -mu_real.
     torch.testing.assert_close(gradient("per_sample"), torch.tensor([[[-0.5, -1.5]], [[-1.0, -1.0]]]))
 
 
-def test_per_sample_normaliser_has_a_floor():
+def test_per_sample_normalizer_has_a_floor():
     # Distances shrink to 0.02; with a floor of 0.2 the gradient shrinks along instead of staying at full size.
     torch.testing.assert_close(gradient("per_sample", floor=0.2, scale=0.01), gradient("per_sample") * 0.02 / 0.2)
 

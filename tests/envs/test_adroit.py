@@ -226,7 +226,7 @@ def test_the_legacy_frames_are_dp3s(make, task, camera, height, low):
     to_frame = frame.rotation @ seen.xmat.reshape(3, 3)
     origin = frame.rotation @ seen.xpos + frame.translation
     if camera == "top":
-        # Camera coordinates and a metre along z.
+        # Camera coordinates and a meter along z.
         np.testing.assert_allclose(seen.xpos, [0, 0, height])
         np.testing.assert_allclose(to_frame, np.eye(3), atol=1e-9)
         np.testing.assert_allclose(origin, [0, 0, 1], atol=1e-9)
@@ -245,7 +245,7 @@ def test_both_frames_show_the_same_points(make, task):
     frame = legacy.hand_task.frame("legacy")
     back = (seen - frame.translation) @ frame.rotation
     cloud = without_padding(world.reset(seed=2)[0]["point_cloud"])
-    # DP3 takes points at the corners of pixels: half a pixel, 5 mm at a metre.
+    # DP3 takes points at the corners of pixels: half a pixel, 5 mm at a meter.
     assert np.quantile(cKDTree(cloud).query(back)[0], 0.98) < 0.02
     assert cloud[:, 2].min() > 0
 

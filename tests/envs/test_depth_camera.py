@@ -53,23 +53,23 @@ def test_depth_is_metric_and_along_the_axis(scene):
     assert (depth < 1.9).sum() in (25, 36)
 
 
-def test_colours_are_those_of_geoms_and_materials(scene):
+def test_colors_are_those_of_geoms_and_materials(scene):
     camera, data = scene
-    picture = camera.take(data, "down", SIZE, colour=True)
-    assert picture.colour.shape == (SIZE, SIZE, 3)
-    assert picture.colour[SIZE // 2, SIZE // 2].argmax() == 2
-    assert picture.colour[0, 0].argmax() == 0
-    assert camera.take(data, "down", SIZE).colour is None
+    picture = camera.take(data, "down", SIZE, color=True)
+    assert picture.color.shape == (SIZE, SIZE, 3)
+    assert picture.color[SIZE // 2, SIZE // 2].argmax() == 2
+    assert picture.color[0, 0].argmax() == 0
+    assert camera.take(data, "down", SIZE).color is None
 
 
 def test_the_goal_is_a_ball(scene):
     camera, data = scene
     goal = np.array([0.0, 0.0, 1.5])
-    picture = camera.take(data, "down", SIZE, colour=True, goal=goal)
+    picture = camera.take(data, "down", SIZE, color=True, goal=goal)
     plain = camera.take(data, "down", SIZE, goal=goal)
     assert picture.depth.min() == pytest.approx(0.5 - GOAL_RADIUS, abs=2e-3)
     np.testing.assert_allclose(plain.depth, picture.depth, atol=1e-4)
-    assert picture.colour[SIZE // 2, SIZE // 2].argmax() == 1
+    assert picture.color[SIZE // 2, SIZE // 2].argmax() == 1
     assert camera.take(data, "down", SIZE).depth.min() > 1.7
 
 
@@ -77,10 +77,10 @@ def test_nothing_is_infinitely_far(scene):
     camera, data = scene
     # Straight up there is only the ball.
     data.cam_xmat[0] = np.diag([1.0, -1.0, -1.0]).ravel()
-    picture = camera.take(data, "down", SIZE, colour=True, goal=np.array([0, 0, 3.0]))
+    picture = camera.take(data, "down", SIZE, color=True, goal=np.array([0, 0, 3.0]))
     mujoco.mj_forward(data.model, data)
     assert np.isinf(picture.depth[0, 0])
-    assert (picture.colour[0, 0] == 0).all()
+    assert (picture.color[0, 0] == 0).all()
     assert picture.depth[SIZE // 2, SIZE // 2] == pytest.approx(1 - GOAL_RADIUS, abs=2e-3)
 
 

@@ -85,7 +85,7 @@ def test_joint_limits_and_masses_are_the_urdfs():
 
 
 def test_the_palm_at_zero():
-    """Without the file: base height, elbow and wrist offsets summed by hand, to the millimetre."""
+    """Without the file: base height, elbow and wrist offsets summed by hand, to the millimeter."""
     model = stand_in_robot().compile()
     data = mujoco.MjData(model)
     mujoco.mj_kinematics(model, data)

@@ -197,9 +197,9 @@ def test_rendering(make, renderer):
     assert (env.render() != frame).any()
 
 
-def test_colours_and_padding(make):
-    coloured = make("drawer-open", view="dp3", num_points=4096, use_color=True, camera_size=48)
-    cloud = coloured.reset(seed=0)[0]["point_cloud"]
+def test_colors_and_padding(make):
+    colored = make("drawer-open", view="dp3", num_points=4096, use_color=True, camera_size=48)
+    cloud = colored.reset(seed=0)[0]["point_cloud"]
     filled = int((cloud[:, :3] != 0).any(axis=1).sum())
     assert 100 < filled < 4096
     np.testing.assert_array_equal(cloud[filled:], 0)

@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT / "examples" / "deployment"))
 
 import deploy  # noqa: E402
 from control_loop import missed_periods, run_episode  # noqa: E402
-from measures import episode_record, summarise  # noqa: E402
+from measures import episode_record, summarize  # noqa: E402
 from simulated_robot import Period, SimulatedRobot, keep_set_point, repeat  # noqa: E402
 
 ENV = "metaworld_pc,task=detour,num_points=16,camera_size=24,episode_length=12,renderer=raycast"
@@ -176,7 +176,7 @@ def test_too_late_by_two_periods(checkpoints):
     for before, after in zip(robot._env.actions[4:6], robot._env.actions[5:7], strict=True):
         np.testing.assert_array_equal(after, [0, 0, 0, before[3]])
 
-    summary = summarise([episode_record(SEED, robot.summary(), ticks, PERIOD)])
+    summary = summarize([episode_record(SEED, robot.summary(), ticks, PERIOD)])
     assert (summary["periods"], summary["periods_held"], summary["overwritten"]) == (12, 6, 0)
     assert (summary["ticks"], summary["ticks_missed"], summary["planning_missed"]) == (7, 3, 3)
     assert summary["planning"] == {"count": 3, "p50_ms": 30.0, "p95_ms": 30.0, "max_ms": 30.0}

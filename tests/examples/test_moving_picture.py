@@ -30,7 +30,7 @@ def test_its_pictures_are_those_of_the_video(video, tmp_path):
             pixels = np.asarray(picture.convert("L"))
             brightness.append(pixels[:, :28].mean())
             assert pixels[:, 36:].mean() < 12
-    # Frames 10, 12, ... 28 of the video, up to the palette's colours.
+    # Frames 10, 12, ... 28 of the video, up to the palette's colors.
     np.testing.assert_allclose(brightness, 6 * np.arange(10, 30, 2), atol=12)
     assert [path.name for path in tmp_path.iterdir()] == ["x.gif"]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.experts.search import Search, centre, improve, line_weights, moved_on
+from lerobot_sdm.experts.search import Search, center, improve, line_weights, moved_on
 
 STILL = np.zeros((9, 2))
 
@@ -27,14 +27,14 @@ def test_plans_move_on_and_hold_their_last_action():
 
 def test_elites_count_alike():
     knots = np.array([1.0, 3.0, 100.0]).reshape(3, 1, 1)
-    mean, spread = centre(knots, np.array([0.0, 1.0, 2.0]), Search(samples=3, elites=2))
+    mean, spread = center(knots, np.array([0.0, 1.0, 2.0]), Search(samples=3, elites=2))
     assert (mean.item(), spread.item()) == (2.0, 1.0)
 
 
 def test_weights_fall_with_the_cost():
     # Standard deviation 1, temperature 0.5: costs 2 apart weigh as 1 to exp(-4).
     knots = np.array([0.0, 1.0]).reshape(2, 1, 1)
-    mean, spread = centre(knots, np.array([5.0, 7.0]), Search(temperature=0.5))
+    mean, spread = center(knots, np.array([5.0, 7.0]), Search(temperature=0.5))
     share = np.exp(-4) / (1 + np.exp(-4))
     assert mean.item() == pytest.approx(share)
     assert spread.item() == pytest.approx(np.sqrt(share * (1 - share)))
@@ -42,7 +42,7 @@ def test_weights_fall_with_the_cost():
 
 def test_a_broken_prediction_has_no_weight():
     knots = np.array([0.0, 1.0, 50.0]).reshape(3, 1, 1)
-    mean, _ = centre(knots, np.array([1.0, 1.0, np.inf]), Search(temperature=1.0))
+    mean, _ = center(knots, np.array([1.0, 1.0, np.inf]), Search(temperature=1.0))
     assert mean.item() == pytest.approx(0.5)
 
 

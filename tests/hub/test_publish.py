@@ -205,7 +205,7 @@ def test_card_of_a_student(world):
         "lerobot-eval --policy.path=me/student",
         "--env.type=metaworld_pc --env.task=drawer-open",
         "## Intended use",
-        "## Licence\n\n`mit`",
+        "## License\n\n`mit`",
     ):
         assert said in text, said
     assert metadata["license"] == "mit"

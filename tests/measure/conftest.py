@@ -16,7 +16,7 @@ class Checkpoints:
     dataset: Path
     teacher: Path
     student: Path
-    other_units: Path  # a teacher whose action normalisation differs
+    other_units: Path  # a teacher whose action normalization differs
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from lerobot_sdm.measure.benchmark_page import demonstrations_table, distance_ta
 from lerobot_sdm.measure.files import read_json
 from lerobot_sdm.measure.run_benchmark import render
 from lerobot_sdm.measure.scores import measured_by
-from lerobot_sdm.measure.summaries import gather, summarise
+from lerobot_sdm.measure.summaries import gather, summarize
 
 CELLS = [
     made_cell("reach", "easy", "dp3-10", "xxxx", ms=20.0, energy=-0.0001),
@@ -77,7 +77,7 @@ def test_a_student_is_held_against_the_best_of_what_is_free(tmp_path):
         made_cell("reach", "easy", "regression", "xxx."),
         made_cell("reach", "easy", "sdm", "...."),
     ]
-    (summary,) = summarise(cells)
+    (summary,) = summarize(cells)
     rows = {row["method"]: row for row in summary["rows"]}
     assert [name for name, row in rows.items() if row["free_baseline"]] == ["regression", "sdm"]
     for name, estimate in (("regression", 0.25), ("sdm", -0.5)):

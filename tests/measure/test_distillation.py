@@ -96,7 +96,7 @@ def test_what_was_demonstrated(tiny, teacher):
 
 
 def test_distance_to_demonstrations_is_over_what_they_still_have(tiny, teacher):
-    """In normalised units: actions are scaled to -1 ... 1 by the dataset's range."""
+    """In normalized units: actions are scaled to -1 ... 1 by the dataset's range."""
     from lerobot.datasets.lerobot_dataset import LeRobotDatasetMetadata
 
     observations = held_out_observations("local/tiny", tiny.dataset, teacher.config, 21)
@@ -126,7 +126,7 @@ def test_order_of_contenders_does_not_matter(tiny, teacher, observations):
 
 def test_incomparable_policies(tiny, teacher, observations):
     other = load_contender(Contender("other", str(tiny.other_units)))
-    with pytest.raises(InputError, match="normalisation differs"):
+    with pytest.raises(InputError, match="normalization differs"):
         compare_to_teacher(teacher, [other], observations)
     short = load_contender(Contender("short", str(tiny.teacher), {"n_action_steps": "2"}))
     with pytest.raises(InputError, match="n_action_steps is 2, but the teacher's is 3"):

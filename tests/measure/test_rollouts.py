@@ -1,4 +1,4 @@
-"""Rollouts of a policy as a data set: the environment's own numbers, repeatable, interruptible, not for evaluations."""
+"""Rollouts of a policy as a dataset: the environment's own numbers, repeatable, interruptible, not for evaluations."""
 
 import json
 from pathlib import Path

@@ -49,7 +49,7 @@ def test_parameter_counts_equal_the_reference(state_dim, action_dim, kwargs, enc
     assert size(model.unet) == unet
 
 
-def test_colour_encoder_has_the_released_layers():
+def test_color_encoder_has_the_released_layers():
     encoder = PointEncoder(6)
     shapes = {name: tuple(p.shape) for name, p in encoder.named_parameters() if name.endswith("weight")}
     assert shapes == {
@@ -111,7 +111,7 @@ def test_ema_decay_equals_the_reference():
     assert warmup_decay(10**9) == 0.9999
 
 
-def test_ema_moves_towards_the_source():
+def test_ema_moves_toward_the_source():
     average, source = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
     torch.nn.init.constant_(average.weight, 1.0)
     torch.nn.init.constant_(source.weight, 3.0)

@@ -114,7 +114,7 @@ def test_without_reward_it_returns_to_its_base(build):
 
 @pytest.mark.parametrize(("prediction", "sampler"), [("epsilon", "DDPM"), ("sample", "DDIM")])
 def test_reward_rises_where_it_looks_and_only_there(build, tmp_path, prediction, sampler):
-    """Towards 0.5 in the executed actions; rows that are not executed get no gradient."""
+    """Toward 0.5 in the executed actions; rows that are not executed get no gradient."""
     base = save_policy(tmp_path / "base", prediction_type=prediction, noise_scheduler_type=sampler)
     learn_to_denoise(base)
     reward = save_reward_model(base, tmp_path / "reward")
@@ -277,7 +277,7 @@ def test_a_policy_is_no_reward_model(build, base):
 def test_a_reward_model_of_other_units_is_refused(build, tmp_path):
     other = save_policy(tmp_path / "base", high=3.0)
     reward = save_reward_model(other, tmp_path / "reward")
-    with pytest.raises(InputError, match=r"reward_path=.*is normalised by other numbers"):
+    with pytest.raises(InputError, match=r"reward_path=.*is normalized by other numbers"):
         build(reward_path=str(reward))
 
 

@@ -22,7 +22,7 @@ MORE = {
 }
 TOLERANCE, NOTHING = 1e-2, 1e-5
 """Rounding of the optimizer's averages of gradients: a share of the largest of a tensor, and of the largest of all,
-below which is what would be zero without it (a bias before a normalisation)."""
+below which is what would be zero without it (a bias before a normalization)."""
 MOST_GRAPHS = 50
 
 

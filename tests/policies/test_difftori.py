@@ -43,7 +43,7 @@ def build(dataset, base):
 
 @pytest.fixture(scope="module")
 def keypoints(tmp_path_factory) -> LeRobotDatasetMetadata:
-    """Frames of state (9,) and keypoints (6,), actions (4,): all but the cloud as in the other data set."""
+    """Frames of state (9,) and keypoints (6,), actions (4,): all but the cloud as in the other dataset."""
     root = tmp_path_factory.mktemp("keypoints") / "data"
     shapes = {"observation.state": (9,), "observation.environment_state": (6,), "action": (4,)}
     features = {key: {"dtype": "float32", "shape": shape, "names": None} for key, shape in shapes.items()}
@@ -218,7 +218,7 @@ def test_the_latents_spread_may_be_changed_at_evaluation(trained):
 
 
 def test_coupled_copies_do_not_depend_on_other_observations(trained):
-    """As released, an observation is optimised together with copies of itself; latents from a fixed seed."""
+    """As released, an observation is optimized together with copies of itself; latents from a fixed seed."""
     folder = trained("difftori")
     options = ["--coupling=batch", "--coupled_copies=6", "--n_iterations=20"]
     policy = DiffTORIPolicy.from_pretrained(

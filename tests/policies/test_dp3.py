@@ -71,16 +71,16 @@ def test_one_inference_step_is_the_read_out_at_the_noisiest_level():
 
 def test_clouds_with_more_channels_than_the_policy_uses_are_sliced():
     p, noise = policy(), torch.randn(2, 16, 3)
-    coloured = batch(channels=6)
-    plain = {**coloured, CLOUD: coloured[CLOUD][..., :3]}
-    torch.testing.assert_close(p.sample_actions(coloured, noise), p.sample_actions(plain, noise))
+    colored = batch(channels=6)
+    plain = {**colored, CLOUD: colored[CLOUD][..., :3]}
+    torch.testing.assert_close(p.sample_actions(colored, noise), p.sample_actions(plain, noise))
 
 
-def test_colour_is_used_when_asked_for():
+def test_color_is_used_when_asked_for():
     p, noise = policy(channels=6, use_color=True), torch.randn(2, 16, 3)
-    coloured = batch(channels=6)
-    grey = {**coloured, CLOUD: torch.cat([coloured[CLOUD][..., :3], torch.zeros(2, 2, 20, 3)], -1)}
-    assert not torch.allclose(p.sample_actions(coloured, noise), p.sample_actions(grey, noise))
+    colored = batch(channels=6)
+    gray = {**colored, CLOUD: torch.cat([colored[CLOUD][..., :3], torch.zeros(2, 2, 20, 3)], -1)}
+    assert not torch.allclose(p.sample_actions(colored, noise), p.sample_actions(gray, noise))
 
 
 def test_n_points_keeps_a_prefix():
@@ -112,7 +112,7 @@ def test_masked_loss_ignores_padded_actions():
     assert loss.item() != pytest.approx(unmasked.forward(data)[0].item(), rel=1e-6)
 
 
-def test_coloured_data_normalise_into_a_policy_without_colour():
+def test_colored_data_normalize_into_a_policy_without_color():
     stats = {
         key: {"min": torch.full((n,), -2.0).numpy(), "max": torch.full((n,), 2.0).numpy()}
         for key, n in ((STATE, 5), (CLOUD, 6), ("action", 3))

@@ -1,4 +1,4 @@
-"""Statistics: DP3's treatment of constant channels, in LeRobot's normaliser."""
+"""Statistics: DP3's treatment of constant channels, in LeRobot's normalizer."""
 
 import copy
 
@@ -12,7 +12,7 @@ from lerobot_sdm.processors.normalization import prepare_stats, widen_constant_c
 STATE = "observation.state"
 
 
-def test_constant_channels_normalise_as_in_dp3():
+def test_constant_channels_normalize_as_in_dp3():
     """Range < 1e-4: scale 1 and offset -min, so the constant maps to 0; other channels to [-1, 1]."""
     stats = {STATE: {"min": np.array([1.0, 0.0, 5.0]), "max": np.array([1.0, 1e-5, 7.0])}}
     prepare_stats(stats, 3)
@@ -21,10 +21,10 @@ def test_constant_channels_normalise_as_in_dp3():
         norm_map={FeatureType.STATE: NormalizationMode.MIN_MAX},
         stats=stats,
     )
-    normalise = lambda values: step._normalize_observation({STATE: torch.tensor(values)}, inverse=False)[STATE]  # noqa: E731
-    torch.testing.assert_close(normalise([1.0, 0.0, 7.0]), torch.tensor([0.0, 0.0, 1.0]), atol=1e-6, rtol=0)
+    normalize = lambda values: step._normalize_observation({STATE: torch.tensor(values)}, inverse=False)[STATE]  # noqa: E731
+    torch.testing.assert_close(normalize([1.0, 0.0, 7.0]), torch.tensor([0.0, 0.0, 1.0]), atol=1e-6, rtol=0)
     # The danger this is about: a hair off a constant must stay a hair.
-    torch.testing.assert_close(normalise([1.0001, 1e-3, 5.0]), torch.tensor([1e-4, 1e-3, -1.0]), atol=1e-6, rtol=0)
+    torch.testing.assert_close(normalize([1.0001, 1e-3, 5.0]), torch.tensor([1e-4, 1e-3, -1.0]), atol=1e-6, rtol=0)
 
 
 def test_preparing_twice_changes_nothing_more():

@@ -19,7 +19,7 @@ SMALL = {"down_dims": (8, 16, 16), "blocks_per_level": 1, "encoder_hidden_dims":
 
 
 def loaded(state: int = 5, **settings) -> LoadedPolicy:
-    """A policy with random weights and its pipelines, which normalise from -2 ... 2."""
+    """A policy with random weights and its pipelines, which normalize from -2 ... 2."""
     config = DP3Config(
         input_features={
             STATE: PolicyFeature(FeatureType.STATE, (state,)),
@@ -91,7 +91,7 @@ def test_other_kinds_of_numbers_give_the_same_action(change):
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.float16, torch.bool])
 def test_whole_numbers_do_not_round_the_statistics(dtype):
-    """LeRobot's normaliser brings its statistics to the number type of what it gets: -0.5 would become 0, or 255."""
+    """LeRobot's normalizer brings its statistics to the number type of what it gets: -0.5 would become 0, or 255."""
     robot = loaded()
     ones = {STATE: torch.ones(1, 5), CLOUD: torch.ones(1, 20, 3)}
     expected = act(robot, ones)

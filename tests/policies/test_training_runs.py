@@ -88,7 +88,7 @@ def test_a_checkpoint_works_without_what_it_was_made_from(kind, tmp_path, traine
 
 
 @pytest.mark.parametrize("kind", SOURCE_OF)
-def test_a_policy_normalises_like_what_it_was_made_from(kind, trained):
+def test_a_policy_normalizes_like_what_it_was_made_from(kind, trained):
     source, student = trained(SOURCE_OF[kind]), trained(kind)
     for file in source.glob("policy_*normalizer_processor.safetensors"):
         mine, theirs = load_file(student / file.name), load_file(file)

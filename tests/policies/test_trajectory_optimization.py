@@ -1,4 +1,4 @@
-"""DiffTORI's optimiser and networks against dense solves, finite differences and hand calculations."""
+"""DiffTORI's optimizer and networks against dense solves, finite differences and hand calculations."""
 
 from dataclasses import replace
 
@@ -58,7 +58,7 @@ def test_the_closed_form_solves_the_dense_system(network, context, start, group)
         torch.testing.assert_close(found[members].flatten(), expected.detach(), rtol=1e-9, atol=1e-9)
 
 
-def test_identical_samples_are_optimised_alike_alone_and_together(network, context, start):
+def test_identical_samples_are_optimized_alike_alone_and_together(network, context, start):
     same, where = start[:1].expand(4, -1, -1), context[:1].expand(4, -1)
     alone = optimize(network, same, where, SHORT)
     torch.testing.assert_close(optimize(network, same, where, SHORT, group=4), alone)

@@ -1,6 +1,6 @@
 """Training from two processes, started by accelerate on the CPU; every policy type, and one of them resumed.
 
-The windows of the resumed run's data set fill whole rounds of both processes. Where they do not, accelerate fills the
+The windows of the resumed run's dataset fill whole rounds of both processes. Where they do not, accelerate fills the
 last round of an epoch with samples from its beginning, and a process that resumed within the epoch knows another
 beginning: that one round then holds other samples than in the uninterrupted run.
 """
@@ -84,7 +84,7 @@ def test_two_processes_train_every_network(kind, trained_in_two):
     check_weights(last)
     moments = {key for key in last if "exp_avg_sq" in key}
     assert moments
-    assert all(last[key].any() for key in moments)  # whatever is optimised has had a gradient
+    assert all(last[key].any() for key in moments)  # whatever is optimized has had a gradient
     weights = [key for key in last if "optimizer" not in key and last[key].is_floating_point()]
     networks = {key.split(".")[1] for key in weights if key.startswith("training_state")} or {"safetensors:"}
     assert networks >= {"safetensors:fake_score", "safetensors:model"} or kind != "sdm"

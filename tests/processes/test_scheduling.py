@@ -22,7 +22,7 @@ def encode(path):
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root's threads become real-time ones")
 def test_the_encoder_makes_real_time_threads_and_we_do_not_keep_them(tmp_path):
-    """If the first assertion fails, the encoder has learnt better, and `leave_real_time` is no longer needed."""
+    """If the first assertion fails, the encoder has learned better, and `leave_real_time` is no longer needed."""
     seen = []
 
     def work():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import yaml
 from depth_datasets import EPISODES, FRAMES, write_depth_dataset
-from depth_world import COLOUR_KEY, CROP, DEPTH_KEY, DepthWorld
+from depth_world import COLOR_KEY, CROP, DEPTH_KEY, DepthWorld
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,7 @@ def episodes() -> list[list[dict[str, np.ndarray]]]:
                 {
                     "observation.state": observation["agent_pos"],
                     DEPTH_KEY: observation["depth"],
-                    COLOUR_KEY: observation["pixels"],
+                    COLOR_KEY: observation["pixels"],
                     "action": action,
                 }
             )
@@ -41,7 +41,7 @@ def depth_dataset(tmp_path_factory, episodes) -> Path:
 @pytest.fixture(scope="session")
 def cameras_file(tmp_path_factory) -> Path:
     world = DepthWorld()
-    fields = {"cameras": [world.calibration(color_key=COLOUR_KEY)], "crop": CROP, "num_points": 128}
+    fields = {"cameras": [world.calibration(color_key=COLOR_KEY)], "crop": CROP, "num_points": 128}
     world.close()
     file = tmp_path_factory.mktemp("cameras") / "cameras.yaml"
     file.write_text(yaml.safe_dump(fields))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from depth_world import COLOUR_KEY, DEPTH_KEY, SIZE
+from depth_world import COLOR_KEY, DEPTH_KEY, SIZE
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
 REPO_ID = "local/depth"
@@ -10,13 +10,13 @@ EPISODES, FRAMES = 2, 6
 
 
 def write_depth_dataset(root: Path, episodes: list[list[dict]], video: bool) -> Path:
-    """As LeRobot's robots record it: depth in uint16 millimetres, as lossless video or as TIFF images."""
+    """As LeRobot's robots record it: depth in uint16 millimeters, as lossless video or as TIFF images."""
     kind = "video" if video else "image"
     names = ["height", "width", "channels"]
     features = {
         "observation.state": {"dtype": "float32", "shape": (2,), "names": ["x.pos", "y.pos"]},
         "action": {"dtype": "float32", "shape": (2,), "names": ["x.pos", "y.pos"]},
-        COLOUR_KEY: {"dtype": kind, "shape": (SIZE, SIZE, 3), "names": names},
+        COLOR_KEY: {"dtype": kind, "shape": (SIZE, SIZE, 3), "names": names},
         DEPTH_KEY: {"dtype": kind, "shape": (SIZE, SIZE, 1), "names": names, "info": {"is_depth_map": True}},
     }
     dataset = LeRobotDataset.create(REPO_ID, 10, features, root=root, use_videos=video, video_backend="pyav")

@@ -19,8 +19,8 @@ from lerobot_sdm.envs.depth_camera import open_camera
 SIZE = 64
 FOVY = 25.0
 BALL_RADIUS = 0.06
-BLOCK_CENTRE, BLOCK_HALF = np.array([0.12, 0.1, 0.04]), np.array([0.05, 0.03, 0.04])
-DEPTH_KEY, COLOUR_KEY = "observation.images.front_depth", "observation.images.front"
+BLOCK_CENTER, BLOCK_HALF = np.array([0.12, 0.1, 0.04]), np.array([0.05, 0.03, 0.04])
+DEPTH_KEY, COLOR_KEY = "observation.images.front_depth", "observation.images.front"
 CROP = [[-0.3, -0.3, 0.005], [0.3, 0.3, 0.4]]
 
 SCENE = f"""
@@ -40,7 +40,7 @@ SCENE = f"""
 
 
 class DepthWorld(gym.Env):
-    """The ball is pushed around; observed are its position and a depth image in millimetres."""
+    """The ball is pushed around; observed are its position and a depth image in millimeters."""
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
 
@@ -72,18 +72,18 @@ class DepthWorld(gym.Env):
         return self.observe(), 0.0, False, self.steps >= self._max_episode_steps, {"is_success": False}
 
     def look(self):
-        """The picture with depth in metres, of the scene as it stands."""
+        """The picture with depth in meters, of the scene as it stands."""
         mujoco.mj_forward(self.model, self.data)
-        return self.camera.take(self.data, "front", SIZE, colour=True)
+        return self.camera.take(self.data, "front", SIZE, color=True)
 
     def observe(self) -> dict[str, np.ndarray]:
         picture = self.look()
-        millimetres = np.where(picture.depth < 60, np.rint(picture.depth * 1000), 0).astype(np.uint16)[..., None]
+        millimeters = np.where(picture.depth < 60, np.rint(picture.depth * 1000), 0).astype(np.uint16)[..., None]
         position = self.data.mocap_pos[0, :2].astype(np.float32)
-        return {"agent_pos": position, "depth": millimetres, "pixels": picture.colour.copy()}
+        return {"agent_pos": position, "depth": millimeters, "pixels": picture.color.copy()}
 
     def render(self):
-        return self.look().colour
+        return self.look().color
 
     def close(self):
         self.camera.close()
@@ -98,12 +98,12 @@ class DepthWorld(gym.Env):
         pose[:3, :3] = self.data.cam_xmat[0].reshape(3, 3) * ([1, -1, -1] if convention == "opencv" else 1)
         pose[:3, 3] = self.data.cam_xpos[0]
         focal = SIZE / 2 / math.tan(math.radians(FOVY / 2))
-        centre = (SIZE - 1) / 2
+        center = (SIZE - 1) / 2
         camera = {
             "depth_key": DEPTH_KEY,
             "width": SIZE,
             "height": SIZE,
-            "intrinsics": [focal, focal, centre, centre],
+            "intrinsics": [focal, focal, center, center],
             "extrinsics": pose.tolist(),
             "convention": convention,
         }
@@ -111,8 +111,8 @@ class DepthWorld(gym.Env):
 
 
 def distance_to_surfaces(points: np.ndarray, ball: np.ndarray) -> np.ndarray:
-    """(n,) metres from points (n, 3) to the nearest of table, block and ball."""
-    beyond = np.abs(points - BLOCK_CENTRE) - BLOCK_HALF
+    """(n,) meters from points (n, 3) to the nearest of table, block and ball."""
+    beyond = np.abs(points - BLOCK_CENTER) - BLOCK_HALF
     outside = np.linalg.norm(np.maximum(beyond, 0), axis=1)
     block = np.abs(outside + np.minimum(beyond.max(axis=1), 0))
     sphere = np.abs(np.linalg.norm(points - ball, axis=1) - BALL_RADIUS)

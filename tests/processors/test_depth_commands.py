@@ -12,7 +12,7 @@ import pytest
 import torch
 import yaml
 from depth_datasets import REPO_ID
-from depth_world import COLOUR_KEY, CROP, DEPTH_KEY
+from depth_world import COLOR_KEY, CROP, DEPTH_KEY
 from lerobot.configs.policies import PreTrainedConfig
 from lerobot.processor import PolicyProcessorPipeline
 from lerobot_commands import SMALL_DP3, lerobot_train
@@ -61,7 +61,7 @@ def test_a_student_inherits_its_teachers_camera(checkpoint, cameras_file):
     assert any(isinstance(step, DepthToPointCloudStep) for step in preprocessor.steps)
 
 
-def test_the_crop_decides_how_clouds_are_normalised(checkpoint):
+def test_the_crop_decides_how_clouds_are_normalized(checkpoint):
     (file,) = checkpoint.glob("policy_preprocessor*normalizer*.safetensors")
     statistics = load_file(file)
     np.testing.assert_allclose(statistics["observation.point_cloud.min"], [*CROP[0], 0, 0, 0], rtol=1e-6)
@@ -72,7 +72,7 @@ def test_evaluation_with_a_depth_camera(tmp_path, monkeypatch, checkpoint, camer
     """The environment calls its images by other names: LeRobot's --rename_map comes first."""
     from lerobot.scripts.lerobot_eval import main
 
-    names = {"observation.depth": DEPTH_KEY, "observation.image": COLOUR_KEY}
+    names = {"observation.depth": DEPTH_KEY, "observation.image": COLOR_KEY}
     arguments = [
         f"--policy.path={checkpoint}",
         "--policy.device=cpu",

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from depth_datasets import EPISODES, FRAMES, REPO_ID, write_depth_dataset
-from depth_world import COLOUR_KEY, DEPTH_KEY, SIZE, distance_to_surfaces
+from depth_world import COLOR_KEY, DEPTH_KEY, SIZE, distance_to_surfaces
 from example_scripts import load_script
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from PIL import Image
@@ -44,7 +44,7 @@ def test_clouds_lie_on_the_surfaces_and_everything_else_is_kept(
     run(script, source, cameras_file, tmp_path / "clouds")
     dataset = CachedLeRobotDataset(f"{REPO_ID}-clouds", root=tmp_path / "clouds")
     assert dataset.is_cached
-    assert set(dataset.features) & {DEPTH_KEY, COLOUR_KEY} == set()
+    assert set(dataset.features) & {DEPTH_KEY, COLOR_KEY} == set()
     assert (dataset.num_episodes, len(dataset)) == (EPISODES, EPISODES * FRAMES)
     for row in range(len(dataset)):
         frame, item = episodes[row // FRAMES][row % FRAMES], dataset[row]
@@ -68,8 +68,8 @@ def test_images_can_be_kept_and_work_can_be_shared(tmp_path, script, episodes, c
     exact = DepthToCloud(read_depth_config(cameras_file))
     for row, frame in enumerate(episodes[0]):
         item = dataset[row]
-        np.testing.assert_array_equal((item[COLOUR_KEY] * 255).round().byte().permute(1, 2, 0), frame[COLOUR_KEY])
-        expected = exact({DEPTH_KEY: frame[DEPTH_KEY][..., 0], COLOUR_KEY: frame[COLOUR_KEY]})
+        np.testing.assert_array_equal((item[COLOR_KEY] * 255).round().byte().permute(1, 2, 0), frame[COLOR_KEY])
+        expected = exact({DEPTH_KEY: frame[DEPTH_KEY][..., 0], COLOR_KEY: frame[COLOR_KEY]})
         np.testing.assert_array_equal(item["observation.point_cloud"], expected)
 
 

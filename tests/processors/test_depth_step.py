@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from depth_world import COLOUR_KEY, CROP, DEPTH_KEY, SIZE, DepthWorld
+from depth_world import COLOR_KEY, CROP, DEPTH_KEY, SIZE, DepthWorld
 from lerobot.configs.types import FeatureType, PipelineFeatureType, PolicyFeature
 from lerobot.policies.utils import prepare_observation_for_inference
 from lerobot.processor import PolicyProcessorPipeline
@@ -26,26 +26,26 @@ def world():
 
 @pytest.fixture(scope="module")
 def pictures(world) -> tuple[np.ndarray, np.ndarray]:
-    """Depth (H, W) uint16 in millimetres and colour (H, W, 3) uint8."""
+    """Depth (H, W) uint16 in millimeters and color (H, W, 3) uint8."""
     observation = world.observe()
     return observation["depth"][..., 0], observation["pixels"]
 
 
 @pytest.fixture
 def step(world) -> DepthToPointCloudStep:
-    return DepthToPointCloudStep([world.calibration(color_key=COLOUR_KEY)], CROP, POINTS)
+    return DepthToPointCloudStep([world.calibration(color_key=COLOR_KEY)], CROP, POINTS)
 
 
 @pytest.fixture
 def expected(step, pictures) -> torch.Tensor:
-    depth, colour = pictures
-    return torch.from_numpy(DepthToCloud(step.config)({DEPTH_KEY: depth, COLOUR_KEY: colour}))
+    depth, color = pictures
+    return torch.from_numpy(DepthToCloud(step.config)({DEPTH_KEY: depth, COLOR_KEY: color}))
 
 
 def test_what_a_robot_gives(step, pictures, expected):
     """LeRobot's own preparation of a frame at inference: uint16 stays uint16, channels go first, a batch of one."""
-    depth, colour = pictures
-    frame = {DEPTH_KEY: depth[..., None], COLOUR_KEY: colour}
+    depth, color = pictures
+    frame = {DEPTH_KEY: depth[..., None], COLOR_KEY: color}
     observation = prepare_observation_for_inference(frame, torch.device("cpu"), "push", "robot")
     cloud = step.observation(observation)
     torch.testing.assert_close(cloud[POINT_CLOUD], expected[None], rtol=0, atol=0)
@@ -59,11 +59,11 @@ def test_what_a_robot_gives(step, pictures, expected):
     [("first", ()), ("first", (3,)), ("first", (2, 2)), ("last", ()), ("last", (3, 2)), ("none", ()), ("none", (3,))],
 )
 def test_any_layout_gives_the_same_clouds(step, pictures, expected, layout, dtype, leading):
-    depth, colour = (torch.from_numpy(picture.astype(np.int32)) for picture in pictures)
+    depth, color = (torch.from_numpy(picture.astype(np.int32)) for picture in pictures)
     depth = depth.to(dtype)
     depth = {"first": depth[None], "last": depth[..., None], "none": depth}[layout]
-    colour = (colour.permute(2, 0, 1).float() / 255) if layout == "first" else colour.to(torch.uint8)
-    observation = {DEPTH_KEY: depth.expand(*leading, *depth.shape), COLOUR_KEY: colour.expand(*leading, *colour.shape)}
+    color = (color.permute(2, 0, 1).float() / 255) if layout == "first" else color.to(torch.uint8)
+    observation = {DEPTH_KEY: depth.expand(*leading, *depth.shape), COLOR_KEY: color.expand(*leading, *color.shape)}
     cloud = step.observation(observation)[POINT_CLOUD]
     assert cloud.dtype == torch.float32
     torch.testing.assert_close(cloud, expected.expand(*leading, POINTS, 6), rtol=0, atol=0)
@@ -79,11 +79,11 @@ def test_an_observation_with_a_cloud_is_left_alone(step, key):
     ("observation", "says"),
     [
         ({"observation.state": torch.zeros(2)}, DEPTH_KEY),
-        ({DEPTH_KEY: torch.ones(1, SIZE, SIZE)}, COLOUR_KEY),
-        ({DEPTH_KEY: torch.ones(1, 1, 48, 64), COLOUR_KEY: torch.ones(1, 3, 48, 64)}, "(1, 1, 48, 64)"),
-        ({DEPTH_KEY: torch.ones(1, 3, SIZE, SIZE), COLOUR_KEY: torch.ones(1, 3, SIZE, SIZE)}, "depth image"),
-        ({DEPTH_KEY: torch.ones(1, SIZE, SIZE), COLOUR_KEY: torch.ones(1, SIZE, SIZE)}, "colour image"),
-        ({DEPTH_KEY: torch.ones(2, 1, SIZE, SIZE), COLOUR_KEY: torch.ones(1, 3, SIZE, SIZE)}, "leading"),
+        ({DEPTH_KEY: torch.ones(1, SIZE, SIZE)}, COLOR_KEY),
+        ({DEPTH_KEY: torch.ones(1, 1, 48, 64), COLOR_KEY: torch.ones(1, 3, 48, 64)}, "(1, 1, 48, 64)"),
+        ({DEPTH_KEY: torch.ones(1, 3, SIZE, SIZE), COLOR_KEY: torch.ones(1, 3, SIZE, SIZE)}, "depth image"),
+        ({DEPTH_KEY: torch.ones(1, SIZE, SIZE), COLOR_KEY: torch.ones(1, SIZE, SIZE)}, "color image"),
+        ({DEPTH_KEY: torch.ones(2, 1, SIZE, SIZE), COLOR_KEY: torch.ones(1, 3, SIZE, SIZE)}, "leading"),
     ],
 )
 def test_images_that_do_not_fit_are_named(step, observation, says):
@@ -102,15 +102,15 @@ def test_features_lose_the_depth_image_and_gain_the_cloud(step):
 def test_a_saved_pipeline_says_the_same_elsewhere(tmp_path, step, pictures, expected):
     PolicyProcessorPipeline([step], name="policy_preprocessor").save_pretrained(tmp_path)
     loaded = PolicyProcessorPipeline.from_pretrained(tmp_path, config_filename="policy_preprocessor.json")
-    depth, colour = (torch.from_numpy(picture) for picture in pictures)
-    observation = {DEPTH_KEY: depth, COLOUR_KEY: colour}
+    depth, color = (torch.from_numpy(picture) for picture in pictures)
+    observation = {DEPTH_KEY: depth, COLOR_KEY: color}
     torch.testing.assert_close(loaded.steps[0].observation(observation)[POINT_CLOUD], expected, rtol=0, atol=0)
 
 
 def test_a_new_calibration_can_be_given_when_loading(tmp_path, step, world):
     """What LeRobot calls an override, for a camera that was moved."""
     PolicyProcessorPipeline([step], name="policy_preprocessor").save_pretrained(tmp_path)
-    moved = world.calibration(color_key=COLOUR_KEY)
+    moved = world.calibration(color_key=COLOR_KEY)
     moved["extrinsics"][2][3] += 0.5
     loaded = PolicyProcessorPipeline.from_pretrained(
         tmp_path,

@@ -6,7 +6,7 @@ from pathlib import Path
 import mujoco
 import numpy as np
 import pytest
-from depth_world import BALL_RADIUS, COLOUR_KEY, DEPTH_KEY, DepthWorld, distance_to_surfaces
+from depth_world import BALL_RADIUS, COLOR_KEY, DEPTH_KEY, DepthWorld, distance_to_surfaces
 
 from lerobot_sdm.envs.depth_camera import GLDepthCamera, RayDepthCamera, graphics_failure
 from lerobot_sdm.envs.metaworld.env import CORNER2_POSITION, CORNER2_ROTATION, MetaWorldPointCloudEnv, legacy_frame
@@ -88,7 +88,7 @@ def test_few_points_come_first_and_zeros_last():
 @pytest.mark.parametrize("convention", ["opencv", "opengl"])
 @pytest.mark.parametrize(("unit", "scale", "tolerance"), [("m", 1.0, 1e-3), ("mm", 0.001, 1.5e-3)])
 def test_points_lie_on_the_surfaces_of_the_scene(world, convention, unit, scale, tolerance):
-    """Rendered balls are polyhedra, and whole millimetres round by half of one along a slanted ray."""
+    """Rendered balls are polyhedra, and whole millimeters round by half of one along a slanted ray."""
     depth = world.look().depth if unit == "m" else world.observe()["depth"][..., 0]
     camera = world.calibration(convention, depth_scale=scale)
     cloud = make_cloud(camera, {DEPTH_KEY: depth}, crop=BOX, num_points=1500)
@@ -139,17 +139,17 @@ def test_it_makes_the_clouds_of_the_simulated_environments(monkeypatch):
         "extrinsics": pose.tolist(),
         "convention": "opengl",
         "depth_scale": 1.0,
-        "color_key": COLOUR_KEY,
+        "color_key": COLOR_KEY,
     }
-    images = {DEPTH_KEY: pictures[-1].depth, COLOUR_KEY: pictures[-1].colour}
+    images = {DEPTH_KEY: pictures[-1].depth, COLOR_KEY: pictures[-1].color}
     cloud = make_cloud(camera, images, crop=frame.crop, num_points=256)
     np.testing.assert_allclose(cloud, observation["point_cloud"], atol=1e-5)
 
 
-def test_points_carry_the_colour_of_what_they_lie_on(world):
+def test_points_carry_the_color_of_what_they_lie_on(world):
     picture = world.look()
-    images = {DEPTH_KEY: picture.depth, COLOUR_KEY: picture.colour}
-    camera = world.calibration(depth_scale=1.0, color_key=COLOUR_KEY)
+    images = {DEPTH_KEY: picture.depth, COLOR_KEY: picture.color}
+    camera = world.calibration(depth_scale=1.0, color_key=COLOR_KEY)
     cloud = make_cloud(camera, images, crop=BOX, num_points=1500)
     assert cloud.shape == (1500, 6)
     on_ball = np.linalg.norm(cloud[:, :3] - world.data.mocap_pos[0], axis=1) < BALL_RADIUS + 1e-3
@@ -158,32 +158,32 @@ def test_points_carry_the_colour_of_what_they_lie_on(world):
     assert (cloud[inner, 3] > cloud[inner, 4] + 20).all()  # the ball is red
 
 
-def test_colours_of_a_second_camera_are_looked_up_through_its_own_lens(world):
-    """A colour camera of half the focal length, 5 cm to the right: the answer must be the colour picture's pixel at
+def test_colors_of_a_second_camera_are_looked_up_through_its_own_lens(world):
+    """A color camera of half the focal length, 5 cm to the right: the answer must be the color picture's pixel at
     the projection of each point, found here with plain matrices."""
     picture = world.look()
-    camera = world.calibration(depth_scale=1.0, color_key=COLOUR_KEY)
+    camera = world.calibration(depth_scale=1.0, color_key=COLOR_KEY)
     fx, fy, cx, cy = camera["intrinsics"]
     lens = [fx / 2, fy / 2, cx, cy]
     shift = np.eye(4)
     shift[0, 3] = -0.05
-    colours = np.arange(64 * 64 * 3).reshape(64, 64, 3) % 251
+    colors = np.arange(64 * 64 * 3).reshape(64, 64, 3) % 251
     cloud = make_cloud(
         camera | {"color_intrinsics": lens, "depth_to_color": shift.tolist()},
-        {DEPTH_KEY: picture.depth, COLOUR_KEY: colours.astype(np.uint8)},
+        {DEPTH_KEY: picture.depth, COLOR_KEY: colors.astype(np.uint8)},
         crop=BOX,
         num_points=200,
     )
     to_depth = np.linalg.inv(np.array(camera["extrinsics"]))
     seen = cloud[:, :3] @ to_depth[:3, :3].T + to_depth[:3, 3] + shift[:3, 3]
     column, row = np.rint(lens[0] * seen[:, 0] / seen[:, 2] + cx), np.rint(lens[1] * seen[:, 1] / seen[:, 2] + cy)
-    matching = (cloud[:, 3:] == colours[row.astype(int), column.astype(int)]).all(axis=1)
+    matching = (cloud[:, 3:] == colors[row.astype(int), column.astype(int)]).all(axis=1)
     assert matching.mean() > 0.98  # rounding may differ at the edge of a pixel
 
 
-def test_a_point_outside_the_colour_picture_is_black():
-    camera = realsense(color_key=COLOUR_KEY, color_intrinsics=[60000, 60000, 320, 240])
-    images = {DEPTH_KEY: one_pixel(100, 100, 1000, np.uint16), COLOUR_KEY: np.full((48, 64, 3), 9, dtype=np.uint8)}
+def test_a_point_outside_the_color_picture_is_black():
+    camera = realsense(color_key=COLOR_KEY, color_intrinsics=[60000, 60000, 320, 240])
+    images = {DEPTH_KEY: one_pixel(100, 100, 1000, np.uint16), COLOR_KEY: np.full((48, 64, 3), 9, dtype=np.uint8)}
     np.testing.assert_array_equal(make_cloud(camera, images)[0, 3:], 0)
 
 
@@ -193,9 +193,9 @@ def test_stride_takes_every_second_row_and_column(world):
     coarse = make_cloud(world.calibration(depth_scale=1.0, stride=2), {DEPTH_KEY: depth}, num_points=32 * 32)
     assert {tuple(p) for p in coarse} <= {tuple(p) for p in fine}
     picture = np.stack(np.meshgrid(np.arange(64), np.arange(64), [0], indexing="ij"), axis=-1)[:, :, 0].astype(np.uint8)
-    camera = world.calibration(depth_scale=1.0, stride=2, color_key=COLOUR_KEY)
-    coloured = make_cloud(camera, {DEPTH_KEY: depth, COLOUR_KEY: picture}, num_points=32 * 32)
-    assert set(coloured[:, 3]) == set(range(0, 64, 2))
+    camera = world.calibration(depth_scale=1.0, stride=2, color_key=COLOR_KEY)
+    colored = make_cloud(camera, {DEPTH_KEY: depth, COLOR_KEY: picture}, num_points=32 * 32)
+    assert set(colored[:, 3]) == set(range(0, 64, 2))
 
 
 def test_two_cameras_make_one_cloud(world):
@@ -223,7 +223,7 @@ def test_images_that_cannot_be_meant(image, scale, says):
     assert says in str(caught.value)
 
 
-def test_colours_of_another_size_need_their_own_intrinsics():
-    images = {DEPTH_KEY: one_pixel(1, 1, 900, np.uint16), COLOUR_KEY: np.zeros((720, 1280, 3), dtype=np.uint8)}
+def test_colors_of_another_size_need_their_own_intrinsics():
+    images = {DEPTH_KEY: one_pixel(1, 1, 900, np.uint16), COLOR_KEY: np.zeros((720, 1280, 3), dtype=np.uint8)}
     with pytest.raises(InputError, match="color_intrinsics"):
-        make_cloud(realsense(color_key=COLOUR_KEY), images)
+        make_cloud(realsense(color_key=COLOR_KEY), images)

@@ -68,7 +68,7 @@ def test_checkpoint_stands_alone(base, tmp_path):
     model.config.pretrained_path = str(folder)
     preprocess, _ = make_reward_pre_post_processors(model.config)
     batch = preprocess(raw_batch())
-    # From [-1, 1], what is given is what is normalised.
+    # From [-1, 1], what is given is what is normalized.
     torch.testing.assert_close(batch["action"], raw_batch()["action"])
     expected = model.predict(model.features(batch), batch["action"])
     assert expected.shape == (2, 5)
@@ -96,10 +96,10 @@ def test_rewards_get_unit_scale(base, data):
 
     meta = LeRobotDatasetMetadata(REPO_ID, root=data)
     mean, std = (float(meta.stats["next.reward"][name].item()) for name in ("mean", "std"))
-    for target, centre in (("change", 0.0), ("reward", mean)):
+    for target, center in (("change", 0.0), ("reward", mean)):
         model = ChunkRewardRewardModel(reward_config(base, target=target), meta.stats, meta)
         assert model.scale.item() == pytest.approx(std)
-        assert model.centre.item() == pytest.approx(centre)
+        assert model.center.item() == pytest.approx(center)
 
 
 def test_a_policys_encoder_is_what_clouds_are_seen_through(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ def study():
 
 
 def pushed(study, steps):
-    """Two tables whose blocks have been pushed towards the middle."""
+    """Two tables whose blocks have been pushed toward the middle."""
     tables = study.Tables(2).reset([300_000, 300_001])
     for _ in range(steps):
         tables.step(np.array([env.block.position for env in tables.envs]))

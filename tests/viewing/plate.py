@@ -7,7 +7,7 @@ FPS = 20
 
 
 def values(episode: int, frame: int) -> dict[str, np.ndarray]:
-    """A plate of points that moves along x, with eight rows of padding; colours, image and numbers to recognise."""
+    """A plate of points that moves along x, with eight rows of padding; colors, image and numbers to recognize."""
     rng = np.random.default_rng(0)
     cloud = np.zeros((POINTS, 6), dtype=np.float32)
     cloud[:-8, :3] = rng.uniform([0.5, -0.2, 0], [0.9, 0.2, 0.1], (POINTS - 8, 3))

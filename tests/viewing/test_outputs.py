@@ -55,9 +55,9 @@ def test_the_sheet_shows_moments_over_curves(tmp_path, kind, request):
     assert done.exit_code == 0, done.output
     picture = np.asarray(Image.open(file).convert("RGB")).astype(int)
     assert picture.shape[1] > 1000
-    # The plate's colour is there, and so are the curves' blue and the stripes of fifteen actions.
-    for colour in ([200, 100, 50], [31, 119, 180]):
-        assert (np.abs(picture - colour).sum(axis=2) < 12).sum() > 100
+    # The plate's color is there, and so are the curves' blue and the stripes of fifteen actions.
+    for color in ([200, 100, 50], [31, 119, 180]):
+        assert (np.abs(picture - color).sum(axis=2) < 12).sum() > 100
     assert list(tmp_path.iterdir()) == [file]
 
 

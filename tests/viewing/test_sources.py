@@ -33,7 +33,7 @@ def test_a_dataset_gives_names_task_and_further_signals(dataset):
     np.testing.assert_array_equal(episode.signals["next.success"].values[:, 0], np.arange(FRAMES) > 5)
 
 
-def test_a_store_has_depth_in_metres_with_0_for_what_is_unknown(store):
+def test_a_store_has_depth_in_meters_with_0_for_what_is_unknown(store):
     episode = open_episode(str(store), 0, None, None)
     depth = episode.read(0)["observation.depth"]
     assert depth[0, 0] == 0
@@ -69,7 +69,7 @@ def test_a_scene_leaves_padding_and_stray_points_out():
     scene = Scene.of([cloud, stray])
     assert (scene.high < 1.5).all()
     assert not scene.unit_colors
-    assert (scene.colours(without_padding(cloud)) == [200, 100, 50]).all()
+    assert (scene.colors(without_padding(cloud)) == [200, 100, 50]).all()
     # Everything lies at x > 0.5: the viewer stands where the origin is, and above.
     assert scene.eye()[0] < -0.5
     assert scene.eye()[2] > 0
@@ -78,32 +78,32 @@ def test_a_scene_leaves_padding_and_stray_points_out():
 def test_a_known_camera_is_where_the_viewer_stands():
     cloud = values(0, 0)["cloud"]
     unknown = Scene.of([cloud])
-    camera = unknown.centre + np.array([0, 3.0, 4.0])
+    camera = unknown.center + np.array([0, 3.0, 4.0])
     np.testing.assert_allclose(Scene.of([cloud], camera).eye(), [0, 0.6, 0.8])
-    overhead = unknown.centre + np.array([0, 0, 1.0])
+    overhead = unknown.center + np.array([0, 0, 1.0])
     np.testing.assert_allclose(Scene.of([cloud], overhead).eye(), unknown.eye())
 
 
-def test_colours_of_0_to_1_are_recognised_and_heights_stand_in_for_none():
+def test_colors_of_0_to_1_are_recognized_and_heights_stand_in_for_none():
     cloud = values(0, 0)["cloud"]
     unit = cloud * np.float32([1, 1, 1, 1 / 255, 1 / 255, 1 / 255])
     points = without_padding(unit)
-    assert (Scene.of([unit]).colours(points) == [200, 100, 50]).all()
+    assert (Scene.of([unit]).colors(points) == [200, 100, 50]).all()
     plain = without_padding(cloud)[:, :3]
-    colours = Scene.of([cloud[:, :3]]).colours(plain).astype(int)
-    assert colours[plain[:, 2].argmax(), 0] > colours[plain[:, 2].argmin(), 0]  # viridis: yellow above violet
+    colors = Scene.of([cloud[:, :3]]).colors(plain).astype(int)
+    assert colors[plain[:, 2].argmax(), 0] > colors[plain[:, 2].argmin(), 0]  # viridis: yellow above violet
 
 
 def test_an_episode_without_any_point_still_has_a_scene():
     scene = Scene.of([np.zeros((5, 3), dtype=np.float32)])
-    assert np.isfinite([*scene.centre, *scene.eye(), scene.size]).all()
+    assert np.isfinite([*scene.center, *scene.eye(), scene.size]).all()
 
 
 def test_projection_keeps_lengths_at_right_angles_to_the_view():
     scene = Scene.of([values(0, 0)["cloud"]])
-    places, nearness = scene.project(np.stack([scene.centre, scene.centre + scene.eye()]))
+    places, nearness = scene.project(np.stack([scene.center, scene.center + scene.eye()]))
     np.testing.assert_allclose(places, 0, atol=1e-12)
     np.testing.assert_allclose(nearness, [0, 1], atol=1e-12)
-    above, _ = scene.project(scene.centre[None] + np.array([0, 0, 1]))
+    above, _ = scene.project(scene.center[None] + np.array([0, 0, 1]))
     assert above[0, 0] == pytest.approx(0, abs=1e-12)
     assert above[0, 1] == pytest.approx(np.sqrt(1 - scene.eye()[2] ** 2))

@@ -36,7 +36,7 @@ def check_block(plan: Plan, block: Block) -> None:
     """Read every row of the block and refuse what cannot be stored faithfully.
 
     Raises:
-        InputError: A chunk cannot be decoded, or a value is not finite or no colour.
+        InputError: A chunk cannot be decoded, or a value is not finite or no color.
     """
     for column in plan.columns:
         readers = plan.readers([column])

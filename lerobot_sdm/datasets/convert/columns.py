@@ -17,9 +17,9 @@ from lerobot_sdm.datasets.convert.source import RowReader
 from lerobot_sdm.errors import InputError
 
 LARGEST_INTEGER = np.iinfo(np.int64).max
-# How far a colour may be from a whole number of 0 to 255, after the rounding of scaling to [0, 1] and back.
+# How far a color may be from a whole number of 0 to 255, after the rounding of scaling to [0, 1] and back.
 COLOR_TOLERANCE = 1e-3
-# Metres: no depth camera of a robot sees so far.
+# Meters: no depth camera of a robot sees so far.
 FARTHEST_MEAN = 100.0
 # Half the time of the usual 6, for files that are 2% larger.
 PNG_COMPRESSION = 3

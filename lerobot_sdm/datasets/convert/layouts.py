@@ -19,7 +19,7 @@ class Layout:
         task: The task in words, where the store's name does not say it.
         frame: The coordinates of the cloud.
         camera: What looked.
-        crop: The box that the cloud was cut to, in its frame, in metres.
+        crop: The box that the cloud was cut to, in its frame, in meters.
         mapping: `NAME=COLUMN` or `NAME[a:b]=COLUMN`, where the family means something else than the names say.
         shown_by: Type and task of the environments whose view `dp3` shows the same; None where there is none.
         notes: What a user must know besides.
@@ -77,7 +77,7 @@ LAYOUTS: dict[str, Layout] = {
         arrays={"state": (9,), "full_state": (39,), "action": (4,)},
         fps=80,
         frame=(
-            "legacy DP3: centred on the camera, gravity-aligned, turned by about -129.5 degrees about z; "
+            "legacy DP3: centered on the camera, gravity-aligned, turned by about -129.5 degrees about z; "
             "the env's frame=legacy"
         ),
         camera="corner2 at (0.6, 0.295, 0.8), 128 x 128 pixels, fovy 60",

@@ -73,7 +73,7 @@ class Choices:
     Attributes:
         images: `image` for PNG, `video`, or `skip`.
         depth: `image` for LeRobot's depth images, `array` for a plain column, or `skip`.
-        color_range: Of colours that are not uint8: `0-255`, `0-1`, `none` if they are something else; None to ask
+        color_range: Of colors that are not uint8: `0-255`, `0-1`, `none` if they are something else; None to ask
             the data.
         points: Thin clouds out to so many points.
     """

@@ -21,7 +21,7 @@ PICTURE_NAMES = ["height", "width", "channels"]
 
 
 class Block(NamedTuple):
-    """Neighbouring episodes that one process turns into one data file.
+    """Neighboring episodes that one process turns into one data file.
 
     Attributes:
         index: Number of the block and of its file.

@@ -60,7 +60,7 @@ class AdroitTask(HandTask):
 class SeenFromAbove(AdroitTask):
     """A task that DP3 looks at from straight above.
 
-    Its frame is that of the camera but for a metre along z: DP3 turns the cloud by the pose of another camera
+    Its frame is that of the camera but for a meter along z: DP3 turns the cloud by the pose of another camera
     and then by that pose's inverse, and leaves out the camera's position.
     """
 

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 DAMPING = 0.05
 MAX_JOINT_SPEED = np.pi
 TWIST_LIMIT = 1.0
-"""Metres and radians per second that an action of 1 asks for."""
+"""Meters and radians per second that an action of 1 asks for."""
 
 TWIST = slice(0, 6)
 FINGERS = slice(6, 22)

@@ -31,7 +31,7 @@ from lerobot_sdm.envs.frames import Frame
 from lerobot_sdm.envs.options import options_of_view, require_known, require_not_negative
 
 MOST_OVERLAP, MOST_STARTS = 0.001, 100
-"""Starts with the hand deeper than this inside the object, metres, are drawn again, at most so many times."""
+"""Starts with the hand deeper than this inside the object, meters, are drawn again, at most so many times."""
 
 
 class DexArtPointCloudEnv(PointCloudEnv):

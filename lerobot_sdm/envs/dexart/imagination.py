@@ -22,7 +22,7 @@ MODES = ("none", "apart", "joined")
 
 
 def template(seed: int = 0) -> dict[str, NDArray[np.float64]]:
-    """Points (8, 3) on each link in its frame, metres; the same for every robot of these links.
+    """Points (8, 3) on each link in its frame, meters; the same for every robot of these links.
 
     They lie on the hand's boxes and balls, which are the collision shapes of the published description.
     """
@@ -57,13 +57,13 @@ def imagine(
 
 def _on_surface(shape: Shape, rng: np.random.Generator) -> NDArray[np.float64]:
     """Uniform points (8, 3) on a box or ball."""
-    centre = np.array(shape.position)
+    center = np.array(shape.position)
     if shape.kind == "sphere":
         directions = rng.normal(size=(POINTS_PER_LINK, 3))
-        return centre + shape.size[0] * directions / np.linalg.norm(directions, axis=1, keepdims=True)
+        return center + shape.size[0] * directions / np.linalg.norm(directions, axis=1, keepdims=True)
     edges = np.array(shape.size)
     areas = np.array([edges[1] * edges[2], edges[0] * edges[2], edges[0] * edges[1]])
     axes = rng.choice(3, POINTS_PER_LINK, p=areas / areas.sum())
     points = rng.uniform(-0.5, 0.5, (POINTS_PER_LINK, 3))
     points[np.arange(POINTS_PER_LINK), axes] = rng.choice([-0.5, 0.5], POINTS_PER_LINK)
-    return centre + points * edges
+    return center + points * edges

@@ -50,7 +50,7 @@ class ArticulatedObject:
     Args:
         spec: As said; the root at the origin.
         handle_range: Of the hinge.
-        offset: (3,) of the root from the robot's base, before chance, metres.
+        offset: (3,) of the root from the robot's base, before chance, meters.
         yaw: Of the root, before chance, radians.
         free: Whether the root can move.
     """

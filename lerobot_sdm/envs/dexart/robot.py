@@ -45,12 +45,12 @@ so much of it the arm hardly moves within its force limit; with these gains it l
 
 @dataclass(frozen=True)
 class Shape:
-    """A solid in its link's frame, metres.
+    """A solid in its link's frame, meters.
 
     Args:
         kind: `box` with full edge lengths, `sphere` with (radius,), `capsule` with (radius,) from `position` to `end`.
         size: As said.
-        position: Centre, or one end of a capsule.
+        position: Center, or one end of a capsule.
         end: Other end of a capsule.
     """
 
@@ -66,7 +66,7 @@ class Link:
 
     Args:
         parent: Name of the link before it.
-        position: Of the joint in the parent's frame, metres.
+        position: Of the joint in the parent's frame, meters.
         rpy: Roll, pitch and yaw about fixed axes, radians.
         axis: Of a hinge; None for a fixed joint.
         limits: Of the hinge, radians.
@@ -244,10 +244,10 @@ def stand_in_robot() -> "mujoco.MjSpec":
                 range=link.limits,
                 limited=True,
             )
-        colour = _colour(name)
+        color = _color(name)
         for number, shape in enumerate(link.shapes):
             mass = link.mass / len(link.shapes)
-            geom = body.add_geom(name=f"{name}/{number}", mass=mass, rgba=colour, **_dimensions(shape))
+            geom = body.add_geom(name=f"{name}/{number}", mass=mass, rgba=color, **_dimensions(shape))
             geom.group = 0
     return spec
 
@@ -263,7 +263,7 @@ def _dimensions(shape: Shape) -> dict:
     return {"type": mujoco.mjtGeom.mjGEOM_CAPSULE, "size": [*shape.size, 0, 0], "fromto": [*shape.position, *shape.end]}
 
 
-def _colour(name: str) -> tuple[float, float, float, float]:
+def _color(name: str) -> tuple[float, float, float, float]:
     if name in ARM_LINKS:
         return (0.9, 0.9, 0.9, 1.0) if name != END_LINK else (0.75, 0.75, 0.75, 1.0)
     return (0.95, 0.95, 0.95, 1.0) if name.endswith("tip") else (0.2, 0.2, 0.2, 1.0)

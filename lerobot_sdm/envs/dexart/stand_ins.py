@@ -1,7 +1,7 @@
 """Laptops, faucets, buckets and toilets made of simple solids, each instance of other proportions.
 
 They stand for DexArt's PartNet-Mobility objects, whose files cannot be shipped. Every object's origin is on the
-ground below it, z up; the side that opens faces -x, where the robot stands. Lengths in metres, angles in radians.
+ground below it, z up; the side that opens faces -x, where the robot stands. Lengths in meters, angles in radians.
 """
 
 import itertools
@@ -24,7 +24,7 @@ LID_FRICTION, LEVER_FRICTION = 0.8, 0.3
 DAMPING, ARMATURE = 0.3, 0.01
 STIFF = (0.9999, 0.9999, 0.001, 0.5, 2)
 
-GREY, DARK, WHITE, STEEL = (0.55, 0.57, 0.6, 1), (0.12, 0.12, 0.14, 1), (0.92, 0.92, 0.9, 1), (0.7, 0.72, 0.75, 1)
+GRAY, DARK, WHITE, STEEL = (0.55, 0.57, 0.6, 1), (0.12, 0.12, 0.14, 1), (0.92, 0.92, 0.9, 1), (0.7, 0.72, 0.75, 1)
 BLUE = (0.25, 0.45, 0.75, 1)
 
 
@@ -56,11 +56,11 @@ class _Builder:
         )
         return handle
 
-    def _add(self, body: "mujoco.MjsBody", kind: str, colour, collides: bool, **dimensions) -> None:
+    def _add(self, body: "mujoco.MjsBody", kind: str, color, collides: bool, **dimensions) -> None:
         contact = {} if collides else {"contype": 0, "conaffinity": 0}
         body.add_geom(
             type=getattr(self._mujoco.mjtGeom, f"mjGEOM_{kind}"),
-            rgba=colour,
+            rgba=color,
             density=self._densities[body.name],
             friction=[1.0, 0.01, 0.0001],
             condim=4,
@@ -68,29 +68,29 @@ class _Builder:
             **dimensions,
         )
 
-    def box(self, body, edges, position, colour, yaw: float = 0.0, collides: bool = True) -> None:
-        """A box with full edge lengths around its centre."""
+    def box(self, body, edges, position, color, yaw: float = 0.0, collides: bool = True) -> None:
+        """A box with full edge lengths around its center."""
         quaternion = [np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)]
-        self._add(body, "BOX", colour, collides, size=np.array(edges) / 2, pos=position, quat=quaternion)
+        self._add(body, "BOX", color, collides, size=np.array(edges) / 2, pos=position, quat=quaternion)
 
-    def cylinder(self, body, radius: float, bottom, top, colour, collides: bool = True) -> None:
-        """A cylinder between the centres of its ends."""
-        self._add(body, "CYLINDER", colour, collides, size=[radius, 0, 0], fromto=[*bottom, *top])
+    def cylinder(self, body, radius: float, bottom, top, color, collides: bool = True) -> None:
+        """A cylinder between the centers of its ends."""
+        self._add(body, "CYLINDER", color, collides, size=[radius, 0, 0], fromto=[*bottom, *top])
 
-    def capsule(self, body, radius: float, start, end, colour, collides: bool = True) -> None:
-        """A capsule between the centres of its ends."""
-        self._add(body, "CAPSULE", colour, collides, size=[radius, 0, 0], fromto=[*start, *end])
+    def capsule(self, body, radius: float, start, end, color, collides: bool = True) -> None:
+        """A capsule between the centers of its ends."""
+        self._add(body, "CAPSULE", color, collides, size=[radius, 0, 0], fromto=[*start, *end])
 
 
 def _laptop(draw: Callable[[float, float], float]) -> ArticulatedObject:
     build = _Builder(500, 500)
     width, depth, base, lid = draw(0.28, 0.36), draw(0.18, 0.22), draw(0.016, 0.024), draw(0.009, 0.012)
     left, middle = draw(0.4, 0.5), draw(1.65, 1.75)
-    build.box(build.root, (depth, width, base), (0, 0, base / 2), GREY)
+    build.box(build.root, (depth, width, base), (0, 0, base / 2), GRAY)
     build.box(build.root, (depth * 0.5, width * 0.85, 0.002), (depth * 0.1, 0, base), DARK, collides=False)
     build.box(build.root, (depth * 0.22, width * 0.3, 0.002), (-depth * 0.33, 0, base), STEEL, collides=False)
     handle = build.hinge((depth / 2, 0, base), (0, 1, 0), (0.0, 2.3), LID_FRICTION)
-    build.box(handle, (depth, width, lid), (-depth / 2, 0, lid / 2), GREY)
+    build.box(handle, (depth, width, lid), (-depth / 2, 0, lid / 2), GRAY)
     build.box(handle, (depth * 0.88, width * 0.92, 0.002), (-depth / 2, 0, 0), DARK, collides=False)
     handle.add_site(name="handle", pos=(-depth, 0, lid / 2))
     return ArticulatedObject(build.spec, HandleRange(left, middle), np.array([0.47, -0.05, 0.0]))

@@ -31,7 +31,7 @@ class Placement:
     """Where an episode begins.
 
     Args:
-        position: (3,) of the object's root in the world, metres.
+        position: (3,) of the object's root in the world, meters.
         yaw: Its turn about z, radians.
         angle: Its joint's, radians.
     """
@@ -43,7 +43,7 @@ class Placement:
 
 @dataclass(frozen=True)
 class Measured:
-    """One state of the world, after a control step or at the start. Metres, radians, seconds, world frame.
+    """One state of the world, after a control step or at the start. Meters, radians, seconds, world frame.
 
     Args:
         qpos: (22,) the robot's joints, in the order of `ACTIVE_JOINTS`.
@@ -59,7 +59,7 @@ class Measured:
         palm_touches: Whether the palm touches it.
         arm_touches: Whether the arm touches the object.
         base_touched: Whether the hand touches another part of the object.
-        tracking_error: How far the end link's displacement in this step is from what was asked for, metres.
+        tracking_error: How far the end link's displacement in this step is from what was asked for, meters.
     """
 
     qpos: NDArray[np.float64]
@@ -91,7 +91,7 @@ class World(Protocol):
         ...
 
     def overlap(self) -> float:
-        """How deep the robot is inside the object, metres; 0 where they are apart."""
+        """How deep the robot is inside the object, meters; 0 where they are apart."""
         ...
 
     def jacobian(self) -> NDArray[np.float64]:

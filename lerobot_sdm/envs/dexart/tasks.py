@@ -11,7 +11,7 @@ from lerobot_sdm.envs.options import Corner
 from lerobot_sdm.errors import unknown_name
 
 ROBOT_X = -0.5
-"""Where the robot stands in the world, metres."""
+"""Where the robot stands in the world, meters."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class RuleSet:
         num_points: Rows of its clouds.
         camera_size: Pixels of its depth picture.
         progress: Task -> progress (faucet: angle) that must be exceeded for success.
-        lift: How far the bucket must be lifted besides, metres.
+        lift: How far the bucket must be lifted besides, meters.
         horizon: Task -> control steps.
         bucket_ends_early: Whether a bucket high and well held ends the episode.
     """
@@ -55,13 +55,13 @@ class DexArtTask:
     Attributes:
         name: What `--env.task` calls it.
         description: What to do, in a sentence.
-        root_height: Of the robot's base, metres.
+        root_height: Of the robot's base, meters.
         pedestal: Half edges of the box under it; None where it stands on the ground.
         crop: Box of the cloud in the robot's frame.
-        position_range: The object is moved by up to so much along each axis, metres.
+        position_range: The object is moved by up to so much along each axis, meters.
         yaw_range: And turned by up to so much to either side, radians.
         start_offset: The joint starts so far beyond `left`, radians.
-        reach: The palm is at the handle within this distance, metres.
+        reach: The palm is at the handle within this distance, meters.
         fingers_needed: How many fingers make a grasp.
         palm_needed: Whether the palm must touch, too.
         effort_weight: Weight of the penalty on joint speed and tracking error.

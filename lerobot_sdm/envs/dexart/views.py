@@ -12,7 +12,7 @@ from lerobot_sdm.envs.options import CloudOptions, Corner
 OBSERVER, HUMAN = "instance_1", "viewer"
 FIELD_OF_VIEW = 69.4
 JITTER_POSITION, JITTER_ANGLE = 0.015, 0.05
-"""Standard deviations of the camera's pose from episode to episode, metres and radians, at DexArt's noise level."""
+"""Standard deviations of the camera's pose from episode to episode, meters and radians, at DexArt's noise level."""
 
 SAMPLINGS = ("random", "fps")
 DEFAULT_VIEW = "workspace"
@@ -35,7 +35,7 @@ def looking(position: Corner, forward: Corner, right: Corner) -> tuple[NDArray[n
     """A camera's position (3,) and axes (3, 3) in MuJoCo's convention: columns right, up, backward.
 
     Args:
-        position: Metres, world.
+        position: Meters, world.
         forward: Where it looks.
         right: What is right in its picture; made perpendicular to `forward`.
     """

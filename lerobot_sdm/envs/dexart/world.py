@@ -60,7 +60,7 @@ def make_scene(robot: mujoco.MjSpec, thing: ArticulatedObject, task: type[DexArt
     spec.worldbody.add_frame().attach_body(thing.spec.body("object"), "", "")
     if thing.free:
         spec.body("object").add_freejoint()
-    # Their hinge's range keeps them apart, as neighbours are in PhysX. MuJoCo lets a child meet a parent that cannot
+    # Their hinge's range keeps them apart, as neighbors are in PhysX. MuJoCo lets a child meet a parent that cannot
     # move, and where a lid and its base overlap at the hinge two boxes were now and then found 0.3 m inside each other.
     spec.add_exclude(bodyname1="object", bodyname2="handle")
     _prepare_robot(spec)
@@ -89,7 +89,7 @@ def _prepare_robot(spec: mujoco.MjSpec) -> None:
             drive.gaintype, drive.biastype = mujoco.mjtGain.mjGAIN_FIXED, mujoco.mjtBias.mjBIAS_AFFINE
             drive.gainprm[0], drive.biasprm[:3] = stiffness, [0, -stiffness, -damping - TIME_STEP * stiffness]
             drive.forcelimited, drive.forcerange = True, [-force, force]
-    # DexArt leaves out contacts among palm and first phalanges; neighbours overlap at their joints.
+    # DexArt leaves out contacts among palm and first phalanges; neighbors overlap at their joints.
     close = [PALM, "link_1.0", "link_5.0", "link_9.0", "link_13.0"]
     pairs = {(a, b) for i, a in enumerate(close) for b in close[i + 1 :]}
     for name, link in LINKS.items():

@@ -31,7 +31,7 @@ class MetaWorldPointCloudEnvConfig(PointCloudEnvConfig):
         use_color: Whether each point carries r, g, b (0 to 255) after x, y, z.
         camera: Which of the scene's cameras looks.
         camera_size: Width and height of the depth image in pixels.
-        frame: `legacy`, the camera-centred frame of the DP3 demonstrations, or `world`.
+        frame: `legacy`, the camera-centered frame of the DP3 demonstrations, or `world`.
         crop: Two opposite corners [[xmin, ymin, zmin], [xmax, ymax, zmax]] in that frame.
         renderer: `egl`, `raycast`, or `auto` for the first that works.
         show_goal: Whether the goal is drawn, as a ball, into clouds and pictures. `workspace` draws it where nothing

@@ -3,7 +3,7 @@
 Demonstrations that pass on both sides from the same start make the conditional distribution of actions bimodal.
 The mean of the two ways leads straight into the wall, so a policy that reads out a conditional mean must fail
 here, while one that samples commits to a side. Scene, robot and success radius are those of Meta-World's
-`reach-wall`; the wall is narrower and stands centred before the hand, which starts below the top of the wall.
+`reach-wall`; the wall is narrower and stands centered before the hand, which starts below the top of the wall.
 """
 
 from typing import Any
@@ -14,22 +14,22 @@ from metaworld.envs.sawyer_reach_wall_v3 import SawyerReachWallEnvV3
 from numpy.typing import NDArray
 
 WALL_Y = 0.75
-"""Centre of the wall in the depth direction, metres."""
+"""Center of the wall in the depth direction, meters."""
 
 WALL_HALF_WIDTH = 0.06
-"""How far the wall reaches to either side of x = 0, metres: half of what it is in `reach-wall`. It is 0.12 high."""
+"""How far the wall reaches to either side of x = 0, meters: half of what it is in `reach-wall`. It is 0.12 high."""
 
 TRAVEL_HEIGHT = 0.1
-"""Height of the hand at the start and of the target, metres: below the top of the wall."""
+"""Height of the hand at the start and of the target, meters: below the top of the wall."""
 
 START_Y = 0.64
-"""Where the hand starts in the depth direction, metres."""
+"""Where the hand starts in the depth direction, meters."""
 
 
 class SawyerDetourEnv(SawyerReachWallEnvV3):
     """Reach the puck behind the wall; a touch of the wall ends the episode without success.
 
-    Random per episode: where the hand starts along x, where the puck lies. Success is a fingertip centre within
+    Random per episode: where the hand starts along x, where the puck lies. Success is a fingertip center within
     5 cm of the point above the puck at the height of the fingertips, as in `reach-wall`.
     """
 

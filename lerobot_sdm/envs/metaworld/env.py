@@ -39,7 +39,7 @@ WORLD_CROP = ((-0.7, 0.2, -0.02), (0.7, 1.05, 0.9))
 
 
 def legacy_frame() -> Frame:
-    """The frame of the DP3 demonstrations: centred on the camera, z up but for half a degree, turned by -130°.
+    """The frame of the DP3 demonstrations: centered on the camera, z up but for half a degree, turned by -130°.
 
     DP3 takes camera coordinates of `corner2`, never applies the camera's pose, and turns them by two fixed
     angles. Written here as a transform from the world, so that it also holds for other cameras.
@@ -63,8 +63,8 @@ FRAME_BUILDERS = {
 class MetaWorldPointCloudEnv(PointCloudEnv):
     """One MetaWorld task, observed as `PointCloudEnv` says.
 
-    `agent_pos` is (9,): hand body, right finger site, left finger site, in world metres; where the hand is the clouds'
-    origin, from there, too, so that its own position is 0. An action is (4,): hand displacement in centimetres per
+    `agent_pos` is (9,): hand body, right finger site, left finger site, in world meters; where the hand is the clouds'
+    origin, from there, too, so that its own position is 0. An action is (4,): hand displacement in centimeters per
     12.5 ms step, then gripper effort. Success is MetaWorld's, at any step.
 
     Where the goal is only a point in the air (`envs.metaworld.tasks.HIDDEN_GOALS`) nothing in the scene shows it: the

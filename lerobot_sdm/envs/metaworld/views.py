@@ -11,12 +11,12 @@ DEFAULT_VIEW = "workspace"
 # depends on where things are from there, and ten demonstrations cannot show that it depends on nothing else.
 WORKSPACE = CloudOptions(num_points=160, frame="hand", crop=((-0.65, 0.23, 0.004), (0.65, 0.975, 0.7)), show_arm=False)
 
-# That of the DP3 demonstrations, so that stores and checkpoints of the DP3 family fit: camera-centred frame, table and
+# That of the DP3 demonstrations, so that stores and checkpoints of the DP3 family fit: camera-centered frame, table and
 # robot in the box, and MetaWorld's own markers drawn.
 DP3 = CloudOptions(num_points=512, frame="legacy", show_goal=False, show_markers=True)
 
 TABLE_TOPS = {"hand-insert": 0.05, "sweep-into": 0.05, "pick-out-of-hole": 0.054}
-"""Heights of the tables that have a hole, metres; all others end at 0."""
+"""Heights of the tables that have a hole, meters; all others end at 0."""
 
 CEILINGS = {"shelf-place": 0.4}
 """Where the box ends elsewhere: the upper half of the shelf, where nothing goes, would take nine of ten points."""

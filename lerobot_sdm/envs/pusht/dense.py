@@ -54,6 +54,6 @@ class DensePushTEnv(PushTEnv):
     """gym-pusht's environment, with `closeness` for its reward; the coverage is in `info["coverage"]`."""
 
     def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """Push for a tenth of a second towards a point of the table (2,)."""
+        """Push for a tenth of a second toward a point of the table (2,)."""
         observation, _, terminated, truncated, info = super().step(action)
         return observation, closeness(info["block_pose"], info["goal_pose"]), terminated, truncated, info

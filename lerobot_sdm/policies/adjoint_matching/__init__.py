@@ -1,11 +1,11 @@
-"""Adjoint Matching, a diffusion policy fine-tuned towards a reward."""
+"""Adjoint Matching, a diffusion policy fine-tuned toward a reward."""
 
 from lerobot_sdm.policy_types import PolicyType
 
 POLICY = PolicyType(
     title="Adjoint Matching, fine-tuned diffusion policy",
     description=(
-        "A diffusion policy that was fine-tuned towards a higher reward, as a reward model predicts it for the actions "
+        "A diffusion policy that was fine-tuned toward a higher reward, as a reward model predicts it for the actions "
         "that are executed. It has its base's network and samplers, and can be distilled like its base."
     ),
     papers=(("Adjoint Matching (Domingo-Enrich et al. 2024)", "https://arxiv.org/abs/2409.08861"),),

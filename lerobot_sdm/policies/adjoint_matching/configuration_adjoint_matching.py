@@ -1,4 +1,4 @@
-"""Configuration of Adjoint Matching: a diffusion policy fine-tuned towards what a reward model likes."""
+"""Configuration of Adjoint Matching: a diffusion policy fine-tuned toward what a reward model likes."""
 
 from dataclasses import dataclass
 from typing import ClassVar

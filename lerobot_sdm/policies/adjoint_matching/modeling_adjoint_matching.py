@@ -1,9 +1,9 @@
-"""Adjoint Matching (Domingo-Enrich et al. 2024): a diffusion policy is fine-tuned towards a higher reward.
+"""Adjoint Matching (Domingo-Enrich et al. 2024): a diffusion policy is fine-tuned toward a higher reward.
 
 For the observations of a batch, action sequences are sampled with the fine-tuned network, by a process with noise in
 every step. A reward model tells how each sample should change; the *base*, frozen, carries that back through the
 process (the lean adjoint); and the fine-tuned network regresses its difference from the base onto it. No environment is
-needed: the observations come from a data set, of demonstrations or of the base's own rollouts.
+needed: the observations come from a dataset, of demonstrations or of the base's own rollouts.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class RewardGradient(NamedTuple):
     Attributes:
         reward: Mean of the ensemble (B,).
         spread: Its standard deviation (B,).
-        gradient: Of the reward less the pessimism, with respect to the normalised actions (B, T, A); zeros where the
+        gradient: Of the reward less the pessimism, with respect to the normalized actions (B, T, A); zeros where the
             reward does not look.
     """
 
@@ -70,13 +70,13 @@ class AdjointMatchingPolicy(DistilledPolicy):
             )
         reward = load_reward_model(config.reward_path, config.device, config.reward_revision)
         check_fits(reward.config, config, reward_model_at(config.reward_path, config.reward_revision))
-        self._unsynchronised = (reward,)
+        self._unsynchronized = (reward,)
         self._skipped_in_a_row = 0
 
     @property
     def reward_model(self) -> ChunkRewardRewardModel:
         """Only in training."""
-        return cast(ChunkRewardRewardModel, self._unsynchronised[0])
+        return cast(ChunkRewardRewardModel, self._unsynchronized[0])
 
     # ---- acting ----------------------------------------------------------------------------------------
 

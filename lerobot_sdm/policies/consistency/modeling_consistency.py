@@ -68,7 +68,7 @@ class ConsistencyPolicy(DistilledPolicy):
 
     def train(self, mode: bool = True) -> ConsistencyPolicy:
         """Dropout works in student and target. The encoder is frozen: crops are random in training, but the statistics
-        of batch normalisation stay."""
+        of batch normalization stay."""
         super().train(mode)
         for camera in self.model.obs_encoder.cameras:
             for part in camera.children():

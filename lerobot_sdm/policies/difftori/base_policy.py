@@ -66,7 +66,7 @@ def propose(base: PreTrainedPolicy, batch: dict[str, Tensor], actions: int, nois
         noise: Start noise (B, horizon, A) for a base that takes it; drawn from torch's global generator where None.
 
     Returns:
-        Normalised actions (B, actions, A).
+        Normalized actions (B, actions, A).
     """
     base.reset()  # With empty queues a policy takes the batch's own frames.
     batch = {key: batch[key] for key in base.config.input_features}

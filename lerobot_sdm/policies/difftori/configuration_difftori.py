@@ -25,10 +25,10 @@ COPIED_FROM_BASE = ("n_obs_steps", "normalization_mapping", "use_color", "depth_
 @registered(PreTrainedConfig, "difftori")
 @dataclass
 class DiffTORIConfig(ImageObservationConfig):
-    """DiffTORI for imitation (Wan et al. 2024, https://arxiv.org/abs/2402.05421): an optimiser that is learned through.
+    """DiffTORI for imitation (Wan et al. 2024, https://arxiv.org/abs/2402.05421): an optimizer that is learned through.
 
     A frozen base policy proposes a chunk of actions; a learned reward of observation, latent and chunk is climbed from
-    there. Encoder and reward learn by the error of the improved chunk, through the last steps of the optimisation. What
+    there. Encoder and reward learn by the error of the improved chunk, through the last steps of the optimization. What
     is not listed here is in `ImageObservationConfig`; the encoder's sizes there need not be the base's. Where a default
     differs from the released code, `docs/deviations.md` says why.
 
@@ -39,7 +39,7 @@ class DiffTORIConfig(ImageObservationConfig):
         base_sha256: Hash of the base's weights. Filled in by training.
         base: The base's configuration. Filled in from `base_path`.
         n_obs_steps: Observation frames; the base's.
-        chunk_size: Actions that are optimised together, the first of them the current frame's. With a base, as many as
+        chunk_size: Actions that are optimized together, the first of them the current frame's. With a base, as many as
             it executes.
         n_action_steps: How many of these are executed; None for all. May be changed at evaluation.
         latent_dim: Size of the latent that tells ways to act apart.
@@ -50,9 +50,9 @@ class DiffTORIConfig(ImageObservationConfig):
             moves a chunk by about step_size * reward_offset * g / (damping + g^2).
         reward_offset: What the reward is compared with: the residual is reward_offset - reward.
         clip_range: The reward sees actions within plus and minus this, and pushes none beyond; None for no limit.
-        coupling: "sample": each chunk is optimised by itself. "batch", as released: all chunks of a batch share one
+        coupling: "sample": each chunk is optimized by itself. "batch", as released: all chunks of a batch share one
             residual, their mean.
-        coupled_copies: With "batch": so many copies of each observation, each with a latent of its own, are optimised
+        coupled_copies: With "batch": so many copies of each observation, each with a latent of its own, are optimized
             together at evaluation.
         n_recorded_iterations: How many of the last iterations are differentiated in training.
         start_noise_std: Standard deviation of noise that is added to the base's chunk in training.
@@ -131,19 +131,19 @@ class DiffTORIConfig(ImageObservationConfig):
         if self.chunk_size not in (type(self).chunk_size, base.n_action_steps):
             raise InputError(
                 f"--policy.chunk_size={self.chunk_size}: the base at {self.base_path} executes {base.n_action_steps} "
-                "actions of a chunk, and these are optimised. Leave the option out."
+                "actions of a chunk, and these are optimized. Leave the option out."
             )
         self.chunk_size = base.n_action_steps
         if self.n_points is None:
             self.n_points = getattr(seen, "n_points", None)
 
     def _check_shapes(self) -> None:
-        """Refuse values that the networks or the optimisation cannot work with."""
+        """Refuse values that the networks or the optimization cannot work with."""
         super()._check_shapes()
         if self.n_action_steps is None or not 1 <= self.n_action_steps <= self.chunk_size:
             raise InputError(
                 f"--policy.n_action_steps={self.n_action_steps}: must lie in 1 ... {self.chunk_size}, the actions that "
-                "are optimised."
+                "are optimized."
             )
         for name in ("latent_dim", "hidden_dim", "coupled_copies", "n_recorded_iterations"):
             if getattr(self, name) < 1:
@@ -159,7 +159,7 @@ class DiffTORIConfig(ImageObservationConfig):
         normalized = self.normalization_mapping.get("ACTION")
         if self.clip_range is not None and normalized is not NormalizationMode.MIN_MAX:
             raise InputError(
-                f"--policy.clip_range={self.clip_range}: is meant for actions that are normalised to -1 ... 1, and "
+                f"--policy.clip_range={self.clip_range}: is meant for actions that are normalized to -1 ... 1, and "
                 f"{'the base has' if self.base else 'here they have'} {getattr(normalized, 'value', 'no mode')}. Give "
                 "--policy.clip_range=null."
             )

@@ -1,4 +1,4 @@
-"""DiffTORI for imitation (Wan et al. 2024): a policy is the optimum of a reward that is learned through the optimiser.
+"""DiffTORI for imitation (Wan et al. 2024): a policy is the optimum of a reward that is learned through the optimizer.
 
 The *base* is a frozen policy that proposes a chunk of actions. The *reward* sees features of the observation, a latent
 and a chunk; the base's chunk climbs it for some steps. The *posterior* finds the latent of a demonstrated chunk, as in
@@ -87,12 +87,12 @@ class DiffTORIPolicy(ChunkPolicy):
     # ---- acting ----------------------------------------------------------------------------------------
 
     def plan(self, cond: Tensor, noise: Tensor | None, observed: Callable[[], dict[str, Tensor]]) -> Tensor:
-        """See `ChunkPolicy`; the optimised chunk begins at the current frame, and the noise is the base's."""
+        """See `ChunkPolicy`; the optimized chunk begins at the current frame, and the noise is the base's."""
         model = self.inference_model
         return self.actions_from_noise(model, model.propose(observed(), noise), cond)[:, : self.config.n_action_steps]
 
     def sample_actions(self, batch: dict[str, Tensor], noise: Tensor | None = None) -> Tensor:
-        """Improved chunks (B, chunk_size, A), normalised.
+        """Improved chunks (B, chunk_size, A), normalized.
 
         Args:
             batch: Preprocessed observations, each (B, n_obs_steps, ...).
@@ -108,7 +108,7 @@ class DiffTORIPolicy(ChunkPolicy):
 
         Args:
             model: `inference_model`.
-            noise: Where the optimisation starts (B, chunk_size, A).
+            noise: Where the optimization starts (B, chunk_size, A).
             cond: Features of the observations (B, F).
         """
         copies = self.config.coupled_copies if self.config.coupling == "batch" else 1

@@ -37,7 +37,7 @@ class RewardNetwork(nn.Module):
     """R(features, latent, chunk), without limits.
 
     The first layer is one matrix, applied in two parts: what it makes of features and latent stays the same while a
-    chunk is optimised.
+    chunk is optimized.
 
     Args:
         feature_dim: F.

@@ -2,7 +2,7 @@
 
 The objective of one chunk `a` is half the square of a single number, the residual `r = offset - R(a)`. Its Jacobian is
 one row, so the Levenberg-Marquardt system is a multiple of the identity plus a matrix of rank one, and has a solution
-in closed form: no solver, no factorisation, cost linear in the size of the chunk.
+in closed form: no solver, no factorization, cost linear in the size of the chunk.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Reward = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Optimization:
-    """How chunks are optimised.
+    """How chunks are optimized.
 
     Args:
         iterations: Steps of Levenberg-Marquardt.
@@ -73,7 +73,7 @@ def optimize(reward: Reward, start: Tensor, context: Tensor, how: Optimization, 
         start: Where to begin (B, T, A).
         context: What the reward depends on besides (B, H).
         how: Settings.
-        group: So many samples in a row are optimised together; see `damped_step`.
+        group: So many samples in a row are optimized together; see `damped_step`.
 
     Returns:
         Chunks (B, T, A) after the last step; they may lie beyond `how.clip_range`.

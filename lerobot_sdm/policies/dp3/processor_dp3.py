@@ -20,7 +20,7 @@ def make_dp3_pre_post_processors(
     PolicyProcessorPipeline[dict[str, Any], dict[str, Any]],
     PolicyProcessorPipeline[PolicyAction, PolicyAction],
 ]:
-    """Pipelines in LeRobot's order: rename, batch, depth, cloud, fit, device, normalise; and unnormalise, to the CPU.
+    """Pipelines in LeRobot's order: rename, batch, depth, cloud, fit, device, normalize; and unnormalize, to the CPU.
 
     Args:
         config: Policy configuration.

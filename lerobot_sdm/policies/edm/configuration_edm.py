@@ -21,7 +21,7 @@ class EdmConfig(ImageObservationConfig, ChunkConfig):
     Args:
         dropout_rate: Share of entries dropped in the residual blocks of the U-Net.
         mid_dropout_rate: The same for the middle blocks; None for `dropout_rate`. Released: 0.2, inadvertently.
-        sigma_min: Smallest noise, in normalised action units.
+        sigma_min: Smallest noise, in normalized action units.
         sigma_max: Largest noise.
         rho: Bins are evenly spaced in sigma^(1/rho).
         bins: Noise levels on which a student will be trained.

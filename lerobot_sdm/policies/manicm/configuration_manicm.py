@@ -15,7 +15,7 @@ from lerobot_sdm.registration import registered
 class ManiCMConfig(DistilledConfig):
     """ManiCM (Lu et al. 2024): a consistency model distilled from a diffusion policy, one network evaluation or a few.
 
-    The defaults are the corrected algorithm; `docs/deviations.md` lists each released behaviour with the field that
+    The defaults are the corrected algorithm; `docs/deviations.md` lists each released behavior with the field that
     brings it back. See `DistilledConfig` for inherited fields.
 
     Args:
@@ -24,7 +24,7 @@ class ManiCMConfig(DistilledConfig):
             predicts noise.
         solver_levels: How many evenly spaced timesteps are trained; the teacher's solver steps from one to the next.
         solver_noise: "estimated" (DDIM) or "released"; see `solver_step`.
-        loss_delta: The loss is quadratic in a sample's error (root mean square over its entries, normalised action
+        loss_delta: The loss is quadratic in a sample's error (root mean square over its entries, normalized action
             units) up to about here and linear beyond, see `regression_loss`. None: quadratic, as released.
         target_ema_decay: Decay of the slow copy that gives the targets.
         feature_memory_mb: Most memory that the features of all frames may take, so that the frozen encoder sees each

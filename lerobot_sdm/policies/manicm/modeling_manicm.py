@@ -1,7 +1,7 @@
 """ManiCM (Lu et al. 2024): consistency distillation of a diffusion policy, for one or a few network evaluations.
 
 The *teacher* is frozen and steps along its own trajectories. The *student* maps every point of a trajectory to its
-clean end; two neighbouring points must give the same. The *target*, a slow average of the student, says which.
+clean end; two neighboring points must give the same. The *target*, a slow average of the student, says which.
 """
 
 from __future__ import annotations

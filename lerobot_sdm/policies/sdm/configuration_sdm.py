@@ -17,7 +17,7 @@ class SDMConfig(DistilledConfig):
     """Score and Distribution Matching (Jia et al. 2024): distils a diffusion policy into one network evaluation.
 
     Generator, fake score and teacher are the same network and start from the same weights. The defaults are the
-    corrected algorithm; `docs/deviations.md` lists each released behaviour with the field that brings it back. See
+    corrected algorithm; `docs/deviations.md` lists each released behavior with the field that brings it back. See
     `DistilledConfig` for inherited fields.
 
     Args:
@@ -32,13 +32,13 @@ class SDMConfig(DistilledConfig):
             same start noise ("ODE pairs").
         regression_weight: Weight of that regression afterwards; 0 leaves it out, as released.
         regression_delta: The regression's loss is quadratic in a sample's error (root mean square over its entries,
-            normalised action units) up to about here and linear beyond; see `regression_loss`. None: quadratic.
+            normalized action units) up to about here and linear beyond; see `regression_loss`. None: quadratic.
         pair_reuse: How often each of the teacher's samples is learned from, on average. The teacher's ten evaluations
             are most of an iteration's cost; with 8 it samples in every eighth iteration only.
         pair_buffer_size: With `pair_reuse` above 1: how many samples are kept to draw from.
         fake_updates_per_generator_update: Two-time-scale ratio, counted in iterations.
         weighting: "per_sample" (DMD), "none" or "released"; see `distribution_matching_gradient`.
-        normalizer_floor: Smallest per-sample normaliser, in normalised action units.
+        normalizer_floor: Smallest per-sample normalizer, in normalized action units.
         timestep_range: Noise levels used for matching, as shares of T; none beyond `last_timestep`.
         timestep_levels: Number of evenly spaced noise levels; None for all. Released: 10.
         generator_lr: Learning rate of the generator.

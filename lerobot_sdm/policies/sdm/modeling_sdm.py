@@ -36,11 +36,11 @@ class SDMPolicy(DistilledPolicy):
         self.fake_score = deepcopy(self.model.unet)
         if config.pair_reuse > 1:
             buffer = PairBuffer(config.pair_buffer_size, self.model.cond_dim, self.model.action_shape)
-            self._unsynchronised = (buffer,)
+            self._unsynchronized = (buffer,)
 
     @property
     def _pairs(self) -> PairBuffer | None:
-        return cast(PairBuffer | None, next(iter(self._unsynchronised), None))
+        return cast(PairBuffer | None, next(iter(self._unsynchronized), None))
 
     def training_modules(self) -> dict[str, nn.Module]:
         modules = super().training_modules()
@@ -127,7 +127,7 @@ class SDMPolicy(DistilledPolicy):
         return self.model.denoising_loss(actions, noise, t, cond, self.fake_score).mean()
 
     def _matching_loss(self, actions: Tensor, cond: Tensor, random: torch.Generator) -> Tensor:
-        """Surrogate whose gradient moves the generator's distribution towards the teacher's."""
+        """Surrogate whose gradient moves the generator's distribution toward the teacher's."""
         with torch.no_grad():
             t, noise = self._noise_levels(actions, random)
             alpha_bar = self.model.alphas_cumprod[t]

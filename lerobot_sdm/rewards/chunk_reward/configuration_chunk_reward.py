@@ -23,7 +23,7 @@ TARGETS = ("reward", "change")
 class ChunkRewardConfig(RewardModelConfig):
     """Predicts the environment's reward behind the executed part of a policy's action chunk, or its change.
 
-    It sees what the policy sees, in the policy's own normalised units: keypoints and states as they are, clouds and
+    It sees what the policy sees, in the policy's own normalized units: keypoints and states as they are, clouds and
     images through the policy's frozen encoder. So its gradient belongs to the actions that the policy samples.
 
     Args:

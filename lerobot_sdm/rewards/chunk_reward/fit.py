@@ -39,7 +39,7 @@ def check_fits(reward: ChunkRewardConfig, policy: Any, model: SourcePolicy) -> N
     other = other_normalization(policy.source.normalization(), model.normalization(), mine)
     if other is not None:
         raise InputError(
-            f"{model.given}: '{other}' is normalised by other numbers than for the base at {policy.base_path}. Train a "
+            f"{model.given}: '{other}' is normalized by other numbers than for the base at {policy.base_path}. Train a "
             "reward model of that base."
         )
 

@@ -57,14 +57,14 @@ class ChunkRewardRewardModel(PreTrainedRewardModel):
         sizes = (self.encoder.cond_dim + action_size, *config.hidden_dims)
         self.members = nn.ModuleList(_mlp(sizes) for _ in range(config.ensemble))
         self.register_buffer("scale", torch.ones(()))
-        self.register_buffer("centre", torch.zeros(()))
+        self.register_buffer("centre", torch.zeros(()))  # The name is in published checkpoints.
         if starts and dataset_stats is not None:
             features = {**config.input_features, **config.output_features}
             watch_source(config.source, features, dataset_stats, dataset_meta)
             self._take_scale(dataset_stats)
 
     def _take_scale(self, stats: Stats) -> None:
-        """Give the members labels of about unit size. A change is centred already."""
+        """Give the members labels of about unit size. A change is centered already."""
         mean, std = (torch.as_tensor(stats[REWARD][name], dtype=torch.float32).squeeze() for name in ("mean", "std"))
         self.scale.copy_(std.clamp_min(1e-6))
         if self.config.target == "reward":
@@ -88,7 +88,7 @@ class ChunkRewardRewardModel(PreTrainedRewardModel):
 
         Args:
             features: From `features` (B, F).
-            actions: Executed actions, normalised as the policy normalises them (B, n_action_steps, A).
+            actions: Executed actions, normalized as the policy normalizes them (B, n_action_steps, A).
 
         Returns:
             (members, B).
@@ -156,11 +156,11 @@ class ChunkRewardRewardModel(PreTrainedRewardModel):
 
 
 def check_dataset(config: ChunkRewardConfig, features: dict[str, Any]) -> None:
-    """Refuse a data set from which this reward cannot be learned.
+    """Refuse a dataset from which this reward cannot be learned.
 
     Args:
         config: Of the reward model.
-        features: LeRobot's description of the data set's columns.
+        features: LeRobot's description of the dataset's columns.
 
     Raises:
         InputError: It has no reward, or observations or actions that are not the policy's.

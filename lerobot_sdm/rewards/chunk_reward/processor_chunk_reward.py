@@ -11,7 +11,7 @@ def make_chunk_reward_pre_post_processors(config: ChunkRewardConfig, dataset_sta
 
     Args:
         config: The reward model's configuration.
-        dataset_stats: Not used: the model must mean by a normalised action what the policy means.
+        dataset_stats: Not used: the model must mean by a normalized action what the policy means.
     """
     if config.pretrained_path is not None:
         return saved_processors(config, SourcePolicy(str(config.pretrained_path), config.pretrained_revision))

@@ -97,7 +97,7 @@ def test_depth_in_another_unit_than_lerobot_takes_it_for(tmp_path, arrays):
     np.testing.assert_array_equal(np.float32(stored_columns(root)["observation.depth"]), arrays["depth"])
 
 
-def test_colours_that_are_not_in_the_declared_range(demo):
+def test_colors_that_are_not_in_the_declared_range(demo):
     refuse(demo, "outside of 0 to 1", choices=Choices(color_range="0-1"))
 
 

@@ -43,7 +43,7 @@ def test_depth_survives_bit_for_bit(dtype):
     assert image_array_to_pil_image(depth[0]).mode == ("F" if dtype == "float32" else "I;16")
 
 
-def test_colours_are_scaled_as_declared(tmp_path):
+def test_colors_are_scaled_as_declared(tmp_path):
     arrays, ends = demonstrations()
     arrays["point_cloud"][..., 3:] /= 255
     source = write_store(tmp_path / "demo.zarr", arrays, ends)

@@ -63,7 +63,7 @@ def test_lerobot_reads_what_the_store_holds(converted):
         ):
             np.testing.assert_array_equal(item[key], arrays[array][row], err_msg=key)
         np.testing.assert_array_equal((item["observation.image"] * 255).round(), arrays["img"][row].transpose(2, 0, 1))
-        # LeRobot hands depth out in millimetres.
+        # LeRobot hands depth out in millimeters.
         assert torch.equal(item["observation.depth"], torch.from_numpy(arrays["depth"][row][None]) * 1000)
 
 

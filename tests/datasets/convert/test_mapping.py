@@ -111,7 +111,7 @@ def write_published(folder: Path, layout: str, rows: int = 6) -> tuple[Path, dic
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_layout_is_recognised_and_mapped(layout, tmp_path):
+def test_every_layout_is_recognized_and_mapped(layout, tmp_path):
     source, _ = write_published(tmp_path, layout)
     known = LAYOUTS[layout]
     config = ConvertConfig(source, layout=None if known.guessed else layout, fps=known.fps or 7)

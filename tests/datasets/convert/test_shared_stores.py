@@ -35,7 +35,7 @@ def first_episodes(path: Path, count: int, target: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", STORES)
-def test_is_recognised(name):
+def test_is_recognized(name):
     plan = make_plan(ConvertConfig(SHARED / name))
     assert (plan.facts["layout"], plan.task) == STORES[name]
     assert plan.fps == LAYOUTS[STORES[name][0]].fps

@@ -88,14 +88,14 @@ def test_in_training_crops_are_random_and_batch_statistics_rest():
     _, network = both(config({**CAMERAS, STATE: VECTORS[STATE]}))
     before = {name: value.clone() for name, value in network.named_buffers()}
     batch = observations({**CAMERAS, STATE: VECTORS[STATE]})
-    centred = network.encode(batch)
+    centered = network.encode(batch)
     network.train()
     torch.manual_seed(0)
     crops = [network.encode(batch) for _ in range(4)]
-    assert any(not torch.allclose(crop, centred) for crop in crops)
+    assert any(not torch.allclose(crop, centered) for crop in crops)
     assert all(torch.equal(value, before[name]) for name, value in network.named_buffers())
     network.eval()
-    torch.testing.assert_close(network.encode(batch), centred)
+    torch.testing.assert_close(network.encode(batch), centered)
 
 
 def test_a_single_frame_of_a_video_may_lack_the_dimension_of_time():
@@ -106,7 +106,7 @@ def test_a_single_frame_of_a_video_may_lack_the_dimension_of_time():
     torch.testing.assert_close(network.encode(squeezed), network.encode(batch))
 
 
-def test_weights_of_a_compiled_network_are_recognised(tmp_path):
+def test_weights_of_a_compiled_network_are_recognized(tmp_path):
     from safetensors.torch import save_file
 
     _, network = both(config())

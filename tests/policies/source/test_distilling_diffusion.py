@@ -62,7 +62,7 @@ def dataset(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory, dataset) -> Path:
-    """An epsilon-predicting DDPM policy with batch normalisation in its encoder: LeRobot's defaults."""
+    """An epsilon-predicting DDPM policy with batch normalization in its encoder: LeRobot's defaults."""
     with pytest.MonkeyPatch.context() as patch:
         return lerobot_train(patch, dataset, tmp_path_factory.mktemp("runs") / "teacher", *TEACHER, steps=2)
 

@@ -1,8 +1,8 @@
-"""The licences of everything that is installed, and which of them want a look.
+"""The licenses of everything that is installed, and which of them want a look.
 
-    python examples/maintenance/licences.py
+    python examples/maintenance/licenses.py
 
-A distribution is what its metadata say: permissive, or of a licence that asks something of those who change it (MPL,
+A distribution is what its metadata say: permissive, or of a license that asks something of those who change it (MPL,
 LGPL: used as they come, from the package index, this asks nothing), or NVIDIA's, which allows use and redistribution of
 its libraries with programs that need them. Everything else is listed at the end, and the exit status is 1.
 Known holes in what is installed: `uvx pip-audit`, in the environment.
@@ -19,15 +19,15 @@ KINDS = {
     "NVIDIA": r"NVIDIA",
 }
 NAMED = {
-    "cuda-toolkit": "NVIDIA",  # It has no metadata of a licence; it is a list of NVIDIA's libraries.
+    "cuda-toolkit": "NVIDIA",  # It has no metadata of a license; it is a list of NVIDIA's libraries.
 }
 SEPARATORS = re.compile(r"\s+(?:AND|OR|WITH)\s+|[;,]")
-NO_LICENCE = {"DFSG approved", "OSI Approved"}
-"""Classifiers that stand beside a licence."""
+NO_LICENSE = {"DFSG approved", "OSI Approved"}
+"""Classifiers that stand beside a license."""
 
 
-def licence(distribution: Distribution) -> str:
-    """What the metadata say: an SPDX expression, else classifiers, else the first line of the licence's text."""
+def license(distribution: Distribution) -> str:
+    """What the metadata say: an SPDX expression, else classifiers, else the first line of the license's text."""
     metadata = distribution.metadata
     if expression := metadata.get("License-Expression"):
         return expression
@@ -36,7 +36,7 @@ def licence(distribution: Distribution) -> str:
     if "Other/Proprietary License" in classifiers and text:
         classifiers.remove("Other/Proprietary License")
         classifiers.append(text[0])
-    named = [name for name in classifiers if name not in NO_LICENCE]
+    named = [name for name in classifiers if name not in NO_LICENSE]
     return "; ".join(named) or (text[0] if text else "not said")
 
 
@@ -57,7 +57,7 @@ def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     found: dict[str, dict[str, str]] = defaultdict(dict)
     for distribution in distributions():
-        name, text = distribution.metadata["Name"], licence(distribution)
+        name, text = distribution.metadata["Name"], license(distribution)
         found[kind(name, text)][f"{name} {distribution.version}"] = text
     for label in (*KINDS, "to be looked at"):
         print(f"{label}: {len(found[label])}")

@@ -9,7 +9,7 @@ quickstart, and the summary of each benchmark; `results/README.md` gets all tabl
 from pathlib import Path
 from typing import Any
 
-from lerobot_sdm.measure import benchmark_page, comparison_report, tables
+from lerobot_sdm.measure import benchmark_page, comparison_report, quickstart_report, tables
 from lerobot_sdm.measure.files import read_json, write_text
 from lerobot_sdm.measure.methods import METHODS
 from lerobot_sdm.measure.protocols import STRICT
@@ -39,18 +39,18 @@ def overview(folder: Path) -> str:
     if not runs:
         return NONE
     header = "task", "teacher, 10 steps", "teacher, 1 step", "student, 1 step", "student against teacher, points"
-    lines = [header, ("---",) + ("---:",) * (len(header) - 1)]
+    lines = [header]
     for name, results in runs.items():
         rows = {row["key"]: row for row in results["rows"]}
         teacher, one_step, student = (rows[key] for key in SHOWN)
         lines.append(
             (
                 f"[{name}](results/README.md#{name})",
-                *(f"{sum(row['successes'])}/{len(row['successes'])}" for row in (teacher, one_step, student)),
+                *(tables.count(row["successes"]) for row in (teacher, one_step, student)),
                 tables.points(student["difference_to_teacher"]),
             )
         )
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
+    return tables.markdown(lines)
 
 
 def benchmarks(folder: Path) -> str:
@@ -90,7 +90,7 @@ def page(folder: Path) -> str:
                 )
             parts.append(f"[All of it]({name}/results.md)\n")
             continue
-        module = tables if kind(results) == "quickstart" else comparison_report
+        module = quickstart_report if kind(results) == "quickstart" else comparison_report
         parts.append(f"## {name}\n\n{module.markdown_table(results)}\n{module.summary(results)}")
     return "\n".join(parts)
 

@@ -32,7 +32,7 @@ from lerobot_sdm.errors import InputError, unknown_name
 from lerobot_sdm.measure.comparison import Comparison, row_key
 from lerobot_sdm.measure.contenders import Contender, LoadedPolicy, load_contender
 from lerobot_sdm.measure.files import read_json, write_json
-from lerobot_sdm.measure.quickstart_results import machine
+from lerobot_sdm.measure.records import machine
 from lerobot_sdm.policies.sizes import check_environment
 from lerobot_sdm.teachers import fingerprint
 

@@ -33,13 +33,16 @@ def compare(
     """
     rows = tuple(Contender.parse(text).checked() for text in policy)
 
-    # matplotlib takes a second to import, and LeRobot ten; a mistyped option should not.
-    from lerobot_sdm.measure.commands import CommandFailedError
+    # LeRobot's environments, torch and matplotlib take seconds to import; a mistyped option should not.
     from lerobot_sdm.measure.comparison import Comparison
-    from lerobot_sdm.measure.comparison_report import run_comparison, terminal_table
-    from lerobot_sdm.measure.plan import RunLayout
 
     comparison = Comparison(env, rows, episodes, seed, batch_size, device, threads)
+
+    from lerobot_sdm.measure.commands import CommandFailedError
+    from lerobot_sdm.measure.comparison_report import terminal_table
+    from lerobot_sdm.measure.comparison_run import run_comparison
+    from lerobot_sdm.measure.plan import RunLayout
+
     console = Console()
     # A polite kill is treated like Ctrl-C: the running command is ended with this one.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

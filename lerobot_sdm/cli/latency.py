@@ -45,7 +45,7 @@ def latency(
     from lerobot_sdm.measure.contenders import load_contender
     from lerobot_sdm.measure.files import write_json
     from lerobot_sdm.measure.latency import measure_parts
-    from lerobot_sdm.measure.quickstart_results import machine
+    from lerobot_sdm.measure.records import machine
 
     if threads is not None:
         torch.set_num_threads(threads)

@@ -15,9 +15,9 @@ from lerobot_sdm.measure.commands import CommandFailedError
 from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.presets import SIZES, SMALL, preset
 from lerobot_sdm.measure.quickstart import run_pipeline
+from lerobot_sdm.measure.quickstart_report import terminal_table
 from lerobot_sdm.measure.settings import RunSettings
 from lerobot_sdm.measure.stages import chosen_threads
-from lerobot_sdm.measure.tables import terminal_table
 from lerobot_sdm.processes.threads import available_cores, default_threads
 
 

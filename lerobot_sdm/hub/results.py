@@ -6,8 +6,8 @@ from typing import Any
 
 from lerobot_sdm.cards.model_card import Evaluation
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.measure.quickstart_report import markdown_table, summary
 from lerobot_sdm.measure.statistics import wilson_interval
-from lerobot_sdm.measure.tables import markdown_table, summary
 
 ROWS = {"dp3": "teacher_10", "sdm": "student"}
 """The row of a quickstart's `results.json` that speaks of a policy of a type."""

@@ -9,7 +9,7 @@ from lerobot_sdm.measure.protocols import PROTOCOLS
 from lerobot_sdm.measure.published import PROTOCOL_DIFFERENCES, PUBLISHED
 from lerobot_sdm.measure.scores import Cells, measured_by, pooled
 from lerobot_sdm.measure.suites import LEVELS, SUITES
-from lerobot_sdm.measure.tables import points
+from lerobot_sdm.measure.tables import bullets, distance, markdown, points, rate, versions
 
 Results = dict[str, Any]
 Summary = dict[str, Any]
@@ -80,7 +80,7 @@ def summary_table(results: Results, summary: Summary) -> str:
             ", ".join(map(str, summary["seeds"])),
             *(f"{100 * row['levels'][level]['estimate']:.1f}" for level in levels),
             rate(row["all"]),
-            *((_difference(row["difference"]), _against_free(row["free_baseline"])) if paired else ()),
+            *(_differences(row) if paired else ()),
             distance(row["energy"]),
             distance(row["demonstrations"]),
             f"{row['ms']:.1f}",
@@ -93,12 +93,10 @@ def summary_table(results: Results, summary: Summary) -> str:
     return markdown(tuple(tuple(row[place] for place in kept) for row in (header, *rows)))
 
 
-def _difference(value: dict[str, float] | None) -> str:
-    return "" if value is None else points(value)
-
-
-def _against_free(free: dict[str, Any] | None) -> str:
-    return "" if free is None else f"{points(free['difference'])}, {free['method']}"
+def _differences(row: dict[str, Any]) -> tuple[str, str]:
+    """A method against its teacher and against the best free baseline; blank where there is none."""
+    difference, free = row["difference"], row["free_baseline"]
+    return points(difference) if difference else "", f"{points(free['difference'])}, {free['method']}" if free else ""
 
 
 def task_table(cells: Cells) -> str:
@@ -170,7 +168,7 @@ def summary_notes(results: Results, summary: Summary) -> str:
             "baseline is the way to run the teacher without training that succeeds most often here, of equal ones the "
             "nearest to it; its name stands beside the difference."
         )
-    return _list(
+    return bullets(
         how,
         *(["± is the deviation between training seeds."] if len(summary["seeds"]) > 1 else []),
         f"Tasks that have all these methods and seeds: {len(summary['tasks'])}; without: "
@@ -183,7 +181,7 @@ def notes(results: Results) -> str:
     settings, cells = results["settings"], results["cells"]
     machines = sorted({cell["machine"]["gpu"] or cell["machine"]["processor"] for cell in cells})
     commits = sorted({cell["commit"] for cell in cells if cell.get("commit")})
-    return _list(
+    return bullets(
         "A teacher is `dp3, 10 steps`, for consistency `edm`. Distances are in normalised action units on held-out "
         "observations; in summaries medians over tasks. To the teacher: energy distance, a teacher's own to itself "
         "under other noise. To demonstrations: the energy distance less the demonstrations' own spread, which is the "
@@ -192,8 +190,7 @@ def notes(results: Results) -> str:
         f"Trainings: {_recipes(cells)}.",
         f"Milliseconds: medians at batch size 1, its teacher timed in turns with it; {settings['device']}, "
         f"{settings['threads']} thread(s), {', '.join(machines)}.",
-        f"Versions: {', '.join(f'{name} {version}' for name, version in cells[0]['versions'].items())}"
-        + (f"; commit {', '.join(commits)}." if commits else "."),
+        f"Versions: {versions(cells[0]['versions'])}" + (f"; commit {', '.join(commits)}." if commits else "."),
         "Commands, hashes, seeds, times and the outcome of every episode: `cells/`.",
     )
 
@@ -225,29 +222,3 @@ def published_table() -> str:
     """Published numbers with where they were read."""
     header = ("published by", "network evaluations", "mean over", "success in %", "read in")
     return markdown((header, *((row.method, row.steps, row.tasks, row.success, row.source) for row in PUBLISHED)))
-
-
-def rate(value: dict[str, float]) -> str:
-    """A success rate in %, with its interval and the deviation between seeds where there are such."""
-    text = f"{100 * value['estimate']:.1f}"
-    if "seed_sd" in value:
-        text += f" ± {100 * value['seed_sd']:.1f}"
-    if "low" in value:
-        text += f" ({100 * value['low']:.1f} to {100 * value['high']:.1f})"
-    return text
-
-
-def distance(value: float | None) -> str:
-    """A distance with three digits; blank where it was not measured. Unbiased, one of 0 may come out below it."""
-    return "" if value is None else f"{value:.3f}".replace("-0.000", "0.000")
-
-
-def markdown(rows: tuple[tuple[str, ...], ...]) -> str:
-    """Rows as a Markdown table, the first one its header."""
-    header, *others = rows
-    lines = [header, ("---",) + ("---:",) * (len(header) - 1), *others]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
-
-
-def _list(*lines: str) -> str:
-    return "\n".join(f"- {line}" for line in lines) + "\n"

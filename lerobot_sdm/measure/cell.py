@@ -2,10 +2,8 @@
 
 import fcntl
 import hashlib
-import importlib.metadata
 import json
 import os
-import platform
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
@@ -24,7 +22,7 @@ from lerobot_sdm.measure.methods import METHODS, trainings
 from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.provenance import check_shared, data_hash, run_name, weights_hash
 from lerobot_sdm.measure.quickstart import shared_variables
-from lerobot_sdm.measure.quickstart_results import PACKAGES, evaluated_successes, source_commit, stage_records
+from lerobot_sdm.measure.records import evaluated_successes, source_commit, stage_records, versions
 from lerobot_sdm.measure.runner import run_stages
 from lerobot_sdm.measure.scores import score
 from lerobot_sdm.measure.stages import Stage, finished_stage
@@ -174,8 +172,7 @@ def collect(benchmark: Benchmark, cell: Cell) -> dict[str, Any]:
             **{run: weights_hash(layout, name) for run, name in runs.items()},
         },
         "stages": list(records.values()),
-        "versions": {"python": platform.python_version()}
-        | {name: importlib.metadata.version(name) for name in PACKAGES},
+        "versions": versions(),
         "commit": source_commit(),
     }
     check_shared([before, found] if before["protocols"] else [found])

@@ -8,7 +8,7 @@ from typing import Any
 
 from lerobot_sdm.measure import plan
 from lerobot_sdm.measure.benchmark import Benchmark, Cell
-from lerobot_sdm.measure.measurements import measure
+from lerobot_sdm.measure.measurements import measure_method
 from lerobot_sdm.measure.methods import METHODS, TableRow, trainings
 from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.provenance import check_data_stage, check_training_stage, run_name
@@ -114,7 +114,7 @@ def stages(benchmark: Benchmark, cell: Cell, protocols: tuple[str, ...] | None =
             f"Distances and latency: {method.label}",
             measurement_file(layout, cell),
             function=partial(
-                measure,
+                measure_method,
                 config,
                 layout,
                 last_checkpoint(cell, cell.method),

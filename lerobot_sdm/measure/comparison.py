@@ -1,13 +1,10 @@
-"""Any policies in any environment that LeRobot knows, on the same seeds: evaluations, costs and one `results.json`."""
+"""Any policies in any environment that LeRobot knows, on the same seeds: what is compared, and the evaluations."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
 import re
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import draccus
@@ -15,24 +12,13 @@ import yaml
 
 from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.errors import InputError, unknown_name
-from lerobot_sdm.measure.files import read_json
 from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.policy_spec import Contender
-from lerobot_sdm.measure.quickstart_results import evaluated_metric, evaluated_successes, machine, stage_records
 from lerobot_sdm.measure.stages import Stage
-from lerobot_sdm.measure.statistics import bootstrap_mean, paired_difference, wilson_interval
 from lerobot_sdm.specs import split_spec
 
 if TYPE_CHECKING:
     from lerobot.envs.configs import EnvConfig
-
-PACKAGES = ("lerobot_policy_sdm", "lerobot", "torch", "gymnasium", "numpy")
-PUSHT_PACKAGES = ("gym-pusht", "pymunk", "shapely")
-ENV_PACKAGES = {"pusht": PUSHT_PACKAGES, "pusht_dense": PUSHT_PACKAGES, "metaworld_pc": ("mujoco", "metaworld")}
-REWARDS = {"pusht": ("coverage", 1.0), "pusht_dense": ("closeness", 1.0), "metaworld_pc": ("reward", 10.0)}
-"""What an environment's highest reward of an episode is, and the most that it can be. Push-T's is the target's covered
-share, over the 95% that make a success, and at most 1, or how close the block comes; MetaWorld's is 10 where the task
-is solved."""
 
 
 @dataclass(frozen=True)
@@ -151,85 +137,3 @@ def evaluations(comparison: Comparison, layout: RunLayout) -> list[Stage]:
         )
         for policy in comparison.policies
     ]
-
-
-def measure_costs(comparison: Comparison) -> list[dict[str, Any]]:
-    """Time and count what a decision costs each row, from first observations of the environment."""
-    import torch
-    from lerobot.envs import close_envs, make_env, make_env_pre_post_processors, preprocess_observation
-
-    from lerobot_sdm.measure.contenders import load_contender
-    from lerobot_sdm.measure.latency import measure_latency
-
-    torch.set_num_threads(comparison.threads)
-    policies = [load_contender(policy, comparison.device) for policy in comparison.policies]
-    config = comparison.env_config()
-    environments = make_env(config, n_envs=1)
-    ((environment,),) = (tasks.values() for tasks in environments.values())
-    before, _ = make_env_pre_post_processors(env_cfg=config, policy_cfg=policies[0].config)
-    seeds = range(comparison.seed, comparison.seed + min(10, comparison.episodes))
-    observations = [before(preprocess_observation(environment.reset(seed=[seed])[0])) for seed in seeds]
-    close_envs(environments)
-    return [asdict(row) for row in measure_latency(policies, observations, comparison.latency_repeats)]
-
-
-def collect_comparison(comparison: Comparison, layout: RunLayout, costs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Gather a comparison's measurements.
-
-    Args:
-        comparison: Its settings.
-        layout: Its folder, all evaluations being finished.
-        costs: `measure_costs`.
-
-    Returns:
-        JSON-compatible: protocol, one entry for each row with the outcome of every episode, versions and machine.
-    """
-    kind = comparison.env_options()["env.type"]
-    outcomes = [evaluated_successes(layout.evaluation(row_key(policy))) for policy in comparison.policies]
-    name, most = REWARDS.get(kind, ("reward", 1.0))
-    rewards = [
-        [value / most for value in evaluated_metric(layout.evaluation(row_key(policy)), "max_rewards")]
-        for policy in comparison.policies
-    ]
-    commands = {record["stage"]: record["command"] for record in stage_records(layout.root)}
-    rows = [
-        {
-            "key": row_key(policy),
-            "label": policy.label,
-            "overrides": policy.overrides,
-            "training": _training(policy),
-            "command": commands[f"evaluate_{row_key(policy)}"],
-            "successes": success,
-            "success_rate": asdict(wilson_interval(sum(success), len(success))),
-            "success_difference": asdict(paired_difference(success, outcomes[0])),
-            "max_rewards": reward,
-            "max_reward": asdict(bootstrap_mean(reward)),
-            "max_reward_difference": asdict(
-                bootstrap_mean([mine - reference for mine, reference in zip(reward, rewards[0], strict=True)])
-            ),
-            "latency": cost,
-        }
-        for policy, success, reward, cost in zip(comparison.policies, outcomes, rewards, costs, strict=True)
-    ]
-    packages = (*PACKAGES, *ENV_PACKAGES.get(kind, ()))
-    return {
-        "task": comparison.env,
-        "reward": name,
-        "protocol": comparison.protocol(),
-        "evaluation_seeds": [comparison.seed, comparison.seed + comparison.episodes - 1],
-        "rows": rows,
-        "versions": {"python": platform.python_version()}
-        | {name: importlib.metadata.version(name) for name in packages},
-        "machine": machine(),
-    }
-
-
-def _training(policy: Contender) -> dict[str, Any] | None:
-    """How a checkpoint was trained, as far as LeRobot wrote it down beside the weights."""
-    from lerobot.configs.train import TRAIN_CONFIG_NAME
-
-    file = Path(policy.path) / TRAIN_CONFIG_NAME
-    if not file.is_file():
-        return None
-    config = read_json(file)
-    return {"policy": config["policy"]["type"], **{name: config[name] for name in ("steps", "batch_size", "seed")}}

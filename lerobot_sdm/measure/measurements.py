@@ -1,18 +1,86 @@
-"""What success cannot tell: how far a policy's actions are from its teacher's and from demonstrations, and what a
-decision costs."""
+"""What is measured besides the success of policies: the expert, distances of actions, costs of decisions."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from tqdm import tqdm
+
+from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.measure.files import write_json
-from lerobot_sdm.measure.methods import TableRow
+from lerobot_sdm.measure.methods import ROWS, TableRow
 from lerobot_sdm.measure.plan import RunLayout, dataset_name, policy_of
-from lerobot_sdm.measure.settings import RunSettings
+from lerobot_sdm.measure.settings import Flags, RunSettings
+
+if TYPE_CHECKING:
+    from lerobot.envs.configs import EnvConfig
+    from torch import Tensor
+
+    from lerobot_sdm.measure.contenders import LoadedPolicy
 
 SEED = 0
 
 
-def measure(config: RunSettings, layout: RunLayout, policy: TableRow, teacher: TableRow, output: Path) -> None:
+def measure_expert(config: RunSettings, layout: RunLayout) -> None:
+    """Let the expert do the evaluation episodes and write the outcomes."""
+    from lerobot_sdm.measure.expert import expert_successes
+
+    seeds = range(config.eval_seed, config.eval_seed + config.eval_episodes)
+    options = {"action_noise": config.record["action_noise"]} if "action_noise" in config.record else {}
+    if "expert_path" in config.record:
+        options["path"] = Path(config.record["expert_path"])
+
+    def successes(rule: Flags) -> list[bool]:
+        environment = environment_config(config, rule)
+        return expert_successes(environment, seeds, config.record.get("expert"), tqdm, **options)
+
+    by_rule = {name: successes(rule) for name, rule in config.other_rules.items()}
+    write_json(layout.expert, {"seeds": list(seeds), "successes": successes({}), "other_rules": by_rule})
+
+
+def environment_config(config: RunSettings, rule: Flags | None = None) -> EnvConfig:
+    """LeRobot's configuration of a run's environment, by one of its other rules if given."""
+    return FAMILIES[config.env_type].configuration(task=config.task, **config.env | (rule or {}))
+
+
+def measure_latencies(config: RunSettings, layout: RunLayout) -> None:
+    """Time all rows of a quickstart in one process and write the result."""
+    from lerobot_sdm.measure.latency import measure_latency
+    from lerobot_sdm.measure.observations import held_out_observations
+
+    policies = load_rows(config, layout, ROWS)
+    observations = held_out_observations(*held_out(config, layout, policies[0]))
+    rows = measure_latency(policies, newest_steps(observations), config.latency_repeats)
+    write_json(layout.latency, [asdict(row) for row in rows])
+
+
+def load_rows(config: RunSettings, layout: RunLayout, rows: Iterable[TableRow]) -> list[LoadedPolicy]:
+    """The policies of rows, on the run's device; torch uses the run's threads from now on."""
+    # Plans are made of this module's functions, and a plan needs no torch.
+    import torch
+
+    from lerobot_sdm.measure.contenders import load_contender
+
+    torch.set_num_threads(config.threads)
+    torch.manual_seed(SEED)  # What policies draw besides their start noise.
+    return [load_contender(policy_of(row, layout), config.device) for row in rows]
+
+
+def held_out(config: RunSettings, layout: RunLayout, policy: LoadedPolicy) -> tuple[Any, ...]:
+    """Where a run's held-out demonstrations lie, as `held_out_observations` and `demonstrated_chunks` take it."""
+    return dataset_name(config, held_out=True), layout.held_out, policy.config, config.observations
+
+
+def newest_steps(histories: dict[str, Tensor]) -> Sequence[dict[str, Tensor]]:
+    """The newest step of each history, as environments give it: (K, n_obs_steps, ...) -> K times (1, ...)."""
+    count = len(next(iter(histories.values())))
+    return [{key: value[index : index + 1, -1] for key, value in histories.items()} for index in range(count)]
+
+
+def measure_method(config: RunSettings, layout: RunLayout, policy: TableRow, teacher: TableRow, output: Path) -> None:
     """Compare a policy's actions with its teacher's and with what was demonstrated, on held-out observations; and time
     the policy and its teacher in turns.
 
@@ -26,30 +94,18 @@ def measure(config: RunSettings, layout: RunLayout, policy: TableRow, teacher: T
         teacher: The same for what it is held against; may be the same.
         output: JSON file to write.
     """
-    import torch
-
-    from lerobot_sdm.measure.contenders import load_contender
     from lerobot_sdm.measure.distillation import compare_to_teacher
     from lerobot_sdm.measure.latency import measure_latency
     from lerobot_sdm.measure.observations import demonstrated_chunks, held_out_observations
-    from lerobot_sdm.measure.quickstart_results import machine
+    from lerobot_sdm.measure.records import machine
 
-    torch.set_num_threads(config.threads)
-    torch.manual_seed(SEED)  # What policies draw besides their start noise.
-    reference, *others = (
-        load_contender(policy_of(row, layout), config.device)
-        for row in {row.key: row for row in (teacher, policy)}.values()
-    )
-    where = (dataset_name(config, held_out=True), layout.held_out, reference.config, config.observations)
+    reference, *others = load_rows(config, layout, {row.key: row for row in (teacher, policy)}.values())
+    where = held_out(config, layout, reference)
     observations, demonstrated = held_out_observations(*where), demonstrated_chunks(*where)
     # A teacher's own distance is that to itself under other noise: the first row, the floor.
     *_, row = compare_to_teacher(reference, others, observations, config.samples, SEED, demonstrated=demonstrated)
-    steps = [
-        {key: value[index : index + 1, -1] for key, value in observations.items()}
-        for index in range(config.observations)
-    ]
     distances = {name: asdict(value) for name, value in row.summary().items()}
-    *_, latency = latencies = measure_latency([reference, *others], steps, config.latency_repeats)
+    *_, latency = latencies = measure_latency([reference, *others], newest_steps(observations), config.latency_repeats)
     write_json(
         output,
         {

@@ -1,4 +1,4 @@
-"""Pictures of a run: success with its intervals, and what the policies see."""
+"""Pictures of runs and comparisons: estimates with their intervals, and what the policies see."""
 
 from pathlib import Path
 from typing import Any
@@ -8,31 +8,83 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 INK, BLUE, RED, PALE = "#222222", "#1f6fb4", "#c2410c", "#9aa5b1"
-COLOURS = {"expert": PALE, "student": RED}
+COLORS = {"expert": PALE, "student": RED}
 
 
 def success_plot(results: dict[str, Any], path: Path) -> None:
     """Draw the success rate of each row with its Wilson interval.
 
     Args:
-        results: Content of `results.json`.
+        results: Content of a quickstart's `results.json`.
         path: PNG file to write.
     """
     rows = results["rows"]
-    figure = Figure(figsize=(7.5, 0.55 * len(rows) + 1.3), layout="constrained")
+    _interval_plot(
+        rows,
+        "success_rate",
+        [f"{sum(row['successes'])}/{len(row['successes'])}" for row in rows],
+        "success rate in %, with 95% Wilson interval",
+        f"{results['task']}: the same {len(rows[0]['successes'])} seeds for every row",
+        path,
+    )
+
+
+def rewards_plot(results: dict[str, Any], path: Path) -> None:
+    """Draw each row's highest rewards, episode by episode, and their mean with its interval.
+
+    Args:
+        results: Content of a comparison's `results.json`.
+        path: PNG file to write.
+    """
+    rows, kind = results["rows"], results["task"].partition(",")[0]
+    _interval_plot(
+        rows,
+        "max_reward",
+        [f"{100 * row['max_reward']['estimate']:.1f}" for row in rows],
+        f"highest {results['reward']} of an episode in %; mean with 95% bootstrap interval",
+        f"{kind}: the same {len(rows[0]['max_rewards'])} seeds for every row",
+        path,
+        episodes="max_rewards",
+    )
+
+
+def _interval_plot(
+    rows: list[dict[str, Any]],
+    name: str,
+    texts: list[str],
+    axis: str,
+    title: str,
+    path: Path,
+    episodes: str | None = None,
+) -> None:
+    """Draw an estimate with its interval for each row, from top to bottom.
+
+    Args:
+        rows: Entries with `key`, `label`, and `estimate`, `low` and `high`, between 0 and 1, under a name.
+        name: That name.
+        texts: Written beside each row.
+        axis: Label of the axis, which is in %.
+        title: Shown on top.
+        path: PNG file to write.
+        episodes: Name of the values of each episode, drawn as points; None for none.
+    """
+    figure = Figure(figsize=(7.5, (0.8 if episodes else 0.55) * len(rows) + 1.3), layout="constrained")
     axes = figure.add_subplot()
-    for height, row in enumerate(reversed(rows)):
-        rate = {name: 100 * value for name, value in row["success_rate"].items()}
-        colour = COLOURS.get(row["key"], BLUE)
-        axes.plot([rate["low"], rate["high"]], [height, height], color=colour, linewidth=3, alpha=0.45)
-        axes.plot(rate["estimate"], height, "o", color=colour, markersize=8, clip_on=False)
-        text = f"{sum(row['successes'])}/{len(row['successes'])}"
+    for height, (row, text) in enumerate(zip(reversed(rows), reversed(texts), strict=True)):
+        if episodes:
+            values = 100 * np.array(row[episodes])
+            jitter = np.random.default_rng(0).uniform(-0.22, 0.22, len(values))
+            axes.scatter(values, height + jitter, s=9, color=PALE, linewidths=0)
+        value = {key: 100 * number for key, number in row[name].items()}
+        color = COLORS.get(row["key"], BLUE)
+        axes.plot([value["low"], value["high"]], [height, height], color=color, linewidth=3, alpha=0.5)
+        axes.plot(value["estimate"], height, "o", color=color, markersize=8, clip_on=False)
         axes.annotate(text, (103, height), va="center", color=INK, annotation_clip=False)
     axes.set_yticks(range(len(rows)), [row["label"] for row in reversed(rows)])
     axes.set_xlim(-2, 101)
     axes.set_ylim(-0.6, len(rows) - 0.4)
-    axes.set_xlabel("success rate in %, with 95% Wilson interval")
-    axes.set_title(f"{results['task']}: the same {len(rows[0]['successes'])} seeds for every row", loc="left")
+    axes.set_xlabel(axis)
+    axes.set_title(title, loc="left")
     axes.grid(axis="x", alpha=0.3)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)

@@ -17,7 +17,7 @@ from lerobot_sdm.errors import InputError
 from lerobot_sdm.measure.files import read_json, write_json
 from lerobot_sdm.measure.methods import METHODS, RUNS, trainings
 from lerobot_sdm.measure.plan import RunLayout
-from lerobot_sdm.measure.quickstart_results import machine
+from lerobot_sdm.measure.records import machine
 from lerobot_sdm.measure.stages import Stage
 
 RESUMING = ("training_state", "pretrained_model/training_state.safetensors")

@@ -10,8 +10,9 @@ from typing import Any
 
 from rich.console import Console
 
-from lerobot_sdm.measure import plan, quickstart_report
+from lerobot_sdm.measure import measurements, plan, quickstart_report
 from lerobot_sdm.measure.commands import PLAIN
+from lerobot_sdm.measure.files import read_json
 from lerobot_sdm.measure.methods import QUICKSTART_RUNS, ROWS
 from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.runner import run_stages
@@ -44,7 +45,7 @@ def run_pipeline(config: RunSettings, layout: RunLayout, console: Console, verbo
     console.print("Each command below can be copied; `uv run` goes before it where the environment is not active.")
     console.print("export " + " ".join(f"{key}={value}" for key, value in variables.items()), style="cyan")
     run_warm(all_stages(config, layout), layout.root, console, os.environ | variables, verbose)
-    return quickstart_report.finished_results(layout)
+    return read_json(layout.results)
 
 
 def run_warm(
@@ -87,7 +88,7 @@ def all_stages(config: RunSettings, layout: RunLayout) -> list[Stage]:
             "evaluate_expert",
             "Measure the expert on the evaluation's seeds",
             layout.expert,
-            function=partial(quickstart_report.measure_expert, config, layout),
+            function=partial(measurements.measure_expert, config, layout),
             settings={
                 "env": config.env,
                 "rules": config.other_rules,
@@ -122,7 +123,7 @@ def all_stages(config: RunSettings, layout: RunLayout) -> list[Stage]:
             "latency",
             "Time action chunks",
             layout.latency,
-            function=partial(quickstart_report.measure_latencies, config, layout),
+            function=partial(measurements.measure_latencies, config, layout),
             settings={"repeats": config.latency_repeats, "threads": config.threads},
             alone=True,
         ),

@@ -1,74 +1,99 @@
-"""The stages of a run that are no command: measurements of the whole run, and the report."""
+"""What a quickstart reports: its table, what that rests on, and its pictures."""
 
-from __future__ import annotations
-
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
-from tqdm import tqdm
+from rich.table import Table
 
-from lerobot_sdm.envs.families import FAMILIES
-from lerobot_sdm.measure.files import read_json, write_json, write_text
-from lerobot_sdm.measure.methods import ROWS
-from lerobot_sdm.measure.plan import RunLayout, dataset_name, policy_of
-from lerobot_sdm.measure.settings import Flags, RunSettings
-
-if TYPE_CHECKING:
-    from lerobot.envs.configs import EnvConfig
+from lerobot_sdm.measure import tables
+from lerobot_sdm.measure.files import write_json, write_text
+from lerobot_sdm.measure.measurements import environment_config
+from lerobot_sdm.measure.plan import RunLayout, dataset_name
+from lerobot_sdm.measure.settings import RunSettings
+from lerobot_sdm.measure.stages import format_seconds
 
 TRAJECTORIES = 6  # Demonstrations whose paths are drawn into the picture.
+HEADER = (
+    "policy",
+    "success",
+    "95% interval",
+    "against teacher, 10 steps",
+    "ms per chunk",
+    "network evaluations",
+    "energy distance to teacher",
+    "spread",
+)
+SHORT_HEADER = ("policy", "success", "95%", "vs teacher", "ms", "NFE", "energy", "spread")
 
 
-def measure_expert(config: RunSettings, layout: RunLayout) -> None:
-    """Let the expert do the evaluation episodes and write the outcomes."""
-    from lerobot_sdm.measure.expert import expert_successes
-
-    seeds = range(config.eval_seed, config.eval_seed + config.eval_episodes)
-    options = {"action_noise": config.record["action_noise"]} if "action_noise" in config.record else {}
-    if "expert_path" in config.record:
-        options["path"] = Path(config.record["expert_path"])
-
-    def successes(rule: Flags) -> list[bool]:
-        environment = environment_config(config, rule)
-        return expert_successes(environment, seeds, config.record.get("expert"), tqdm, **options)
-
-    by_rule = {name: successes(rule) for name, rule in config.other_rules.items()}
-    write_json(layout.expert, {"seeds": list(seeds), "successes": successes({}), "other_rules": by_rule})
+def header(results: dict[str, Any], names: tuple[str, ...] = HEADER) -> tuple[str, ...]:
+    """Names of the columns; further rules of success stand behind the differences to the teacher."""
+    rules = results["rows"][0].get("other_rules", {})
+    return (*names[:4], *(f"success, {rule}" for rule in rules), *names[4:])
 
 
-def environment_config(config: RunSettings, rule: Flags | None = None) -> EnvConfig:
-    """LeRobot's configuration of a run's environment, by one of its other rules if given."""
-    return FAMILIES[config.env_type].configuration(task=config.task, **config.env | (rule or {}))
+def markdown_table(results: dict[str, Any]) -> str:
+    """The table in Markdown."""
+    return tables.markdown([header(results), *map(_cells, results["rows"])])
 
 
-def measure_latencies(config: RunSettings, layout: RunLayout) -> None:
-    """Time all rows in one process and write the result."""
-    import torch
+def terminal_table(results: dict[str, Any]) -> Table:
+    """The table for a terminal: narrower, without the intervals of the distances."""
+    rows = []
+    for *others, energy, spread in map(_cells, results["rows"]):
+        rows.append((*others, energy.partition(" ")[0], spread.partition(" ")[0]))
+    title = f"{results['task']}, {len(results['rows'][0]['successes'])} episodes for each row"
+    return tables.terminal(title, [header(results, SHORT_HEADER), *rows])
 
-    from lerobot_sdm.measure.contenders import load_contender
-    from lerobot_sdm.measure.latency import measure_latency
-    from lerobot_sdm.measure.observations import held_out_observations
 
-    torch.set_num_threads(config.threads)
-    policies = [load_contender(policy_of(row, layout), config.device) for row in ROWS]
-    histories = held_out_observations(
-        dataset_name(config, held_out=True), layout.held_out, policies[0].config, config.observations
+def summary(results: dict[str, Any]) -> str:
+    """What the table rests on, in Markdown: seeds, demonstrations, trainings, machine, versions."""
+    settings, machine = results["settings"], results["machine"]
+    first, last = results["evaluation_seeds"]
+    seconds = {record["stage"]: record["seconds"] for record in results["stages"]}
+    trainings = "; ".join(
+        f"{run}: {settings[run]['steps']} steps of {settings[run]['batch_size']} in "
+        f"{format_seconds(seconds[f'train_{run}'])}"
+        for run in ("teacher", "student")
     )
-    # The newest step of each history is what an environment would hand over.
-    observations = [
-        {key: value[index : index + 1, -1] for key, value in histories.items()} for index in range(config.observations)
-    ]
-    rows = measure_latency(policies, observations, config.latency_repeats)
-    write_json(layout.latency, [asdict(row) for row in rows])
+    distances = results["distances"]
+    hardware = machine["gpu"] if settings["device"] != "cpu" else machine["processor"]
+    return tables.bullets(
+        f"Task `{results['task']}`, {settings['episodes']} demonstrations; evaluated on seeds {first} to {last}, "
+        "the same for every row. Success: Wilson interval; differences: Newcombe's interval for pairs, in points.",
+        f"Trainings: {trainings}.",
+        f"Energy distance and spread: {distances['samples']} action chunks on each of "
+        f"{distances['observations']} held-out observations, in {distances['unit']}; mean and 95% bootstrap "
+        "interval. The first teacher row compares the teacher with itself under other noise. Energy distance of "
+        f"the one-step read-out minus that of the student: {tables.interval(results['read_out_minus_student'])}.",
+        f"Milliseconds: median (95th percentile) from raw observation to the first action of a chunk, batch "
+        f"size 1, {settings['device']}, {settings['threads']} thread(s), {hardware}.",
+        f"Versions: {tables.versions(results['versions'])}.",
+    )
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    distance = row["distance_to_teacher"]
+    return (
+        row["label"],
+        tables.count(row["successes"]),
+        tables.limits(row["success_rate"]),
+        "" if row["key"] == "teacher_10" else tables.points(row["difference_to_teacher"]),
+        *(
+            f"{tables.count(rule['successes'])} ({tables.limits(rule['success_rate'])})"
+            for rule in row.get("other_rules", {}).values()
+        ),
+        *tables.cost(row["latency"]),
+        tables.interval(distance.get("energy")),
+        tables.interval(distance.get("spread")),
+    )
 
 
 def write_report(config: RunSettings, layout: RunLayout) -> None:
     """Write results, table, pictures and video of a run whose other stages have finished."""
     from lerobot_sdm.measure.pictures import success_plot
     from lerobot_sdm.measure.quickstart_results import collect_results
-    from lerobot_sdm.measure.tables import markdown_table, summary
     from lerobot_sdm.measure.video import comparison_video
 
     results = collect_results(config, layout)
@@ -108,8 +133,3 @@ def draw_demonstrations(config: RunSettings, layout: RunLayout, path: Path) -> N
         title=f"{config.name}: what the policies see" + ("" if hand is None else ", and paths of the expert's hand"),
         path=path,
     )
-
-
-def finished_results(layout: RunLayout) -> dict:
-    """Content of the report of a finished run."""
-    return read_json(layout.results)

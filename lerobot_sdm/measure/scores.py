@@ -5,7 +5,7 @@ from dataclasses import asdict
 from statistics import mean, stdev
 from typing import Any
 
-from lerobot_sdm.measure.statistics import paired_difference, wilson_interval
+from lerobot_sdm.measure.statistics import paired_difference, success_rate
 
 Cells = Sequence[dict[str, Any]]
 """Cells as measured by one protocol, see `measured_by`."""
@@ -31,7 +31,7 @@ def score(outcomes: Sequence[Sequence[bool]], best: int) -> dict[str, float]:
         rates = sorted((sum(episodes) / len(episodes) for episodes in outcomes), reverse=True)
         return {"estimate": mean(rates[:best])}
     episodes = [outcome for evaluation in outcomes for outcome in evaluation]
-    return asdict(wilson_interval(sum(episodes), len(episodes)))
+    return asdict(success_rate(episodes))
 
 
 def pooled(cells: Cells) -> dict[str, float]:
@@ -45,7 +45,7 @@ def pooled(cells: Cells) -> dict[str, float]:
     result = {"estimate": mean(cell["score"]["estimate"] for cell in cells)}
     if all("low" in cell["score"] for cell in cells):
         episodes = [outcome for cell in cells for outcome in outcomes(cell)]
-        interval = wilson_interval(sum(episodes), len(episodes))
+        interval = success_rate(episodes)
         result |= {"low": interval.low, "high": interval.high}
     seeds = sorted({cell["training_seed"] for cell in cells})
     if len(seeds) > 1:

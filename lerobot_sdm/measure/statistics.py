@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
-
-Z_95 = 1.959963984540054  # two-sided 95% point of the standard normal distribution
+from scipy import stats
 
 
 @dataclass(frozen=True)
@@ -18,8 +17,8 @@ class Interval:
     high: float
 
 
-def wilson_interval(successes: int, trials: int, z: float = Z_95) -> Interval:
-    """Confidence interval of a success rate.
+def wilson_interval(successes: int, trials: int) -> Interval:
+    """95% confidence interval of a success rate.
 
     Source: Wilson (1927), JASA 22, 209-212; it stays inside [0, 1] and keeps a width at 0 and at 100%,
     which is where policies often are.
@@ -27,7 +26,6 @@ def wilson_interval(successes: int, trials: int, z: float = Z_95) -> Interval:
     Args:
         successes: Number of successful episodes.
         trials: Number of episodes, at least 1.
-        z: Quantile of the standard normal distribution; 1.96 for 95%.
 
     Returns:
         The rate and its limits, each between 0 and 1.
@@ -37,15 +35,17 @@ def wilson_interval(successes: int, trials: int, z: float = Z_95) -> Interval:
     """
     if trials < 1 or not 0 <= successes <= trials:
         raise ValueError(f"Needs 0 <= successes <= trials and trials >= 1, got {successes} of {trials}.")
-    rate = successes / trials
-    centre = (rate + z**2 / (2 * trials)) / (1 + z**2 / trials)
-    half = z * sqrt(rate * (1 - rate) / trials + z**2 / (4 * trials**2)) / (1 + z**2 / trials)
-    # At 0 and at 100% one limit is the estimate itself, but for rounding.
-    return Interval(rate, min(rate, centre - half), max(rate, centre + half))
+    limits = stats.binomtest(successes, trials).proportion_ci(method="wilson")
+    return Interval(successes / trials, float(limits.low), float(limits.high))
 
 
-def paired_difference(first: Sequence[bool], second: Sequence[bool], z: float = Z_95) -> Interval:
-    """Confidence interval of the difference in success rate, `first - second`, over the same seeds.
+def success_rate(outcomes: Sequence[bool]) -> Interval:
+    """The success rate of episodes with its `wilson_interval`."""
+    return wilson_interval(sum(outcomes), len(outcomes))
+
+
+def paired_difference(first: Sequence[bool], second: Sequence[bool]) -> Interval:
+    """95% confidence interval of the difference in success rate, `first - second`, over the same seeds.
 
     Source: Newcombe (1998), Statistics in Medicine 17, 2635-2650, method 10: the Wilson limits of both rates
     are combined, with the correlation between the pairs estimated from the 2 x 2 table (and pulled towards
@@ -54,7 +54,6 @@ def paired_difference(first: Sequence[bool], second: Sequence[bool], z: float = 
     Args:
         first: Success of one policy, seed by seed.
         second: Success of the other policy on the same seeds in the same order.
-        z: Quantile of the standard normal distribution; 1.96 for 95%.
 
     Returns:
         The difference and its limits, each between -1 and 1.
@@ -65,13 +64,11 @@ def paired_difference(first: Sequence[bool], second: Sequence[bool], z: float = 
     if len(first) != len(second) or not first:
         raise ValueError(f"Pairs need equally many episodes, got {len(first)} and {len(second)}.")
     trials = len(first)
-    both = sum(bool(x) and bool(y) for x, y in zip(first, second, strict=True))
-    only_first = sum(bool(x) and not y for x, y in zip(first, second, strict=True))
-    only_second = sum(bool(y) and not x for x, y in zip(first, second, strict=True))
-    neither = trials - both - only_first - only_second
-
-    a = wilson_interval(both + only_first, trials, z)
-    b = wilson_interval(both + only_second, trials, z)
+    both, only_first, only_second, neither = (
+        sum((bool(x), bool(y)) == pair for x, y in zip(first, second, strict=True))
+        for pair in ((True, True), (True, False), (False, True), (False, False))
+    )
+    a, b = success_rate(first), success_rate(second)
     correlation = _corrected_phi(both, only_first, only_second, neither)
     difference = (only_first - only_second) / trials
     below = _combine(a.estimate - a.low, b.high - b.estimate, correlation)
@@ -91,9 +88,13 @@ def bootstrap_mean(values: Sequence[float], resamples: int = 2000, seed: int = 0
         The mean and its limits, in the unit of the values.
     """
     array = np.asarray(values, dtype=float)
-    draws = np.random.default_rng(seed).integers(len(array), size=(resamples, len(array)))
-    low, high = np.percentile(array[draws].mean(axis=1), [2.5, 97.5])
-    return Interval(float(array.mean()), float(low), float(high))
+    mean = float(array.mean())
+    if len(array) == 1:
+        return Interval(mean, mean, mean)
+    drawn = stats.bootstrap(
+        (array,), np.mean, n_resamples=resamples, method="percentile", rng=np.random.default_rng(seed)
+    )
+    return Interval(mean, float(drawn.confidence_interval.low), float(drawn.confidence_interval.high))
 
 
 def _corrected_phi(both: int, only_first: int, only_second: int, neither: int) -> float:

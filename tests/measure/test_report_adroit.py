@@ -8,7 +8,7 @@ from adroit_files import write_policy
 
 from lerobot_sdm.cli.record import parse
 from lerobot_sdm.datasets.record import record
-from lerobot_sdm.measure import plan, quickstart_report
+from lerobot_sdm.measure import measurements, plan, quickstart_report
 from lerobot_sdm.measure.files import read_json
 from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.presets import preset
@@ -37,7 +37,7 @@ def test_cloud_stands_upright_without_paths(config, tmp_path):
 
 def test_the_expert_is_measured_by_every_rule(config, tmp_path):
     layout = RunLayout(tmp_path / "run")
-    quickstart_report.measure_expert(config, layout)
+    measurements.measure_expert(config, layout)
     told = read_json(layout.expert)
     assert told["seeds"] == [100_000, 100_001]
     assert told["successes"] == told["other_rules"]["ever"] == [False, False]  # a policy of random weights

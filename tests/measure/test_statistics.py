@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lerobot_sdm.measure.statistics import Z_95, bootstrap_mean, paired_difference, wilson_interval
+from lerobot_sdm.measure.statistics import bootstrap_mean, paired_difference, wilson_interval
 
 
 def table(both: int, only_first: int, only_second: int, neither: int) -> tuple[list[bool], list[bool]]:
@@ -86,8 +86,13 @@ def test_bad_counts():
 def test_bootstrap_agrees_with_the_standard_error():
     values = np.random.default_rng(3).normal(2.0, 1.0, size=400)
     interval = bootstrap_mean(values)
-    half = Z_95 * values.std() / 20
+    half = 1.959964 * values.std() / 20
     assert interval.estimate == pytest.approx(values.mean())
     assert interval.high - interval.estimate == pytest.approx(half, rel=0.1)
     assert interval.estimate - interval.low == pytest.approx(half, rel=0.1)
     assert bootstrap_mean(values) == interval
+
+
+def test_bootstrap_of_one_value_has_no_width():
+    interval = bootstrap_mean([0.5])
+    assert (interval.estimate, interval.low, interval.high) == (0.5, 0.5, 0.5)

@@ -1,0 +1,141 @@
+"""A comparison from its evaluations to what it shows: costs, results, table and picture."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from lerobot.configs.train import TRAIN_CONFIG_NAME
+from lerobot.envs import close_envs, make_env, make_env_pre_post_processors, preprocess_observation
+from rich.console import Console
+
+from lerobot_sdm.measure.comparison import Comparison, evaluations, row_key
+from lerobot_sdm.measure.comparison_report import markdown_table, summary
+from lerobot_sdm.measure.contenders import load_contender, read_config
+from lerobot_sdm.measure.files import read_json, write_json, write_text
+from lerobot_sdm.measure.latency import measure_latency
+from lerobot_sdm.measure.pictures import rewards_plot
+from lerobot_sdm.measure.plan import RunLayout
+from lerobot_sdm.measure.policy_spec import Contender
+from lerobot_sdm.measure.quickstart import run_warm
+from lerobot_sdm.measure.records import evaluated_metric, evaluated_successes, machine, stage_records, versions
+from lerobot_sdm.measure.stages import claim_folder
+from lerobot_sdm.measure.statistics import bootstrap_mean, paired_difference, success_rate
+from lerobot_sdm.policies.sizes import check_environment
+from lerobot_sdm.processes.threads import passive_waiting
+
+PACKAGES = ("lerobot_policy_sdm", "lerobot", "torch", "gymnasium", "numpy")
+PUSHT_PACKAGES = ("gym-pusht", "pymunk", "shapely")
+ENV_PACKAGES = {"pusht": PUSHT_PACKAGES, "pusht_dense": PUSHT_PACKAGES, "metaworld_pc": ("mujoco", "metaworld")}
+REWARDS = {"pusht": ("coverage", 1.0), "pusht_dense": ("closeness", 1.0), "metaworld_pc": ("reward", 10.0)}
+"""What an environment's highest reward of an episode is, and the most that it can be. Push-T's is the target's covered
+share, over the 95% that make a success, and at most 1, or how close the block comes; MetaWorld's is 10 where the task
+is solved."""
+
+
+def run_comparison(
+    comparison: Comparison, layout: RunLayout, console: Console, verbose: bool = False
+) -> dict[str, Any]:
+    """Do what has not been done yet of a comparison, and write its results anew.
+
+    Args:
+        comparison: Rows that were not there before are added; those that were must have the same weights.
+        layout: Its folder; a new one, an empty one, or that of an earlier call with the same protocol.
+        console: Where to report.
+        verbose: Show everything that the commands print.
+
+    Returns:
+        Content of `results.json`.
+
+    Raises:
+        InputError: A policy does not fit the environment, the folder belongs to something else, the protocol changed,
+            or a finished row's weights did.
+        CommandFailedError: An evaluation fails.
+    """
+    for policy in comparison.policies:
+        check_environment(read_config(policy), comparison.env_config(), policy.path)
+    stages = evaluations(comparison, layout)
+    claim_folder(layout.root, comparison.protocol())
+    variables = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(comparison.threads), **passive_waiting()}
+    run_warm(stages, layout.root, console, os.environ | variables, verbose)
+    with console.status("Timing action chunks"):
+        costs = measure_costs(comparison)
+    results = collect_comparison(comparison, layout, costs)
+    rewards_plot(results, layout.root / "rewards.png")
+    write_text(layout.root / "table.md", f"{markdown_table(results)}\n{summary(results)}")
+    write_json(layout.results, results)
+    return results
+
+
+def measure_costs(comparison: Comparison) -> list[dict[str, Any]]:
+    """Time and count what a decision costs each row, from first observations of the environment."""
+    torch.set_num_threads(comparison.threads)
+    policies = [load_contender(policy, comparison.device) for policy in comparison.policies]
+    config = comparison.env_config()
+    environments = make_env(config, n_envs=1)
+    ((environment,),) = (tasks.values() for tasks in environments.values())
+    before, _ = make_env_pre_post_processors(env_cfg=config, policy_cfg=policies[0].config)
+    seeds = range(comparison.seed, comparison.seed + min(10, comparison.episodes))
+    observations = [before(preprocess_observation(environment.reset(seed=[seed])[0])) for seed in seeds]
+    close_envs(environments)
+    return [asdict(row) for row in measure_latency(policies, observations, comparison.latency_repeats)]
+
+
+def collect_comparison(comparison: Comparison, layout: RunLayout, costs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Gather a comparison's measurements.
+
+    Args:
+        comparison: Its settings.
+        layout: Its folder, all evaluations being finished.
+        costs: `measure_costs`.
+
+    Returns:
+        JSON-compatible: protocol, one entry for each row with the outcome of every episode, versions and machine.
+    """
+    kind = comparison.env_options()["env.type"]
+    outcomes = [evaluated_successes(layout.evaluation(row_key(policy))) for policy in comparison.policies]
+    name, most = REWARDS.get(kind, ("reward", 1.0))
+    rewards = [
+        [value / most for value in evaluated_metric(layout.evaluation(row_key(policy)), "max_rewards")]
+        for policy in comparison.policies
+    ]
+    commands = {record["stage"]: record["command"] for record in stage_records(layout.root)}
+    rows = [
+        {
+            "key": row_key(policy),
+            "label": policy.label,
+            "overrides": policy.overrides,
+            "training": _training(policy),
+            "command": commands[f"evaluate_{row_key(policy)}"],
+            "successes": success,
+            "success_rate": asdict(success_rate(success)),
+            "success_difference": asdict(paired_difference(success, outcomes[0])),
+            "max_rewards": reward,
+            "max_reward": asdict(bootstrap_mean(reward)),
+            "max_reward_difference": asdict(
+                bootstrap_mean([mine - reference for mine, reference in zip(reward, rewards[0], strict=True)])
+            ),
+            "latency": cost,
+        }
+        for policy, success, reward, cost in zip(comparison.policies, outcomes, rewards, costs, strict=True)
+    ]
+    return {
+        "task": comparison.env,
+        "reward": name,
+        "protocol": comparison.protocol(),
+        "evaluation_seeds": [comparison.seed, comparison.seed + comparison.episodes - 1],
+        "rows": rows,
+        "versions": versions((*PACKAGES, *ENV_PACKAGES.get(kind, ()))),
+        "machine": machine(),
+    }
+
+
+def _training(policy: Contender) -> dict[str, Any] | None:
+    """How a checkpoint was trained, as far as LeRobot wrote it down beside the weights."""
+    file = Path(policy.path) / TRAIN_CONFIG_NAME
+    if not file.is_file():
+        return None
+    config = read_json(file)
+    return {"policy": config["policy"]["type"], **{name: config[name] for name in ("steps", "batch_size", "seed")}}

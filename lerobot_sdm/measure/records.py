@@ -1,0 +1,82 @@
+"""What stages leave to be read: outcomes and markers; and what they ran on: versions, commit, machine."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from lerobot_sdm.measure.files import read_json
+
+PACKAGES = ("lerobot_policy_sdm", "lerobot", "torch", "mujoco", "metaworld", "gymnasium", "numpy")
+"""What a run in a simulator of MuJoCo's rests on."""
+
+
+def evaluated_successes(folder: Path) -> list[bool]:
+    """Outcome of each episode of a `lerobot-eval` run, in the order of its seeds.
+
+    LeRobot's `eval_info.json` keeps no seeds. Episode i has seed `--seed` + i, whatever the batch size
+    (`eval_policy` in `lerobot_eval.py`), and the file lists episodes in that order.
+
+    Args:
+        folder: The `--output_dir` of the evaluation of one task.
+    """
+    return [bool(value) for value in evaluated_metric(folder, "successes")]
+
+
+def evaluated_metric(folder: Path, name: str) -> list[float]:
+    """A metric of each episode of a `lerobot-eval` run of one task, such as `max_rewards`, in order of seeds."""
+    (task,) = read_json(folder / "eval_info.json")["per_task"]
+    return list(task["metrics"][name])
+
+
+def stage_records(root: Path) -> list[dict[str, Any]]:
+    """Markers of the finished stages, in the order in which they finished."""
+    records = [read_json(path) for path in (root / "stages").glob("*.json")]
+    kept = ("stage", "command", "seconds", "continued", "finished")
+    return [{name: record[name] for name in kept} for record in sorted(records, key=lambda r: r["finished"])]
+
+
+def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
+    """Versions of Python and of packages."""
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
+
+
+def source_commit() -> str | None:
+    """Commit of the checkout that this package runs from, with `-dirty` where the package has been changed since; None
+    where it was installed without one."""
+    package = Path(__file__).parents[1]
+
+    def git(*arguments: str) -> str:
+        command = ("git", "-C", str(package), *arguments)
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+
+    try:
+        # A virtual environment inside somebody else's checkout says nothing about this package.
+        git("ls-files", "--error-unmatch", "errors.py")
+        return git("rev-parse", "HEAD") + "-dirty" * bool(git("status", "--porcelain", "--untracked-files=no", "."))
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def machine() -> dict[str, Any]:
+    """What the measurements ran on, without anything that identifies the machine."""
+    import torch
+
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor_name(),
+        "cores": os.cpu_count(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def _processor_name() -> str:
+    path = Path("/proc/cpuinfo")
+    if path.exists():
+        for line in path.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()

@@ -11,7 +11,7 @@ from typing import Any
 
 from lerobot_sdm.measure import benchmark_page, comparison_report, quickstart_report, tables
 from lerobot_sdm.measure.files import read_json, write_text
-from lerobot_sdm.measure.methods import METHODS
+from lerobot_sdm.measure.methods import METHODS, SHOWN
 from lerobot_sdm.measure.protocols import STRICT
 
 ROOT = Path(__file__).parents[1]
@@ -21,7 +21,6 @@ UNMEASURED = (
     "The 37 tasks of the DP3 benchmark have not been measured in this view yet; "
     "[first measurements](docs/notes/teacher_recipe.md) of some of them.\n"
 )
-SHOWN = ("teacher_10", "teacher_1", "student")
 SHOWN_RUNS = ("detour",)
 SHOWN_BENCHMARKS = ("dp3-37",)
 """What the README shows, by folder; all else stands in `results/README.md`."""

@@ -17,8 +17,8 @@ from lerobot_sdm.hub.results import read_results
 from lerobot_sdm.hub.staging import Order, policy_files, read_policy_config, stage_policy, trained_steps
 from lerobot_sdm.measure.cell import data_hash, weights_hash
 from lerobot_sdm.measure.files import read_json, write_json
+from lerobot_sdm.measure.methods import SHOWN
 from lerobot_sdm.measure.plan import RunLayout
-from lerobot_sdm.measure.video import SHOWN
 from lerobot_sdm.policies.weights import read_weights
 from lerobot_sdm.teachers import WEIGHTS_FILE
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from lerobot_sdm.demo.pair import Pair
 from lerobot_sdm.measure.contenders import LoadedPolicy, load_contender
 from lerobot_sdm.measure.latency import count_calls
-from lerobot_sdm.measure.methods import ROWS
+from lerobot_sdm.measure.methods import ROWS, SHOWN
 from lerobot_sdm.measure.policy_spec import Contender
-from lerobot_sdm.measure.video import FPS, SHOWN, TITLES, side_by_side
+from lerobot_sdm.measure.video import FPS, side_by_side
 
 SKIPPED = 2
 """Control steps for each picture: with 30 pictures a second, 80 steps a second are shown at three quarters of their
@@ -105,7 +105,7 @@ def write_side_by_side(performances: list[Performance], seeds: list[int], path: 
     for number in range(len(performances[0].clips)):
         clips = {row.key: np.stack(row.clips[number]) for row in performances}
         captions = {
-            row.key: f"{TITLES[row.key]}: {'success' if row.successes[number] else 'failure'}" for row in performances
+            row.key: f"{SHOWN[row.key]}: {'success' if row.successes[number] else 'failure'}" for row in performances
         }
         frames += side_by_side(clips, captions, f"seed {seeds[number]}")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -123,7 +123,7 @@ def table_rows(pair: Pair, performances: list[Performance]) -> list[dict[str, An
     """
     return [
         {
-            "policy": TITLES[row.key],
+            "policy": SHOWN[row.key],
             "success": f"{sum(row.successes)}/{len(row.successes)}",
             "measured": "{}/{}".format(*pair.measured[row.key]),
             "network_evaluations": f"{np.mean(row.evaluations):g}",

@@ -6,13 +6,12 @@ from typing import Any
 
 from lerobot_sdm.cards.model_card import Evaluation
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.measure.methods import QUICKSTART_RUNS
 from lerobot_sdm.measure.quickstart_report import markdown_table, summary
 from lerobot_sdm.measure.statistics import wilson_interval
 
 ROWS = {"dp3": "teacher_10", "sdm": "student"}
 """The row of a quickstart's `results.json` that speaks of a policy of a type."""
-RUNS = {"dp3": "teacher", "sdm": "student"}
-"""The training of a quickstart that makes a policy of a type."""
 
 
 def read_results(path: Path, policy_type: str, suite: str | None, steps: int | None = None) -> list[Evaluation]:
@@ -48,7 +47,7 @@ def _from_quickstart(path: Path, results: dict[str, Any], policy_type: str, step
     row = rows.get(ROWS.get(policy_type, policy_type))
     if row is None:
         raise InputError(f"--results={path}: has no row for a policy of type '{policy_type}' ({', '.join(rows)}).")
-    measured = results["settings"].get(RUNS.get(policy_type, policy_type), {}).get("steps")
+    measured = results["settings"].get(QUICKSTART_RUNS.get(policy_type, policy_type), {}).get("steps")
     if None not in (steps, measured) and steps != measured:
         raise InputError(
             f"--results={path}: measures a policy that was trained for {measured} steps, this one was for {steps}. "

@@ -21,13 +21,11 @@ from lerobot_sdm.measure.files import read_json, write_json
 from lerobot_sdm.measure.methods import METHODS, trainings
 from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.provenance import check_shared, data_hash, run_name, weights_hash
-from lerobot_sdm.measure.quickstart import shared_variables
 from lerobot_sdm.measure.records import evaluated_successes, source_commit, stage_records, versions
-from lerobot_sdm.measure.runner import run_stages
+from lerobot_sdm.measure.runner import run_stages, shared_variables, start_warm
 from lerobot_sdm.measure.scores import score
 from lerobot_sdm.measure.stages import Stage, finished_stage
-from lerobot_sdm.processes.launcher import Launcher, warm_process
-from lerobot_sdm.processes.preloaded import EVERYTHING_ELSE, RECORDING
+from lerobot_sdm.processes.launcher import Launcher
 
 
 def cell_file(benchmark: Benchmark, cell: Cell) -> Path:
@@ -90,14 +88,14 @@ def run_cell(benchmark: Benchmark, launcher: Launcher | None, cell: Cell) -> Pat
             the task rest on.
         CommandFailedError: A command failed.
     """
-    layout, config = layout_of(benchmark, cell.task), benchmark.task_config(cell.task)
+    layout = layout_of(benchmark, cell.task)
     log = benchmark.root / "logs" / f"{cell.key}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as file:
         console = Console(file=file, width=120)
-        environment = os.environ | shared_variables(config)
-        warm = warm_process(environment, RECORDING, log.with_suffix(".warm.log"), EVERYTHING_ELSE)
-        with warm if launcher is None else nullcontext(launcher) as chosen:
+        environment = os.environ | shared_variables(benchmark.threads)
+        warm = start_warm(environment, log.with_suffix(".warm.log")) if launcher is None else nullcontext(launcher)
+        with warm as chosen:
             run_stages(
                 stages(benchmark, cell, missing_protocols(benchmark, cell)),
                 layout.root,

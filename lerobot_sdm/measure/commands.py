@@ -192,39 +192,6 @@ def wait_for_one(running: Mapping[str, Running], board: Board) -> str:
                     board.show(key.data, program.tail[-1])
 
 
-def run_command(
-    command: Sequence[str],
-    log: Path,
-    console: Console,
-    environment: dict[str, str],
-    verbose: bool = False,
-    inherited: Sequence[int] = (),
-    launcher: Launcher = PLAIN,
-) -> None:
-    """Run a command to its end, keep all its output in a log, and show its progress.
-
-    Args:
-        command: Program and arguments.
-        log: File that the output is appended to.
-        console: Where progress is shown.
-        environment: Environment variables of the process.
-        verbose: Copy the whole output to the console.
-        inherited: File descriptors that the process gets too.
-        launcher: Starts it.
-
-    Raises:
-        CommandFailedError: If the exit status is not 0.
-    """
-    running = Running(command, log, environment, launcher, verbose, inherited)
-    try:
-        with Board(console, quiet=verbose) as board:
-            wait_for_one({log.stem: running}, board)
-    except BaseException:
-        running.stop()
-        raise
-    running.finish()
-
-
 def _plain(line: str) -> str:
     """A line without escape codes, and no longer than a person reads."""
     line = ESCAPES.sub("", line).rstrip()

@@ -19,12 +19,11 @@ from lerobot_sdm.measure.latency import measure_latency
 from lerobot_sdm.measure.pictures import rewards_plot
 from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.policy_spec import Contender
-from lerobot_sdm.measure.quickstart import run_warm
 from lerobot_sdm.measure.records import evaluated_metric, evaluated_successes, machine, stage_records, versions
+from lerobot_sdm.measure.runner import run_warm, shared_variables
 from lerobot_sdm.measure.stages import claim_folder
 from lerobot_sdm.measure.statistics import bootstrap_mean, paired_difference, success_rate
 from lerobot_sdm.policies.sizes import check_environment
-from lerobot_sdm.processes.threads import passive_waiting
 
 PACKAGES = ("lerobot_policy_sdm", "lerobot", "torch", "gymnasium", "numpy")
 PUSHT_PACKAGES = ("gym-pusht", "pymunk", "shapely")
@@ -58,8 +57,7 @@ def run_comparison(
         check_environment(read_config(policy), comparison.env_config(), policy.path)
     stages = evaluations(comparison, layout)
     claim_folder(layout.root, comparison.protocol())
-    variables = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(comparison.threads), **passive_waiting()}
-    run_warm(stages, layout.root, console, os.environ | variables, verbose)
+    run_warm(stages, layout.root, console, os.environ | shared_variables(comparison.threads), verbose)
     with console.status("Timing action chunks"):
         costs = measure_costs(comparison)
     results = collect_comparison(comparison, layout, costs)

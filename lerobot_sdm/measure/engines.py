@@ -148,7 +148,7 @@ def _start_worker(gpus: Any) -> None:
 
 
 def _leave(*_: Any) -> None:
-    raise SystemExit(1)  # On the way out, `run_command` ends its command.
+    raise SystemExit(1)  # On the way out, `run_stages` ends its command.
 
 
 def _watch_parent() -> None:

@@ -108,6 +108,9 @@ ROWS = tuple(
 )
 """A quickstart's table, whose names say what a method is to a reader who meets them for the first time."""
 
+SHOWN = {"teacher_10": "teacher, 10 steps", "teacher_1": "teacher, 1 step", "student": "student, 1 step"}
+"""The rows of a quickstart that videos and overviews show, with short titles."""
+
 FREE_BASELINES = ("dp3-2", "dp3-1", "generator")
 """Ways to run the teacher in few steps that cost no training: a student is held against the best of them."""
 

@@ -1,27 +1,20 @@
 """A whole run: its stages in order."""
 
 import os
-from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from lerobot_sdm.measure import measurements, plan, quickstart_report
-from lerobot_sdm.measure.commands import PLAIN
 from lerobot_sdm.measure.files import read_json
 from lerobot_sdm.measure.methods import QUICKSTART_RUNS, ROWS
 from lerobot_sdm.measure.plan import RunLayout
-from lerobot_sdm.measure.runner import run_stages
+from lerobot_sdm.measure.runner import run_warm, shared_variables
 from lerobot_sdm.measure.settings import RunSettings
 from lerobot_sdm.measure.stage_sizes import sized
-from lerobot_sdm.measure.stages import Stage, claim_folder, finished_stage
-from lerobot_sdm.processes.launcher import warm_process
-from lerobot_sdm.processes.preloaded import EVERYTHING_ELSE, RECORDING
-from lerobot_sdm.processes.threads import available_cores, passive_waiting
+from lerobot_sdm.measure.stages import Stage, claim_folder
 
 
 def run_pipeline(config: RunSettings, layout: RunLayout, console: Console, verbose: bool = False) -> dict[str, Any]:
@@ -41,28 +34,11 @@ def run_pipeline(config: RunSettings, layout: RunLayout, console: Console, verbo
         CommandFailedError: If a command fails.
     """
     claim_folder(layout.root, config.settings())
-    variables = shared_variables(config)
+    variables = shared_variables(config.threads)
     console.print("Each command below can be copied; `uv run` goes before it where the environment is not active.")
     console.print("export " + " ".join(f"{key}={value}" for key, value in variables.items()), style="cyan")
     run_warm(all_stages(config, layout), layout.root, console, os.environ | variables, verbose)
     return read_json(layout.results)
-
-
-def run_warm(
-    stages: Sequence[Stage], root: Path, console: Console, environment: dict[str, str], verbose: bool = False
-) -> None:
-    """Run stages side by side, forked from one warm process, on all cores that there are; see `run_stages`."""
-    if all(finished_stage(stage, root) for stage in stages):
-        launching = nullcontext(PLAIN)
-    else:
-        launching = warm_process(environment, RECORDING, root / "logs" / "warm_process.log", EVERYTHING_ELSE)
-    with launching as launcher:
-        run_stages(stages, root, console, environment, verbose, launcher=launcher, cores=available_cores())
-
-
-def shared_variables(config: RunSettings) -> dict[str, str]:
-    """Environment variables of all commands: nothing is fetched from the Hub, and cores are not oversubscribed."""
-    return {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(config.threads), **passive_waiting()}
 
 
 def all_stages(config: RunSettings, layout: RunLayout) -> list[Stage]:

@@ -21,11 +21,10 @@ from lerobot_sdm.measure.commands import CommandFailedError
 from lerobot_sdm.measure.engines import Engine
 from lerobot_sdm.measure.export import remember_plan
 from lerobot_sdm.measure.files import write_json, write_text
-from lerobot_sdm.measure.quickstart import shared_variables
+from lerobot_sdm.measure.runner import shared_variables, start_warm
 from lerobot_sdm.measure.schedule import CellOutcomes, run_all
 from lerobot_sdm.measure.stages import claim_folder
-from lerobot_sdm.processes.launcher import Launcher, warm_process
-from lerobot_sdm.processes.preloaded import EVERYTHING_ELSE, RECORDING
+from lerobot_sdm.processes.launcher import Launcher
 
 STYLES = {"finished": "green", "failed": "red", "skipped": "yellow"}
 
@@ -123,5 +122,4 @@ def _launcher(benchmark: Benchmark, engine: Engine) -> AbstractContextManager[La
     """One warm process for all cells of this machine; cells on other machines see to that themselves."""
     if engine.name != "local":
         return nullcontext()
-    environment = os.environ | shared_variables(benchmark.task_config(benchmark.tasks[0]))
-    return warm_process(environment, RECORDING, benchmark.root / "logs" / "warm_process.log", EVERYTHING_ELSE)
+    return start_warm(os.environ | shared_variables(benchmark.threads), benchmark.root / "logs" / "warm_process.log")

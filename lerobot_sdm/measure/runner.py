@@ -14,7 +14,9 @@ from lerobot_sdm.measure.commands import PLAIN, Board, Running, format_command, 
 from lerobot_sdm.measure.estimate import rough_time, seconds_left
 from lerobot_sdm.measure.files import write_json
 from lerobot_sdm.measure.stages import Stage, finished_stage, format_seconds, marker_file, startable
-from lerobot_sdm.processes.launcher import Launcher
+from lerobot_sdm.processes.launcher import Launcher, warm_process
+from lerobot_sdm.processes.preloaded import EVERYTHING_ELSE, RECORDING
+from lerobot_sdm.processes.threads import available_cores, passive_waiting
 
 Guard = Callable[[Stage], AbstractContextManager[tuple[int, ...]]]
 """Entered around a stage, so that no two processes run it at once; gives the file descriptors that its command gets."""
@@ -55,6 +57,28 @@ def run_stages(
             runner.run()
         finally:
             runner.stop()
+
+
+def run_warm(
+    stages: Sequence[Stage], root: Path, console: Console, environment: dict[str, str], verbose: bool = False
+) -> None:
+    """Run stages side by side, forked from one warm process, on all cores that there are; see `run_stages`."""
+    if all(finished_stage(stage, root) for stage in stages):
+        launching = nullcontext(PLAIN)
+    else:
+        launching = start_warm(environment, root / "logs" / "warm_process.log")
+    with launching as launcher:
+        run_stages(stages, root, console, environment, verbose, launcher=launcher, cores=available_cores())
+
+
+def start_warm(environment: dict[str, str], log: Path) -> AbstractContextManager[Launcher]:
+    """A process that has imported what all commands need, from which they are forked."""
+    return warm_process(environment, RECORDING, log, EVERYTHING_ELSE)
+
+
+def shared_variables(threads: int) -> dict[str, str]:
+    """Environment variables of all commands: nothing is fetched from the Hub, and cores are not oversubscribed."""
+    return {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(threads), **passive_waiting()}
 
 
 @dataclass

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
-from scipy import stats
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,8 @@ def wilson_interval(successes: int, trials: int) -> Interval:
     """
     if trials < 1 or not 0 <= successes <= trials:
         raise ValueError(f"Needs 0 <= successes <= trials and trials >= 1, got {successes} of {trials}.")
+    from scipy import stats  # Takes longer to import than everything else that a benchmark's worker needs.
+
     limits = stats.binomtest(successes, trials).proportion_ci(method="wilson")
     return Interval(successes / trials, float(limits.low), float(limits.high))
 
@@ -87,6 +88,8 @@ def bootstrap_mean(values: Sequence[float], resamples: int = 2000, seed: int = 0
     Returns:
         The mean and its limits, in the unit of the values.
     """
+    from scipy import stats  # See `wilson_interval`.
+
     array = np.asarray(values, dtype=float)
     mean = float(array.mean())
     if len(array) == 1:

@@ -9,10 +9,9 @@ from lerobot.utils.io_utils import write_video
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from lerobot_sdm.measure.methods import SHOWN
 from lerobot_sdm.measure.plan import RunLayout
 
-SHOWN = ("teacher_10", "teacher_1", "student")
-TITLES = {"teacher_10": "teacher, 10 steps", "teacher_1": "teacher, 1 step", "student": "student, 1 step"}
 EPISODES = 3
 FPS = 30  # Simulated at 80: slowed down, a person can follow.
 HOLD = 30  # Frames for which the end of an episode stays.
@@ -32,7 +31,7 @@ def comparison_video(results: dict[str, Any], layout: RunLayout, path: Path) -> 
     outcomes = {row["key"]: row["successes"] for row in results["rows"]}
     videos = {key: episode_videos(layout.evaluation(key)) for key in SHOWN}
     # LeRobot also films the episodes that fill up its last batch, beyond those that are counted.
-    counted = range(len(outcomes[SHOWN[0]]))
+    counted = range(len(next(iter(outcomes.values()))))
     available = set(counted).intersection(*videos.values())
     shown = choose_episodes(outcomes, sorted(available))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +40,7 @@ def comparison_video(results: dict[str, Any], layout: RunLayout, path: Path) -> 
     first_seed = results["evaluation_seeds"][0]
     for episode in shown:
         clips = {key: iio.imread(videos[key][episode], plugin="pyav") for key in SHOWN}
-        captions = {key: f"{TITLES[key]}: {'success' if outcomes[key][episode] else 'failure'}" for key in SHOWN}
+        captions = {key: f"{SHOWN[key]}: {'success' if outcomes[key][episode] else 'failure'}" for key in SHOWN}
         frames += side_by_side(clips, captions, f"seed {first_seed + episode}")
     write_video(temporary, frames, FPS)
     temporary.replace(path)

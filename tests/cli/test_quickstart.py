@@ -16,7 +16,8 @@ from lerobot_sdm.demo.pair import read_pair
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.measure.files import read_json
 from lerobot_sdm.measure.plan import RunLayout
-from lerobot_sdm.measure.quickstart import all_stages, run_pipeline, run_warm, shared_variables
+from lerobot_sdm.measure.quickstart import all_stages, run_pipeline
+from lerobot_sdm.measure.runner import run_warm, shared_variables
 from lerobot_sdm.measure.settings import RunSettings, Training
 from lerobot_sdm.measure.stages import claim_folder
 
@@ -47,7 +48,7 @@ def test_whole_road(tmp_path, warm):
     layout, console = RunLayout(tmp_path / "run"), Console(file=io.StringIO(), width=200)
     claim_folder(layout.root, TINY.settings())
     stages = [stage for stage in all_stages(TINY, layout) if stage.name in ("record", "train_teacher")]
-    run_warm(stages, layout.root, console, os.environ | shared_variables(TINY))
+    run_warm(stages, layout.root, console, os.environ | shared_variables(TINY.threads))
     # As if it had been killed between the checkpoints of steps 4 and 8.
     checkpoints = layout.training("teacher") / "checkpoints"
     shutil.rmtree(checkpoints / "000008")

@@ -258,14 +258,15 @@ def test_a_worker_without_parent_ends(tmp_path):
 
 def sleep_in_a_command(folder: Path) -> None:
     """What the worker does: run a command that notes both process ids and then sleeps."""
-    from lerobot_sdm.measure.commands import run_command
+    from lerobot_sdm.measure.runner import run_stages
+    from lerobot_sdm.measure.stages import Stage
 
     code = (
         "import os, pathlib, sys, time; p = pathlib.Path(sys.argv[1]); t = p.with_suffix('.tmp')\n"
         "t.write_text(f'{os.getppid()} {os.getpid()}'); t.rename(p); time.sleep(300)"
     )
-    command = (sys.executable, "-c", code, str(folder / "pids"))
-    run_command(command, folder / "log", Console(file=io.StringIO()), dict(os.environ))
+    stage = Stage("sleep", "Sleep", folder / "made", (sys.executable, "-c", code, str(folder / "pids")))
+    run_stages([stage], folder, Console(file=io.StringIO()), dict(os.environ))
 
 
 def alive(pid: int) -> bool:

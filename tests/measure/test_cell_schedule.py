@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from run_command import run_command
 
 from lerobot_sdm.measure.benchmark import Cell
 from lerobot_sdm.measure.cell import stage_lock
-from lerobot_sdm.measure.commands import run_command
 from lerobot_sdm.measure.engines import Engine
 from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.schedule import CellOutcomes, run_all
@@ -113,17 +113,17 @@ def test_cells_are_spread_over_gpus(tmp_path):
 
 HOLDER = """
 import sys, os
+from functools import partial
 from pathlib import Path
 from rich.console import Console
 from lerobot_sdm.measure.cell import stage_lock
-from lerobot_sdm.measure.commands import run_command
 from lerobot_sdm.measure.plan import RunLayout
+from lerobot_sdm.measure.runner import run_stages
 from lerobot_sdm.measure.stages import Stage
 root = Path(sys.argv[1])
 sleeper = "import os, pathlib, sys, time; pathlib.Path(sys.argv[1]).write_text(str(os.getpid())); time.sleep(60)"
-with stage_lock(RunLayout(root), Console(), Stage("train", "Train", root)) as inherited:
-    command = (sys.executable, "-c", sleeper, str(root / "pid"))
-    run_command(command, root / "log", Console(), dict(os.environ), inherited=inherited)
+stage = Stage("train", "Train", root / "made", (sys.executable, "-c", sleeper, str(root / "pid")))
+run_stages([stage], root, Console(), dict(os.environ), guard=partial(stage_lock, RunLayout(root), Console()))
 """
 
 

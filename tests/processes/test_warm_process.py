@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from run_command import run_command
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.commands import CommandFailedError, run_command
+from lerobot_sdm.measure.commands import CommandFailedError
 from lerobot_sdm.measure.files import write_json
 from lerobot_sdm.measure.runner import run_stages
 from lerobot_sdm.measure.stages import Stage

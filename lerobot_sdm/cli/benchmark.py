@@ -12,7 +12,7 @@ from lerobot_sdm.measure.benchmark import Benchmark, make_benchmark
 from lerobot_sdm.measure.engines import CLUSTERS, ENGINES, Engine, parse_parameters
 from lerobot_sdm.measure.methods import METHODS
 from lerobot_sdm.measure.protocols import PROTOCOLS
-from lerobot_sdm.measure.sizes import SIZE_SETTINGS
+from lerobot_sdm.measure.sizes import SIZES
 from lerobot_sdm.measure.stages import chosen_threads
 from lerobot_sdm.measure.suites import SUITES
 from lerobot_sdm.processes.threads import available_cores, default_threads
@@ -32,7 +32,7 @@ def benchmark(
     env_view: Annotated[
         str | None, typer.Option(help="What clouds show, as --env.view; the environment's default if absent.")
     ] = None,
-    size: Annotated[str | None, typer.Option(help=f"{', '.join(SIZE_SETTINGS)}; small if absent.")] = None,
+    size: Annotated[str | None, typer.Option(help=f"{', '.join(SIZES)}; small if absent.")] = None,
     episodes: Annotated[int | None, typer.Option(help="Episodes of a strict evaluation; 100 if absent.")] = None,
     seeds: Annotated[str, typer.Option(help="Training seeds, such as 0,1,2.")] = "1",
     data: Annotated[Path | None, typer.Option(help="Folder of DP3's zarr stores; recorded if absent.")] = None,

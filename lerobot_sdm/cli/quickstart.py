@@ -13,10 +13,10 @@ from lerobot_sdm.errors import InputError, unknown_name
 from lerobot_sdm.experts import check_expert, default_expert, expert_class
 from lerobot_sdm.measure.commands import CommandFailedError
 from lerobot_sdm.measure.plan import RunLayout
-from lerobot_sdm.measure.presets import SIZES, SMALL, preset
 from lerobot_sdm.measure.quickstart import run_pipeline
 from lerobot_sdm.measure.quickstart_report import terminal_table
 from lerobot_sdm.measure.settings import RunSettings
+from lerobot_sdm.measure.sizes import QUICKSTART_SIZES, SMALL, preset
 from lerobot_sdm.measure.stages import chosen_threads
 from lerobot_sdm.processes.threads import available_cores, default_threads
 
@@ -29,7 +29,7 @@ def quickstart(
     output: Annotated[Path, typer.Option(help="Folder for everything; an interrupted run goes on there.")] = Path(
         "outputs/quickstart"
     ),
-    size: Annotated[str, typer.Option(help=f"Networks and trainings: {', '.join(SIZES)}.")] = "small",
+    size: Annotated[str, typer.Option(help=f"Networks and trainings: {', '.join(QUICKSTART_SIZES)}.")] = "small",
     episodes: Annotated[int | None, typer.Option(help="Demonstrations to train on.")] = None,
     held_out_episodes: Annotated[int | None, typer.Option(help="Demonstrations on which actions are compared.")] = None,
     eval_episodes: Annotated[int | None, typer.Option(help="Episodes for each row of the table.")] = None,

@@ -18,7 +18,7 @@ from lerobot_sdm.measure.protocols import (
     check_protocols,
 )
 from lerobot_sdm.measure.settings import Flags, RunSettings
-from lerobot_sdm.measure.sizes import SIZE_SETTINGS, task_config
+from lerobot_sdm.measure.sizes import SIZES, task_config
 from lerobot_sdm.measure.suites import SUITES, SuiteTask, interleaved, suite_tasks
 
 SMOKE = "smoke"
@@ -216,8 +216,8 @@ def make_benchmark(
     protocols = check_protocols(protocols)
     smoke = suite == SMOKE
     size = size or ("tiny" if smoke else "small")
-    if size not in SIZE_SETTINGS:
-        raise unknown_name("--size", size, SIZE_SETTINGS)
+    if size not in SIZES:
+        raise unknown_name("--size", size, SIZES)
     methods = check_methods(methods or (SMOKE_METHODS if smoke else tuple(METHODS)))
     return Benchmark(
         root=root,

@@ -6,8 +6,8 @@ are others, stages are held only against others of their kind.
 
 from dataclasses import replace
 
-from lerobot_sdm.measure.presets import SMALL
 from lerobot_sdm.measure.settings import RunSettings
+from lerobot_sdm.measure.sizes import SMALL
 from lerobot_sdm.measure.stages import Stage
 
 RECORDING, RECORDED_EPISODE = 3.0, 0.5

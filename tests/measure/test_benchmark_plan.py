@@ -11,7 +11,7 @@ from lerobot_sdm.measure.cell import fingerprint
 from lerobot_sdm.measure.cell_stages import evaluations, stages, trained
 from lerobot_sdm.measure.methods import METHODS, RUNS, check_methods, free_baselines, trainings
 from lerobot_sdm.measure.settings import flag_text
-from lerobot_sdm.measure.sizes import SIZE_SETTINGS, task_config
+from lerobot_sdm.measure.sizes import SIZES, task_config
 from lerobot_sdm.measure.suites import suite_tasks
 
 OUT = Path("out")
@@ -134,7 +134,7 @@ def test_evaluations_are_paired():
 
 
 @pytest.mark.parametrize("run", RUNS)
-@pytest.mark.parametrize("size", SIZE_SETTINGS)
+@pytest.mark.parametrize("size", SIZES)
 def test_training_options_are_fields(size, run):
     """Of the policy's configuration; students' are parsed with the others, since their teacher is not there."""
     from lerobot_sdm.policies import config_classes

@@ -11,9 +11,9 @@ from lerobot_sdm.errors import InputError
 from lerobot_sdm.measure import plan
 from lerobot_sdm.measure.methods import ROWS
 from lerobot_sdm.measure.plan import RunLayout
-from lerobot_sdm.measure.presets import SIZES, preset
 from lerobot_sdm.measure.quickstart import all_stages
 from lerobot_sdm.measure.settings import RunSettings, Training, flag_text, flags
+from lerobot_sdm.measure.sizes import QUICKSTART_SIZES, preset
 
 LAYOUT = RunLayout(Path("out"))
 
@@ -32,7 +32,7 @@ def test_flag_text(value, text):
     assert flags({"crop": value}, "env.") == [f"--env.crop={text}"]
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", QUICKSTART_SIZES)
 def test_record_command_parses(size):
     from lerobot_sdm.cli.record import parse
 
@@ -47,7 +47,7 @@ def test_record_command_parses(size):
     assert parsed.root == LAYOUT.held_out
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", QUICKSTART_SIZES)
 def test_teacher_command_parses(size):
     from lerobot.configs.train import TrainPipelineConfig
 
@@ -96,7 +96,7 @@ def test_rules_differ_in_the_environment_alone():
     assert plan.dataset_name(config) == "local/adroit-door"  # MetaWorld has doors and hammers, too
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", QUICKSTART_SIZES)
 def test_dexart_is_evaluated_on_objects_that_no_demonstration_shows(size):
     from lerobot_sdm.cli.record import parse
 

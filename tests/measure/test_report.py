@@ -16,10 +16,10 @@ from lerobot_sdm.measure.files import write_json
 from lerobot_sdm.measure.methods import ROWS
 from lerobot_sdm.measure.pictures import cloud_picture, success_plot
 from lerobot_sdm.measure.plan import RunLayout
-from lerobot_sdm.measure.presets import preset
 from lerobot_sdm.measure.quickstart_report import HEADER, markdown_table, summary, terminal_table
 from lerobot_sdm.measure.quickstart_results import collect_results
 from lerobot_sdm.measure.records import evaluated_successes, source_commit
+from lerobot_sdm.measure.sizes import preset
 from lerobot_sdm.measure.tables import points
 from lerobot_sdm.measure.video import choose_episodes, comparison_video, side_by_side
 

@@ -11,7 +11,7 @@ from lerobot_sdm.datasets.record import record
 from lerobot_sdm.measure import measurements, plan, quickstart_report
 from lerobot_sdm.measure.files import read_json
 from lerobot_sdm.measure.plan import RunLayout
-from lerobot_sdm.measure.presets import preset
+from lerobot_sdm.measure.sizes import preset
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from lerobot_sdm.measure.commands import CommandFailedError
 from lerobot_sdm.measure.estimate import rough_time, seconds_left
 from lerobot_sdm.measure.files import read_json
 from lerobot_sdm.measure.plan import RunLayout
-from lerobot_sdm.measure.presets import preset
 from lerobot_sdm.measure.quickstart import all_stages
 from lerobot_sdm.measure.runner import run_stages
+from lerobot_sdm.measure.sizes import preset
 from lerobot_sdm.measure.stages import Stage, startable
 
 MEET = """

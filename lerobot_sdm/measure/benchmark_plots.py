@@ -16,10 +16,10 @@ from lerobot_sdm.measure.protocols import PAPER
 from lerobot_sdm.measure.scores import Cells, measured_by
 from lerobot_sdm.measure.suites import LEVELS
 
-# Mostly Okabe and Ito's colours, which colour-blind people tell apart.
+# Mostly Okabe and Ito's colors, which color-blind people tell apart.
 PALETTE = ("#555555", "#0072B2", "#56B4E9", "#BBBBBB", "#8C564B", "#D55E00", "#009E73", "#7A4FA3", "#CC79A7", "#E69F00")
-COLOURS = dict(zip(METHODS, PALETTE, strict=True))
-RUN_COLOURS = {run: next(COLOURS[key] for key, method in METHODS.items() if method.run == run) for run in RUNS}
+COLORS = dict(zip(METHODS, PALETTE, strict=True))
+RUN_COLORS = {run: next(COLORS[key] for key, method in METHODS.items() if method.run == run) for run in RUNS}
 
 Results = dict[str, Any]
 
@@ -29,36 +29,33 @@ def success_by_difficulty(results: Results) -> Figure:
     summary = results["summaries"][0]
     entries = summary["rows"]
     levels = [level for level in LEVELS if level in entries[0]["levels"]]
-    figure = Figure(figsize=(3.5 + 1.4 * len(levels), 4.2), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = _figure(3.5 + 1.4 * len(levels), _title(results, summary))
     width = 0.8 / len(entries)
     for number, entry in enumerate(entries):
         for place, level in enumerate(levels):
             value, x = entry["levels"][level], place + (number - (len(entries) - 1) / 2) * width
-            colour = COLOURS[entry["method"]]
+            color = COLORS[entry["method"]]
             label = entry["method"] if place == 0 else None
-            axes.bar(x, 100 * value["estimate"], 0.85 * width, color=colour, label=label)
+            axes.bar(x, 100 * value["estimate"], 0.85 * width, color=color, label=label)
             if "low" in value:
                 axes.plot([x, x], [100 * value["low"], 100 * value["high"]], color="black", linewidth=1)
     axes.set_xticks(range(len(levels)), [LEVELS[level].replace("MetaWorld ", "MetaWorld\n") for level in levels])
     axes.set_ylim(0, 101)
     axes.set_ylabel("success in %")
-    axes.set_title(_title(results, summary), loc="left", fontsize=10)
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8, frameon=False)
+    _legend(axes)
     _tidy(axes, "y")
     return figure
 
 
 def success_against_latency(results: Results) -> Figure:
     """Each method as a point: what a decision costs, and how often it succeeds."""
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
-    axes = figure.add_subplot()
     summary = results["summaries"][0]
+    figure, axes = _figure(7, _title(results, summary))
     for entry in summary["rows"]:
-        value, colour = entry["all"], COLOURS[entry["method"]]
+        value, color = entry["all"], COLORS[entry["method"]]
         if "low" in value:
-            axes.plot([entry["ms"]] * 2, [100 * value["low"], 100 * value["high"]], color=colour, alpha=0.5)
-        axes.plot(entry["ms"], 100 * value["estimate"], "o", color=colour, markersize=8, label=entry["method"])
+            axes.plot([entry["ms"]] * 2, [100 * value["low"], 100 * value["high"]], color=color, alpha=0.5)
+        axes.plot(entry["ms"], 100 * value["estimate"], "o", color=color, markersize=8, label=entry["method"])
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
@@ -66,8 +63,7 @@ def success_against_latency(results: Results) -> Figure:
     axes.set_xlabel("median milliseconds for a chunk of actions")
     axes.set_ylabel("success in %, mean over tasks")
     axes.set_ylim(-2, 102)
-    axes.set_title(_title(results, summary), loc="left", fontsize=10)
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8, frameon=False)
+    _legend(axes)
     _tidy(axes, "both")
     return figure
 
@@ -79,20 +75,18 @@ def learning_curves(results: Results) -> Figure:
 
 
 def _success_curves(results: Results, measured: Cells) -> Figure:
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = _figure(7, f"{_title(results)}, protocol {PAPER}")
     for key in METHODS:
         cells = [cell for cell in measured if cell["method"] == key]
         curves = [[mean(item["successes"]) for item in cell["evaluations"]] for cell in cells]
         if curves:
             # Tasks of one size train equally long.
             share = np.linspace(0, 100, len(curves[0]) + 1)[1:]
-            axes.plot(share, 100 * np.mean(curves, axis=0), color=COLOURS[key], marker=".", label=key)
+            axes.plot(share, 100 * np.mean(curves, axis=0), color=COLORS[key], marker=".", label=key)
     axes.set_xlabel("share of the training in %")
     axes.set_ylabel("success in %, mean over tasks and seeds")
     axes.set_ylim(-2, 102)
-    axes.set_title(f"{_title(results)}, protocol {PAPER}", loc="left", fontsize=10)
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8, frameon=False)
+    _legend(axes)
     _tidy(axes, "both")
     return figure
 
@@ -111,7 +105,7 @@ def _loss_curves(results: Results) -> Figure:
     for place, run in enumerate(runs, start=1):
         axes = figure.add_subplot(rows, columns, place)
         for line in filter(None, curves[run].values()):
-            axes.plot(*zip(*line, strict=True), color=RUN_COLOURS[run], alpha=0.6, linewidth=1)
+            axes.plot(*zip(*line, strict=True), color=RUN_COLORS[run], alpha=0.6, linewidth=1)
         axes.set_title(run, fontsize=10)
         axes.set_xlabel("step")
         axes.locator_params(axis="x", nbins=4)
@@ -136,6 +130,17 @@ def _title(results: Results, summary: dict[str, Any] | None = None) -> str:
         return title
     count = len(summary["tasks"])
     return f"{title}, {'1 task' if count == 1 else f'{count} tasks'}, protocol {summary['protocol']}"
+
+
+def _figure(width: float, title: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_title(title, loc="left", fontsize=10)
+    return figure, axes
+
+
+def _legend(axes: Axes) -> None:
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8, frameon=False)
 
 
 def _tidy(axes: Axes, grid: str) -> None:

@@ -52,7 +52,7 @@ def test_parts_add_up_and_evaluations_are_counted(tiny):
         load_contender(Contender("one", str(tiny.teacher), {"num_inference_steps": "1"})),
         load_contender(Contender("student", str(tiny.student), {"inference_precision": "int8"})),
     ]
-    rows = measure_parts(policies, repeats=5, warmup=1, batch_size=2)
+    rows = measure_parts(policies, repeats=25, warmup=1, batch_size=2)
     assert [row.label for row in rows] == ["ten", "one", "student"]
     assert [row.network_evaluations for row in rows] == [10, 1, 1]
     for row in rows:

@@ -9,6 +9,7 @@ ENV = (
     "--env.episode_length=8",
     "--env.num_points=16",
     "--env.camera_size=32",
+    "--env.render_size=64",  # Of the videos, whose encoding would take longer than all else.
 )
 
 

@@ -1,4 +1,7 @@
-"""What is measured besides the success of policies: the expert, distances of actions, costs of decisions."""
+"""What is measured besides the success of policies: the expert, distances of actions, costs of decisions.
+
+Plans are made of these functions, and a plan is light: what a function needs is imported when it runs.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,6 @@ def measure_latencies(config: RunSettings, layout: RunLayout) -> None:
 
 def load_rows(config: RunSettings, layout: RunLayout, rows: Iterable[TableRow]) -> list[LoadedPolicy]:
     """The policies of rows, on the run's device; torch uses the run's threads from now on."""
-    # Plans are made of this module's functions, and a plan needs no torch.
     import torch
 
     from lerobot_sdm.measure.contenders import load_contender

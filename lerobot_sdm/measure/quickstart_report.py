@@ -1,4 +1,7 @@
-"""What a quickstart reports: its table, what that rests on, and its pictures."""
+"""What a quickstart reports: its table, what that rests on, and its pictures.
+
+The table is light; what draws, and what gathers results, is imported when it runs.
+"""
 
 from pathlib import Path
 from typing import Any

@@ -63,7 +63,7 @@ def source_commit() -> str | None:
 
 def machine() -> dict[str, Any]:
     """What the measurements ran on, without anything that identifies the machine."""
-    import torch
+    import torch  # Workers of a benchmark read records and leave torch to their commands.
 
     return {
         "system": f"{platform.system()} {platform.machine()}",

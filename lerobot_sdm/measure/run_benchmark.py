@@ -16,6 +16,7 @@ from lerobot_sdm.errors import InputError
 from lerobot_sdm.measure import summaries
 from lerobot_sdm.measure.benchmark import Benchmark, Cell
 from lerobot_sdm.measure.benchmark_page import page, pictures
+from lerobot_sdm.measure.benchmark_plots import draw
 from lerobot_sdm.measure.cell import missing_protocols, run_cell, unfinished_stages
 from lerobot_sdm.measure.commands import CommandFailedError
 from lerobot_sdm.measure.engines import Engine
@@ -64,8 +65,6 @@ def render(root: Path) -> dict[str, Any]:
     Raises:
         InputError: There are none.
     """
-    from lerobot_sdm.measure.benchmark_plots import draw
-
     results = summaries.gather(root)
     for name in pictures(results):
         draw(name, results, root)

@@ -5,8 +5,8 @@ from typing import Any
 
 from rich.table import Table
 
-Interval = Mapping[str, float]
-"""`estimate`, `low` and `high`, as results hold them."""
+Estimate = Mapping[str, float]
+"""`estimate`, `low` and `high`, as results hold a `statistics.Interval`."""
 
 
 def markdown(rows: Iterable[Sequence[str]]) -> str:
@@ -37,18 +37,18 @@ def count(successes: Sequence[bool]) -> str:
     return f"{sum(successes)}/{len(successes)}"
 
 
-def limits(rate: Interval) -> str:
+def limits(rate: Estimate) -> str:
     """The interval of a success rate, in %."""
     return f"{100 * rate['low']:.0f} to {100 * rate['high']:.0f}%"
 
 
-def points(difference: Interval) -> str:
+def points(difference: Estimate) -> str:
     """A difference of success rates with its interval, in points; half a percent down is no minus zero."""
     estimate, low, high = (round(100 * difference[name]) for name in ("estimate", "low", "high"))
     return f"{estimate:+d} ({low:+d} to {high:+d})"
 
 
-def interval(value: Interval | None, form: str = "{:.3f}", unit: float = 1.0) -> str:
+def interval(value: Estimate | None, form: str = "{:.3f}", unit: float = 1.0) -> str:
     """An estimate with its limits, in a unit; blank where nothing was measured."""
     if value is None:
         return ""
@@ -56,7 +56,7 @@ def interval(value: Interval | None, form: str = "{:.3f}", unit: float = 1.0) ->
     return f"{estimate} ({low} to {high})"
 
 
-def rate(value: Interval) -> str:
+def rate(value: Estimate) -> str:
     """A success rate in %, with its interval and the deviation between training seeds where there are such."""
     text = f"{100 * value['estimate']:.1f}"
     if "seed_sd" in value:

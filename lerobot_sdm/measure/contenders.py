@@ -95,9 +95,9 @@ def load_contender(contender: Contender, device: str = "cpu") -> LoadedPolicy:
 
 
 def same_action_units(a: LoadedPolicy, b: LoadedPolicy) -> bool:
-    """Whether both policies mean the same action by the same normalised numbers.
+    """Whether both policies mean the same action by the same normalized numbers.
 
-    The action normaliser is affine per dimension, so three points show whether two of them agree.
+    The action normalizer is affine per dimension, so three points show whether two of them agree.
     """
     size = a.config.action_feature.shape[0]
     if b.config.action_feature.shape[0] != size:

@@ -25,7 +25,7 @@ FLOOR = "teacher again, other noise"
 
 @dataclass(frozen=True)
 class DistillationRow:
-    """One policy against the teacher. Distances in normalised action units over the executed chunk."""
+    """One policy against the teacher. Distances in normalized action units over the executed chunk."""
 
     label: str
     energy: list[float]  # energy distance to the teacher, one value for each observation
@@ -65,7 +65,7 @@ def compare_to_teacher(
 
     Args:
         teacher: The reference, sampled as its config says (ten steps unless overridden).
-        contenders: Policies with the teacher's action shape and normalisation.
+        contenders: Policies with the teacher's action shape and normalization.
         observations: Raw inputs (K, n_obs_steps, ...), see `held_out_observations`.
         samples: Start-noise samples M for each observation and policy, at least 2.
         seed: Seed of all start noise.
@@ -110,7 +110,7 @@ def _distance_to_demonstration(
     Args:
         loaded: The policy.
         observation: Raw inputs (1, n_obs_steps, ...).
-        drawn: Its samples there (1, M, n_action_steps * A), normalised.
+        drawn: Its samples there (1, M, n_action_steps * A), normalized.
         demonstrated: Raw actions (n_action_steps, A), and which of them (n_action_steps,) are the demonstration's.
     """
     actions, given = demonstrated
@@ -142,7 +142,7 @@ def draw_chunks(loaded: LoadedPolicy, observation: dict[str, Tensor], noise: Ten
         noise: Start noise (M, horizon, A).
 
     Returns:
-        (1, M, n_action_steps * A) on the CPU, in normalised units.
+        (1, M, n_action_steps * A) on the CPU, in normalized units.
     """
     batch = loaded.preprocess(observation)
     loaded.policy.reset()  # With empty queues the policy takes the batch's own observation steps.

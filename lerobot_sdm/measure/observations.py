@@ -33,7 +33,7 @@ def held_out_observations(
         count: How many observations; at most as many as there are frames.
 
     Returns:
-        For each input key a tensor (K, n_obs_steps, ...) as stored, not normalised; steps before an
+        For each input key a tensor (K, n_obs_steps, ...) as stored, not normalized; steps before an
         episode's first frame repeat that frame.
 
     Raises:

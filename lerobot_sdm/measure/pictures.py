@@ -95,18 +95,18 @@ def cloud_picture(cloud: NDArray[np.float32], trajectories: list[NDArray[np.floa
     """Draw a point cloud in space and from above, with paths of the hand.
 
     Args:
-        cloud: (N, 3) coloured by height, or (N, 6) with its own colours (0 to 255); world metres.
-        trajectories: Positions of the hand (T, 3) in world metres, one for each demonstration.
+        cloud: (N, 3) colored by height, or (N, 6) with its own colors (0 to 255); world meters.
+        trajectories: Positions of the hand (T, 3) in world meters, one for each demonstration.
         title: Shown on top.
         path: PNG file to write.
     """
-    colour = cloud[:, 3:6] / 255 if cloud.shape[1] == 6 else cloud[:, 2]
+    color = cloud[:, 3:6] / 255 if cloud.shape[1] == 6 else cloud[:, 2]
     figure = Figure(figsize=(11, 5), layout="constrained")
     figure.suptitle(title)
     space = figure.add_subplot(1, 2, 1, projection="3d", computed_zorder=False, proj_type="ortho")
     above = figure.add_subplot(1, 2, 2)
-    space.scatter(*cloud[:, :3].T, c=colour, cmap="viridis", s=12, depthshade=False)
-    above.scatter(*cloud[:, :2].T, c=colour, cmap="viridis", s=12)
+    space.scatter(*cloud[:, :3].T, c=color, cmap="viridis", s=12, depthshade=False)
+    above.scatter(*cloud[:, :2].T, c=color, cmap="viridis", s=12)
     for number, trajectory in enumerate(trajectories):
         label = "expert's hand" if number == 0 else None
         space.plot(*trajectory.T, color=RED, linewidth=1.4, alpha=0.8)

@@ -31,7 +31,7 @@ SHORT_HEADER = ("policy", "success", "95%", "vs teacher", "ms", "NFE", "energy",
 
 
 def header(results: dict[str, Any], names: tuple[str, ...] = HEADER) -> tuple[str, ...]:
-    """Names of the columns; further rules of success stand behind the differences to the teacher."""
+    """Names of the columns; further rules of success follow the differences to the teacher."""
     rules = results["rows"][0].get("other_rules", {})
     return (*names[:4], *(f"success, {rule}" for rule in rules), *names[4:])
 

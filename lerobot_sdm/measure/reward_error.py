@@ -80,7 +80,7 @@ def measure_reward_error(path: str, root: Path | None = None, batch_size: int = 
 
     Args:
         path: A checkpoint's `pretrained_model` folder.
-        root: The data set's folder, if it has moved.
+        root: The dataset's folder, if it has moved.
         batch_size: Chunks at a time.
 
     Returns:

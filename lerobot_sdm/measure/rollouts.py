@@ -64,7 +64,7 @@ def collect_rollouts(config: RolloutConfig, policy: Contender) -> Path:
     """Roll a policy out and keep all that it does.
 
     Finished batches are kept beside the dataset until it is complete: the same call, repeated after an interruption,
-    goes on with them and gives the same dataset. The dataset appears under its root whole or not at all.
+    resumes with them and gives the same dataset. The dataset appears under its root whole or not at all.
 
     Args:
         config: What to collect.
@@ -150,7 +150,7 @@ def describe_rollouts(repo_id: str, env_config: EnvConfig, provenance: Mapping[s
 
 
 class NoisyActions:
-    """A policy's postprocessor with noise behind it, which stays the same for a whole chunk.
+    """A policy's postprocessor that adds noise, which stays the same for a whole chunk.
 
     Args:
         postprocess: Normalised actions (B, A) to the environment's.

@@ -88,7 +88,7 @@ class _Started:
     Args:
         stage: The stage.
         program: Its process.
-        continued: Whether it goes on from the remainder of an earlier attempt.
+        continued: Whether it resumes the remainder of an earlier attempt.
         held: Holds its guard.
         since: When it began, by the performance counter.
     """
@@ -167,7 +167,7 @@ class _Runner:
             self.running[stage.name] = _Started(stage, program, continued, held.pop_all(), time.perf_counter())
 
     def _command(self, stage: Stage) -> tuple[tuple[str, ...], bool]:
-        """What runs, and whether it goes on from what an earlier attempt left; otherwise that is removed."""
+        """What runs, and whether it resumes what an earlier attempt left; otherwise that is removed."""
         if stage.function is not None:
             return (stage.title,), False
         if not stage.produces.exists():

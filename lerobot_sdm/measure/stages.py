@@ -26,7 +26,7 @@ class Stage:
             the remainder of an interrupted attempt.
         command: Program and arguments; the program is looked up beside the running Python.
         whole: Whether what it produces appears all at once, so that whatever stands there is complete.
-        continue_command: Called where there is a remainder; the command that goes on from it, or None to
+        continue_command: Called where there is a remainder; the command that resumes it, or None to
             start over.
         function: Called instead of a command, in a process of its own; see `processes.calls`.
         settings: What determines the result besides the command; all of it where there is a function instead.
@@ -92,7 +92,7 @@ def claim_folder(root: Path, settings: dict[str, Any]) -> None:
 
 
 def chosen_threads(root: Path, given: int | None, default: int) -> int:
-    """Threads of a run: as many as given, or else as it began with, whatever machine it goes on on, or else `default`.
+    """Threads of a run: as many as given, or else as it began with, whatever machine resumes it, or else `default`.
 
     The number decides how sums are rounded, so it belongs to the run; but a number that nobody chose is no reason to
     refuse to go on elsewhere.

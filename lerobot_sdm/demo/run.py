@@ -9,7 +9,6 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-from lerobot.utils.io_utils import write_video
 from numpy.typing import NDArray
 
 from lerobot_sdm.demo.pair import Pair
@@ -17,7 +16,7 @@ from lerobot_sdm.measure.contenders import LoadedPolicy, load_contender
 from lerobot_sdm.measure.latency import count_calls
 from lerobot_sdm.measure.methods import ROWS, SHOWN
 from lerobot_sdm.measure.policy_spec import Contender
-from lerobot_sdm.measure.video import FPS, side_by_side
+from lerobot_sdm.measure.video import save_video, side_by_side
 
 SKIPPED = 2
 """Control steps for each picture: with 30 pictures a second, 80 steps a second are shown at three quarters of their
@@ -108,10 +107,7 @@ def write_side_by_side(performances: list[Performance], seeds: list[int], path: 
             row.key: f"{SHOWN[row.key]}: {'success' if row.successes[number] else 'failure'}" for row in performances
         }
         frames += side_by_side(clips, captions, f"seed {seeds[number]}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.tmp.mp4")
-    write_video(temporary, frames, FPS)
-    temporary.replace(path)
+    save_video(frames, path)
 
 
 def table_rows(pair: Pair, performances: list[Performance]) -> list[dict[str, Any]]:

@@ -110,7 +110,7 @@ def stages(benchmark: Benchmark, cell: Cell, protocols: tuple[str, ...] | None =
             for stage in _evaluations(benchmark, cell, config, layout, protocol, cloud)
         ),
         Stage(
-            f"measure_{cell.method}_seed{cell.seed}",
+            f"measure_{run_name(cell.method, cell.seed)}",
             f"Distances and latency: {method.label}",
             measurement_file(layout, cell),
             function=partial(
@@ -134,13 +134,13 @@ def stages(benchmark: Benchmark, cell: Cell, protocols: tuple[str, ...] | None =
 
 def measurement_file(layout: RunLayout, cell: Cell) -> Path:
     """Where a cell's distance and latency are kept."""
-    return layout.root / "measurements" / f"{cell.method}_seed{cell.seed}.json"
+    return layout.root / "measurements" / f"{run_name(cell.method, cell.seed)}.json"
 
 
 def last_checkpoint(cell: Cell, method: str) -> TableRow:
     """The last checkpoint of a method with a cell's seed."""
     chosen = METHODS[method]
-    return TableRow(f"{method}_seed{cell.seed}", chosen.label, run_name(chosen.run, cell.seed), chosen.overrides)
+    return TableRow(run_name(method, cell.seed), chosen.label, run_name(chosen.run, cell.seed), chosen.overrides)
 
 
 def _demonstrations(

@@ -25,7 +25,7 @@ RESUMING = ("training_state", "pretrained_model/training_state.safetensors")
 
 
 def run_name(run: str, seed: int) -> str:
-    """Folder of a training."""
+    """Folder of a training; of a method, the key of its files."""
     return f"{run}_seed{seed}"
 
 
@@ -158,7 +158,7 @@ def _forget_dependents(layout: RunLayout, run: str, seed: int) -> None:
     """Make everything that rests on a training unfinished: it was made with other weights."""
     markers = list((layout.root / "stages").glob("*.json"))
     for method in (name for name in METHODS if run in trainings(name)):
-        name = f"{method}_seed{seed}"
+        name = run_name(method, seed)
         for marker in markers:
             if marker.stem in (f"evaluate_{name}", f"measure_{name}") or marker.stem.startswith(f"evaluate_{name}_"):
                 marker.unlink(missing_ok=True)

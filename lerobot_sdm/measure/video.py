@@ -34,17 +34,22 @@ def comparison_video(results: dict[str, Any], layout: RunLayout, path: Path) -> 
     counted = range(len(next(iter(outcomes.values()))))
     available = set(counted).intersection(*videos.values())
     shown = choose_episodes(outcomes, sorted(available))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.tmp.mp4")
     frames: list[NDArray[np.uint8]] = []
     first_seed = results["evaluation_seeds"][0]
     for episode in shown:
         clips = {key: iio.imread(videos[key][episode], plugin="pyav") for key in SHOWN}
         captions = {key: f"{SHOWN[key]}: {'success' if outcomes[key][episode] else 'failure'}" for key in SHOWN}
         frames += side_by_side(clips, captions, f"seed {first_seed + episode}")
+    save_video(frames, path)
+    return [first_seed + episode for episode in shown]
+
+
+def save_video(frames: list[NDArray[np.uint8]], path: Path) -> None:
+    """Write frames (H, W, 3) as MP4, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.tmp.mp4")
     write_video(temporary, frames, FPS)
     temporary.replace(path)
-    return [first_seed + episode for episode in shown]
 
 
 def episode_videos(folder: Path) -> dict[int, Path]:

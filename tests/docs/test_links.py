@@ -56,6 +56,7 @@ def test_python_blocks():
 
 def test_every_page_is_in_the_index():
     index = (ROOT / "docs" / "README.md").read_text()
-    for page in sorted((ROOT / "docs").glob("*.md")):
+    for page in pages():
         if page.name != "README.md":
-            assert f"]({page.name})" in index, page.name
+            name = page.relative_to(ROOT / "docs").as_posix()
+            assert f"]({name})" in index, name

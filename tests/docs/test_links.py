@@ -56,7 +56,6 @@ def test_python_blocks():
 
 def test_every_page_is_in_the_index():
     index = (ROOT / "docs" / "README.md").read_text()
-    for page in pages():
+    for page in sorted((ROOT / "docs").glob("*.md")):
         if page.name != "README.md":
-            name = page.relative_to(ROOT / "docs").as_posix()
-            assert f"]({name})" in index, name
+            assert f"]({page.name})" in index, page.name

@@ -1,4 +1,4 @@
-"""What clouds show in each view: the pictures and the table of docs/views.md.
+"""What clouds show in each view: the pictures of docs/views.md and the table of docs/notes/view_points.md.
 
 python examples/view_pictures.py docs/views.png              # pictures of some tasks
 python examples/view_pictures.py docs/views.png --table      # and points on each part, all tasks, as Markdown

@@ -46,8 +46,8 @@ class Command:
 
 
 def pages(root: Path = ROOT) -> list[Path]:
-    """The README first, since other pages go on from what it makes, then all pages of `docs/` by name."""
-    return [root / "README.md", *sorted((root / "docs").glob("*.md"))]
+    """The README first, since other pages use what it makes, then the pages of `docs/` and of `docs/notes/` by name."""
+    return [root / "README.md", *sorted((root / "docs").glob("*.md")), *sorted((root / "docs" / "notes").glob("*.md"))]
 
 
 def blocks(text: str, language: str) -> list[tuple[int, str]]:

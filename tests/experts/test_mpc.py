@@ -80,7 +80,7 @@ def test_it_solves_a_metaworld_task():
 
 
 def test_it_makes_a_demonstration_without_any_file():
-    """Measured on 25 seeds: docs/adroit.md."""
+    """Measured on 25 seeds: docs/notes/adroit_study.md."""
     (episode,) = expert_episodes(AdroitPointCloudEnvConfig(task="hammer", renderer="raycast"), [101], "mpc")
     assert episode.success
     assert episode.success_steps >= AdroitPointCloudEnvConfig.min_success_steps

@@ -16,7 +16,7 @@ import PIL.Image
 import pyarrow as pa
 import torch
 from lerobot.configs.video import DEPTH_METER_UNIT
-from lerobot.datasets.depth_utils import MM_PER_METER
+from lerobot.datasets.depth_utils import MM_PER_METRE
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from torch.utils.data import default_collate
 from torch.utils.data._utils.collate import default_collate_fn_map
@@ -265,7 +265,7 @@ class CachedLeRobotDataset(LeRobotDataset):
         unit = (self.meta.features[key].get("info") or {}).get("depth_unit")
         if unit is None or unit == self.depth_output_unit:
             return depth
-        return depth.mul_(MM_PER_METER) if unit == DEPTH_METER_UNIT else depth.div_(MM_PER_METER)
+        return depth.mul_(MM_PER_METRE) if unit == DEPTH_METER_UNIT else depth.div_(MM_PER_METRE)
 
     def _picture_size(self, key: str, picture: PIL.Image.Image) -> tuple[int, int]:
         """Width and height, as the dataset describes them: memory is reserved for all pictures at once."""

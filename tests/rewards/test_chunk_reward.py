@@ -99,7 +99,7 @@ def test_rewards_get_unit_scale(base, data):
     for target, center in (("change", 0.0), ("reward", mean)):
         model = ChunkRewardRewardModel(reward_config(base, target=target), meta.stats, meta)
         assert model.scale.item() == pytest.approx(std)
-        assert model.center.item() == pytest.approx(center)
+        assert model.centre.item() == pytest.approx(center)
 
 
 def test_a_policys_encoder_is_what_clouds_are_seen_through(tmp_path, monkeypatch):

@@ -191,6 +191,7 @@ def test_padding_may_be_left_out_of_the_loss(build):
 
 
 def test_noise_on_the_start_is_repeatable(build):
+    torch.manual_seed(1)  # In 64 numbers noise may also happen to reduce an error.
     policy = build(start_noise_std=0.3)
     first, again = (policy.forward(batch())[1] for _ in range(2))
     assert first == again

@@ -15,6 +15,7 @@ from lerobot_sdm.errors import InputError
 from lerobot_sdm.measure.contenders import Contender, load_contender
 from lerobot_sdm.policies.range_watch import watch_source
 from lerobot_sdm.policies.ranges import Spread, difference
+from lerobot_sdm.policies.source.source_policy import SourcePolicy
 
 STATE, CLOUD = "observation.state", "observation.point_cloud"
 RANDOM = np.random.default_rng(0)
@@ -227,7 +228,8 @@ def test_what_is_no_column_is_looked_at_in_the_first_batches(trained, told):
     """Clouds that the pipeline makes of depth images have no statistics in the dataset."""
     path, loaded = str(trained("dp3")), load_contender(Contender("x", str(trained("dp3"))))
     columns = SimpleNamespace(features={STATE: {}, "action": {}})
-    loaded.policy.range_watch = watch_source(loaded.config.input_features, {}, columns, path)
+    source = SourcePolicy(path, role="teacher")
+    loaded.policy.range_watch = watch_source(source, loaded.config.input_features, {}, columns)
     loaded.policy.train()
     batch = {**observation(1.0, frames=(2, 2)), "action": torch.zeros(2, 8, 4)}
     batch[STATE] += 100  # a column: its statistics are compared before

@@ -13,7 +13,7 @@ sys.path.insert(0, str(ROOT / "examples" / "maintenance"))
 
 from docs_commands import FENCE, blocks, pages  # noqa: E402
 
-PAGES = [*pages(), ROOT / "results" / "README.md"]
+PAGES = [*pages(), *(ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md", "results/README.md"))]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 

@@ -293,7 +293,7 @@ def test_a_base_that_does_not_fit_its_configuration_is_refused(build, base, tmp_
         ({"n_action_steps": 5}, r"n_action_steps=5: must lie in 1 \.\.\. 4"),
         ({"n_points": 13}, "n_points=13.*only have 12"),
         ({"n_iterations": -1}, "n_iterations=-1"),
-        ({"n_iterations": 0}, "n_iterations=0.*nothing to learn"),
+        ({"n_iterations": 0}, "n_iterations=0.*at least one step"),
         ({"n_recorded_iterations": 0}, "n_recorded_iterations=0"),
         ({"damping": 0.0}, r"damping=0\.0"),
         ({"step_size": 0.0}, r"step_size=0\.0"),

@@ -153,9 +153,9 @@ def test_released_settings_run(build):
     [
         ({"chaining_times": (54, 27)}, r"54.*27.*noise must decrease"),
         ({"chaining_times": (27, 27)}, "noise must decrease"),
-        ({"chaining_times": (0, 40)}, r"0 is no bin of 1 \.\.\. 78"),
-        ({"chaining_times": (79,)}, r"79 is no bin of 1 \.\.\. 78"),
-        ({"chaining_times": (2.5,)}, "2.5 is no bin"),
+        ({"chaining_times": (0, 40)}, r"0 must be a bin in 1 \.\.\. 78"),
+        ({"chaining_times": (79,)}, r"79 must be a bin in 1 \.\.\. 78"),
+        ({"chaining_times": (2.5,)}, "2.5 must be a bin"),
         # The released list, read as the released code reads it: noise that grows.
         ({"chaining_times": (27, 54), "chaining_unit": "sigma"}, "noise must decrease"),
         ({"chaining_times": (100.0,), "chaining_unit": "sigma"}, "must lie between"),

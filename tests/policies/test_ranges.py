@@ -73,7 +73,7 @@ def test_a_cloud_beside_the_known_one_cannot_be_another_scene():
     [
         ([(-500, 500), (-400, 500), (0, 900), *COLORS], "Are these millimeters, and were those meters?"),
         ([(-5e-4, 5e-4), (-5e-4, 5e-4), (0, 1e-3), *COLORS], "Are these meters, and were those millimeters?"),
-        ([*BOX, (0, 1), (0, 1), (0, 1)], "multiply them by 255"),
+        ([*BOX, (0, 1), (0, 1), (0, 1)], "multiply the colors by 255"),
     ],
 )
 def test_another_unit_of_a_cloud(seen, hint):
@@ -86,7 +86,7 @@ def test_colors_that_were_of_0_to_1():
     told = found(CLOUD, uniform(*BOX, *COLORS), uniform(*BOX, (0, 1), (0, 1), (0, 1)))
     assert told.decisive
     assert "r 0 ... 255, not 0 ... 1" in told.text
-    assert "divide them by 255" in told.text
+    assert "divide the colors by 255" in told.text
 
 
 def test_degrees_for_radians():

@@ -35,7 +35,7 @@ def policy_file(path: str, name: str, revision: str | None = None, option: str =
             return folder / name
         inside = sorted(folder.glob(f"**/pretrained_model/{name}"))
         hint = f" Did you mean {inside[-1].parent}?" if inside else ""
-        raise InputError(f"{option}={path}: the folder has no {name}, so it is not a policy.{hint}")
+        raise InputError(f"{option}={path}: the folder holds no {name}, so it is not a policy.{hint}")
     try:
         return Path(hf_hub_download(path, name, revision=revision))
     except (HFValidationError, HfHubHTTPError, EntryNotFoundError, OSError) as error:

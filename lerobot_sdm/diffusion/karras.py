@@ -111,7 +111,7 @@ def add_noise(x0: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
 
 
 def log_normal_sigmas(count: int, mean: float, std: float, generator: torch.Generator) -> Tensor:
-    """Draw noise levels for training: log sigma is normal (Karras et al., table 1). (count,), on the device of `generator`."""
+    """Draw noise levels (count,) for training, on the generator's device: log-normal (Karras et al., table 1)."""
     return (mean + std * torch.randn(count, generator=generator, device=generator.device)).exp()
 
 
@@ -161,7 +161,7 @@ def euler_step(denoiser: Denoiser, x: Tensor, sigma: Tensor, sigma_next: Tensor)
 
 
 def heun_step(denoiser: Denoiser, x: Tensor, sigma: Tensor, sigma_next: Tensor) -> Tensor:
-    """The same, second order: uses the mean of the slopes at both ends (Karras et al., algorithm 1). Two evaluations."""
+    """The same, second order: averages the slopes at both ends (Karras et al., algorithm 1). Two evaluations."""
     slope = (x - denoiser(x, sigma)) / sigma.view(-1, 1, 1)
     step = (sigma_next - sigma).view(-1, 1, 1)
     end = x + step * slope

@@ -1,7 +1,7 @@
 """3D visuomotor policies, one-step distillation and point-cloud environments for LeRobot.
 
-Importing this package registers its Gymnasium ids and nothing else, in a fraction of a second: neither torch nor
-LeRobot nor a simulator is imported. What LeRobot must know is in `lerobot_sdm.plugin`.
+Importing this package only registers its Gymnasium ids. That takes a fraction of a second, because it imports neither
+torch nor LeRobot nor a simulator. `lerobot_sdm.plugin` registers the rest with LeRobot.
 """
 
 from pathlib import Path
@@ -16,15 +16,15 @@ __version__ = "0.1.0"
 
 
 def load_policy(path: str | Path, device: str = "cpu", **fields: Any) -> "LoadedPolicy":
-    """Load a policy with its processors, ready to `act`; torch and LeRobot are imported now.
+    """Load a policy with its processors, ready to `act`. Imports torch and LeRobot.
 
     Args:
-        path: A checkpoint's `pretrained_model` folder, or a repository on the Hub.
+        path: A checkpoint's `pretrained_model` folder, or a Hub repo id.
         device: Torch device.
-        fields: Fields of its configuration that differ, such as `num_inference_steps=1`.
+        fields: Configuration fields to override, such as `num_inference_steps=1`.
 
     Raises:
-        InputError: There is no policy, or no such field.
+        InputError: `path` holds no policy, or a field does not exist.
     """
     from lerobot_sdm.measure.contenders import load_contender
     from lerobot_sdm.measure.policy_spec import Contender

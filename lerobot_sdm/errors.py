@@ -1,4 +1,4 @@
-"""The one way in which this package complains about bad input."""
+"""The error that this package raises for bad input, and helpers that build its messages."""
 
 import difflib
 from collections.abc import Iterable
@@ -8,19 +8,19 @@ from draccus import ParsingError
 
 
 class InputError(ParsingError):
-    """A value that the user gave cannot work. The message names the key, the value and the fix.
+    """A value given by the user is invalid. The message names the option, the value and the fix.
 
-    Derived from draccus' error, which travels unchanged through the parsing of a command line; a ValueError would
-    be replaced by a sentence that says neither which value nor why.
+    Derives from draccus' error, which command-line parsing passes through unchanged. Draccus would replace a ValueError
+    with a message that names neither the value nor the reason.
     """
 
 
 def refuse_existing(option: str, path: Path) -> None:
-    """Raise an InputError if what is about to be written is there already.
+    """Raise an InputError if the output path already exists.
 
     Args:
-        option: The option that names it, such as `--output`.
-        path: What it names.
+        option: The option that names the path, such as `--output`.
+        path: File or folder that is about to be written.
     """
     if path.exists():
         raise InputError(f"{option}={path}: exists already. Choose another name.")
@@ -30,9 +30,9 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
     """Build the error for a name that is not in `known`, offering the nearest ones.
 
     Args:
-        kind: What the name stands for, as the user knows it, such as `--env.task`.
-        name: What was given.
-        known: All names that would have worked.
+        kind: What the name stands for, in the user's terms, such as `--env.task`.
+        name: The name that was given.
+        known: All valid names.
     """
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)

@@ -1,9 +1,9 @@
-"""One optimizer for several networks: AdamW and a cosine schedule whose settings belong to parameter groups.
+"""One optimizer for several networks: AdamW and a cosine schedule with settings per parameter group.
 
-LeRobot's loop steps one optimizer on one loss, clips all gradients jointly and scales all learning rates alike.
-Two networks that are trained against each other need their own norm, rate and warm-up; so these live in the
-parameter groups that a policy's `get_optim_params` returns, and `grad_clip_norm=0` keeps LeRobot's joint clipping
-out of it.
+LeRobot's training loop steps one optimizer on one loss, clips all gradients jointly and scales all learning rates
+alike. Two networks that are trained against each other each need their own clipping norm, learning rate and warm-up.
+These settings live in the parameter groups that a policy's `get_optim_params` returns; `grad_clip_norm=0` turns off
+LeRobot's joint clipping.
 """
 
 import math
@@ -21,7 +21,7 @@ from lerobot_sdm.registration import registered
 class PerGroupAdamW(torch.optim.AdamW):
     """AdamW that clips the gradients of each parameter group to the group's own `max_norm` (0 for none).
 
-    A group without gradients rests: AdamW skips it and its moments stay as they are.
+    AdamW skips a group without gradients; its moments do not change.
     """
 
     def step(self, closure: Any = None) -> Any:
@@ -37,8 +37,8 @@ class PerGroupAdamWConfig(OptimizerConfig):
     """AdamW with gradient clipping per parameter group.
 
     Args:
-        lr: Learning rate of groups that bring none of their own.
-        betas: AdamW's betas, of groups that bring none.
+        lr: Learning rate of groups that do not set their own.
+        betas: AdamW's betas of groups that do not set their own.
         eps: AdamW's epsilon.
         weight_decay: AdamW's weight decay.
         grad_clip_norm: LeRobot's joint clipping; 0 leaves clipping to the groups' `max_norm`.
@@ -62,8 +62,8 @@ class PerGroupCosineConfig(LRSchedulerConfig):
     """Linear warm-up and cosine decay, with each parameter group's own `warmup_steps` and `final_lr_ratio`.
 
     Args:
-        num_warmup_steps: Warm-up of groups that bring none of their own.
-        final_lr_ratio: Share of the learning rate that is left at the end, of groups that bring none of their own.
+        num_warmup_steps: Warm-up steps of groups that do not set their own.
+        final_lr_ratio: Final learning rate as a fraction of the initial one, for groups that do not set their own.
     """
 
     num_warmup_steps: int | None = 0
@@ -81,7 +81,7 @@ class PerGroupCosineConfig(LRSchedulerConfig):
 
 
 def cosine_factor(step: int, warmup: int, total: int, final: float = 0.0) -> float:
-    """Multiplier of the learning rate: linear from 0 to 1 over `warmup` steps, then a half cosine down to `final`."""
+    """Learning-rate multiplier: linear from 0 to 1 over `warmup` steps, then a half cosine down to `final`."""
     if step < warmup:
         return step / warmup
     progress = min(1.0, (step - warmup) / max(1, total - warmup))

@@ -1,4 +1,4 @@
-"""What a configuration class says of itself, read from its source: LeRobot's base classes take seconds to import."""
+"""Read a configuration class's docstring and fields from its source, since importing LeRobot's base classes is slow."""
 
 import ast
 import functools
@@ -14,9 +14,9 @@ class Outline:
     """A dataclass without its base classes.
 
     Attributes:
-        documentation: Its docstring up to what it raises.
-        fields: Name -> type and default of each field. The type is `Any` where it is not one of Python's own, the
-            default None where it is no plain value.
+        documentation: Its docstring up to the `Raises` section.
+        fields: Name -> type and default of each field. The type is `Any` unless it is a Python built-in; the default is
+            None unless it is a plain value.
     """
 
     documentation: str

@@ -1,8 +1,8 @@
-"""Everything LeRobot must know of this package: policies, reward models, environments, optimizers, processor steps.
+"""Register this package with LeRobot: policies, reward models, environments, optimizers and processor steps.
 
-LeRobot's commands find the plugin by themselves. Python code that loads policies by LeRobot's functions needs one more
-line, `import lerobot_policy_sdm`. A class that is imported has registered itself; whatever in this package turns a name
-into a class by LeRobot's registries (reads a `config.json`, parses `--env.type`) calls `register_all` first.
+LeRobot's commands find the plugin by themselves. Python code that loads policies with LeRobot's functions needs one
+more line, `import lerobot_policy_sdm`. Importing a class registers it. Code in this package that looks up a class in
+LeRobot's registries (to read a `config.json` or parse `--env.type`) calls `register_all` first.
 """
 
 import functools
@@ -20,13 +20,13 @@ REGISTERING = (
     "lerobot_sdm.envs.metaworld.configuration",
     "lerobot_sdm.envs.pusht.configuration",
 )
-"""Modules whose classes register themselves. None imports more than LeRobot's own configurations do: no simulator, no
-dataset, no network. The policy types are in a table of their own."""
+"""Modules whose import registers their classes. They import no more than LeRobot's own configurations do: no simulator,
+dataset or network. `policy_types` lists the policy types."""
 
 
 @functools.cache
 def register_all() -> None:
-    """Register everything this package offers LeRobot. A second call costs nothing."""
+    """Register everything this package offers to LeRobot. Calling it again is free."""
     from lerobot_sdm import policies, quiet
     from lerobot_sdm.datasets import damage, fast_loading, matrix_columns, resume_order
 

@@ -1,4 +1,4 @@
-"""The table of policy types: one line each. All else about a type stands in its folder."""
+"""The table of policy types, one line each. Everything else about a type is in its folder."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,27 +14,27 @@ POLICIES = {
     "manicm": "lerobot_sdm.policies.manicm",
     "sdm": "lerobot_sdm.policies.sdm",
 }
-"""Policy type -> its folder as a package, with `POLICY`, a `PolicyType`, in `__init__.py`, and three modules,
-`configuration_<type>`, `modeling_<type>` and `processor_<type>`, as LeRobot names them."""
+"""Policy type -> its package. The `__init__.py` defines `POLICY`, a `PolicyType`; the modules `configuration_<type>`,
+`modeling_<type>` and `processor_<type>` are named as LeRobot expects."""
 
 
 def configured_steps(policy: Mapping[str, Any]) -> int | None:
-    """Network evaluations of a policy whose configuration says them; None where it does not."""
+    """Network evaluations according to a policy's configuration; None if it does not set them."""
     return policy.get("num_inference_steps")
 
 
 @dataclass(frozen=True)
 class PolicyType:
-    """What cards and benchmarks need to know about a policy type.
+    """What model cards and benchmarks need to know about a policy type.
 
     Args:
         title: Its name.
         description: What it does in two sentences, Markdown.
-        papers: (title, address) of what it builds on.
-        source: Policy type that benchmarks make it from; None for one that is trained on demonstrations alone.
-        source_option: Field of its configuration that names that policy.
-        student: Policy type that is distilled from it; None for none.
-        evaluations: Network evaluations (NFE) per action chunk, from its configuration as plain values.
+        papers: (title, address) of the papers it builds on.
+        source: Policy type that benchmarks train it from; None if it is trained on demonstrations alone.
+        source_option: Configuration field that names that policy.
+        student: Policy type that is distilled from it, if any.
+        evaluations: Computes the network evaluations (NFE) per action chunk from its configuration as plain values.
     """
 
     title: str
@@ -47,7 +47,7 @@ class PolicyType:
 
 
 def policy_type(name: str) -> PolicyType:
-    """What is known of a policy type; of one that is not in the table, its name."""
+    """Look up a policy type; for a type outside the table, return one with just its name."""
     if name not in POLICIES:
         return PolicyType(name, f"A policy of type `{name}`.")
     module: Any = import_module(POLICIES[name])

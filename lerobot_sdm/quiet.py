@@ -1,7 +1,7 @@
-"""Messages of other packages that no user can act on: one line in the place of a hundred, or none.
+"""Shorten or silence messages of other packages that users cannot act on.
 
-Where torchcodec finds no FFmpeg, LeRobot logs all that it tried whenever a dataset is opened: five tracebacks, although
-PyAV takes over and nothing is wrong. PyOpenGL says in every run that an optional package is missing.
+If torchcodec finds no FFmpeg, LeRobot logs five tracebacks whenever a dataset is opened, although PyAV takes over and
+nothing is wrong. PyOpenGL reports in every run that an optional package is missing.
 """
 
 import logging
@@ -10,20 +10,20 @@ LOGGER = "lerobot.utils.import_utils"
 OPENGL_LOGGER = "OpenGL.acceleratesupport"
 MARK = "'torchcodec' is installed but cannot be loaded"
 NOTICE = (
-    "Videos are decoded by PyAV: torchcodec, which is faster, found no FFmpeg that it can load. Datasets without "
-    "videos need neither; for others install FFmpeg, such as by `apt install ffmpeg` (see docs/troubleshooting.md)."
+    "Videos are decoded by PyAV, because torchcodec, which is faster, found no FFmpeg that it can load. Datasets "
+    "without videos need neither; for others install FFmpeg, e.g. `apt install ffmpeg` (see docs/troubleshooting.md)."
 )
 
 
 class OneLine(logging.Filter):
-    """Says `NOTICE` for the first of LeRobot's complaints, and nothing for those that follow."""
+    """Replace LeRobot's first torchcodec message with `NOTICE`, and drop the following ones."""
 
     def __init__(self) -> None:
         super().__init__()
         self.said = False
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to say something. What LeRobot wanted to say is kept as the record's `complaint`."""
+        """Whether to log the record. LeRobot's original message is kept as the record's `complaint`."""
         if MARK not in str(record.msg):
             return True
         record.complaint, record.msg, record.args = record.msg, NOTICE, None
@@ -32,7 +32,7 @@ class OneLine(logging.Filter):
 
 
 def register() -> None:
-    """Watch the loggers that say it; what they report on stays as it is."""
+    """Filter the loggers that emit these messages; decoding itself does not change."""
     logging.getLogger(OPENGL_LOGGER).setLevel(logging.WARNING)
     logger = logging.getLogger(LOGGER)
     if not any(isinstance(known, OneLine) for known in logger.filters):

@@ -1,4 +1,4 @@
-"""How a class of this package gets its name in one of LeRobot's registries, and how name collisions are settled."""
+"""Register this package's classes in LeRobot's registries, and resolve name collisions."""
 
 import logging
 from collections.abc import Callable
@@ -9,7 +9,7 @@ logger = logging.getLogger(__name__)
 
 
 def registered[T: type](registry: type[draccus.ChoiceRegistry], name: str) -> Callable[[T], T]:
-    """Decorate a dataclass that is `name` in `registry`; see `register_choice`."""
+    """Class decorator: register a dataclass as `name` in `registry`; see `register_choice`."""
 
     def register(config_class: T) -> T:
         register_choice(registry, name, config_class)
@@ -19,15 +19,15 @@ def registered[T: type](registry: type[draccus.ChoiceRegistry], name: str) -> Ca
 
 
 def register_choice(registry: type[draccus.ChoiceRegistry], name: str, config_class: type) -> None:
-    """Register `config_class` under `name`; a foreign class that already holds the name moves aside.
+    """Register `config_class` under `name`; rename another package's class that already has this name.
 
-    A later LeRobot may bring a type of the same name. Raising would make the plugin's import fail, which
-    LeRobot only logs, and every checkpoint of ours would stop loading. So ours keeps the name, and the other
-    class stays reachable as `lerobot_<name>`.
+    A later LeRobot may add a type of the same name. If this raised, the plugin's import would fail, LeRobot would
+    only log it, and none of our checkpoints would load. So our class gets the name, and the other one stays available
+    as `lerobot_<name>`.
 
     Args:
         registry: The draccus registry, such as `PreTrainedConfig`, `OptimizerConfig` or `EnvConfig`.
-        name: The type name as it stands on the command line.
+        name: The type name used on the command line.
         config_class: Our dataclass.
     """
     choices = registry.get_known_choices()
@@ -36,8 +36,8 @@ def register_choice(registry: type[draccus.ChoiceRegistry], name: str, config_cl
         alias = f"lerobot_{name}"
         choices[alias] = choices.pop(name)
         logger.warning(
-            "%s type '%s' was already registered by %s. It now stands for lerobot_sdm's own %s; "
-            "the other one is reachable as '%s'.",
+            "%s type '%s' was already registered by %s. It now means lerobot_sdm's %s; "
+            "the other class is available as '%s'.",
             registry.__name__,
             name,
             present.__module__,

@@ -1,7 +1,7 @@
-"""Options of the form `HEAD,FIELD=VALUE,...`: a checkpoint or an environment with settings that differ.
+"""Parse options of the form `HEAD,FIELD=VALUE,...`: a checkpoint or an environment with overridden settings.
 
-Paths may hold commas and equal signs themselves. A comma ends something only where `NAME=` follows, and nothing that
-exists is cut: of `runs/a,lr=1/model,label=x` the longest part that is a folder or file is the path.
+Paths may contain commas and equal signs. A comma is a separator only if `NAME=` follows, and an existing path is never
+split: in `runs/a,lr=1/model,label=x` the path is the longest part that is an existing folder or file.
 """
 
 import re
@@ -13,12 +13,12 @@ SEPARATOR = re.compile(r",(?=\s*[A-Za-z_]\w*\s*=)")
 
 
 def split_spec(text: str, option: str, form: str) -> tuple[str, dict[str, str]]:
-    """The head of a specification and its settings, in order.
+    """Split a specification into its head and its settings, in order.
 
     Args:
-        text: What the user gave.
-        option: The option that it was given for, for messages.
-        form: How it should look, for messages.
+        text: The option's value.
+        option: The option's name, for messages.
+        form: The expected form, for messages.
 
     Returns:
         Head, and field -> value as text.
@@ -32,7 +32,7 @@ def split_spec(text: str, option: str, form: str) -> tuple[str, dict[str, str]]:
     head, rest = text[:end], text[end + 1 :]
     settings = SEPARATOR.split(rest) if rest else []
     if not whole and "," in head:
-        # No path: what follows the first comma can only be a setting without a value.
+        # Not an existing path, so the text after the first comma must be a setting without a value.
         raise InputError(f"{option}={text}: '{head.partition(',')[2]}' is not FIELD=VALUE. Write {form}.")
     found = {}
     for setting in settings:

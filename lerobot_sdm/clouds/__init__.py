@@ -1,5 +1,5 @@
-"""Point clouds as plain arrays: from depth image to camera frame, to any frame, cropped and subsampled."""
+"""Point clouds as plain arrays: deprojected from depth images, transformed, cropped and subsampled."""
 
 POINT_CLOUD = "observation.point_cloud"
 POINT_CLOUD_KEYS = (POINT_CLOUD, "observation.pointcloud")
-"""Keys under which a dataset or an environment may hold the cloud; policies themselves only know the first."""
+"""Keys of the cloud in datasets and environments; policies themselves only use the first."""

@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 LANES = 64
 
 
-# Without fast-math on purpose: depth grids are full of near-ties, and reassociated or fused arithmetic would
-# break them differently on each machine.
+# Deliberately without fast-math: depth grids are full of near-ties, which reassociated or fused arithmetic would break
+# differently on each machine.
 @numba.njit(cache=True, nogil=True)
 def _pick(x, y, z, count):  # pragma: no cover - compiled
     """Indices of `count` greedy picks from the columns x, y, z (n,)."""
     picked = np.empty(count, dtype=np.int64)
-    # Squared distance of each point to its nearest pick. Taken points, and the fill up to whole lanes, are at
-    # -1: below every real distance, so that no point is picked twice, not even among duplicates.
+    # Squared distance of each point to its nearest pick. Picked points, and the padding to whole lanes, are at -1:
+    # below every real distance, so that no point is picked twice, not even among duplicates.
     nearest = np.full(-(-x.size // LANES) * LANES, -1.0, dtype=np.float32)
     nearest[: x.size] = np.inf
     lane_best = np.empty(LANES, dtype=np.float32)
@@ -43,8 +43,8 @@ def _pick(x, y, z, count):  # pragma: no cover - compiled
 def farthest_point_sampling(points: NDArray[np.float32], count: int) -> NDArray[np.int64]:
     """Pick `count` points, each the farthest from all picked before it, starting with row 0.
 
-    Greedy and exact in float32, the lowest index winning a tie, as in the CUDA operator that the DP3
-    pipeline uses. The first k picks are themselves a sample of k points.
+    Greedy and exact in float32; the lowest index wins a tie, as in the CUDA operator of the DP3 pipeline. The first k
+    picks are themselves a farthest point sample of k points.
 
     Args:
         points: (n, C) with x, y, z in the first three columns; finite.

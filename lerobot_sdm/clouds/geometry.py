@@ -1,7 +1,7 @@
-"""Depth images to point clouds, frames, crops.
+"""Geometry of point clouds: deprojection of depth images, transforms between frames, crops.
 
-Camera coordinates follow MuJoCo and OpenGL, x right, y up, the camera looks along -z; only `pinhole_rays` follows
-OpenCV and camera drivers, x right, y down, the camera looks along +z. Lengths are meters.
+Camera coordinates follow MuJoCo and OpenGL (x right, y up, the camera looks along -z). Only `pinhole_rays` follows
+OpenCV and camera drivers (x right, y down, the camera looks along +z). Lengths are in meters.
 """
 
 import numpy as np
@@ -10,11 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 from lerobot_sdm.clouds.fps import farthest_point_sampling
 
 OPENCV_TO_OPENGL = np.array([1.0, -1.0, -1.0])
-"""Signs that turn x, y, z of one camera convention into the other; its own inverse."""
+"""Signs that convert x, y, z between the two camera conventions, in either direction."""
 
 
 def rotation_x(angle: float) -> NDArray[np.float64]:
-    """(3, 3) rotation by `angle` radians about x, counter-clockwise seen from its tip."""
+    """(3, 3) rotation by `angle` radians about x, right-handed."""
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
 
@@ -43,14 +43,14 @@ def pixel_rays(height: int, width: int, fovy: float, offset: float) -> NDArray[n
         height: Image height in pixels.
         width: Image width in pixels.
         fovy: Vertical field of view in degrees.
-        offset: Where in its pixel a ray passes: 0.5 for the center, which is where a renderer samples, or
-            0.0 for the corner, as the DP3 pipeline deprojects (a shift of about 5 mm at 1 m for 128 pixels).
+        offset: Position of the ray within its pixel: 0.5 for the center, where a renderer samples, or 0.0 for the
+            corner, as in the DP3 pipeline (a shift of about 5 mm at 1 m for 128 pixels).
 
     Returns:
         (height * width, 3) float32; a point at depth d is d times its ray.
     """
     f = focal_length(fovy, height)
-    # A pixel's number is its center for a driver and its left or upper edge for a renderer.
+    # A pixel's index denotes its center for a camera driver, but its left or upper edge for a renderer.
     rays = pinhole_rays(height, width, f, f, width / 2 - offset, height / 2 - offset)
     return rays * OPENCV_TO_OPENGL.astype(np.float32)
 
@@ -58,8 +58,8 @@ def pixel_rays(height: int, width: int, fovy: float, offset: float) -> NDArray[n
 def pinhole_rays(height: int, width: int, fx: float, fy: float, cx: float, cy: float) -> NDArray[np.float32]:
     """One ray per pixel in OpenCV's camera coordinates, scaled to depth 1, in row-major order.
 
-    The inverse of the pinhole u = fx x / z + cx, v = fy y / z + cy without lens distortion; u and v are whole
-    numbers at the centers of pixels.
+    The inverse of the pinhole projection u = fx x / z + cx, v = fy y / z + cy without lens distortion; u and v are
+    integers at pixel centers.
 
     Args:
         height: Image height in pixels.
@@ -86,18 +86,18 @@ def deproject(
     translation: ArrayLike,
     box: tuple[ArrayLike, ArrayLike] | None,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Points of a depth image that lie in a box, in the box's frame.
+    """Deproject a depth image to the points that lie in a box, in the box's frame.
 
     Args:
         depth: (H * W,) meters along the optical axis, in the order of `rays`.
-        valid: (H * W,) pixels at which there is a depth; the others are not looked at.
+        valid: (H * W,) mask of the pixels that have a depth; the others are ignored.
         rays: (H * W, 3), see `pixel_rays` and `pinhole_rays`.
         rotation: (3, 3) camera to frame.
         translation: (3,) position of the camera in the frame, meters.
         box: Lowest and highest corner, meters; None keeps every point.
 
     Returns:
-        The points (n, 3) float32, in the order of their pixels, and the numbers of these pixels (n,).
+        The points (n, 3) float32, in the order of their pixels, and the indices of these pixels (n,).
     """
     pixels = np.flatnonzero(valid)
     points = transform(depth[pixels, None] * rays[pixels], rotation, translation)
@@ -121,14 +121,14 @@ def inside_box(points: NDArray[np.floating], low: ArrayLike, high: ArrayLike) ->
 
 
 def sample_or_pad(points: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-    """Thin a cloud out to `count` points, or fill it up with rows of zeros.
+    """Subsample a cloud to `count` points, or pad it with rows of zeros.
 
     Args:
         points: (n, C) with x, y, z first.
         count: Rows of the result.
 
     Returns:
-        (count, C) float32 in farthest-point order, so that any first k rows are a sample of k points;
+        (count, C) float32 in farthest-point order, so that the first k rows are a farthest point sample for any k;
         zero rows, if any, come last.
     """
     cloud = np.zeros((count, points.shape[1]), dtype=np.float32)

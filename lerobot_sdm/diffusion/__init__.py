@@ -1,1 +1,1 @@
-"""The mathematics of diffusion as free functions: schedules, samplers, distillation losses. No modules, no state."""
+"""The math of diffusion as stateless functions: schedules, samplers, distillation losses. No modules."""

@@ -1,12 +1,12 @@
-"""Adjoint Matching (Domingo-Enrich et al. 2024): a diffusion model is fine-tuned toward samples with a high reward.
+"""Adjoint Matching (Domingo-Enrich et al. 2024): fine-tune a diffusion model toward samples with a high reward.
 
-Wanted is the base model's distribution, tilted: p(x) ~ p_base(x) exp(weight * reward(x)). That is stochastic optimal
-control of the sampling process: the least control (fine-tuned minus base drift, in units of the noise) for the most
-reward. It has this solution without a bias only if the noise is memoryless, that is, if the sample does not depend on
-the start noise. Ancestral sampling (DDPM; DDIM with eta = 1) is; and what is learned under it holds for every sampler
-of the network afterwards, deterministic ones too.
+The goal is the tilted distribution of the base model, p(x) ~ p_base(x) exp(weight * reward(x)). This is a stochastic
+optimal control problem of the sampling process: maximize the reward with the least control (fine-tuned minus base
+drift, in units of the noise). Its solution is unbiased only if the noise is memoryless, that is, if the sample does not
+depend on the start noise. Ancestral sampling (DDPM; DDIM with eta = 1) is memoryless, and a network trained with it can
+afterwards be used with every sampler, including deterministic ones.
 
-Steps k = 0 ... K-1 lead from pure noise x_0 to the sample x_K, as x_{k+1} = m(x_k) + sigma_k xi_k. A `Mean` is m.
+Steps k = 0 ... K-1 lead from pure noise x_0 to the sample x_K, by x_{k+1} = m(x_k) + sigma_k xi_k. A `Mean` is m.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,9 +23,9 @@ class MemorylessProcess(NamedTuple):
     """The noise levels of ancestral sampling, one entry for each step.
 
     Attributes:
-        timesteps: What the network is told, decreasing (K,) int64.
+        timesteps: The network's timestep inputs, decreasing (K,) int64.
         alpha_bar: Signal power before the step (K,).
-        alpha_bar_next: Signal power behind it (K,); 1 behind the last.
+        alpha_bar_next: Signal power after the step (K,); 1 after the last.
         sigma: Standard deviation of the step's noise (K,); 0 in the last.
     """
 
@@ -41,7 +41,7 @@ class MemorylessProcess(NamedTuple):
 
 
 class Adjoints(NamedTuple):
-    """What `lean_adjoints` finds.
+    """Result of `lean_adjoints`.
 
     Attributes:
         values: a_0 ... a_K (K + 1, B, T, A); zeros where not finite.
@@ -88,36 +88,36 @@ def posterior_mean(x: Tensor, x0: Tensor, process: MemorylessProcess, k: Tensor)
 
 
 @torch.no_grad()
-def sample_states(mean: Mean, start: Tensor, process: MemorylessProcess, random: torch.Generator) -> Tensor:
-    """Run the process.
+def sample_states(mean: Mean, start: Tensor, process: MemorylessProcess, generator: torch.Generator) -> Tensor:
+    """Run the process and return all states.
 
     Args:
         mean: m of the model that is being fine-tuned.
         start: x_0, standard normal (B, T, A).
         process: Noise levels.
-        random: For the noise of the steps.
+        generator: Draws the noise of the steps.
 
     Returns:
         x_0 ... x_K (K + 1, B, T, A).
     """
     states = [start]
     for k in range(process.steps):
-        noise = torch.randn(start.shape, generator=random, device=start.device, dtype=start.dtype)
+        noise = torch.randn(start.shape, generator=generator, device=start.device, dtype=start.dtype)
         states.append(mean(states[-1], _all(k, start)) + process.sigma[k] * noise)
     return torch.stack(states)
 
 
 def lean_adjoints(base_mean: Mean, states: Tensor, terminal: Tensor, clip_quantile: float = 1.0) -> Adjoints:
-    """How the reward of the sample depends on each state of a trajectory, under the base model.
+    """Backpropagate the sample's reward to each state of a trajectory, through the base model.
 
     a_K = terminal and a_k = J_m(x_k)^T a_{k+1} with m the base model's mean: the lean adjoint of Domingo-Enrich et al.
-    for the discrete process, by one vector-Jacobian product for each step.
+    for the discrete process, with one vector-Jacobian product per step.
 
     Args:
         base_mean: m of the base model.
         states: From `sample_states` (K + 1, B, T, A).
         terminal: -weight * d reward / d x_K (B, T, A).
-        clip_quantile: See `clip_norms`; applied to each a_k. 1 leaves them as they are.
+        clip_quantile: See `clip_norms`; applied to each a_k. 1 for no clipping.
     """
     finite = terminal.flatten(1).isfinite().all(dim=1)
     values, means = [clip_norms(_zero_unless(finite, terminal), clip_quantile, finite)], []
@@ -133,14 +133,14 @@ def lean_adjoints(base_mean: Mean, states: Tensor, terminal: Tensor, clip_quanti
 
 
 def clip_norms(values: Tensor, quantile: float, counted: Tensor | None = None) -> Tensor:
-    """Shorten the samples (B, T, A) that are longer than this quantile of all lengths to that length.
+    """Clip the norms of the samples (B, T, A) at a quantile of all norms.
 
-    Few samples have adjoints many times longer than the others; they would decide the whole step.
+    A few samples have adjoints many times larger than the others; they would dominate the whole step.
 
     Args:
         values: (B, T, A).
-        quantile: 1 leaves them as they are.
-        counted: Samples whose lengths make the quantile (B,) bool; None for all.
+        quantile: 1 for no clipping.
+        counted: Samples from whose norms the quantile is computed (B,) bool; None for all.
     """
     lengths = values.flatten(1).norm(dim=1)
     compared = lengths if counted is None else lengths[counted]
@@ -152,9 +152,9 @@ def clip_norms(values: Tensor, quantile: float, counted: Tensor | None = None) -
 
 
 def control(mean: Tensor, base_mean: Tensor, sigma: Tensor) -> Tensor:
-    """By how much the fine-tuned model departs from its base in a step, in units of the step's noise.
+    """Difference between the fine-tuned model and its base in a step, in units of the step's noise.
 
-    The sum of |control|^2 / 2 over a trajectory is, on average, the Kullback-Leibler divergence of the two processes.
+    The expected sum of |control|^2 / 2 over a trajectory is the Kullback-Leibler divergence of the two processes.
 
     Args:
         mean: m of the fine-tuned model (N, T, A).
@@ -165,11 +165,11 @@ def control(mean: Tensor, base_mean: Tensor, sigma: Tensor) -> Tensor:
 
 
 def matching_losses(controls: Tensor, adjoints: Tensor, sigma: Tensor) -> Tensor:
-    """Regression of the control onto what the adjoint asks for: |u + sigma a|^2.
+    """Regression of the control u onto the adjoint a: |u + sigma a|^2.
 
     Args:
         controls: From `control` (N, T, A).
-        adjoints: a_{k+1}, with which the solution is exact for the discrete process, or a_k (N, T, A).
+        adjoints: a_{k+1}, for which the solution is exact for the discrete process, or a_k (N, T, A).
         sigma: (N,).
 
     Returns:
@@ -178,16 +178,16 @@ def matching_losses(controls: Tensor, adjoints: Tensor, sigma: Tensor) -> Tensor
     return (controls + sigma.view(-1, *[1] * (controls.ndim - 1)) * adjoints).square().flatten(1).sum(dim=1)
 
 
-def draw_steps(count: int, process: MemorylessProcess, random: torch.Generator) -> Tensor:
-    """Steps to learn from, spread over the trajectory: one at random from each of `count` parts of equal length.
+def draw_steps(count: int, process: MemorylessProcess, generator: torch.Generator) -> Tensor:
+    """Draw the steps to learn from, spread over the trajectory: a random one from each of `count` equal parts.
 
-    The last step has no noise, so no control; it is left out.
+    The last step is never drawn: it has no noise, so no control.
 
     Returns:
         (count,) int64, increasing.
     """
-    edges = torch.linspace(0, process.steps - 1, count + 1, device=random.device)
-    share = torch.rand(count, generator=random, device=random.device)
+    edges = torch.linspace(0, process.steps - 1, count + 1, device=generator.device)
+    share = torch.rand(count, generator=generator, device=generator.device)
     steps = (edges[:-1] + share * (edges[1:] - edges[:-1])).long()
     return steps.clamp_max(process.steps - 2)
 

@@ -1,8 +1,8 @@
 """Consistency distillation of a variance-preserving diffusion teacher, as ManiCM (Lu et al. 2024) applies it to DP3.
 
-A consistency function f(x_t, t) gives the clean end of the teacher's trajectory through x_t. It is learned from what
-two neighboring points of a trajectory must agree on: f(x_t, t) = f(x_s, s), where one step of the teacher's solver
-leads from x_t to x_s (Song et al. 2023, "Consistency Models", algorithm 2), and f(x, 0) = x.
+A consistency function f(x_t, t) gives the clean end of the teacher's trajectory through x_t. It is trained to be equal
+at neighboring points of a trajectory: f(x_t, t) = f(x_s, s), where one step of the teacher's solver leads from x_t to
+x_s (Song et al. 2023, "Consistency Models", algorithm 2), and f(x, 0) = x.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,10 +18,10 @@ from lerobot_sdm.errors import InputError
 
 SOLVER_NOISES = ("estimated", "released")
 MAX_STEPS = 4
-"""Most jumps of `consistency_sample` that a policy offers; the method is for few."""
+"""Maximum number of jumps of `consistency_sample` in a policy; the method is meant for few."""
 
 SIGMA_DATA, TIMESTEP_SCALING = 0.5, 10.0
-"""ManiCM's, and before it those of latent consistency models (Luo et al. 2023)."""
+"""Constants of ManiCM, taken from latent consistency models (Luo et al. 2023)."""
 
 
 def boundary_scalings(t: Tensor) -> tuple[Tensor, Tensor]:
@@ -66,8 +66,8 @@ def solver_step(
 ) -> Tensor:
     """One step of the teacher's solver from x_t to the next level.
 
-    * "estimated": DDIM, with the noise that the teacher finds in x_t.
-    * "released": ManiCM's code hands the teacher's estimate of x_0 over as noise, too, so that the step lands on
+    * "estimated": DDIM, with the teacher's estimate of the noise in x_t.
+    * "released": ManiCM's code also uses the teacher's estimate of x_0 as the noise, so the step ends at
       (sqrt(alpha_bar_next) + sqrt(1 - alpha_bar_next)) x_0: no noise at all, and up to 1.41 times too large.
 
     Args:
@@ -101,11 +101,11 @@ def consistency_distillation_loss(
     delta: float | None = None,
     solver_noise: str = "estimated",
 ) -> Tensor:
-    """Disagreement of the student with its slow copy, one solver step further.
+    """Difference between the student and its EMA one solver step further.
 
     Args:
         student: Estimates x_0; the only one that gets a gradient.
-        target: Slow average of the student.
+        target: EMA of the student.
         teacher: Estimates x_0 and noise.
         x0: Clean samples (B, T, A).
         noise: Standard normal (B, T, A).
@@ -130,11 +130,11 @@ def consistency_distillation_loss(
 
 
 def inference_timesteps(timesteps: Sequence[int], steps: int) -> list[int]:
-    """Evenly spaced levels of those that the student was trained at, from the noisiest on.
+    """Select evenly spaced levels of those that the student was trained at, from the noisiest on.
 
     Args:
         timesteps: Levels of the solver, strictly decreasing.
-        steps: How many, at most as many as there are.
+        steps: Number of levels to select, at most all.
     """
     return [timesteps[len(timesteps) * i // steps] for i in range(steps)]
 
@@ -146,12 +146,12 @@ def consistency_sample(
     alphas_cumprod: Tensor,
     clip: float | None = 1.0,
 ) -> Tensor:
-    """Multistep consistency sampling (Song et al. 2023, algorithm 1): jump to the end, noise again, jump again.
+    """Multistep consistency sampling (Song et al. 2023, algorithm 1): jump to the end, add noise, jump again.
 
     Args:
         denoise: The student's network, which estimates x_0.
         noise: Start noise (B, T, A).
-        timesteps: Strictly decreasing; one is a single jump. Further jumps draw from torch's global generator.
+        timesteps: Strictly decreasing; one for a single jump. Further jumps draw from torch's global generator.
         alphas_cumprod: Signal powers (T_train,).
         clip: Limit of each jump's result, None for no clipping.
 

@@ -1,8 +1,8 @@
 """Consistency trajectory models (Kim et al. 2023): jumps from any noise level t to any lower one s.
 
-A student G(x, t, s) learns to end where the teacher's probability flow leads from x at noise t: at s. Consistency
-Policy (Prasad et al. 2024) trains such a student of a policy, and uses the jump from pure noise to none as a policy of
-one step. t, u and s below are levels with t >= u >= s in noise.
+A student G(x, t, s) learns to jump to the point at noise s on the teacher's probability flow through x at noise t.
+Consistency Policy (Prasad et al. 2024) distills a policy this way; the jump from pure noise to none is a one-step
+policy. t, u and s below are levels with t >= u >= s in noise.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ Jump = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class Times(NamedTuple):
-    """Bins (B,) int64 of a step of training: where it starts, where the teacher stops, where the jump ends."""
+    """Bins (B,) int64 of a training step: where it starts, where the teacher stops, where the jump ends."""
 
     t: Tensor
     u: Tensor
@@ -40,10 +40,10 @@ Network = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def estimate(network: Network, x: Tensor, t: Tensor, s: Tensor, levels: NoiseLevels) -> Tensor:
-    """g(x, t, s): what the jump from t to s aims at. For s = t that is the denoiser (Kim et al. 2023).
+    """g(x, t, s): the target of the jump from t to s. For s = t it is the denoiser (Kim et al. 2023).
 
     Args:
-        network: The network inside, preconditioned at t.
+        network: The raw network, which gets preconditioned at t.
         x: Samples (B, T, A) at noise t.
         t: (B,).
         s: (B,), at most t.
@@ -65,22 +65,22 @@ def jump(network: Network, x: Tensor, t: Tensor, s: Tensor, levels: NoiseLevels)
     return ratio * x + (1 - ratio) * estimate(network, x, t, s, levels)
 
 
-def draw_times(count: int, levels: NoiseLevels, max_solver_steps: int, random: torch.Generator) -> Times:
-    """Random times: t any bin but for the end, s any from t to the end, u any from t to s but at most
-    `max_solver_steps` beyond t. With 1 that is the "CTM-local" of Prasad et al. 2024.
+def draw_times(count: int, levels: NoiseLevels, max_solver_steps: int, generator: torch.Generator) -> Times:
+    """Draw random times: t from all bins except the end, s from t to the end, u from t to s but at most
+    `max_solver_steps` beyond t. With 1, this is the "CTM-local" of Prasad et al. 2024.
 
     Args:
         count: B.
-        levels: Noise levels. The end is the bin `levels.bins`, which has the noise of the last.
-        max_solver_steps: Most steps of the teacher's solver between t and u.
-        random: Its device is that of the result.
+        levels: Noise levels. The end is the bin `levels.bins`, which has the same noise as the last bin.
+        max_solver_steps: Maximum steps of the teacher's solver between t and u.
+        generator: The result is on its device.
     """
 
     def uniform(low: Tensor, high: Tensor) -> Tensor:
-        share = torch.rand(count, generator=random, device=random.device)
+        share = torch.rand(count, generator=generator, device=generator.device)
         return low + (share * (high - low + 1)).long().clamp_max(high - low)
 
-    first = torch.zeros(count, dtype=torch.long, device=random.device)
+    first = torch.zeros(count, dtype=torch.long, device=generator.device)
     t = uniform(first, first + levels.bins - 1)
     s = uniform(t, torch.full_like(t, levels.bins))
     u = torch.minimum(uniform(t, s), t + max_solver_steps)
@@ -89,8 +89,8 @@ def draw_times(count: int, levels: NoiseLevels, max_solver_steps: int, random: t
 
 @torch.no_grad()
 def solve(teacher: Denoiser, x: Tensor, times: Times, levels: NoiseLevels, max_solver_steps: int) -> Tensor:
-    """The teacher's probability flow from bin t to bin u by Heun steps of one bin: (B, T, A) -> (B, T, A). Samples that
-    have arrived take steps of length zero."""
+    """Follow the teacher's probability flow from bin t to bin u, with Heun steps of one bin: (B, T, A) -> (B, T, A).
+    Samples that have reached u take steps of length zero."""
     for i in range(max_solver_steps):
         here, there = (torch.minimum(times.t + k, times.u) for k in (i, i + 1))
         x = heun_step(teacher, x, sigma_of_bin(here, levels), sigma_of_bin(there, levels))
@@ -111,13 +111,13 @@ def ctm_loss(
 ) -> Tensor:
     """Consistency of jumps along the teacher's flow (Kim et al. 2023; Prasad et al. 2024).
 
-    The student jumps from t to s, the target from where the teacher's solver is at u. Both ends are taken on to clean
-    samples by the target, and compared there. The student's gradient runs through that last jump; the target's own
-    parameters must not require any.
+    The student jumps from t to s; the target jumps to s from the teacher's solution at u. The target takes both results
+    on to clean samples, which are compared. The student's gradient flows through that last jump; the target's own
+    parameters must not require gradients.
 
     Args:
         student: G with the weights that are trained.
-        target: G with an average of them, or a copy.
+        target: G with an EMA or a copy of these weights.
         teacher: D of the teacher.
         x0: Clean samples (B, T, A).
         noise: Standard normal (B, T, A).
@@ -140,17 +140,17 @@ def ctm_loss(
     return distance(reached, wanted, norm, real).mean()
 
 
-def dsm_sigmas(count: int, levels: NoiseLevels, mean: float, std: float, random: torch.Generator) -> Tensor:
-    """Noise levels for `dsm_loss`: half of them from the noisier 70% of the bins' range, evenly in sigma^(1/rho), the
-    others log-normal, as Consistency Policy has it.
+def dsm_sigmas(count: int, levels: NoiseLevels, mean: float, std: float, generator: torch.Generator) -> Tensor:
+    """Draw noise levels for `dsm_loss`, as in Consistency Policy: half of them from the noisier 70% of the bins' range,
+    uniform in sigma^(1/rho), the others log-normal.
 
     Returns:
         (count,), on the generator's device.
     """
     noisy = (count + 1) // 2
-    share = 0.7 * torch.rand(noisy, generator=random, device=random.device)
+    share = 0.7 * torch.rand(noisy, generator=generator, device=generator.device)
     return torch.cat(
-        [sigma_of_bin(share * (levels.bins - 1), levels), log_normal_sigmas(count - noisy, mean, std, random)]
+        [sigma_of_bin(share * (levels.bins - 1), levels), log_normal_sigmas(count - noisy, mean, std, generator)]
     )
 
 
@@ -166,8 +166,9 @@ def dsm_loss(
     """Denoising score matching, weighted as for a teacher.
 
     Args:
-        denoiser: What is to learn it from a student: g(x, t, t) (Kim et al. 2023), or the jump G(x, t, sigma_min)
-            (Prasad et al. 2024). The second pulls the jump itself to the conditional mean, the more so the noisier t.
+        denoiser: The part of a student that learns to denoise: g(x, t, t) (Kim et al. 2023), or the jump
+            G(x, t, sigma_min) (Prasad et al. 2024). The latter pulls the jump to the conditional mean, the more so the
+            noisier t.
         x0: Clean samples (B, T, A).
         noise: Standard normal (B, T, A).
         sigma: From `dsm_sigmas` (B,).
@@ -184,15 +185,15 @@ def dsm_loss(
 def chained_jumps(
     student: Jump, start: Tensor, stops: Sequence[float], levels: NoiseLevels, clip: float | None = 1.0
 ) -> Tensor:
-    """One jump from pure noise to clean samples; then noise again, to each of the stops, and jump again.
+    """Jump from pure noise to clean samples; then, for each of the stops, add noise up to it and jump again.
 
-    The first jump starts from the noise that is given; later noise is drawn from torch's global generator, as further
-    steps of an ancestral sampler are.
+    The first jump starts from the given noise; later noise is drawn from torch's global generator, as in an ancestral
+    sampler.
 
     Args:
         student: G.
         start: At `sigma_max` (B, T, A).
-        stops: Decreasing noise of the further jumps; empty for a policy of one step.
+        stops: Decreasing noise of the further jumps; empty for a one-step policy.
         levels: Noise levels.
         clip: Limit of clean samples, None for no clipping.
 

@@ -1,4 +1,4 @@
-"""How far predicted action sequences are from others: the error measures of diffusion and consistency training."""
+"""Distances between action sequences: the error measures of diffusion and consistency training."""
 
 import torch
 from torch import Tensor
@@ -16,11 +16,11 @@ HUBER_SCALE = 0.00054
 def distance(prediction: Tensor, target: Tensor, norm: str, real: Tensor | None = None) -> Tensor:
     """Error of each sample, in normalized action units.
 
-    * "mse": the mean of e^2 over a sample's entries. Its minimizer is the conditional mean, as a denoiser has to be.
+    * "mse": the mean of e^2 over a sample's entries. Its minimizer is the conditional mean, as required of a denoiser.
     * "pseudo_huber": (sqrt(|e|^2 + c^2) - c) / sqrt(D) with |e| the norm over a sample's D entries (Prasad et al. 2024,
-      eq. 4, but for the constant sqrt(D)): linear in all but tiny errors, so that its minimizer is a median.
-    * "released": the mean of sqrt(e^4 + c^2) - c over entries, as the published code of Consistency Policy has it,
-      where the error is squared twice: like e^2 for |e| far above sqrt(c), about 0.06, and like e^4 below.
+      eq. 4, up to the constant sqrt(D)): linear in all but tiny errors, so its minimizer is a median.
+    * "released": the mean of sqrt(e^4 + c^2) - c over entries, as in the published code of Consistency Policy, which
+      squares the error twice: like e^2 for |e| far above sqrt(c), about 0.06, and like e^4 below.
 
     Args:
         prediction: (B, T, A).

@@ -1,14 +1,14 @@
 """Score and distribution matching: the gradient that moves a one-step generator toward its teacher.
 
 With x = G(z) and x_t its diffusion, the gradient of KL(generator || teacher) with respect to x is
-w sqrt(alpha_bar) (score_fake - score_real): scores of the two diffused distributions, a weight w of each noise level,
+w sqrt(alpha_bar) (score_fake - score_real): the scores of the two diffused distributions, a weight w per noise level,
 and dx_t/dx (Yin et al. 2024, "One-step Diffusion with Distribution Matching Distillation", eq. 7). For denoisers that
 predict x_0, score = -(x_t - sqrt(alpha_bar) mu) / (1 - alpha_bar), so that
 score_fake - score_real = sqrt(alpha_bar) (mu_fake - mu_real) / (1 - alpha_bar).
 
-The paper's weight, w = (1 - alpha_bar) / sqrt(alpha_bar) / mean|x - mu_real| (eq. 8), put into eq. 7 gives
-sqrt(alpha_bar) (mu_fake - mu_real) / mean|x - mu_real|. Its own algorithm (Algorithm 2) and the code released with
-DMD2 (Yin et al. 2024b) leave that root out, and so does this module.
+The paper's weight, w = (1 - alpha_bar) / sqrt(alpha_bar) / mean|x - mu_real| (eq. 8), inserted into eq. 7 gives
+sqrt(alpha_bar) (mu_fake - mu_real) / mean|x - mu_real|. The paper's Algorithm 2 and the code released with DMD2 (Yin et
+al. 2024b) omit this square root, and so does this module.
 """
 
 import torch
@@ -29,15 +29,14 @@ def distribution_matching_gradient(
     weighting: str = "per_sample",
     floor: float = 0.0,
 ) -> Tensor:
-    """Direction in action space along which the generator's sample should be moved back.
+    """Gradient in action space, which the generator's sample should descend.
 
     * "per_sample": (mu_fake - mu_real) / max(mean|x - mu_real|, floor), the mean over each sample's own
-      entries (Yin et al. 2024, Algorithm 2). The floor, in normalized action units, keeps the step from being
-      blown up where generator and teacher already agree: without it a conditional that is almost a point only
-      gets noisier.
+      entries (Yin et al. 2024, Algorithm 2). The floor, in normalized action units, prevents huge steps where
+      generator and teacher already agree: without it, an almost deterministic conditional only gets noisier.
     * "none": mu_fake - mu_real.
     * "released": (score_fake - score_real) / mean|score_real|, one scalar for the whole batch and no dx_t/dx, as
-      the published SDM code has it. Nearly all weight is on the least noisy levels, which collapses a two-way
+      in the published SDM code. Nearly all weight is on the least noisy levels, which collapses a bimodal
       conditional.
 
     Args:
@@ -66,7 +65,7 @@ def distribution_matching_gradient(
 
 
 def surrogate_loss(x: Tensor, gradient: Tensor) -> Tensor:
-    """A loss whose gradient with respect to `x` is `gradient` divided by the number of entries.
+    """Loss whose gradient with respect to `x` is `gradient` divided by the number of entries.
 
     Args:
         x: Generator samples with gradient (B, T, A).

@@ -1,8 +1,9 @@
-"""Diffusion in the form of Karras et al. 2022 ("Elucidating the Design Space of Diffusion-Based Generative Models").
+"""The EDM formulation of diffusion (Karras et al. 2022, "Elucidating the Design Space of Diffusion-Based Generative
+Models").
 
-Noise of standard deviation sigma is added to clean samples that keep their scale: x_sigma = x_0 + sigma eps. Four
-functions of sigma make a denoiser D of a network F (eq. 7), and samples follow dx / dsigma = (x - D(x, sigma)) / sigma
-(eq. 1 and 3) from large sigma to small. Noise levels are also counted in bins, from 0 (pure noise) to bins - 1.
+Noise of standard deviation sigma is added to clean samples without rescaling them: x_sigma = x_0 + sigma eps. Four
+functions of sigma turn a network F into a denoiser D (eq. 7). Samples follow dx / dsigma = (x - D(x, sigma)) / sigma
+(eq. 1 and 3) from large to small sigma. Noise levels are also counted in bins, from 0 (pure noise) to bins - 1.
 """
 
 from collections.abc import Callable
@@ -28,10 +29,10 @@ class NoiseLevels:
         sigma_min: Smallest standard deviation of the noise, in normalized action units.
         sigma_max: Largest.
         rho: Bins are evenly spaced in sigma^(1/rho).
-        bins: How many levels they are.
+        bins: Number of levels.
         sigma_data: Standard deviation of the data.
         boundary: Whether the denoiser is the identity at `sigma_min` (Song et al. 2023, "Consistency Models",
-            appendix C) and not, as in Karras et al., at 0.
+            appendix C) instead of at 0, as in Karras et al.
     """
 
     sigma_min: float = 0.02
@@ -43,7 +44,7 @@ class NoiseLevels:
 
 
 class Preconditioning(NamedTuple):
-    """The four functions of sigma, each shaped (B, 1, 1) but for the last, which is (B,)."""
+    """The four functions of sigma, each of shape (B, 1, 1) except the last, which is (B,)."""
 
     c_skip: Tensor
     c_out: Tensor
@@ -52,10 +53,10 @@ class Preconditioning(NamedTuple):
 
 
 def sigma_of_bin(k: Tensor, levels: NoiseLevels) -> Tensor:
-    """Noise of a bin (Karras et al., eq. 5); bins beyond the last are the last.
+    """Noise of a bin (Karras et al., eq. 5); bins beyond the last equal the last.
 
     Args:
-        k: Bins (...), whole or between two.
+        k: Bins (...), possibly fractional.
         levels: Noise levels.
 
     Returns:
@@ -67,7 +68,7 @@ def sigma_of_bin(k: Tensor, levels: NoiseLevels) -> Tensor:
 
 
 def bin_of_sigma(sigma: Tensor, levels: NoiseLevels) -> Tensor:
-    """The bin (...) whose noise is nearest to sigma (...), evenly measured in sigma^(1/rho)."""
+    """The bin (...) whose noise is nearest to sigma (...), measured in sigma^(1/rho)."""
     high, low = levels.sigma_max ** (1 / levels.rho), levels.sigma_min ** (1 / levels.rho)
     return ((sigma ** (1 / levels.rho) - high) / (low - high) * (levels.bins - 1)).round().long()
 
@@ -75,7 +76,7 @@ def bin_of_sigma(sigma: Tensor, levels: NoiseLevels) -> Tensor:
 def preconditioning(sigma: Tensor, levels: NoiseLevels) -> Preconditioning:
     """c_skip, c_out, c_in and c_noise (Karras et al., table 1; with the boundary: Song et al. 2023, appendix C).
 
-    c_noise is a thousand times that of Karras et al., so that a sinusoidal embedding made for timesteps resolves it.
+    c_noise is a thousand times that of Karras et al., so that a sinusoidal embedding meant for timesteps resolves it.
 
     Args:
         sigma: (B,).
@@ -109,9 +110,9 @@ def add_noise(x0: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
     return x0 + sigma.view(-1, 1, 1) * noise
 
 
-def log_normal_sigmas(count: int, mean: float, std: float, random: torch.Generator) -> Tensor:
-    """Noise levels of training: log sigma is normal (Karras et al., table 1). (count,) on the generator's device."""
-    return (mean + std * torch.randn(count, generator=random, device=random.device)).exp()
+def log_normal_sigmas(count: int, mean: float, std: float, generator: torch.Generator) -> Tensor:
+    """Draw noise levels (count,) for training, on the generator's device: log-normal (Karras et al., table 1)."""
+    return (mean + std * torch.randn(count, generator=generator, device=generator.device)).exp()
 
 
 def denoising_loss(
@@ -138,8 +139,8 @@ def denoising_loss(
 
 
 def sampler_sigmas(steps: int, levels: NoiseLevels) -> Tensor:
-    """Noise at the ends of a sampler's steps, from `sigma_max` to `sigma_min`: (steps + 1,). With bins - 1 steps these
-    are the bins."""
+    """Noise levels before and after a sampler's steps, from `sigma_max` to `sigma_min`: (steps + 1,). With bins - 1
+    steps, these are the bins."""
     return sigma_of_bin(torch.linspace(0, levels.bins - 1, steps + 1), levels)
 
 
@@ -150,7 +151,7 @@ def euler_step(denoiser: Denoiser, x: Tensor, sigma: Tensor, sigma_next: Tensor)
         denoiser: D.
         x: Samples (B, T, A) at `sigma`.
         sigma: (B,).
-        sigma_next: (B,); where it equals `sigma`, x comes back.
+        sigma_next: (B,); if it equals `sigma`, the sample does not change.
 
     Returns:
         Samples (B, T, A) at `sigma_next`.
@@ -160,7 +161,7 @@ def euler_step(denoiser: Denoiser, x: Tensor, sigma: Tensor, sigma_next: Tensor)
 
 
 def heun_step(denoiser: Denoiser, x: Tensor, sigma: Tensor, sigma_next: Tensor) -> Tensor:
-    """The same, second order: the mean of the slopes at both ends (Karras et al., algorithm 1). Two evaluations."""
+    """The same, second order: averages the slopes at both ends (Karras et al., algorithm 1). Two evaluations."""
     slope = (x - denoiser(x, sigma)) / sigma.view(-1, 1, 1)
     step = (sigma_next - sigma).view(-1, 1, 1)
     end = x + step * slope
@@ -168,7 +169,7 @@ def heun_step(denoiser: Denoiser, x: Tensor, sigma: Tensor, sigma_next: Tensor) 
 
 
 class _DenoisedSolver(EDMDPMSolverMultistepScheduler):
-    """diffusers' DPM-Solver++ (Lu et al. 2022) for a denoiser that is preconditioned already."""
+    """diffusers' DPM-Solver++ (Lu et al. 2022) for a denoiser that is already preconditioned."""
 
     def convert_model_output(self, model_output: Tensor, sample: Tensor) -> Tensor:
         return model_output
@@ -192,7 +193,7 @@ def sample(denoiser: Denoiser, x: Tensor, sigmas: Tensor, sampler: str = "heun")
     """Follow the probability flow.
 
     Args:
-        denoiser: D, clipped if that is wanted.
+        denoiser: D, optionally clipped.
         x: Start (B, T, A) at `sigmas[0]`.
         sigmas: Decreasing and above 0 (steps + 1,), on the device of `x`.
         sampler: One of `SAMPLERS`.

@@ -1,6 +1,6 @@
-"""What a denoising network predicts, and how the clean sample and the noise are read from it.
+"""Prediction types of a denoising network, and the conversion to estimates of the clean sample and the noise.
 
-From x_t = sqrt(alpha_bar) x_0 + sqrt(1 - alpha_bar) eps (Ho et al. 2020, eq. 4) either of x_0 and eps gives the other.
+With x_t = sqrt(alpha_bar) x_0 + sqrt(1 - alpha_bar) eps (Ho et al. 2020, eq. 4), x_0 determines eps and vice versa.
 """
 
 from typing import NamedTuple
@@ -12,11 +12,11 @@ from lerobot_sdm.errors import InputError
 PREDICTION_TYPES = ("sample", "epsilon")
 
 MAX_AMPLIFICATION = 8.0
-"""Where an error of eps counts more than this many times in x_0, x_0 is not read from eps; `docs/distillation.md`."""
+"""x_0 is not computed from eps where this amplifies errors by more than this factor; see `docs/distillation.md`."""
 
 
 class Denoised(NamedTuple):
-    """A denoiser's estimates, whichever of the two the network gives.
+    """A denoiser's estimates, whichever of the two the network predicts.
 
     Attributes:
         x0: Clean sample (B, T, A).
@@ -28,13 +28,13 @@ class Denoised(NamedTuple):
 
 
 def read_out(output: Tensor, x_t: Tensor, alpha_bar: Tensor, prediction_type: str) -> Denoised:
-    """Both estimates from the one that the network gives.
+    """Compute both estimates from the network's prediction.
 
-    An error of a predicted eps counts `amplification` times in x_0, see `last_readable_timestep`.
+    The error of x_0 is `amplification` times that of a predicted eps, see `last_readable_timestep`.
 
     Args:
-        output: Of the network (B, T, A).
-        x_t: Its input (B, T, A).
+        output: The network's output (B, T, A).
+        x_t: The network's input (B, T, A).
         alpha_bar: Signal power of each sample's noise level (B,).
         prediction_type: One of `PREDICTION_TYPES`.
     """
@@ -48,28 +48,28 @@ def read_out(output: Tensor, x_t: Tensor, alpha_bar: Tensor, prediction_type: st
 
 
 def training_target(x0: Tensor, eps: Tensor, prediction_type: str) -> Tensor:
-    """What a network of this type regresses on: x_0 or eps, each (B, T, A)."""
+    """Regression target of a network of this prediction type: x_0 or eps, each (B, T, A)."""
     return {"sample": x0, "epsilon": eps}[prediction_type]
 
 
 def amplification(alpha_bar: Tensor) -> Tensor:
-    """How many times an error of eps counts in x_0: sqrt((1 - alpha_bar) / alpha_bar).
+    """Factor by which an error of eps is amplified in x_0: sqrt((1 - alpha_bar) / alpha_bar).
 
-    From x_0 = (x_t - sqrt(1 - alpha_bar) eps) / sqrt(alpha_bar). Of the squared cosine's hundred levels: 1 at t = 49,
-    2 at 70, 7 at 90, 32 at 97 and 2,000 at 99.
+    It follows from x_0 = (x_t - sqrt(1 - alpha_bar) eps) / sqrt(alpha_bar). For the squared cosine schedule with 100
+    levels: 1 at t = 49, 2 at 70, 7 at 90, 32 at 97 and 2,000 at 99.
     """
     return ((1 - alpha_bar) / alpha_bar).sqrt()
 
 
 def last_readable_timestep(alphas_cumprod: Tensor, prediction_type: str) -> int:
-    """Noisiest timestep at which a network's estimate of x_0 means something.
+    """Noisiest timestep at which a network's estimate of x_0 is meaningful.
 
     Args:
         alphas_cumprod: Signal powers (T_train,), decreasing.
         prediction_type: One of `PREDICTION_TYPES`.
 
     Returns:
-        The last of all for "sample"; for "epsilon" the last with an amplification of at most `MAX_AMPLIFICATION`.
+        The last one for "sample"; for "epsilon" the last with an amplification of at most `MAX_AMPLIFICATION`.
     """
     if prediction_type == "sample":
         return len(alphas_cumprod) - 1

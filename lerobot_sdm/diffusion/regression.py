@@ -14,13 +14,13 @@ def regression_errors(prediction: Tensor, target: Tensor, delta: float | None) -
     With the error e = sqrt(mean|prediction - target|^2) of one sample, the loss is
     2 delta (sqrt(e^2 + delta^2) - delta): e^2 for e far below delta, 2 delta e far above (Song & Dhariwal 2023,
     "Improved Techniques for Training Consistency Models", eq. 7, scaled so that small errors weigh as in the squared
-    error). Where start noise that lies close together leads the teacher to two different ways, the squared error is
-    least half-way between them, which is no way at all; a linear one is least on one of them.
+    error). If similar start noise leads the teacher to two different modes, the squared error is smallest halfway
+    between them, where there is no mode; a linear error is smallest at one of the modes.
 
     Args:
         prediction: Generator samples (B, T, A).
         target: Teacher samples (B, T, A).
-        delta: Error in normalized action units at which the loss turns linear; None for the squared error.
+        delta: Error in normalized action units above which the loss is linear; None for the squared error.
 
     Returns:
         (B,).

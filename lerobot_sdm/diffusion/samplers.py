@@ -1,4 +1,4 @@
-"""Samplers as pure functions of a denoiser, a starting noise and a list of timesteps."""
+"""Samplers as pure functions of a denoiser, start noise and a list of timesteps."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,7 +10,7 @@ Denoiser = Callable[[Tensor, Tensor], Tensor]
 
 
 def clip_sample(x: Tensor, limit: float | None) -> Tensor:
-    """Clamp to [-limit, limit], the range of min-max normalized actions; None leaves `x` as it is."""
+    """Clamp to [-limit, limit], the range of min-max normalized actions; None for no clipping."""
     return x if limit is None else x.clamp(-limit, limit)
 
 
@@ -46,8 +46,8 @@ def ddim_sample(
 ) -> Tensor:
     """Deterministic DDIM for a denoiser that estimates x_0, step by `ddim_step`.
 
-    The last step lands on alpha_bar = 1, so its (clipped) prediction is the sample; with a single timestep this
-    function is the one-step read-out.
+    The last step ends at alpha_bar = 1, so its (clipped) prediction is the sample. With a single timestep, the result
+    is the one-step DDIM sample.
 
     Args:
         denoise: Network under fixed conditioning.

@@ -23,7 +23,7 @@ def alphas_cumprod(
 
     Args:
         num_train_timesteps: T, the number of noise levels.
-        beta_schedule: A schedule name that diffusers knows; DP3 uses the squared cosine.
+        beta_schedule: Name of a diffusers schedule; DP3 uses the squared cosine.
         beta_start: First noise variance of the schedules that have one; the squared cosine has none.
         beta_end: Last noise variance of these schedules.
 
@@ -31,7 +31,7 @@ def alphas_cumprod(
         (T,) float32, decreasing.
 
     Raises:
-        InputError: There is no such schedule.
+        InputError: The schedule does not exist.
     """
     if beta_schedule not in BETA_SCHEDULES:
         raise unknown_name("beta_schedule", str(beta_schedule), BETA_SCHEDULES)
@@ -61,15 +61,15 @@ def ddim_timesteps(
 ) -> list[int]:
     """Timesteps of a deterministic sampler, from noisy to clean.
 
-    "trailing" begins at the noisiest level, where the input really is pure noise, and steps down evenly; with
-    one step it is the read-out at T - 1. "leading" is what DP3 releases (90, 80, ... 0 for 10 of 100): its first
-    level expects a little signal that pure noise does not hold, and one step would be t = 0, which cannot work.
+    "trailing" begins at the noisiest level, where the input really is pure noise, and steps down evenly; with one step
+    it is only T - 1. "leading" is the released DP3's (90, 80, ... 0 for 10 of 100): its first level expects a little
+    signal that pure noise does not contain, and a single step would be at t = 0, which cannot work.
 
     Args:
         num_train_timesteps: T.
-        num_inference_steps: How many network evaluations; 1 to T.
+        num_inference_steps: Number of network evaluations, 1 to T.
         spacing: "trailing" or "leading".
-        start: First timestep for "trailing" spacing, T - 1 where it is None.
+        start: First timestep for "trailing" spacing; None for T - 1.
 
     Returns:
         Strictly decreasing timesteps in [0, T - 1].

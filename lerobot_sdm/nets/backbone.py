@@ -1,4 +1,4 @@
-"""What all networks of distillation have in common: an encoder of observations and a denoiser of actions."""
+"""Base class of the networks used in distillation: an observation encoder and an action denoiser."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from lerobot_sdm.nets.frames import FrameEncoder
 class Backbone(FrameEncoder):
     """A conditional denoiser of action sequences under a variance-preserving schedule.
 
-    Teacher, one-step generator and fake score are the same network with other weights; the methods that take a `unet`
-    evaluate such a copy under this one's schedule and convention.
+    Teacher, one-step generator and fake score are copies of one network with different weights; methods with a `unet`
+    argument evaluate such a copy with this network's noise schedule and prediction type.
 
     Subclasses set the attributes below and define `encode_frames` and `sampler_timesteps`.
 
     Attributes:
         unet: Denoising network, called as `unet(x_t (B, T, A), t (B,), global_cond=(B, F))`.
         alphas_cumprod: Signal powers (T_train,), a buffer.
-        prediction_type: What `unet` gives, "sample" or "epsilon".
-        clip_range: Limit of predicted clean actions; None for none.
+        prediction_type: What `unet` predicts, "sample" or "epsilon".
+        clip_range: Predicted clean actions are clipped to plus and minus this; None for no clipping.
         action_shape: (T, A) of an action sequence.
         cond_dim: F, the size of an encoded observation.
     """
@@ -43,7 +43,7 @@ class Backbone(FrameEncoder):
         """Timesteps of the network's own deterministic sampler, strictly decreasing.
 
         Args:
-            steps: How many; None for as many as its configuration says.
+            steps: Number of timesteps; None for the number in its configuration.
         """
 
     @property
@@ -51,7 +51,7 @@ class Backbone(FrameEncoder):
         return len(self.alphas_cumprod)
 
     def freeze_encoder(self) -> None:
-        """Leave only the denoiser to be trained."""
+        """Freeze the encoder, so that only the denoiser is trained."""
         self.requires_grad_(False)
         self.unet.requires_grad_(True)
 
@@ -62,7 +62,7 @@ class Backbone(FrameEncoder):
             x_t: Noisy actions (B, T, A).
             t: Timesteps (B,), int64.
             cond: Encoded observations (B, F).
-            unet: A copy of `unet` with other weights; `unet` itself where None.
+            unet: A copy of `unet` with other weights; None for `unet` itself.
         """
         output = (self.unet if unet is None else unet)(x_t, t, global_cond=cond)
         return read_out(output, x_t, self.alphas_cumprod[t], self.prediction_type)
@@ -70,10 +70,10 @@ class Backbone(FrameEncoder):
     def denoising_loss(
         self, x0: Tensor, noise: Tensor, t: Tensor, cond: Tensor, unet: nn.Module | None = None
     ) -> Tensor:
-        """Squared error of what the network predicts, entry by entry (B, T, A).
+        """Elementwise squared error of the network's prediction (B, T, A).
 
-        In the network's own terms: an error of eps counted in x_0 would weigh thousands of times more at the noisiest
-        levels.
+        Measured in the predicted quantity: converting an error of eps to x_0 would amplify it thousands of times at the
+        noisiest levels.
         """
         output = (self.unet if unet is None else unet)(
             add_noise(x0, noise, self.alphas_cumprod[t]), t, global_cond=cond
@@ -86,7 +86,7 @@ class Backbone(FrameEncoder):
         Args:
             noise: (B, T, A).
             cond: (B, F).
-            timesteps: Strictly decreasing; a single one is the one-step read-out. None for the network's own.
+            timesteps: Strictly decreasing; a single one gives the one-step DDIM sample. None for the network's own.
 
         Returns:
             Normalized actions (B, T, A).

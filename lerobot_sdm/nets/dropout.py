@@ -1,4 +1,4 @@
-"""Dropout in LeRobot's residual blocks, which have none, without new names for their weights."""
+"""Add dropout to LeRobot's residual blocks without renaming their weights."""
 
 from functools import partial
 
@@ -8,12 +8,12 @@ from torch.nn import functional as F
 
 
 def add_dropout(block: DiffusionConditionalResidualBlock1d, rate: float) -> None:
-    """Drop channels' entries at both places where Consistency Policy does: behind the first convolution, before FiLM,
-    and behind the residual sum.
+    """Add dropout at the two places where Consistency Policy has it: between the first convolution and FiLM, and after
+    the residual sum.
 
     Args:
-        block: Changed in place; its weights keep their names.
-        rate: Share of entries dropped in training.
+        block: Modified in place; its weights keep their names.
+        rate: Dropout rate.
     """
     block.conv1.block.append(nn.Dropout(rate))
     block.register_forward_hook(partial(_drop_output, rate=rate))

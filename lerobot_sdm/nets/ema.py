@@ -5,12 +5,12 @@ from torch import nn
 
 
 def warmup_decay(step: int, power: float = 0.75, max_decay: float = 0.9999) -> float:
-    """Decay that grows with the number of averaging steps: 1 - step^-power, capped.
+    """EMA decay that grows with the number of averaging steps: 1 - step^-power, capped.
 
     Equals the released EMA of Diffusion Policy and DP3 (`inv_gamma` 1): 0 at steps 0 and 1.
 
     Args:
-        step: Optimizer steps done so far, this one not counted.
+        step: Number of optimizer steps before this one.
         power: Exponent.
         max_decay: Cap.
     """

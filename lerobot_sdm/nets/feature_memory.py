@@ -1,4 +1,4 @@
-"""What a frozen encoder makes of a dataset, remembered, so that it sees every training window once."""
+"""A cache of a frozen encoder's features of a dataset, so that it encodes each training window only once."""
 
 from collections.abc import Callable
 
@@ -7,12 +7,12 @@ from torch import Tensor
 
 
 class FeatureMemory:
-    """Condition vectors by the index of their frame in the dataset.
+    """Cache of condition vectors, indexed by their frame in the dataset.
 
-    No part of a checkpoint: a resumed training fills it again.
+    It is not part of a checkpoint: a resumed training run fills it again.
 
     Args:
-        frames: Frames N of the dataset.
+        frames: Number of frames N of the dataset.
         cond_dim: Size F of a condition.
     """
 
@@ -23,12 +23,12 @@ class FeatureMemory:
     def recall(self, index: Tensor, encode: Callable[[int], Tensor]) -> Tensor:
         """Conditions (B, F) of a batch.
 
-        What is new is encoded row by row: in company a row would be rounded otherwise, so that a training that was
-        resumed, and met it in other company, would not repeat the uninterrupted one.
+        New rows are encoded one by one, because rounding depends on the batch: a resumed run, which sees a row in
+        another batch, would otherwise not reproduce the uninterrupted one.
 
         Args:
             index: Frames (B,), int64.
-            encode: Gives the condition (1, F) of one row of this batch.
+            encode: Computes the condition (1, F) of one row of this batch.
         """
         if self._stored is None:
             first = encode(0)

@@ -1,5 +1,5 @@
-"""FiLM layers that do not compute again what has not changed: in one chunk of actions the condition stays the same from
-step to step, and from chunk to chunk the timesteps do."""
+"""FiLM layers with caching: within an action chunk the condition is the same in each step, and the timesteps are the
+same for each chunk."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -9,15 +9,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 MOST_TIMES = 128
-"""Timesteps that are remembered; samplers use fewer."""
+"""Maximum number of cached timesteps; samplers use fewer."""
 
 
 class Film(nn.Sequential):
-    """LeRobot's layer from a conditioning vector to scales and biases, Mish and then linear, under the same names.
+    """LeRobot's layer from a conditioning vector to scales and biases (Mish, then linear), with the same weight names.
 
     Args:
-        encoder: The layer to replace; its modules are taken over.
-        index: Which one of the network it is.
+        encoder: The layer to replace; its modules are reused.
+        index: Index of the layer in the network.
     """
 
     def __init__(self, encoder: nn.Sequential, index: int):
@@ -25,19 +25,19 @@ class Film(nn.Sequential):
         self.index = index
 
     def forward(self, cond: Tensor | list[Tensor]) -> Tensor:
-        """Args: cond (B, F), or the results of all layers of the network. Returns: (B, 2 C)."""
+        """Args: cond (B, F), or the outputs of all layers of the network. Returns: (B, 2 C)."""
         return cond[self.index] if isinstance(cond, list) else super().forward(cond)
 
 
 class FilmMemory:
-    """Results of all FiLM layers of a network at inference, as the sum of a part from the time and one from the rest.
+    """Caches the outputs of all FiLM layers of a network at inference, as a sum of a time part and a condition part.
 
-    What is remembered holds for the weights that it was computed with, and is forgotten when they change.
+    The cache is cleared when the weights change.
 
     Args:
-        layers: The network's, in order.
-        step_encoder: Its embedding of timesteps, whose features come first in the layers' input.
-        width: Of that embedding.
+        layers: The network's FiLM layers, in order.
+        step_encoder: The network's timestep embedding, whose features come first in the layers' input.
+        width: Size of that embedding.
     """
 
     def __init__(self, layers: Sequence[Film], step_encoder: nn.Module, width: int):
@@ -54,7 +54,7 @@ class FilmMemory:
         self._time_parts: dict[float, list[Tensor]] = {}
 
     def __call__(self, timestep: Tensor, cond: Tensor) -> list[Tensor]:
-        """What each layer gives.
+        """Compute the output of each layer.
 
         Args:
             timestep: (B,).
@@ -63,7 +63,7 @@ class FilmMemory:
         Returns:
             (B, 2 C) for each layer.
         """
-        # In-place changes count up a tensor's version; moving or casting a module gives its weights other storage.
+        # In-place changes increment a tensor's version; moving or casting a module changes its weights' storage.
         state = (
             torch.is_autocast_enabled(cond.device.type),
             *((w.data_ptr(), 0 if w.is_inference() else w._version) for w in self._weights),
@@ -78,7 +78,7 @@ class FilmMemory:
         return [a + b for a, b in zip(self._time_parts_of(timestep), self._cond_parts, strict=True)]
 
     def _time_parts_of(self, timestep: Tensor) -> list[Tensor]:
-        # Reading a value off an accelerator would wait for it, which takes longer than computing anew.
+        # Reading a value from an accelerator would synchronize, which takes longer than recomputing.
         same = timestep.device.type == "cpu" and bool((timestep == timestep[0]).all())
         if not same:
             return self._compute_time_parts(timestep)

@@ -1,4 +1,4 @@
-"""Observations are encoded frame by frame, and each frame once, although a chunk is planned from several."""
+"""Encode observations frame by frame, and each frame only once, although chunks are planned from several frames."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class FrameEncoder(nn.Module, ABC):
     """A network that is conditioned on the features of the last few frames.
 
     Attributes:
-        n_obs_steps: How many.
+        n_obs_steps: Number of frames.
     """
 
     n_obs_steps: int
@@ -31,7 +31,7 @@ class FrameEncoder(nn.Module, ABC):
             batch: Preprocessed observations, each (B, n_obs_steps, ...).
 
         Raises:
-            InputError: Another number of frames.
+            InputError: The batch has a different number of frames.
         """
         features = self.encode_frames(batch)
         if features.shape[1] != self.n_obs_steps:
@@ -45,26 +45,26 @@ class FrameEncoder(nn.Module, ABC):
 class FrameMemory:
     """Features of the frames from which the last chunk was planned.
 
-    The next plan shares frames with it when fewer actions are executed than frames are seen, and at an episode's
-    start all frames are the first one.
+    Consecutive plans share frames if the policy executes fewer actions than it sees frames; and at the start of an
+    episode, all frames are the first one.
     """
 
     def __init__(self) -> None:
-        # Known by identity, which needs the frames themselves: the address of one that is gone may be another's.
+        # Frames are compared by identity, so keep them alive: the address of a deleted one may be reused.
         self._known: list[tuple[Tensor, Tensor]] = []
 
     def condition(self, model: FrameEncoder, frames: Sequence[Mapping[str, Tensor]], key: str) -> Tensor:
-        """The condition vector (B, n * F) of frames, encoding those that are new, together.
+        """The condition vector (B, n * F) of frames; new ones are encoded together.
 
         Args:
-            model: Encodes them; the same one until the memory is made anew.
+            model: The encoder; must be the same for the lifetime of this object.
             frames: n observations, oldest first, each entry (B, ...).
-            key: The entry by which frames are told apart: the same frame has the same tensor.
+            key: The entry that identifies a frame: the same frame has the same tensor object.
         """
         distinct = {id(frame[key]): frame for frame in frames}
         known = {id(kept): feature for kept, feature in self._known}
         new = [frame for identity, frame in distinct.items() if identity not in known]
-        # A robot's clouds may differ in their number of points; such frames are encoded one by one.
+        # A robot's clouds may differ in their number of points; if so, encode frames one by one.
         alike = len({tuple(value.shape for value in frame.values()) for frame in new}) <= 1
         for group in [new] if alike and new else [[frame] for frame in new]:
             together = {name: torch.cat([frame[name] for frame in group]).unsqueeze(1) for name in group[0]}

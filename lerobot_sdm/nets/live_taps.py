@@ -1,9 +1,9 @@
-"""Convolutions that keep only the taps that can reach data: on short sequences most of a kernel only sees padding.
+"""Trimmed convolutions, without the taps that only see padding: on short sequences, most of a kernel does.
 
-At horizon 4 the levels of DP3's U-Net are 4, 2 and 1 steps long. A kernel of five taps then has five, three and one
-that ever meet a value; the others are multiplied by zeros, receive no gradient, and are two thirds of the network.
-Leaving them out changes no output. Checkpoints keep the whole kernels, dead taps as zeros, so that they are the same
-files with and without this rewrite.
+At horizon 4 the levels of DP3's U-Net are 4, 2 and 1 steps long. Of a kernel's five taps, five, three and one then see
+data; the others are multiplied by zeros, receive no gradient, and make up two thirds of the network. Removing them does
+not change any output. Checkpoints contain the full kernels, with zeros for the removed taps, so the files are the same
+with and without trimming.
 """
 
 from abc import ABC, abstractmethod
@@ -15,23 +15,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 MOST_COPIES = 64
-"""Batch size times squared length up to which a product is faster than a convolution routine, found by timing both on a
-CPU: lengths of 1 to 64, batches of 1 to 128, 64 to 1024 channels. Sequences of one step are products anyway."""
+"""Batch size times squared length up to which a matrix product is faster than a convolution routine, timed on a CPU:
+lengths of 1 to 64, batches of 1 to 128, 64 to 1024 channels. Sequences of one step are products anyway."""
 
 
 class LiveTaps(nn.Module, ABC):
-    """What both kinds of convolution share: a kernel cut to the taps that meet data, whole in state dicts.
+    """Base class of trimmed convolutions: the kernel only has the taps that see data, but is full in state dicts.
 
-    As one matrix product weights are read in place, which convolution routines first bring into another order; the data
-    are copied instead. That pays where the weights are more than the data.
+    A matrix product reads the weights in place, while convolution routines reorder them first; the data are copied
+    instead. That pays off if there are more weights than data.
 
     Args:
-        conv: The convolution to replace, without dilation or groups; its weights are taken over.
-        length: L, of its inputs (B, C_in, L).
-        outputs: L_out, of its outputs (B, C_out, L_out).
+        conv: The convolution to replace, without dilation or groups; its weights are reused.
+        length: Length L of its inputs (B, C_in, L).
+        outputs: Length L_out of its outputs (B, C_out, L_out).
 
     Attributes:
-        product: What multiplies instead of `weight` and `bias`, see `nets.precision`; None for these themselves.
+        product: Replaces `weight` and `bias` by a product of lower precision, see `nets.precision`; None to use them.
     """
 
     def __init__(self, conv: nn.Conv1d | nn.ConvTranspose1d, length: int, outputs: int):
@@ -48,7 +48,7 @@ class LiveTaps(nn.Module, ABC):
 
     @abstractmethod
     def _is_live(self, tap: int) -> bool:
-        """Whether a tap connects any input with any output."""
+        """Whether a tap connects any input to any output."""
 
     @abstractmethod
     def matrix(self) -> Tensor:
@@ -56,16 +56,16 @@ class LiveTaps(nn.Module, ABC):
 
     @abstractmethod
     def _convolve(self, x: Tensor) -> Tensor:
-        """(B, C_in, L) -> (B, C_out, L_out) by a convolution routine."""
+        """(B, C_in, L) -> (B, C_out, L_out) with a convolution routine."""
 
     @abstractmethod
     def _multiply(self, x: Tensor) -> Tensor:
-        """The same by one matrix product."""
+        """The same with one matrix product."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Args: x (B, C_in, L). Returns: (B, C_out, L_out)."""
         if x.shape[-1] != self.length:
-            raise ValueError(f"x: {x.shape[-1]} steps, and taps were kept for {self.length}.")
+            raise ValueError(f"x: has {x.shape[-1]} steps, but the kernel was trimmed for {self.length}.")
         shortest = min(self.length, self.outputs)
         if self.product is not None or shortest == 1 or len(x) * shortest**2 <= MOST_COPIES:
             return self._multiply(x)
@@ -90,7 +90,7 @@ class LiveTaps(nn.Module, ABC):
 
 
 class LiveConv1d(LiveTaps):
-    """`nn.Conv1d` for inputs of one length.
+    """Trimmed `nn.Conv1d` for inputs of one length.
 
     Args:
         conv, length: See `LiveTaps`.
@@ -121,7 +121,7 @@ class LiveConv1d(LiveTaps):
 
 
 class LiveConvTranspose1d(LiveTaps):
-    """`nn.ConvTranspose1d` for inputs of one length, without output padding.
+    """Trimmed `nn.ConvTranspose1d` for inputs of one length, without output padding.
 
     Args:
         conv, length: See `LiveTaps`.
@@ -148,7 +148,7 @@ class LiveConvTranspose1d(LiveTaps):
 
 
 def padding_of(conv: nn.Conv1d | nn.ConvTranspose1d) -> int:
-    """Zeros that a convolution adds at each end; torch also knows the names "same" and "valid", unused here."""
+    """Zeros that a convolution adds at each end; torch's names "same" and "valid" are not supported."""
     padding = conv.padding[0]
     if not isinstance(padding, int):
         raise ValueError(f"padding={conv.padding!r}: must be a number of steps.")
@@ -163,10 +163,10 @@ REPLACEMENTS: dict[type[nn.Module], Callable[..., LiveTaps]] = {
 
 @torch.no_grad()
 def keep_live_taps(network: nn.Module, forward: Callable[[], object]) -> None:
-    """Cut every one-dimensional convolution of a network to the taps that meet data; outputs stay the same.
+    """Trim every 1D convolution of a network to the taps that see data; outputs stay the same.
 
     Args:
-        network: Changed in place. It must see sequences of one length only from now on.
+        network: Modified in place. From now on, it only accepts sequences of one length.
         forward: Runs it once on inputs of that length; values do not matter.
     """
     lengths: dict[str, int] = {}
@@ -185,6 +185,6 @@ def keep_live_taps(network: nn.Module, forward: Callable[[], object]) -> None:
 
 
 def whole_size(network: nn.Module) -> int:
-    """Number of weights with whole kernels: as checkpoints hold and papers count them."""
+    """Number of weights with full kernels, as stored in checkpoints and counted in papers."""
     parameters = {name for name, _ in network.named_parameters()}
     return sum(value.numel() for name, value in network.state_dict().items() if name in parameters)

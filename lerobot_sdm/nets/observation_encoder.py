@@ -1,4 +1,4 @@
-"""Encoder of one observation frame: point cloud, camera images and vectors of numbers, side by side."""
+"""Encoder of one observation frame: point cloud, camera images and state vectors, concatenated."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,14 +10,14 @@ from lerobot_sdm.nets.point_encoder import PointEncoder
 
 
 class ObservationEncoder(nn.Module):
-    """Concatenate the features of a cloud, of images and of a state vector; as DP3 does for cloud and state.
+    """Concatenates the features of a cloud, of images and of a state vector; as DP3 does for cloud and state.
 
     Args:
-        state_dim: Size of the robot state, and of what else is known as numbers.
+        state_dim: Size of the robot state, including other vectors such as keypoints.
         cloud_channels: 3 or 6; None for no cloud.
-        cloud_hidden_dims: Widths of the point MLP.
-        cloud_out_dim: Width of the cloud feature.
-        state_dims: Widths of the state MLP; no activation behind the last. Empty: the state as it is.
+        cloud_hidden_dims: Layer widths of the point MLP.
+        cloud_out_dim: Size of the cloud feature.
+        state_dims: Layer widths of the state MLP; no activation after the last. Empty to use the state unchanged.
         cameras: One encoder (B, C, H, W) -> (B, `feature_dim`) for each image, such as LeRobot's.
     """
 

@@ -1,4 +1,4 @@
-"""From the observations of a batch to the vector that conditions a denoiser: clouds, images, keypoints and state."""
+"""Encode the observations of a batch (clouds, images, keypoints, state) to the vector that conditions a denoiser."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from lerobot_sdm.errors import InputError
 from lerobot_sdm.nets.observation_encoder import ObservationEncoder
 
 VECTORS = (OBS_STATE, OBS_ENV_STATE)
-"""Observations that are plain numbers, in the order in which they are encoded."""
+"""Observations that are vectors, in the order in which they are encoded."""
 
 
 def observation_encoder(config: Any) -> ObservationEncoder:
-    """The encoder for what a configuration lists in `input_features`.
+    """Build the encoder for a configuration's `input_features`.
 
     Args:
-        config: An `ObservationConfig`; with images among its features, an `ImageObservationConfig`.
+        config: An `ObservationConfig`; if it has image features, an `ImageObservationConfig`.
     """
     features = config.input_features
     return ObservationEncoder(
@@ -39,15 +39,15 @@ def encode_frames(encoder: ObservationEncoder, config: Any, batch: dict[str, Ten
 
     Args:
         encoder: From `observation_encoder`.
-        config: The configuration that it was built from.
-        batch: Each of `config.input_features`: vectors (B, n, D), clouds (B, n, N, C), images (B, n, C, H, W), or
+        config: The configuration from which it was built.
+        batch: All of `config.input_features`: vectors (B, n, D), clouds (B, n, N, C), images (B, n, C, H, W), or
             (B, C, H, W) for a single frame, as LeRobot reads it.
 
     Returns:
         (B, n, F).
 
     Raises:
-        InputError: An observation is missing, has another number of frames than the others, or too few channels.
+        InputError: An observation is missing, has a different number of frames than the others, or too few channels.
     """
     missing = [key for key in config.input_features if key not in batch]
     if missing:

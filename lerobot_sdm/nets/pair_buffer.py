@@ -1,14 +1,14 @@
-"""A store of teacher samples, so that each of them can be learned from more than once."""
+"""A buffer of teacher samples, so that each can be used more than once."""
 
 import torch
 from torch import Tensor, nn
 
 
 class PairBuffer(nn.Module):
-    """The most recent (condition, start noise, teacher sample) triples, overwritten in a ring.
+    """Ring buffer of the most recent (condition, start noise, teacher sample) triples.
 
-    The teacher's ten evaluations for one sample cost several times what the student's step costs. A module only so
-    that it moves between devices and is saved like one; it has no parameters.
+    The teacher's ten evaluations for one sample cost several times as much as the student's step. This is a module only
+    to be moved between devices and saved like one; it has no parameters.
 
     Args:
         capacity: Number of triples N.
@@ -29,7 +29,7 @@ class PairBuffer(nn.Module):
         self.register_buffer("added", torch.zeros((), dtype=torch.int64))
 
     def add(self, cond: Tensor, noise: Tensor, target: Tensor) -> None:
-        """Store triples in place of the oldest.
+        """Replace the oldest triples with new ones.
 
         Args:
             cond: Conditions (B, F).
@@ -42,8 +42,8 @@ class PairBuffer(nn.Module):
             store[slots] = values.to(store.dtype)
         self.added += len(cond)
 
-    def draw(self, count: int, random: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Uniformly drawn triples, with replacement: (count, F), (count, T, A), (count, T, A)."""
+    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw triples uniformly, with replacement: (count, F), (count, T, A), (count, T, A)."""
         filled = min(int(self.added), len(self.cond))
-        chosen = torch.randint(filled, (count,), generator=random, device=self.cond.device)
+        chosen = torch.randint(filled, (count,), generator=generator, device=self.cond.device)
         return self.cond[chosen], self.noise[chosen], self.target[chosen]

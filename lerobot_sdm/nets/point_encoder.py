@@ -4,20 +4,20 @@ import torch
 from torch import Tensor, nn
 
 CHUNK_BYTES = 2**24
-"""On a CPU clouds are encoded in chunks whose largest activation has this size. Larger blocks of memory are fetched
-from the system, page by page, and given back in every layer, which takes longer than the products."""
+"""On a CPU, clouds are encoded in chunks whose largest activation has this size. Larger blocks of memory are requested
+from the system and returned to it in every layer, page by page, which takes longer than the matrix products."""
 
 
 class PointEncoder(nn.Module):
-    """Map a point cloud to one vector, whatever the number and the order of its points.
+    """Maps a point cloud with any number of points to one vector, independent of their order.
 
     Without color every layer of the MLP is followed by LayerNorm and ReLU; with color the released code adds a
-    fourth, bare linear layer. Indices of the submodules equal those of the released checkpoints.
+    fourth, plain linear layer. The submodules have the same indices as in the released checkpoints.
 
     Args:
         in_channels: 3 for xyz, 6 for xyz and rgb.
-        hidden_dims: Widths of the MLP's layers; the released widths are (64, 128, 256), with color 512 behind.
-        out_dim: Width of the feature.
+        hidden_dims: Widths of the MLP's layers; the released widths are (64, 128, 256), with color also 512.
+        out_dim: Size of the feature.
     """
 
     def __init__(self, in_channels: int, hidden_dims: tuple[int, ...] = (64, 128, 256), out_dim: int = 64):

@@ -1,7 +1,7 @@
-"""Weights of fewer bits for inference: at batch size 1 a network is as fast as its weights are read.
+"""Lower-precision weights for inference: at batch size 1, reading the weights takes most of the time.
 
-Only the U-Net's convolutions change, which is where the weights are; activations between them, normalization, FiLM and
-the encoder stay in float32. Not exact: `lerobot-sdm latency` reports by how much actions change.
+Only the U-Net's convolutions, which have most of the weights, change; the activations between them, normalization,
+FiLM and the encoder stay in float32. Not exact: `lerobot-sdm latency` reports by how much actions change.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from lerobot_sdm.nets.live_taps import LiveTaps
 
 
 class BFloat16Product(nn.Module):
-    """x W^T with weights and inputs rounded to 8 significant bits, sums in float32.
+    """x W^T with weights and inputs rounded to 8 significant bits, accumulated in float32.
 
     Args:
         weight: (C_out, C_in).
@@ -32,8 +32,8 @@ class BFloat16Product(nn.Module):
 
 
 class Int8Product(nn.Module):
-    """x W^T with weights as whole numbers from -127 to 127 times a scale for each output, and inputs likewise with
-    one scale for all, found anew in each call. On a CPU.
+    """x W^T on a CPU with int8 weights from -127 to 127, with a scale for each output, and quantized inputs, with one
+    scale for all that is recomputed in each call.
 
     Args:
         weight: (C_out, C_in).
@@ -49,12 +49,12 @@ class Int8Product(nn.Module):
         self._packed = torch.ops.quantized.linear_prepack(quantized, None)
 
     def forward(self, x: Tensor) -> Tensor:
-        # Inputs get seven bits, so that sums of two products cannot overflow 16 bits on processors without VNNI.
+        # Inputs get only seven bits, so that sums of two products cannot overflow 16 bits on processors without VNNI.
         return torch.ops.quantized.linear_dynamic(x, self._packed, reduce_range=True)
 
 
 def packed_bytes(network: nn.Module) -> int:
-    """Bytes of the weights that are neither parameters nor buffers."""
+    """Size in bytes of the packed weights, which are neither parameters nor buffers."""
     return sum(module.nbytes for module in network.modules() if isinstance(module, Int8Product))
 
 
@@ -65,14 +65,14 @@ PRECISIONS = ("float32", *PRODUCTS)
 
 @torch.no_grad()
 def lower_precision(network: nn.Module, precision: str) -> None:
-    """Give the convolutions of a network weights of fewer bits.
+    """Convert the weights of a network's convolutions to a lower precision.
 
     Args:
-        network: Changed in place, for good: its weights in float32 are gone, and it can no longer be saved.
+        network: Modified in place, irreversibly: its float32 weights are discarded, and it can no longer be saved.
         precision: One of `PRECISIONS`; float32 changes nothing.
 
     Raises:
-        InputError: There is no such precision, or not on this device.
+        InputError: The precision is unknown, or not supported on this device.
     """
     if precision not in PRECISIONS:
         raise unknown_name("--policy.inference_precision", precision, PRECISIONS)
@@ -80,7 +80,7 @@ def lower_precision(network: nn.Module, precision: str) -> None:
         return
     device = next(network.parameters()).device.type
     if precision == "int8" and device != "cpu":
-        raise InputError(f"--policy.inference_precision=int8: runs on a CPU, not on {device}. Give bfloat16 there.")
+        raise InputError(f"--policy.inference_precision=int8: runs only on a CPU, not on {device}. Use bfloat16 there.")
     for module in network.modules():
         if isinstance(module, LiveTaps):
             module.product = PRODUCTS[precision](module.matrix())

@@ -1,4 +1,4 @@
-"""A temporal U-Net that also knows at which noise level to stop; what consistency trajectory models need."""
+"""A temporal U-Net that is also conditioned on the noise level to stop at, for consistency trajectory models."""
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ FILM_WEIGHT = "cond_encoder.1.weight"
 
 
 class StopTimeUnet(TemporalUnet):
-    """`TemporalUnet` with two noise levels. One and the same step encoder embeds both; FiLM sees (time, stop time,
+    """`TemporalUnet` conditioned on two noise levels. The same step encoder embeds both; FiLM sees (time, stop time,
     condition), in this order (Prasad et al. 2024).
 
     Args:
@@ -21,7 +21,7 @@ class StopTimeUnet(TemporalUnet):
     def __init__(self, config, global_cond_dim: int):
         super().__init__(config, global_cond_dim + config.diffusion_step_embed_dim)
 
-    def forward(  # type: ignore[override]  # One time more than its parent.
+    def forward(  # type: ignore[override]  # One more time than its parent.
         self, x: Tensor, timestep: Tensor, stop: Tensor, global_cond: Tensor
     ) -> Tensor:
         """Args: x (B, T, A), timestep (B,), stop (B,), global_cond (B, F). Returns: (B, T, A)."""
@@ -29,9 +29,9 @@ class StopTimeUnet(TemporalUnet):
 
 
 def widen_for_stop_time(teacher: dict[str, Tensor], step_embed_dim: int, global_cond_dim: int) -> dict[str, Tensor]:
-    """Weights of a `TemporalUnet` for a `StopTimeUnet` that gives the same, whatever the stop time.
+    """Convert the weights of a `TemporalUnet` to a `StopTimeUnet` with the same output for any stop time.
 
-    Each FiLM layer gets columns of zeros for the stop time, between those of the time and of the condition.
+    Each FiLM layer gets zero columns for the stop time, between those of the time and of the condition.
 
     Args:
         teacher: State of the `TemporalUnet`.
@@ -42,7 +42,7 @@ def widen_for_stop_time(teacher: dict[str, Tensor], step_embed_dim: int, global_
         State of the `StopTimeUnet`.
 
     Raises:
-        InputError: A FiLM layer has another number of columns than time and condition together, or there is none.
+        InputError: There is no FiLM layer, or its number of columns does not match time and condition.
     """
     widened = dict(teacher)
     layers = [name for name in teacher if name.endswith(FILM_WEIGHT)]

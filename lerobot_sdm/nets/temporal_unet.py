@@ -17,24 +17,24 @@ from lerobot_sdm.nets.live_taps import keep_live_taps
 
 
 class NoBlock(nn.Module):
-    """Stands where a residual block was left out: passes its input on, whatever the condition."""
+    """Placeholder for a removed residual block: returns its input, ignoring the condition."""
 
     def forward(self, x: Tensor, cond: Any) -> Tensor:
         return x
 
 
 class TemporalUnet(DiffusionConditionalUnet1d):
-    """LeRobot's U-Net with one or two residual blocks per level, without what it computes in vain.
+    """LeRobot's U-Net with one or two residual blocks per level, and without superfluous computations.
 
-    Two blocks are DP3 (and Diffusion Policy), one is Simple DP3: its levels keep only their first block and the
-    middle only one. Convolutions keep the taps that meet data at the configured horizon, and at inference FiLM
-    layers remember what does not change between steps. Neither changes what comes out, nor the names and shapes of
-    the weights in checkpoints.
+    DP3 (like Diffusion Policy) has two blocks; Simple DP3 has one: its levels keep only their first block, and so does
+    the middle. Convolutions are trimmed to the taps that see data at the configured horizon, and at inference FiLM
+    layers cache what does not change between steps. Neither changes the output, or the names and shapes of the weights
+    in checkpoints.
 
     Args:
         config: Any object with LeRobot's diffusion fields (`horizon`, `action_feature`, `down_dims`, `kernel_size`,
             `n_groups`, `diffusion_step_embed_dim`, `use_film_scale_modulation`, `gradient_checkpointing`), and
-            `blocks_per_level`, 2 where there is none.
+            `blocks_per_level`, which defaults to 2.
         global_cond_dim: Size of the conditioning vector.
     """
 
@@ -65,7 +65,7 @@ class TemporalUnet(DiffusionConditionalUnet1d):
         return torch.cat([self.diffusion_step_encoder(timestep), cond], dim=-1)
 
     def _denoise(self, x: Tensor, cond: Tensor | list[Tensor]) -> Tensor:
-        """Down, through the middle and up again; as LeRobot's, but for what FiLM layers may be given."""
+        """Down, through the middle and up again, as in LeRobot; `cond` may also be the outputs of the FiLM layers."""
         run: Callable[..., Tensor] = lambda block, *inputs: block(*inputs)  # noqa: E731
         if self.config.gradient_checkpointing and self.training:
             run = partial(checkpoint, use_reentrant=False)

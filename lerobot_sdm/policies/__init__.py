@@ -1,4 +1,4 @@
-"""Policy types: one folder each, always configuration, modeling and processor."""
+"""Policy types, one folder each, with a configuration, a modeling and a processor module."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def register() -> None:
-    """Register the policy types with LeRobot, and let it read what earlier versions saved of them."""
+    """Register the policy types with LeRobot, and make it accept configurations saved by earlier versions."""
     from lerobot_sdm.policies import old_settings
 
     for name in configuration_modules():
@@ -21,7 +21,7 @@ def register() -> None:
 
 
 def config_classes() -> dict[str, type[PreTrainedConfig]]:
-    """All policy types of this package: type name -> config class. Tests walk this."""
+    """All policy types of this package: type name -> config class. Tests iterate over this."""
     from lerobot.configs.policies import PreTrainedConfig
 
     register()

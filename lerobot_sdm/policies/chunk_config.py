@@ -1,4 +1,4 @@
-"""What the configurations of this package's denoising policies share: chunks of actions, U-Net, EMA model."""
+"""Settings shared by this package's denoising policies: action chunks, U-Net, EMA model."""
 
 from dataclasses import dataclass
 
@@ -11,22 +11,23 @@ from lerobot_sdm.policies.optimizer_settings import OptimizerSettings
 class ChunkConfig(OptimizerSettings, ObservationConfig):
     """Settings of a policy that predicts chunks of actions with a FiLM-conditioned U-Net; abstract base class.
 
-    What it sees is said in `ObservationConfig`, how it runs in `InferenceConfig`, how it learns in `OptimizerSettings`.
+    See `ObservationConfig` (observations), `InferenceConfig` (inference) and `OptimizerSettings` (training) for
+    inherited fields.
 
     Args:
         horizon: Length of the predicted action sequence, which begins at the oldest observed frame.
         n_action_steps: How many of these actions are executed, beginning with the current frame's.
         down_dims: Channels of the U-Net's levels, finest first.
         blocks_per_level: Residual blocks per level: 2 for DP3, 1 for Simple DP3.
-        kernel_size: Of the U-Net's convolutions.
-        n_groups: Of the U-Net's group normalization.
+        kernel_size: Kernel size of the U-Net's convolutions.
+        n_groups: Groups of the U-Net's group normalization.
         diffusion_step_embed_dim: Width of the timestep embedding.
         use_film_scale_modulation: Whether FiLM scales as well as shifts.
         gradient_checkpointing: Trade compute for memory in training.
         use_ema: Evaluate and save an exponential moving average of the weights.
         ema_power: Exponent of the EMA's warm-up.
         ema_max_decay: Cap of the EMA's decay.
-        do_mask_loss_for_padding: Leave actions beyond the end of an episode out of the loss.
+        do_mask_loss_for_padding: Exclude actions beyond the end of an episode from the loss.
     """
 
     horizon: int = 16
@@ -46,7 +47,7 @@ class ChunkConfig(OptimizerSettings, ObservationConfig):
     do_mask_loss_for_padding: bool = False
 
     def _check_shapes(self) -> None:
-        """Refuse values that the networks cannot work with."""
+        """Reject values that the networks do not support."""
         super()._check_shapes()
         factor = 2 ** (len(self.down_dims) - 1)
         if self.horizon <= 0 or self.horizon % factor:
@@ -57,13 +58,11 @@ class ChunkConfig(OptimizerSettings, ObservationConfig):
         longest = self.horizon - self.n_obs_steps + 1
         if not 1 <= self.n_action_steps <= longest:
             raise InputError(
-                f"--policy.n_action_steps={self.n_action_steps}: must lie in 1 ... {longest}, since of the "
-                f"{self.horizon} predicted actions the first {self.n_obs_steps - 1} belong to past frames."
+                f"--policy.n_action_steps={self.n_action_steps}: must lie in 1 ... {longest}, since the first "
+                f"{self.n_obs_steps - 1} of the {self.horizon} predicted actions belong to past frames."
             )
         if self.blocks_per_level not in (1, 2):
-            raise InputError(
-                f"--policy.blocks_per_level={self.blocks_per_level}: 2 is DP3 and 1 is Simple DP3, nothing else exists."
-            )
+            raise InputError(f"--policy.blocks_per_level={self.blocks_per_level}: must be 2 (DP3) or 1 (Simple DP3).")
         if any(dim % self.n_groups for dim in self.down_dims):
             raise InputError(
                 f"--policy.down_dims={list(self.down_dims)}: each must be a multiple of n_groups={self.n_groups}."
@@ -71,7 +70,7 @@ class ChunkConfig(OptimizerSettings, ObservationConfig):
 
     @property
     def drop_n_last_frames(self) -> int:
-        """Last frames of an episode that start no window, so that not too much of it would be padding."""
+        """Last frames of an episode at which no window starts, to limit the padding in a window."""
         return max(0, self.horizon - self.n_action_steps - self.n_obs_steps + 1)
 
     @property

@@ -1,4 +1,4 @@
-"""What every policy of this package shares: observation and action queues, repeatable noise, split checkpoints."""
+"""Base class of this package's policies: observation and action queues, repeatable noise, split checkpoints."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ from lerobot_sdm.safe_files.weights import load_strictly, read_weights
 class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
     """A policy that predicts chunks of actions from the last few observations.
 
-    A checkpoint is split in two. `model.safetensors` holds `inference_model` and nothing else: it is all that
-    evaluation, deployment and the Hub need. `training_state.safetensors` beside it holds what resuming needs
-    (raw weights behind the EMA, further networks, step, noise seed); it is never uploaded, and may be deleted.
+    A checkpoint has two files. `model.safetensors` holds only `inference_model`, which is all that evaluation,
+    deployment and the Hub need. `training_state.safetensors` next to it holds the rest of the state for resuming
+    (raw weights without EMA, further networks, step, noise seed); it is never uploaded, and may be deleted.
 
-    Subclasses build `model` (an encoder and a network, see `DP3Model`) and, for training, `average` (its moving
-    average); they define `actions_from_noise`, `forward`, `update` and `get_optim_params`.
+    Subclasses build `model` (an encoder and a network, see `DP3Model`) and, for training, `average` (its EMA model);
+    they define `actions_from_noise`, `forward`, `update` and `get_optim_params`.
 
     Args:
         config: The policy's configuration.
-        training: Whether this instance is going to be trained. LeRobot says so by handing over the metadata of a
-            dataset; at evaluation the parts that only training needs are never built.
+        training: Whether this instance will be trained. LeRobot indicates this by passing a dataset's metadata;
+            without it, parts that only training needs are not built.
     """
 
-    # LeRobot demands both of every subclass, an abstract one too.
+    # LeRobot requires both of every subclass, even of an abstract one.
     config_class = PreTrainedConfig
     name = "chunk_policy"
     model: Any
@@ -63,8 +63,8 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
 
     def __init_subclass__(cls, **kwargs) -> None:
         super().__init_subclass__(**kwargs)
-        # `torch.compile` of a policy compiles the networks that `forward` calls, not the turns that these take: a graph
-        # holds one value of the step's number, so that there would be a new one in every step.
+        # `torch.compile` of a policy compiles the networks that `forward` calls, but not `forward` itself: it branches
+        # on `train_step`, so compiling it would recompile every step.
         if "forward" in vars(cls):
             cls.forward = torch.compiler.disable(_on_whole_batches(cls.forward), recursive=False)
 
@@ -79,7 +79,7 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
         self.train_step = 0
         # LeRobot seeds torch with --seed before it builds the policy.
         self.noise_seed = torch.initial_seed() % 2**63
-        self._publishing: str | None = None  # The Hub repo, while uploading to it.
+        self._publishing: str | None = None  # The Hub repo during an upload.
         self.loss_guard = LossGuard()
         self.range_watch: RangeWatch | None = None
         self.average: Any = None
@@ -101,24 +101,24 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
         """
 
     def training_modules(self) -> dict[str, nn.Module]:
-        """Further modules whose weights resuming needs, by name; empty at evaluation."""
+        """Further modules whose weights are needed to resume, by name; empty at evaluation."""
         return {} if self.average is None else {"model": self.model}
 
     def start_average(self) -> None:
-        """Begin the moving average of `model`, if this instance is going to be trained and keeps one."""
+        """Create the EMA model as a copy of `model`, if this instance will be trained and uses EMA."""
         if self.built_for_training and self.config.use_ema:
-            # The memo keeps the config shared: LeRobot hangs the whole dataset's metadata on it.
+            # The memo keeps the config shared: LeRobot attaches the whole dataset's metadata to it.
             self.average = deepcopy(self.model, {id(self.config): self.config}).requires_grad_(False)
 
     def update_ema(self, turns: int) -> None:
-        """Let the moving average follow `model`, which has been trained `turns` times before."""
+        """Update the EMA model from `model`, after `turns` earlier optimizer steps."""
         if self.average is not None:
             decay = warmup_decay(turns, self.config.ema_power, self.config.ema_max_decay)
             update_average(self.average, self.model, decay)
 
     @property
     def inference_model(self) -> Any:
-        """The module that acts; its weights are the checkpoint."""
+        """The module used for inference; its weights are the checkpoint."""
         return self.model if self.average is None else self.average
 
     @property
@@ -131,7 +131,7 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
 
         Args:
             batch: Preprocessed observations, each (B, n_obs_steps, ...).
-            noise: Start noise (B, horizon, A); drawn from torch's global generator where None.
+            noise: Start noise (B, horizon, A); None to draw it from torch's global generator.
 
         Returns:
             Normalized actions (B, horizon, A).
@@ -148,24 +148,24 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
     # ---- acting ----------------------------------------------------------------------------------------
 
     def reset(self) -> None:
-        """Forget past observations and planned actions; LeRobot calls this at the start of an episode."""
+        """Clear past observations and planned actions; LeRobot calls this at the start of an episode."""
         self._history = History(self.config.n_obs_steps)
 
     @torch.no_grad()
     def predict_action_chunk(self, batch: dict[str, Tensor], noise: Tensor | None = None) -> Tensor:
-        """Actions to execute from now on.
+        """Predict the actions to execute from the current frame on.
 
         Args:
-            batch: Preprocessed observations, each (B, n_obs_steps, ...), oldest first, as a data loader gives it. Or
-                the time step (B, ...) that `select_action` has seen last, which keeps those before it.
-            noise: Start noise (B, horizon, A), the same convention as LeRobot's `diffusion`. Or (M, horizon, A) for
-                M chunks from the one observation of a batch, which is encoded once.
+            batch: Preprocessed observations, each (B, n_obs_steps, ...), oldest first, as from a data loader. Or the
+                last time step (B, ...) passed to `select_action`, which keeps the earlier ones.
+            noise: Start noise (B, horizon, A), as in LeRobot's `diffusion`. Or (M, horizon, A) for M chunks from a
+                single observation (B = 1), which is encoded once.
 
         Returns:
             Normalized actions (B, n_action_steps, A), or M of them.
 
         Raises:
-            InputError: An observation is missing or does not fit.
+            InputError: An observation is missing or does not have the expected shape or type.
             NonFiniteError: An observation or a planned action is not finite; names it.
         """
         if self._is_newest_frame(batch):
@@ -180,7 +180,7 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
 
     @torch.no_grad()
     def select_action(self, batch: dict[str, Tensor], noise: Tensor | None = None) -> Tensor:
-        """Next action of the current chunk; plans a new chunk when the last one is used up.
+        """Return the next action of the current chunk; plan a new chunk once that one is used up.
 
         Args:
             batch: Preprocessed observations of one time step, each (B, ...).
@@ -190,7 +190,7 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
             Normalized action (B, A).
 
         Raises:
-            InputError: An observation is missing, does not fit, or is of another number of robots than before.
+            InputError: An observation is missing, has an unexpected shape or type, or its batch size has changed.
             NonFiniteError: An observation or a planned action is not finite; names it.
         """
         self._check_view(batch)
@@ -204,14 +204,14 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
 
         Args:
             cond: Encoded observations (B, F).
-            noise: Start noise (B, horizon, A); drawn from torch's global generator where None.
-            observed: Gives the observations themselves, each (B, n_obs_steps, ...).
+            noise: Start noise (B, horizon, A); None to draw it from torch's global generator.
+            observed: Returns the observations themselves, each (B, n_obs_steps, ...).
         """
         first = self.config.n_obs_steps - 1
         return self._sample_under(cond, noise)[:, first : first + self.config.n_action_steps]
 
     def _expected(self) -> dict[str, Any]:
-        """What observations have to be like; see `processors.incoming`."""
+        """Arguments that describe the expected observations; see `processors.incoming`."""
         return {
             "features": self.config.input_features,
             "like": next(self.inference_model.parameters()),
@@ -219,29 +219,29 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
         }
 
     def _take_view_of_dataset(self) -> None:
-        """Remember how the clouds of the training data are made; a checkpoint or teacher may have seen others."""
+        """Store how the training data's clouds are made; warn if the checkpoint or teacher was trained on others."""
         view = recorded_view(getattr(getattr(self.config, "_runtime_dataset_meta", None), "root", None))
         warn_of_another_view(self.config.cloud_view, view, "the dataset")
         self.config.cloud_view = view or self.config.cloud_view
 
     def _check_view(self, batch: Any) -> None:
-        """Say once if an environment's clouds are not those of the training."""
+        """Warn once if an environment's clouds are made differently from the training data's."""
         if not self._view_checked and isinstance(batch, Mapping):
             self._view_checked = True
             warn_of_another_view(self.config.cloud_view, batch.get(OBS_CLOUD_VIEW), "the environment")
 
     def _frame(self, batch: Any) -> dict[str, Tensor]:
-        """A time step as it may be acted on."""
+        """The checked observation of one time step."""
         return self._repaired(one_step(batch, **self._expected()))
 
     def _repaired(self, observed: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Observations without the points that the configuration says are to be dropped."""
+        """Observations with invalid points replaced, if the configuration asks for it."""
         if self.config.drop_invalid_points and POINT_CLOUD in observed:
             observed[POINT_CLOUD] = whole_clouds(observed[POINT_CLOUD])
         return observed
 
     def _is_newest_frame(self, batch: Any) -> bool:
-        """Whether this is the time step that `select_action` has seen last, rather than a window of several."""
+        """Whether this is the last time step passed to `select_action`, rather than a window of several."""
         try:
             return bool(self._history.frames) and self._history.ends_with(self._frame(batch))
         except InputError:
@@ -253,11 +253,11 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
         return self._checked(self.plan(cond, noise, self._history.window))
 
     def _check_observed(self, frames: Sequence[dict[str, Tensor]]) -> None:
-        """Refuse to plan from what is not finite, since layers can turn infinity into an ordinary number; and warn of
-        what is unlike the training."""
+        """Refuse to plan from non-finite observations, since layers can turn infinity into an ordinary number; warn
+        of observations outside the training range."""
         bad = not_finite(frames)
         if bad is not None:
-            advice = " --policy.drop_invalid_points=true leaves such points out." if POINT_CLOUD in bad else ""
+            advice = " --policy.drop_invalid_points=true drops such points." if POINT_CLOUD in bad else ""
             raise NonFiniteError(f"{self.name}: {bad}. Nothing was executed.{advice}")
         if self.range_watch is not None:
             self.range_watch.look(frames[-1])
@@ -274,8 +274,8 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
             )
         if not self.built_for_training and self.config.inference_precision != "float32":
             raise InputError(
-                f"--policy.inference_precision={self.config.inference_precision}: the weights as trained are gone, so "
-                "that this policy cannot be saved. Load it without the option, or copy its checkpoint."
+                f"--policy.inference_precision={self.config.inference_precision}: this policy cannot be saved, because "
+                "its float32 weights were discarded. Load it without the option, or copy its checkpoint."
             )
         self.loss_guard.check()
         check_weights(self.inference_model.state_dict())
@@ -300,11 +300,11 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
     def from_pretrained(
         cls, pretrained_name_or_path: str | Path, *, config: PreTrainedConfig | None = None, **kwargs: Any
     ) -> ChunkPolicy:
-        """Load a checkpoint, after a look at what it is to be used with, and at the pipelines that LeRobot builds next;
-        see `PreTrainedPolicy.from_pretrained`.
+        """Load a checkpoint after checking it against the dataset or environment, and checking its saved pipelines,
+        which LeRobot builds next; see `PreTrainedPolicy.from_pretrained`.
 
         Raises:
-            InputError: The dataset or the environment has other sizes than the checkpoint, or a file is not to be used.
+            InputError: The shapes of the dataset or environment differ from the checkpoint's, or a file is unsafe.
         """
         check_pipelines(str(pretrained_name_or_path), kwargs.get("revision"))
         if config is not None:
@@ -316,8 +316,8 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
 
     @classmethod
     def _load_as_safetensor(cls, model: ChunkPolicy, model_file: str, map_location: str, strict: bool) -> ChunkPolicy:
-        """Load the inference weights and, for training, the rest. Always strict: a missing tensor in a policy that
-        moves a robot is an error, not a warning."""
+        """Load the inference weights and, for training, the training state. Always strict: a missing tensor in a policy
+        that moves a robot is an error, not a warning."""
         load_strictly(model.inference_model, read_weights(model_file), model_file)
         if model.built_for_training:
             model.load_training_state(Path(model_file).parent / cls.training_state_file)
@@ -328,17 +328,17 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
         return model
 
     def prepare_for_inference(self) -> None:
-        """Make the denoiser as fast as the configuration asks for; see `InferenceConfig`."""
+        """Apply the configured precision and compilation to the denoiser; see `InferenceConfig`."""
         lower_precision(self.denoiser, self.config.inference_precision)
         if self.config.compile_model:
             self.denoiser.compile(mode=self.config.compile_mode)
 
     def load_training_state(self, path: Path) -> None:
-        """Restore what resuming needs; without the file (a published checkpoint being fine-tuned) training starts
+        """Restore the training state. Without the file, as when fine-tuning a published checkpoint, training starts
         from the inference weights.
 
         Args:
-            path: The second file of a checkpoint.
+            path: The checkpoint's `training_state.safetensors`.
         """
         if not path.exists():
             self.model.load_state_dict(self.inference_model.state_dict())
@@ -352,7 +352,7 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
             load_strictly(module, own, str(path))
 
     def push_to_hub(self, repo_id: str, **kwargs) -> str:
-        """Upload the inference checkpoint alone, with a card and without the paths of this machine."""
+        """Upload only the inference checkpoint, with a model card and without local paths."""
         self._publishing = repo_id
         try:
             return super().push_to_hub(repo_id, **kwargs)
@@ -360,7 +360,7 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
             self._publishing = None
 
     def push_model_to_hub(self, cfg, *args, **kwargs):
-        """The same at the end of a training (`--policy.push_to_hub=true`), with its public train config."""
+        """Upload at the end of training (`--policy.push_to_hub=true`), with a train config free of local paths."""
         self._publishing = self.config.repo_id
         try:
             return super().push_model_to_hub(PublicTrainConfig(cfg), *args, **kwargs)
@@ -368,12 +368,12 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
             self._publishing = None
 
     def generate_model_card(self, dataset_repo_id, model_type, license, tags, cfg=None, dataset_meta=None):
-        """This package's card in the place of LeRobot's."""
+        """Write this package's model card instead of LeRobot's."""
         return training_card(self.config, self.inference_model, cfg, dataset_meta)
 
 
 def _on_whole_batches(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """A policy's `forward`, which gets vectors of one number with the axis that LeRobot's reader leaves out."""
+    """Wrap a policy's `forward` to restore the axis that LeRobot's reader drops from one-element vectors."""
 
     @functools.wraps(forward)
     def wrapper(self: ChunkPolicy, batch: dict[str, Tensor], *args: Any, **kwargs: Any) -> Any:
@@ -387,7 +387,7 @@ def _on_whole_batches(forward: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def logged(parts: Mapping[str, Tensor]) -> dict[str, float]:
-    """Parts of a loss as LeRobot logs them: numbers, for which a device is waited for once."""
+    """Convert the parts of a loss to the floats that LeRobot logs, with a single device synchronization."""
     return dict(zip(parts, torch.stack(list(parts.values())).detach().tolist(), strict=True))
 
 

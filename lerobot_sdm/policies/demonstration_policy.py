@@ -1,4 +1,4 @@
-"""What policies share that learn from demonstrations alone."""
+"""Base class of policies that learn from demonstrations alone."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from lerobot_sdm.processors.normalization import Stats, prepare_stats
 
 
 class DemonstrationPolicy(ChunkPolicy):
-    """A denoiser of action chunks with all of its weights learned, by one optimizer, from demonstrations.
+    """An action-chunk denoiser trained end to end from demonstrations, with one optimizer.
 
-    Subclasses define `build_model`, and what `ChunkPolicy` asks for.
+    Subclasses define `build_model` and the abstract methods of `ChunkPolicy`.
 
     Args:
         config: Policy configuration, with input and output features set.
@@ -23,7 +23,7 @@ class DemonstrationPolicy(ChunkPolicy):
         dataset_meta: Metadata of the training data. LeRobot passes it only to a policy that will be trained.
     """
 
-    # LeRobot demands both of every subclass, an abstract one too.
+    # LeRobot requires both of every subclass, even of an abstract one.
     config_class = ChunkConfig
     name = "demonstration_policy"
 
@@ -37,7 +37,7 @@ class DemonstrationPolicy(ChunkPolicy):
 
     @abstractmethod
     def build_model(self, config: Any) -> nn.Module:
-        """Encoder and denoiser of this configuration, with random weights."""
+        """Build the encoder and denoiser of a configuration, with random weights."""
 
     def update(self) -> None:
         """LeRobot calls this after each optimizer step."""

@@ -1,4 +1,4 @@
-"""Where a policy has the network whose calls are its network evaluations (NFE)."""
+"""Find the network of a policy whose calls count as network evaluations (NFE)."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ from torch import nn
 
 
 def denoiser_of(policy: Any) -> nn.Module | None:
-    """That network; None where no network is called in steps, as in LeRobot's `act`.
+    """Return a policy's denoising network; None if it has none, like LeRobot's `act`.
 
     Args:
-        policy: One of this package, which has it as `denoiser`, or LeRobot's.
+        policy: A policy of this package, which has the attribute `denoiser`, or one of LeRobot's.
     """
     if policy.config.type == "diffusion":
         return policy.diffusion.unet

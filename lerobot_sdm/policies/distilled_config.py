@@ -1,4 +1,4 @@
-"""What the configurations of all students of a diffusion policy share: noise levels, one optimizer for each network."""
+"""Settings shared by all students of a diffusion policy: noise levels, and an optimizer for each network."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,9 +15,9 @@ from lerobot_sdm.policies.source.student_config import StudentConfig
 
 @dataclass
 class DistilledConfig(StudentConfig):
-    """Settings of a policy that is made from a `dp3` or a LeRobot `diffusion` policy; abstract base class.
+    """Settings of a policy trained from a `dp3` or a LeRobot `diffusion` policy; abstract base class.
 
-    See `StudentConfig` for inherited fields. Each network has a learning rate of its own.
+    See `StudentConfig` for inherited fields. Each network has its own learning rate.
 
     Args:
         optimizer_betas: AdamW's betas.
@@ -44,17 +44,17 @@ class DistilledConfig(StudentConfig):
         return last_readable_timestep(alphas, getattr(network, "prediction_type", "sample"))
 
     def checked_timestep(self, name: str, default: int) -> int:
-        """The timestep in a field of that name, or `default` where it is None.
+        """The timestep in the field `name`, or `default` if it is None.
 
         Raises:
-            InputError: Clean actions cannot be read there.
+            InputError: Clean actions cannot be estimated at this timestep.
         """
         t, last = getattr(self, name), self.last_timestep
         if t is None:
             return min(default, last)
         if not 0 <= t <= last:
             noisier = last < t < self.network_config.num_train_timesteps
-            why = ", since beyond it an error of the noise that this teacher predicts counts too much" * noisier
+            why = ", since this teacher predicts noise and its errors are amplified too much at noisier steps" * noisier
             raise InputError(f"--policy.{name}={t}: must lie in 0 ... {last}{why}.")
         return t
 

@@ -1,4 +1,4 @@
-"""What all distilled policies share: the frozen teacher beside the module tree, and how training starts from it."""
+"""Base class of distilled policies: keeps the frozen teacher outside the module tree, and starts training from it."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from lerobot_sdm.safe_files.weights import load_strictly
 
 
 class DistilledPolicy(ChunkPolicy):
-    """A student whose network starts as its teacher's, with the encoder frozen.
+    """A student whose network starts as a copy of its teacher's, with the encoder frozen.
 
-    Subclasses define `add_training_modules`, and what `ChunkPolicy` asks for.
+    Subclasses define `add_training_modules` and the abstract methods of `ChunkPolicy`.
 
     Args:
         config: Policy configuration, with input and output features set.
-        dataset_stats: Statistics of the training data, fitted in place as the teacher's type does.
+        dataset_stats: Statistics of the training data, prepared in place as the teacher's policy type does.
         dataset_meta: Metadata of the training data. LeRobot passes it only to a policy that will be trained; only
             then are the teacher and further networks loaded.
     """
 
-    # LeRobot demands both of every subclass, an abstract one too.
+    # LeRobot requires both of every subclass, even of an abstract one.
     config_class = StudentConfig
     name = "distilled_policy"
     model: Any
@@ -43,8 +43,8 @@ class DistilledPolicy(ChunkPolicy):
         if dataset_stats is not None:
             adapter_for(network.type).prepare_stats(network, dataset_stats)
         self.model = self.build_model(network)
-        # In tuples they are no submodules: never part of a checkpoint's weights, never averaged, never synchronized
-        # between processes.
+        # Modules in tuples are not submodules: they are never part of a checkpoint's weights, never averaged and never
+        # synchronized between processes.
         self._teacher: tuple[nn.Module, ...] = ()
         self._unsynchronized: tuple[nn.Module, ...] = ()
         self._features: FeatureMemory | None = None
@@ -53,7 +53,7 @@ class DistilledPolicy(ChunkPolicy):
             self._remember_features(getattr(dataset_meta, "total_frames", None))
 
     def build_model(self, network: Any) -> nn.Module:
-        """Encoder and denoiser with random weights.
+        """Build the encoder and denoiser, with random weights.
 
         Args:
             network: The teacher's configuration, with the student's features.
@@ -61,21 +61,21 @@ class DistilledPolicy(ChunkPolicy):
         return adapter_for(network.type).network(network)
 
     def take_weights(self, source: SourcePolicy) -> None:
-        """Start `model` from the weights of `teacher`, with only the denoiser to be trained."""
+        """Initialize `model` with the weights of `teacher`, and freeze everything but the denoiser."""
         load_strictly(self.model, self.teacher.state_dict(), source.given)
         self.model.freeze_encoder()
 
     @abstractmethod
     def add_training_modules(self) -> None:
-        """Make the further networks of a training; `model` has its start weights, `teacher` is there."""
+        """Create the networks that only training needs; `model` is initialized and `teacher` is loaded by now."""
 
     @property
     def teacher(self) -> Any:
-        """The teacher's network, frozen; only in training."""
+        """The teacher's network, frozen; available only in training."""
         return self._teacher[0]
 
     def _start_from_teacher(self, dataset_stats: Stats | None, dataset_meta: Any) -> None:
-        """Load the teacher, start the student from it, and the EMA model from the student."""
+        """Load the teacher, and initialize the student from it and the EMA model from the student."""
         config = self.config
         source = config.source
         if source is None:
@@ -90,9 +90,9 @@ class DistilledPolicy(ChunkPolicy):
         self.start_average()
 
     def _remember_features(self, frames: int | None) -> None:
-        """Make room for the features of a dataset, if there is enough and nothing may augment what is encoded."""
+        """Allocate the feature cache of a dataset, if it fits in memory and the observations are not augmented."""
         images = any(feature.type is FeatureType.VISUAL for feature in self.config.input_features.values())
-        # Not every method asks for the same frame's features again and again.
+        # Only methods that need the same frame's features repeatedly have this setting.
         most = getattr(self.config, "feature_memory_mb", None)
         if frames is None or images or most is None:
             return
@@ -109,8 +109,8 @@ class DistilledPolicy(ChunkPolicy):
 
     @torch.no_grad()
     def encode_for_training(self, batch: dict[str, Tensor]) -> Tensor:
-        """Conditions (B, F) of a training batch, for the student and its teacher alike; crops are random and, like all
-        noise, repeatable. Where nothing is random they are computed once for each frame of the dataset."""
+        """Conditions (B, F) of a training batch, for both student and teacher. Crops are random but, like all noise,
+        repeatable. With the feature cache, each frame of the dataset is encoded only once."""
         if self._features is not None and "index" in batch:
             seen = {key: batch[key] for key in self.config.input_features}
             return self._features.recall(
@@ -124,7 +124,7 @@ class DistilledPolicy(ChunkPolicy):
             return self.model.encode(batch)
 
     def parameter_group(self, network: nn.Module, prefix: str) -> dict[str, Any]:
-        """A network's parameters with the settings of their optimizer, from the configuration's `<prefix>_lr`,
+        """A network's parameters with their optimizer settings, from the configuration's `<prefix>_lr`,
         `<prefix>_grad_clip_norm`, `<prefix>_warmup_steps` and `<prefix>_final_lr_ratio`."""
         return {
             "params": list(network.parameters()),

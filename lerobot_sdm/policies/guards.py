@@ -1,4 +1,4 @@
-"""What never passes silently: losses and actions that are not finite, and steps that are none."""
+"""Reject non-finite losses, weights and actions, and unsupported gradient accumulation."""
 
 from collections.abc import Mapping
 
@@ -13,18 +13,18 @@ ADVICE = (
 
 
 class NonFiniteError(RuntimeError):
-    """A number that must not be used: a loss that would spoil the weights, an action that would reach a robot."""
+    """A loss, weight, observation or action is NaN or infinite and must not be used."""
 
 
 def check_whole_steps(policy: str) -> None:
-    """Refuse accelerate's gradient accumulation, of which LeRobot's training only takes a part: it divides the loss,
-    and then steps the optimizer behind every batch. Networks that learn in turns would mix theirs besides.
+    """Refuse accelerate's gradient accumulation, which LeRobot's training does not fully support: it divides the loss,
+    but steps the optimizer after every batch. It would also mix up the turns of alternately trained networks.
 
     Args:
-        policy: Its type, for the message.
+        policy: Policy type, for the message.
 
     Raises:
-        InputError: Accumulation was asked for, by accelerate's configuration or by its environment variable.
+        InputError: Accumulation is enabled, in accelerate's configuration or by its environment variable.
     """
     from accelerate.state import GradientState
 
@@ -33,25 +33,25 @@ def check_whole_steps(policy: str) -> None:
         raise InputError(
             f"gradient_accumulation_steps={steps}, in accelerate's configuration (accelerate config, or "
             "ACCELERATE_GRADIENT_ACCUMULATION_STEPS): LeRobot's training does not accumulate gradients, and a "
-            f"{policy} policy takes a step with every batch. Set it to 1, and --batch_size={steps} times as large, or "
+            f"{policy} policy takes a step for every batch. Set it to 1, and --batch_size={steps} times as large, or "
             f"train in {steps} processes."
         )
 
 
 class LossGuard:
-    """Refuses a loss that is not finite when the next one comes, or a checkpoint is written.
+    """Rejects a non-finite loss at the next training step, or when a checkpoint is written.
 
-    One step late, because asking for a value waits for the device, and by then LeRobot has waited anyway.
+    Checking one step late avoids an extra device synchronization, because by then LeRobot has synchronized anyway.
     """
 
     def __init__(self) -> None:
         self._last: tuple[int, Tensor] | None = None
 
     def watch(self, loss: Tensor, step: int) -> Tensor:
-        """The loss () of a training step, unchanged.
+        """Return the loss () of a training step unchanged, and check the previous one.
 
         Raises:
-            NonFiniteError: The loss before it was not finite.
+            NonFiniteError: The previous loss was not finite.
         """
         self.check()
         self._last = step, loss.detach()
@@ -65,10 +65,10 @@ class LossGuard:
 
 
 def check_weights(weights: Mapping[str, Tensor]) -> None:
-    """Refuse to write down weights that are not finite.
+    """Refuse to save weights that are not finite.
 
     Raises:
-        NonFiniteError: Names the first of them.
+        NonFiniteError: A weight is not finite; names the first one.
     """
     for name, value in weights.items():
         if value.is_floating_point() and not bool(value.isfinite().all()):
@@ -76,15 +76,15 @@ def check_weights(weights: Mapping[str, Tensor]) -> None:
 
 
 def checked_actions(actions: Tensor, bound: float | None, policy: str) -> Tensor:
-    """Actions as they may reach a robot.
+    """Clip actions and check that they are finite before they can reach a robot.
 
     Args:
         actions: Normalized (B, T, A), planned from finite observations.
-        bound: Actions are clipped to plus and minus this; None leaves them.
-        policy: Its type, for the message.
+        bound: Actions are clipped to [-bound, bound]; None for no clipping.
+        policy: Policy type, for the message.
 
     Raises:
-        NonFiniteError: Says which.
+        NonFiniteError: An action is not finite; names the first one.
     """
     finite = actions.isfinite()
     if not bool(finite.all()):

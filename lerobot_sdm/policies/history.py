@@ -1,4 +1,4 @@
-"""What a policy remembers while it acts: the last time steps, and the actions that it has planned from them."""
+"""State of an acting policy: the last time steps, and the actions planned from them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Observation = dict[str, Tensor]
 
 
 class History:
-    """The last time steps of an episode, oldest first, and what is left of the planned chunk.
+    """The last time steps of an episode, oldest first, and the remaining actions of the planned chunk.
 
     Args:
-        n_obs_steps: How many time steps a chunk is planned from.
+        n_obs_steps: Number of time steps from which a chunk is planned.
 
     Attributes:
-        frames: Observations, each entry (B, ...); empty before the first one, else `n_obs_steps` of them.
-        planned: Actions (B, A) that are still to be executed.
+        frames: Observations, each entry (B, ...); empty before the first one, then always `n_obs_steps` of them.
+        planned: Actions (B, A) that are yet to be executed.
     """
 
     def __init__(self, n_obs_steps: int):
@@ -33,15 +33,15 @@ class History:
         self._memory = FrameMemory()
 
     def add(self, frame: Observation) -> None:
-        """Remember a time step; the first one of an episode stands for those before it as well.
+        """Add a time step; the first one of an episode is repeated to fill the history.
 
         Raises:
-            InputError: It is of another number of robots than the one before.
+            InputError: Its batch size differs from the previous time step's.
         """
         size, before = (len(seen[OBS_STATE]) for seen in (frame, self.frames[-1] if self.frames else frame))
         if size != before:
             raise InputError(
-                f"observation: its batch size is {size}, and that of the time step before was {before}, so that the "
+                f"observation: its batch size is {size}, but that of the previous time step was {before}, so the "
                 "planned actions belong to other robots. Call reset() between episodes."
             )
         self.frames.extend([frame] * (1 if self.frames else self._n_obs_steps))
@@ -51,12 +51,11 @@ class History:
         return bool(self.frames) and all(torch.equal(value, self.frames[-1][key]) for key, value in frame.items())
 
     def condition(self, model: FrameEncoder) -> Tensor:
-        """Condition vectors (B, F) of the time steps; each is encoded once."""
+        """Condition vectors (B, F) of the time steps; each time step is encoded only once."""
         return self._memory.condition(model, self.frames, OBS_STATE)
 
     def window(self) -> Observation:
-        """The time steps side by side, each entry (B, n_obs_steps, ...); the clouds with as many points as the
-        largest."""
+        """The time steps stacked, each entry (B, n_obs_steps, ...); clouds are filled up to the largest one's size."""
         frames = list(self.frames)
         if POINT_CLOUD in frames[0]:
             most = max(frame[POINT_CLOUD].shape[-2] for frame in frames)
@@ -65,5 +64,5 @@ class History:
 
 
 def filled_up(cloud: Tensor, points: int) -> Tensor:
-    """A cloud (..., N, C) with so many points, its own ones again from the first on; at least N."""
+    """Repeat a cloud's (..., N, C) points from the first on until it has `points` of them (at least N)."""
     return cloud[..., torch.arange(points, device=cloud.device) % cloud.shape[-2], :]

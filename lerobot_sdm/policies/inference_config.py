@@ -1,4 +1,4 @@
-"""What any policy of this package may be told about how to run, which changes nothing about what it has learned."""
+"""Settings of how a policy runs, shared by all policies of this package. They do not affect training."""
 
 import logging
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from lerobot_sdm.processors.sizes import shapes_of
 logger = logging.getLogger(__name__)
 
 PRECISIONS = ("float32", "bfloat16", "int8")
-"""What `nets.precision` can do; named here, because configurations are read without importing torch's networks."""
+"""Precisions supported by `nets.precision`; listed here so that reading a configuration imports no networks."""
 
 WIDTH, LENGTH, LEVELS, PIXELS = 8192, 10_000, 100_000, 16_384
 MOST = {
@@ -27,35 +27,36 @@ MOST = {
     "pair_buffer_size": 100_000_000,
     "feature_memory_mb": 100_000_000,
 }
-"""Settings that decide how large something gets, or how long it takes -> far more than anybody has needed: a slip of
-the pen must not take all memory."""
+"""Settings that determine memory or run time -> a limit far above any sensible value, so that a typo cannot exhaust
+memory."""
 LEAST = {"n_iterations": 0, "solver_levels": 0, "feature_memory_mb": 0}
-"""Least value of those of them that need not be 1."""
+"""Minimum of those of these settings whose minimum is not 1."""
 
 
 @dataclass
 class InferenceConfig(PreTrainedConfig):
-    """How a trained policy runs. Training ignores all of it, and the checkpoint stays as it is.
+    """How a trained policy runs. Training ignores these settings, and they do not change the checkpoint.
 
     Args:
-        inference_precision: Of the denoiser's convolutions: `float32` is exact, `bfloat16` and, on a CPU, `int8` are
-            faster; `lerobot-sdm latency` says by how much actions change.
-        compile_model: Compile the denoiser with `torch.compile` at its first call.
-        compile_mode: How; `reduce-overhead` uses CUDA graphs.
-        action_bound: Normalized actions are clipped to plus and minus this; with MIN_MAX normalization 1 is what the
-            data hold. None leaves them as the policy plans them.
-        drop_invalid_points: Replace the points of a cloud that are NaN or infinite by others of the same cloud. Without
-            it such a cloud is refused.
-        cloud_view: How the clouds that the policy was trained on were made, where the dataset says so. Filled in by
-            training; whoever acts on other clouds is told so.
+        inference_precision: Precision of the denoiser's convolutions: `float32` is exact, `bfloat16` and, on a CPU,
+            `int8` are faster; `lerobot-sdm latency` reports by how much actions change.
+        compile_model: Compile the denoiser with `torch.compile` on its first call.
+        compile_mode: Mode of `torch.compile`; `reduce-overhead` uses CUDA graphs.
+        action_bound: Normalized actions are clipped to plus and minus this; with MIN_MAX normalization, 1 is the range
+            of the data. None for no clipping.
+        drop_invalid_points: Replace NaN or infinite points of a cloud with other points of the same cloud. If false,
+            such a cloud is refused.
+        cloud_view: How the training data's clouds were made, if the dataset says so. Filled in by training; a warning
+            is logged when the policy meets clouds made differently.
 
     Attributes:
-        trained_shapes: Feature -> shape as the configuration had them when it was made, for a checkpoint those that it
-            was trained with: LeRobot puts the actions of the dataset or environment that it meets in their place.
+        trained_shapes: Feature -> shape when the configuration was created, which for a checkpoint are the shapes it
+            was trained with. Needed because LeRobot overwrites the action shape with that of the current dataset or
+            environment.
     """
 
     retired: ClassVar[tuple[str, ...]] = ()
-    """Fields of earlier versions that a saved configuration may still hold, and that decide nothing any more."""
+    """Fields of earlier versions that a saved configuration may still contain, and that no longer have any effect."""
 
     inference_precision: str = "float32"
     compile_model: bool = False
@@ -66,20 +67,20 @@ class InferenceConfig(PreTrainedConfig):
 
     @classmethod
     def upgraded(cls, saved: dict[str, Any]) -> dict[str, Any]:
-        """The settings of a saved configuration without the fields of earlier versions, of which it warns.
+        """Drop the fields of earlier versions from a saved configuration, with a warning.
 
         Args:
-            saved: What stands in a `config.json` or a file of settings. It is left as it is.
+            saved: The contents of a `config.json` or a settings file; not modified.
 
         Raises:
-            InputError: A field that is gone asks for something that no longer exists.
+            InputError: A removed field asks for something that is no longer supported.
         """
         old = sorted(saved.keys() & set(cls.retired))
         if not old:
             return saved
         logger.warning(
-            "This %s configuration was written for an earlier version. These settings have no effect any more: %s. "
-            "Saving the policy again leaves them out.",
+            "This %s configuration was written for an earlier version. These settings no longer have any effect: %s. "
+            "Saving the policy again removes them.",
             cls.get_choice_name(cls),
             ", ".join(old),
         )
@@ -90,7 +91,7 @@ class InferenceConfig(PreTrainedConfig):
         check_values(self, {name: (LEAST.get(name, 1), most) for name, most in MOST.items()})
         try:
             super().__post_init__()
-        except ValueError as error:  # LeRobot's, in whose place draccus would say nothing of the device
+        except ValueError as error:  # raised by LeRobot; draccus would replace its message by one without the device
             raise InputError(f"--policy.device={self.device}: {error}") from error
         if self.inference_precision not in PRECISIONS:
             raise unknown_name("--policy.inference_precision", self.inference_precision, PRECISIONS)
@@ -98,6 +99,6 @@ class InferenceConfig(PreTrainedConfig):
             raise InputError(f"--policy.action_bound={self.action_bound}: must be a finite number above 0.")
         if self.compile_model and self.inference_precision == "int8":
             raise InputError(
-                "--policy.compile_model=true: torch cannot compile the products of --policy.inference_precision=int8, "
-                "which would run slower than without. Leave out one of the two."
+                "--policy.compile_model=true: torch cannot compile --policy.inference_precision=int8, which would run "
+                "slower than without. Drop one of the two options."
             )

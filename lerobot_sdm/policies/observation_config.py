@@ -1,4 +1,4 @@
-"""What a policy sees, and how it is encoded: clouds and states, and for some policies images and keypoints."""
+"""Settings of a policy's observations and their encoder: clouds and states, for some policies images and keypoints."""
 
 from dataclasses import dataclass, field
 
@@ -12,27 +12,27 @@ from lerobot_sdm.processors.depth_config import DepthToCloudConfig
 from lerobot_sdm.processors.sizes import check_upright, check_vector
 
 RESNET_STRIDE = 32
-"""Side of the patch of an image that is one pixel of a ResNet's last layer."""
+"""Image pixels, per side, for each pixel of a ResNet's last layer."""
 
 
 @dataclass
 class ObservationConfig(InferenceConfig):
-    """Settings of a policy that sees a point cloud and the robot's state; no policy of its own.
+    """Settings of a policy that observes a point cloud and the robot's state; abstract base class.
 
-    How it runs is said in `InferenceConfig`.
+    See `InferenceConfig` for inherited fields.
 
     Args:
-        n_obs_steps: Observation frames the policy sees, the current one included.
+        n_obs_steps: Number of observation frames, including the current one.
         normalization_mapping: How each kind of feature is normalized. Clouds count as STATE in LeRobot and are
             scaled per channel over all points.
         use_color: Whether the encoder sees rgb as well as xyz.
-        n_points: Use only the first so many points of a cloud, None for all. Clouds of this package are in
+        n_points: Use only the first `n_points` points of a cloud, None for all. Clouds of this package are in
             farthest-point order, so a prefix is itself a farthest point sample.
-        depth_to_cloud: Depth cameras whose images become the cloud where an observation holds none: on a robot, and
+        depth_to_cloud: Depth cameras whose images are converted to a cloud if an observation has none: on a robot, and
             in datasets of depth images. A YAML or JSON file, see `docs/depth_cameras.md`.
-        encoder_hidden_dims: Widths of the point MLP.
-        encoder_out_dim: Width of the cloud feature.
-        state_mlp_dims: Widths of the state MLP.
+        encoder_hidden_dims: Layer widths of the point MLP.
+        encoder_out_dim: Size of the cloud feature.
+        state_mlp_dims: Layer widths of the state MLP.
     """
 
     n_obs_steps: int = 2
@@ -56,17 +56,17 @@ class ObservationConfig(InferenceConfig):
         self._check_shapes()
 
     def _check_shapes(self) -> None:
-        """Refuse values that the networks cannot work with."""
+        """Reject values that the networks do not support."""
         if self.n_obs_steps < 1:
-            raise InputError(f"--policy.n_obs_steps={self.n_obs_steps}: at least one frame must be observed.")
+            raise InputError(f"--policy.n_obs_steps={self.n_obs_steps}: must be at least 1.")
         if self.n_points is not None and self.n_points < 1:
-            raise InputError(f"--policy.n_points={self.n_points}: a cloud needs at least one point (None for all).")
+            raise InputError(f"--policy.n_points={self.n_points}: must be at least 1, or null for all points.")
 
     def validate_features(self) -> None:
-        """Check what the dataset offers, and keep only the features that this policy uses.
+        """Check the dataset's features, and keep only those that this policy uses.
 
         Raises:
-            InputError: No point cloud, no robot state or no action, or shapes that cannot be used.
+            InputError: There is no point cloud, robot state or action, or a shape is not supported.
         """
         features = dict(self.input_features or {})  # type: ignore[has-type]  # LeRobot declares it.
         cloud = self.cloud_feature(features)
@@ -80,10 +80,10 @@ class ObservationConfig(InferenceConfig):
         self.input_features = {OBS_STATE: features[OBS_STATE], POINT_CLOUD: cloud}
 
     def cloud_feature(self, features: dict[str, PolicyFeature]) -> PolicyFeature | None:
-        """The cloud as this policy sees it, among the features of a dataset; None where there is none.
+        """The cloud feature as this policy uses it, given the features of a dataset; None if they have no cloud.
 
         Raises:
-            InputError: A cloud of a shape that cannot be used.
+            InputError: The cloud's shape is not supported.
         """
         key = next((key for key in POINT_CLOUD_KEYS if key in features), None)
         if key is None:
@@ -100,11 +100,11 @@ class ObservationConfig(InferenceConfig):
                 + (" as --policy.use_color=true needs." if self.use_color else ".")
             )
         if self.n_points is not None and shape[0] < self.n_points:
-            raise InputError(f"--policy.n_points={self.n_points}: the clouds of '{key}' only have {shape[0]} points.")
+            raise InputError(f"--policy.n_points={self.n_points}: the clouds in '{key}' have only {shape[0]} points.")
         return PolicyFeature(type=FeatureType.STATE, shape=(shape[0], self.cloud_channels))
 
     def check_state_and_action(self, features: dict[str, PolicyFeature]) -> None:
-        """Refuse a dataset without a vector of robot state or of actions."""
+        """Refuse a dataset without a robot state vector or an action vector."""
         if OBS_STATE not in features:
             raise InputError(
                 f"{self.type}: needs a vector '{OBS_STATE}' among the observations ({', '.join(features) or 'none'})."
@@ -130,19 +130,19 @@ class ObservationConfig(InferenceConfig):
 
 @dataclass
 class ImageObservationConfig(ObservationConfig):
-    """Settings of a policy that sees the robot's state, and besides: a point cloud where there is one; else all images
-    and the `observation.environment_state` (keypoints) that there are. No policy of its own.
+    """Settings of a policy that observes the robot's state plus a point cloud or, if there is no cloud, all images and
+    the `observation.environment_state` (keypoints); abstract base class.
 
-    What is not listed here is in `ObservationConfig`.
+    See `ObservationConfig` for inherited fields.
 
     Args:
-        state_mlp_dims: Widths of the MLP for state and keypoints; empty passes them on as they are.
-        vision_backbone: A ResNet of torchvision, for images; one for each camera.
-        pretrained_backbone_weights: Its weights, by torchvision's name; None to learn from nothing.
-        use_group_norm: Group in the place of batch normalization in the ResNet.
-        spatial_softmax_num_keypoints: Points that each camera's encoder finds.
-        resize_shape: Height and width that images are resized to; None leaves them.
-        crop_shape: Height and width of the crop, random in training and central in use; None for all of the image.
+        state_mlp_dims: Layer widths of the MLP for state and keypoints; empty to use them unchanged.
+        vision_backbone: A torchvision ResNet for images; each camera has its own.
+        pretrained_backbone_weights: Torchvision's name of its pretrained weights; None to train from scratch.
+        use_group_norm: Replace batch normalization with group normalization in the ResNet.
+        spatial_softmax_num_keypoints: Keypoints of the spatial softmax, per camera.
+        resize_shape: Height and width to which images are resized; None for no resizing.
+        crop_shape: Height and width of the crop, random in training and centered at inference; None for no crop.
         crop_is_random: Whether training crops at random.
     """
 
@@ -166,18 +166,18 @@ class ImageObservationConfig(ObservationConfig):
     def _check_shapes(self) -> None:
         super()._check_shapes()
         if not self.vision_backbone.startswith("resnet"):
-            raise InputError(f"--policy.vision_backbone={self.vision_backbone}: must be a ResNet of torchvision.")
+            raise InputError(f"--policy.vision_backbone={self.vision_backbone}: must be a torchvision ResNet.")
         if self.use_group_norm and self.pretrained_backbone_weights:
             raise InputError(
-                f"--policy.pretrained_backbone_weights={self.pretrained_backbone_weights}: pretrained weights come "
-                "with batch normalization. Give --policy.use_group_norm=false with them."
+                f"--policy.pretrained_backbone_weights={self.pretrained_backbone_weights}: pretrained weights need "
+                "batch normalization. Add --policy.use_group_norm=false."
             )
 
     def validate_features(self) -> None:
-        """Check what the dataset offers, and keep only the features that this policy uses.
+        """Check the dataset's features, and keep only those that this policy uses.
 
         Raises:
-            InputError: Nothing but the robot's state, no robot's state, or shapes that cannot be used.
+            InputError: There is no robot state, or nothing else, or a shape is not supported.
         """
         features = dict(self.input_features or {})
         self.check_state_and_action(features)
@@ -191,7 +191,7 @@ class ImageObservationConfig(ObservationConfig):
         if not kept:
             raise InputError(
                 f"{self.type}: no '{POINT_CLOUD}', no image and no '{OBS_ENV_STATE}' among the observations "
-                f"({', '.join(features)}). This policy needs one of them besides the robot's state."
+                f"({', '.join(features)}). This policy needs one of them in addition to the robot's state."
             )
         self.input_features = {OBS_STATE: features[OBS_STATE], **kept}
         self._check_images()
@@ -201,13 +201,13 @@ class ImageObservationConfig(ObservationConfig):
         for key, shape in shapes.items():
             if len(shape) != 3 or shape[0] != 3:
                 raise InputError(
-                    f"'{key}': shape {shape} is not that of a color image (3, height, width). Depth images become "
-                    "clouds with --policy.depth_to_cloud=FILE; others are left out with --policy.input_features."
+                    f"'{key}': shape {shape} is not that of a color image (3, height, width). Convert depth images to "
+                    "clouds with --policy.depth_to_cloud=FILE, or exclude the image with --policy.input_features."
                 )
             if shape != next(iter(shapes.values())):
                 raise InputError(
-                    f"'{key}': shape {shape} differs from that of '{next(iter(shapes))}'; resize the images of the "
-                    "dataset, or leave a camera out with --policy.input_features."
+                    f"'{key}': shape {shape} differs from that of '{next(iter(shapes))}'. Resize the images of the "
+                    "dataset, or exclude a camera with --policy.input_features."
                 )
             height, width = self.resize_shape or shape[1:]
             if self.crop_shape is not None and (self.crop_shape[0] > height or self.crop_shape[1] > width):
@@ -218,6 +218,7 @@ class ImageObservationConfig(ObservationConfig):
             height, width = self.crop_shape or (height, width)
             if max(height, width) <= RESNET_STRIDE:
                 raise InputError(
-                    f"'{key}': of {height} x {width} the ResNet leaves one pixel, and where it is says nothing: the "
-                    f"policy would be blind. Images have to be larger than {RESNET_STRIDE}, better 64 and more."
+                    f"'{key}': the ResNet reduces {height} x {width} to a single pixel, which has no spatial "
+                    f"information, so the policy would be blind. Images have to be larger than {RESNET_STRIDE} pixels "
+                    "on a side, better 64 or more."
                 )

@@ -1,4 +1,4 @@
-"""Configurations of earlier versions are read by the present ones."""
+"""Make LeRobot read configurations saved by earlier versions of this package."""
 
 import functools
 from collections.abc import Sequence
@@ -8,9 +8,9 @@ from draccus.parsers import decoding
 
 
 def register() -> None:
-    """Let draccus, with which LeRobot reads configurations, ask a policy's class for what its settings are called now.
+    """Make draccus, with which LeRobot reads configurations, call a policy class's `upgraded` first.
 
-    A decoder registered with draccus would not do: of a class that has one the command line offers no options.
+    Registering a decoder with draccus would not work: the command line offers no options for a class that has one.
     """
     decode = decoding.decode_dataclass
     if hasattr(decode, "__wrapped__"):

@@ -1,4 +1,4 @@
-"""AdamW for all of a policy's parameters, and a learning-rate schedule of diffusers."""
+"""Settings of AdamW for all of a policy's parameters, with a learning-rate schedule from diffusers."""
 
 from dataclasses import dataclass
 
@@ -8,16 +8,16 @@ from lerobot.optim.schedulers import DiffuserSchedulerConfig, LRSchedulerConfig
 
 @dataclass
 class OptimizerSettings:
-    """Settings of a policy whose parameters all learn at one rate; a part of its configuration.
+    """Optimizer settings of a policy with a single learning rate; a mixin for its configuration.
 
     Args:
         optimizer_lr: Learning rate.
         optimizer_betas: AdamW's betas.
         optimizer_eps: AdamW's epsilon.
         optimizer_weight_decay: AdamW's weight decay.
-        optimizer_grad_clip_norm: Joint gradient norm at which LeRobot clips; 0 for none, as released.
+        optimizer_grad_clip_norm: Joint gradient norm at which LeRobot clips; 0 for no clipping, as released.
         scheduler_name: Learning-rate schedule, by its diffusers name.
-        scheduler_warmup_steps: Linear warm-up.
+        scheduler_warmup_steps: Linear warm-up, in optimizer steps.
     """
 
     optimizer_lr: float = 1e-4

@@ -1,9 +1,9 @@
-"""The saved pipelines of a policy, looked at before LeRobot builds them.
+"""Check the saved pipelines of a policy before LeRobot builds them.
 
-LeRobot builds whatever a pipeline names: a step under a class path imports that module and calls that class with the
-settings beside it, `subprocess.Popen` included, and one of its tokenizer steps loads code from the Hub unless told not
-to. And where statistics are missing its normalizer passes numbers on as they are. A checkpoint is data only if its
-pipelines are held to the steps that policies of this package need.
+LeRobot builds whatever a pipeline names: for a step given as a class path it imports the module and calls the class
+with the saved settings, even `subprocess.Popen`. One of its tokenizer steps loads code from the Hub unless told not to.
+And without statistics its normalizer silently does nothing. So that a checkpoint is only data, its pipelines may only
+contain the steps that policies of this package need.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ SAFE_STEPS = {
     "normalizer_processor",
     "unnormalizer_processor",
 }
-"""Those of LeRobot's own steps that are no more than data. Steps of this package and of other plugins, which somebody
-has installed, are built as they are registered."""
+"""LeRobot's own steps that are safe to build. Registered steps of this package and of other installed plugins are
+allowed as well."""
 NORMALIZERS = ("normalizer_processor", "unnormalizer_processor")
 """The step that the preprocessor must have, and that of the postprocessor."""
 
@@ -55,18 +55,18 @@ SETTINGS: dict[str, dict[str, Check]] = {
     "normalizer_processor": NORMALIZER_SETTINGS,
     "unnormalizer_processor": NORMALIZER_SETTINGS,
 }
-"""Settings of LeRobot's steps -> whether a value is one. Features and modes are looked at with the statistics."""
+"""Settings of LeRobot's steps -> validity check. Features and modes are checked together with the statistics."""
 
 
 def check_pipelines(path: str, revision: str | None = None) -> None:
-    """Refuse pipelines that are more than data, or damaged. Pipelines that are not there are not looked at.
+    """Refuse pipelines that are unsafe or damaged. Missing pipelines are not an error.
 
     Args:
         path: Folder of a policy, or a Hub repo.
         revision: Hub revision.
 
     Raises:
-        InputError: Names the file, and what is wrong with it.
+        InputError: A pipeline is unsafe or damaged; names the file and the problem.
     """
     from lerobot_sdm.policies.source.files import PROCESSOR_FILES, policy_file
 
@@ -95,26 +95,26 @@ def _steps(file: Path) -> list[dict[str, Any]]:
         steps = read_object(file, str(file))["steps"]
         told = [(step.get("registry_name"), step.get("state_file"), step.get("config", {})) for step in steps]
     except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{file}: is no pipeline, or a damaged one ({said(error)}). {AGAIN}") from error
+        raise InputError(f"{file}: is not a pipeline, or is damaged ({said(error)}). {AGAIN}") from error
     for name, state, settings in told:
         if not isinstance(name, str) or name not in ProcessorStepRegistry.list():
             raise InputError(
-                f"{file}: names a step {name!r} that nothing installed has registered. Install the plugin that it "
-                "belongs to, and take pipelines only from people that you trust: a step is code."
+                f"{file}: names a step {name!r} that no installed package has registered. Install the plugin that it "
+                "belongs to, but only use pipelines from people you trust: a step is code."
             )
         if ProcessorStepRegistry.get(name).__module__.partition(".")[0] == "lerobot" and name not in SAFE_STEPS:
             raise InputError(
                 f"{file}: names LeRobot's step '{name}', which no policy of this package needs and which may load code "
-                f"from elsewhere. It may be {', '.join(sorted(SAFE_STEPS))}."
+                f"from elsewhere. Allowed steps: {', '.join(sorted(SAFE_STEPS))}."
             )
         if state is not None and (not isinstance(state, str) or Path(state).name != state):
-            raise InputError(f"{file}: the state {state!r} of '{name}' is no file beside it. {AGAIN}")
+            raise InputError(f"{file}: the state {state!r} of '{name}' is not a file next to it. {AGAIN}")
         _check_settings(file, name, settings)
     return steps
 
 
 def _check_settings(file: Path, step: str, values: Any) -> None:
-    """Refuse settings of LeRobot's steps that it would take and then fail with; others look at their own."""
+    """Refuse settings that LeRobot's steps would accept and later fail on; other steps check their own."""
     checks = SETTINGS.get(step, {}) if isinstance(values, dict) else {}
     wrong = [name for name, fits in checks.items() if name in values and not fits(values[name])]
     if not isinstance(values, dict) or wrong:
@@ -123,7 +123,7 @@ def _check_settings(file: Path, step: str, values: Any) -> None:
 
 
 def _check_normalizer(file: Path, step: Mapping[str, Any], state: Path) -> None:
-    """Refuse statistics that are not there for all that is normalized, or of another shape than it."""
+    """Refuse statistics that are missing for a normalized feature, or do not match its shape."""
     try:
         statistics = unflattened(load_file(state))
     except (OSError, SafetensorError) as error:

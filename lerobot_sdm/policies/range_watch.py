@@ -1,4 +1,4 @@
-"""The two moments at which a policy meets numbers: a dataset's statistics when training starts, and what it sees."""
+"""Compare data with a policy's training ranges: dataset statistics at the start of training, and first observations."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ logger = logging.getLogger(__name__)
 
 PREPROCESSOR = f"{POLICY_PREPROCESSOR_DEFAULT_NAME}.json"
 LOOKS = 5
-"""Observations that are looked at: a wrong camera or unit shows in the first."""
+"""Number of observations to check: a wrong camera or unit shows in the first ones."""
 PIXEL_STRIDE = 8
 REFIT = (
-    " Fine-tuning normalizes by the dataset's own range, so that the network sees other numbers for the same place "
-    "than it has learned."
+    " Fine-tuning normalizes by the dataset's own range, so the network gets other values for the same place than it "
+    "was trained on."
 )
 
 Statistics = Mapping[str, Mapping[str, Any]]
@@ -47,14 +47,14 @@ def check_dataset(
     """Compare a dataset with what a checkpoint was trained on, when training starts.
 
     Args:
-        statistics: Of the dataset, column -> statistic -> values, after `prepare_stats`.
-        known: Of the checkpoint's normalizer, alike.
-        keys: Columns to look at.
+        statistics: The dataset's statistics, column -> statistic -> values, after `prepare_stats`.
+        known: The statistics of the checkpoint's normalizer, in the same form.
+        keys: Columns to check.
         owner: Whose normalizer it is, such as "the teacher at outputs/run".
-        refit: Whether the dataset's statistics take the place of the checkpoint's; then nothing is refused.
+        refit: Whether the dataset's statistics will replace the checkpoint's; if so, only warn.
 
     Raises:
-        InputError: A column is in another scale, or its clouds lie beside the known ones.
+        InputError: A column has another scale, or its clouds lie far outside the known ones.
     """
     for key in keys:
         mine, theirs = (Spread.of_statistics(found.get(key, {})) for found in (statistics or {}, known))
@@ -64,13 +64,13 @@ def check_dataset(
         if found is None:
             continue
         if found.decisive and not refit:
-            raise InputError(f"{found.text} Training would teach nothing: give a dataset in the same units and view.")
+            raise InputError(f"{found.text} Training would not work. Use a dataset in the same units and view.")
         logger.warning("%s%s", found.text, REFIT if refit else "")
 
 
 def warn_before_fine_tuning(config: Any, statistics: Statistics | None, path: str) -> None:
-    """Warn where a dataset is unlike the one that a loaded checkpoint was trained on; its own takes the place of that
-    one's normalization. A checkpoint without pipelines is not looked at."""
+    """Warn if a dataset differs from the one that a loaded checkpoint was trained on, since fine-tuning normalizes by
+    the new dataset's statistics. A checkpoint without pipelines is not checked."""
     checkpoint = SourcePolicy(path, config.pretrained_revision, role="checkpoint")
     try:
         known = unflattened(checkpoint.normalization())
@@ -81,7 +81,7 @@ def warn_before_fine_tuning(config: Any, statistics: Statistics | None, path: st
 
 
 def unflattened(state: Mapping[str, Tensor]) -> dict[str, dict[str, np.ndarray]]:
-    """The state of LeRobot's normalizer, `observation.state.min` and the like, as column -> statistic -> values."""
+    """Convert the state of LeRobot's normalizer (`observation.state.min` etc.) to column -> statistic -> values."""
     statistics: dict[str, dict[str, np.ndarray]] = {}
     for name, value in state.items():
         key, _, statistic = name.rpartition(".")
@@ -97,14 +97,15 @@ def watch_source(
     Args:
         source: The other policy.
         features: Observations and actions of the new policy.
-        statistics: Of the dataset, after `prepare_stats`.
-        dataset: Its metadata.
+        statistics: The dataset's statistics, after `prepare_stats`.
+        dataset: The dataset's metadata.
 
     Returns:
-        What looks at the first batches of observations that are no columns, such as clouds of depth images.
+        A watch that checks, in the first batches, observations that are not dataset columns, such as clouds made from
+        depth images.
 
     Raises:
-        InputError: A column is in another scale, or its clouds lie beside the known ones.
+        InputError: A column has another scale, or its clouds lie far outside the known ones.
     """
     columns = set(getattr(dataset, "features", {}))
     if columns & set(POINT_CLOUD_KEYS):
@@ -115,13 +116,13 @@ def watch_source(
 
 
 class RangeWatch:
-    """Looks at the first observations of a run, and warns once of each that is unlike those of the training.
+    """Checks the first observations of a run, and warns once for each that is outside the training range.
 
     Args:
-        folder: Of the checkpoint by whose pipeline the observations were normalized. Where it holds none, nothing is
-            looked at.
-        owner: How the warning calls the checkpoint.
-        warned: Observations that need not be looked at.
+        folder: Folder of the checkpoint whose pipeline normalized the observations. Without a pipeline in it, nothing
+            is checked.
+        owner: Name of the checkpoint in warnings.
+        warned: Observations to skip.
     """
 
     def __init__(self, folder: Path, owner: str, warned: Collection[str] = ()):
@@ -158,8 +159,8 @@ class RangeWatch:
 
     @cached_property
     def _normalizer(self) -> UnnormalizerProcessorStep | None:
-        """Turns normalized observations back; None where the folder has no pipeline that can be read. Looked for at
-        the first observation: of a policy from the Hub the pipelines are loaded after the weights."""
+        """Unnormalizes observations; None if the folder has no readable pipeline. Loaded at the first observation,
+        because the pipelines of a policy from the Hub are downloaded after its weights."""
         try:
             steps = json.loads((self._folder / PREPROCESSOR).read_text())["steps"]
             (saved,) = [step for step in steps if step.get("registry_name") == "normalizer_processor"]
@@ -167,5 +168,5 @@ class RangeWatch:
             step = UnnormalizerProcessorStep(**config)
             step.load_state_dict(load_file(self._folder / saved["state_file"]))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError):
-            return None  # This is about a warning; who loads the pipeline says what is wrong with it.
+            return None  # No watch without it; the code that loads the pipeline reports what is wrong with it.
         return step

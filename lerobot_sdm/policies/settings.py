@@ -1,4 +1,4 @@
-"""Values that no setting can have, whatever it is called: refused before anything is computed with them."""
+"""Generic checks of a configuration's values, before anything is computed with them."""
 
 import math
 from collections.abc import Iterator
@@ -12,20 +12,20 @@ from lerobot_sdm.errors import InputError
 
 
 def check_values(config: PreTrainedConfig, sizes: dict[str, tuple[int, int]]) -> None:
-    """Refuse what a file of settings can hold and its reader lets through.
+    """Reject invalid values that can occur in a settings file and that its reader accepts.
 
     Args:
-        config: Any policy's.
-        sizes: Settings that decide how large something gets -> least and largest number that make sense.
+        config: Configuration of any policy.
+        sizes: Settings that determine sizes -> smallest and largest sensible number.
 
     Raises:
-        InputError: Nothing where something must be, a number that is not finite, or a size that cannot be.
+        InputError: A required value is null, a number is not finite, or a size is out of range.
     """
     hints = get_type_hints(type(config))
     for item in fields(config):
         value, hint = getattr(config, item.name), hints[item.name]
         if value is None and not _may_be_none(hint):
-            raise InputError(f"--policy.{item.name}=null: must have a value. Leave it out for {item.default!r}.")
+            raise InputError(f"--policy.{item.name}=null: must have a value. Drop it for {item.default!r}.")
         for number in _numbers(value):
             if not math.isfinite(number):
                 raise InputError(f"--policy.{item.name}={value}: must be finite.")
@@ -39,7 +39,7 @@ def _may_be_none(hint: Any) -> bool:
 
 
 def _numbers(value: Any) -> Iterator[float]:
-    """Numbers in a value and in lists of it; what is in dictionaries has its own checks."""
+    """Numbers in a value and in nested lists; dictionaries have their own checks."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         yield value
     elif isinstance(value, list | tuple):

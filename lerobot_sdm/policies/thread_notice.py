@@ -1,4 +1,4 @@
-"""One line in the log of a training that has more threads than there are cores for them."""
+"""Warn if training on the CPU uses more threads than there are free cores."""
 
 import functools
 import logging
@@ -13,10 +13,10 @@ logger = logging.getLogger(__name__)
 
 @functools.cache
 def warn_of_too_many_threads(device: str) -> None:
-    """Say so once where a training on the processor has more threads than there are free cores.
+    """Warn once if training on the CPU uses more threads than there are free cores.
 
     Args:
-        device: The policy's, as torch names it.
+        device: The policy's device, by torch's name.
     """
     if device != "cpu" or not hasattr(os, "getloadavg"):
         return

@@ -1,1 +1,1 @@
-"""Processor steps for LeRobot's pipelines: depth images to clouds, observations made fit for a policy or refused."""
+"""Processor steps for LeRobot's pipelines: convert depth images to clouds, and check and convert observations."""

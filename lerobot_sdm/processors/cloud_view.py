@@ -1,4 +1,4 @@
-"""The view of a point cloud travels with it: from environment or dataset to the policy that learns or acts on it."""
+"""Pass the view of point clouds from an environment or dataset to the policy that is trained or acts on them."""
 
 import json
 import logging
@@ -13,24 +13,24 @@ from lerobot.processor import ObservationProcessorStep
 logger = logging.getLogger(__name__)
 
 OBS_CLOUD_VIEW = "observation.cloud_view"
-"""Where an environment's processor says how its clouds are made."""
+"""Key under which an environment's processor describes how its clouds are made."""
 
 PROVENANCE = Path("meta/provenance.json")
-"""Where a dataset of this package says where it comes from, below its root."""
+"""File with the provenance of a dataset of this package, relative to its root."""
 
 View = dict[str, Any]
-"""How clouds are made, as `envs.options.described_view` has it."""
+"""How clouds are made, as returned by `envs.options.described_view`."""
 
 NOT_COMPARED = frozenset({"view", "env_type", "use_color"})
-"""Names; and color, which a policy that does not use it cuts off, and whose lack is an error of sizes."""
+"""Options to ignore: names, and color, which a policy that does not use it drops; a lack of color is a shape error."""
 
 CHANGES_LITTLE = frozenset({"num_points", "camera_size"})
-"""Options that change how finely a cloud shows things, not what it shows or where."""
+"""Options that change a cloud's resolution, not what it shows or where."""
 
 
 @dataclass
 class CloudViewStep(ObservationProcessorStep):
-    """Add to an environment's observations how their clouds are made. Policies that do not look for it ignore it.
+    """Add the description of how the clouds are made to an environment's observations. Other policies ignore it.
 
     Args:
         view: As `View`.
@@ -48,7 +48,7 @@ class CloudViewStep(ObservationProcessorStep):
 
 
 def read_provenance(root: str | Path | None) -> dict[str, Any]:
-    """What a dataset of this package says of where it comes from; nothing where it does not say, or not legibly.
+    """Read the provenance of a dataset of this package; empty if it is missing or unreadable.
 
     Args:
         root: Folder of the dataset.
@@ -64,7 +64,7 @@ def read_provenance(root: str | Path | None) -> dict[str, Any]:
 
 
 def recorded_view(root: str | Path | None) -> View | None:
-    """How the clouds of a dataset were made; None where the dataset does not say.
+    """How the clouds of a dataset were made; None if the dataset does not say.
 
     Args:
         root: Folder of the dataset.
@@ -74,7 +74,7 @@ def recorded_view(root: str | Path | None) -> View | None:
 
 
 def view_differences(trained: Mapping[str, Any], seen: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Options in which two views differ, of those that both state: name -> (trained, seen)."""
+    """Options that both views contain and in which they differ: name -> (trained, seen)."""
     return {
         name: (trained[name], seen[name])
         for name in trained
@@ -83,15 +83,15 @@ def view_differences(trained: Mapping[str, Any], seen: Mapping[str, Any]) -> dic
 
 
 def warn_of_another_view(trained: View | None, seen: View | None, where: str) -> bool:
-    """Say in one sentence that clouds are not those that a policy was trained on.
+    """Warn if clouds are made differently from those that a policy was trained on.
 
     Args:
-        trained: View of the policy's training data; None where nothing is known of it.
-        seen: View of what the policy meets now; None likewise.
-        where: What it meets, such as "the environment".
+        trained: View of the policy's training data; None if unknown.
+        seen: View of the current data; None if unknown.
+        where: Where the current data come from, such as "the environment".
 
     Returns:
-        Whether there was something to say.
+        Whether there was a warning.
     """
     if trained is None or seen is None:
         return False

@@ -1,4 +1,4 @@
-"""What has to be known of depth cameras so that their images become a point cloud, checked before anything runs."""
+"""Settings of depth cameras for converting their images to a point cloud, validated before anything runs."""
 
 import json
 from collections.abc import Mapping
@@ -19,36 +19,35 @@ Corner = tuple[float, float, float]
 Row = tuple[float, float, float, float]
 Matrix = tuple[Row, Row, Row, Row]
 
-# A camera bolted to a robot cell is nearer than this to the robot's base; millimeters read as meters are not.
+# A camera in a robot cell is closer than this to the robot's base; a distance in millimeters read as meters is not.
 FARTHEST_CAMERA = 20.0
 IDENTITY: Matrix = ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
 
 
 @dataclass(frozen=True)
 class DepthCamera:
-    """One calibrated depth camera that does not move in the frame of the cloud.
+    """One calibrated depth camera that is fixed in the frame of the cloud.
 
     Args:
-        depth_key: Observation that holds its depth image; LeRobot's robots call it
-            `observation.images.<camera>_depth`.
+        depth_key: Observation with its depth image; LeRobot's robots call it `observation.images.<camera>_depth`.
         width: Columns of the depth image that the intrinsics are for.
-        height: Its rows.
-        intrinsics: fx, fy, cx, cy in pixels, of the depth stream; pixel (0, 0) has its center at 0, 0.
-        extrinsics: 4x4, camera to the frame of the cloud (as a rule the robot's base), meters.
-        convention: Camera axes that the extrinsics speak of: `opencv`, x right, y down, z ahead, as calibration
-            tools and camera drivers have it; or `opengl`, x right, y up, z backwards, as MuJoCo and Blender do.
-        depth_scale: Meters in one unit of the depth image. LeRobot hands out a RealSense's counts as they are: 0.001
-            for most, 0.0001 for a D405, 0.00025 for an L515; 1 for meters.
-        near: Depths nearer than this, in meters, are no measurement. 0, NaN and infinity never are one.
-        far: Depths farther than this, in meters, are no measurement.
+        height: Rows of this image.
+        intrinsics: fx, fy, cx, cy of the depth stream, in pixels; the center of pixel (0, 0) is at 0, 0.
+        extrinsics: 4x4 transform from the camera to the frame of the cloud (usually the robot's base), meters.
+        convention: Camera axes of the extrinsics: `opencv` (x right, y down, z forward), as in calibration tools and
+            camera drivers; or `opengl` (x right, y up, z backward), as in MuJoCo and Blender.
+        depth_scale: Meters per unit of the depth image. LeRobot returns a RealSense's raw counts: 0.001 for most
+            models, 0.0001 for a D405, 0.00025 for an L515; 1 for meters.
+        near: Depths below this, in meters, are invalid. So are 0, NaN and infinity.
+        far: Depths above this, in meters, are invalid.
         stride: Use every stride-th row and column of the depth image.
-        color_key: Observation that holds a color image for the points; None for points without color.
+        color_key: Observation with a color image for the points; None for points without color.
         color_intrinsics: fx, fy, cx, cy of the color image. None: the color image is aligned, pixel by pixel,
             to the depth image.
-        depth_to_color: 4x4, OpenCV axes of the depth camera to those of the color camera, meters.
+        depth_to_color: 4x4 transform from the depth camera to the color camera, both in OpenCV axes, meters.
 
     Raises:
-        InputError: For a value that cannot work.
+        InputError: A value is invalid.
     """
 
     depth_key: str
@@ -97,9 +96,9 @@ class DepthCamera:
         if not np.isfinite(matrix).all() or not np.array_equal(matrix[3], [0, 0, 0, 1]):
             raise self._wrong(name, "give four rows, each of four finite numbers, the last of them [0, 0, 0, 1]")
         if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3):
-            raise self._wrong(name, "its upper left 3x3 is no rotation (rows must be of length 1 and at right angles)")
+            raise self._wrong(name, "its upper left 3x3 is no rotation (rows must be orthogonal unit vectors)")
         if np.linalg.det(rotation) < 0:
-            raise self._wrong(name, "its upper left 3x3 mirrors, it does not only rotate; one axis has the wrong sign")
+            raise self._wrong(name, "its upper left 3x3 mirrors, so it is no rotation; one axis has the wrong sign")
         if np.abs(matrix[:3, 3]).max() > FARTHEST_CAMERA:
             raise self._wrong(name, f"a camera more than {FARTHEST_CAMERA:g} m away: are these millimeters?")
 
@@ -109,20 +108,20 @@ class DepthCamera:
 
 @dataclass(frozen=True)
 class DepthToCloudConfig:
-    """From the depth images of one or more cameras to one cloud.
+    """Settings for converting the depth images of one or more cameras to one cloud.
 
     On a command line, give a YAML or JSON file with these fields, or single fields. `docs/depth_cameras.md` shows a
     file and explains where its numbers come from.
 
     Args:
-        cameras: The cameras; their points are put together before sampling.
+        cameras: The cameras; their points are merged before sampling.
         crop: Lowest and highest corner of the box whose points are kept, in the frame of the cloud, meters. None
             keeps everything between `near` and `far`.
-        num_points: Rows of the cloud. More points are thinned out by farthest point sampling, fewer are filled up
-            with rows of zeros.
+        num_points: Rows of the cloud. More points are subsampled by farthest point sampling, fewer are padded with
+            rows of zeros.
 
     Raises:
-        InputError: For a value that cannot work.
+        InputError: A value is invalid.
     """
 
     cameras: tuple[DepthCamera, ...]
@@ -152,13 +151,13 @@ class DepthToCloudConfig:
         return 3 if self.cameras[0].color_key is None else 6
 
     def check_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """Compare with the images that a dataset or robot offers.
+        """Check that a dataset or robot provides the required images.
 
         Args:
             shapes: Observation -> its shape, channels first or last.
 
         Raises:
-            InputError: An image is missing, or of another size than the intrinsics are for.
+            InputError: An image is missing, or its size is not that of the intrinsics.
         """
         for camera in self.cameras:
             for key in filter(None, (camera.depth_key, camera.color_key)):
@@ -173,10 +172,10 @@ class DepthToCloudConfig:
                 )
 
     def statistics(self) -> dict[str, np.ndarray]:
-        """Range of the clouds that can come out: that of the crop, and 0 to 255 for colors.
+        """Range of all possible clouds: that of the crop, and 0 to 255 for colors.
 
         Raises:
-            InputError: There is no crop.
+            InputError: No crop is configured.
         """
         if self.crop is None:
             raise InputError(
@@ -185,7 +184,7 @@ class DepthToCloudConfig:
             )
         color = np.array([[0.0] * 3, [255.0] * 3])[:, : self.channels - 3]
         low, high = np.hstack([np.array(self.crop, dtype=np.float64), color])
-        # Of a uniform distribution, for those who normalize by mean and standard deviation.
+        # Of a uniform distribution, for normalization by mean and standard deviation.
         return {"min": low, "max": high, "mean": (low + high) / 2, "std": (high - low) / np.sqrt(12)}
 
 
@@ -193,7 +192,7 @@ def read_depth_config(path: Path | str) -> DepthToCloudConfig:
     """Read a YAML or JSON file with the fields of `DepthToCloudConfig`.
 
     Raises:
-        InputError: There is no such file, or its content cannot work.
+        InputError: The file does not exist, or its content is invalid.
     """
     try:
         fields = yaml.safe_load(Path(path).read_text())
@@ -205,17 +204,17 @@ def read_depth_config(path: Path | str) -> DepthToCloudConfig:
 
 
 def depth_config(fields: Mapping[str, Any], source: str = "depth_to_cloud") -> DepthToCloudConfig:
-    """Build a configuration from plain values, as they stand in JSON.
+    """Build a configuration from plain values, as in JSON.
 
     Args:
         fields: Names and values.
         source: Where they come from, for messages.
 
     Raises:
-        InputError: A field is unknown, missing or of the wrong kind, or its value cannot work.
+        InputError: A field is unknown or missing, or its type or value is invalid.
     """
     try:
-        # Through JSON, so that tuples, arrays' numbers and the like look as they will after loading.
+        # Convert through JSON, so that tuples, array scalars etc. have the types that they will have after loading.
         return decode_dataclass(DepthToCloudConfig, json.loads(json.dumps(dict(fields), default=draccus.encode)))
     except InputError:
         raise
@@ -225,5 +224,5 @@ def depth_config(fields: Mapping[str, Any], source: str = "depth_to_cloud") -> D
 
 @draccus.decode.register(DepthToCloudConfig)
 def _decode(value: Any, path: Any = ()) -> DepthToCloudConfig:
-    """What draccus calls for an option of this type: a file's name or the fields themselves."""
+    """Draccus decoder for options of this type: a file name or the fields themselves."""
     return read_depth_config(value) if isinstance(value, str) else depth_config(value, ".".join(path))

@@ -1,4 +1,4 @@
-"""LeRobot's processor step `depth_to_point_cloud`: depth images of a batch, a robot or an environment to clouds."""
+"""The processor step `depth_to_point_cloud`: depth images of a batch, a robot or an environment to clouds."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,18 +20,18 @@ from lerobot_sdm.processors.depth_config import Corner, DepthCamera, DepthToClou
 @ProcessorStepRegistry.register(name="depth_to_point_cloud")
 @dataclass
 class DepthToPointCloudStep(ObservationProcessorStep):
-    """Turn depth images into `observation.point_cloud`; leave observations that hold a cloud already as they are.
+    """Convert depth images to `observation.point_cloud`; observations that already have a cloud do not change.
 
-    So one saved policy runs on a robot with depth cameras, and trains on depth datasets and on datasets of clouds.
-    The step belongs before normalization and after renaming; it does not care whether there is a batch dimension.
+    So a saved policy runs on a robot with depth cameras, and can be trained on datasets of depth images or clouds.
+    The step goes after renaming and before normalization; it works with and without a batch dimension.
 
     Args:
-        cameras: See `DepthToCloudConfig`; plain dictionaries, as they stand in a saved pipeline, will do.
+        cameras: See `DepthToCloudConfig`; plain dictionaries, as in a saved pipeline, are accepted.
         crop: See `DepthToCloudConfig`.
         num_points: See `DepthToCloudConfig`.
 
     Raises:
-        InputError: For a value that cannot work.
+        InputError: A value is invalid.
     """
 
     cameras: Sequence[DepthCamera | dict[str, Any]]
@@ -45,7 +45,7 @@ class DepthToPointCloudStep(ObservationProcessorStep):
 
     @classmethod
     def from_config(cls, config: DepthToCloudConfig) -> "DepthToPointCloudStep":
-        """The step of a configuration."""
+        """Build the step from a configuration."""
         return cls(config.cameras, config.crop, config.num_points)
 
     def observation(self, observation: dict[str, Any]) -> dict[str, Any]:
@@ -53,12 +53,12 @@ class DepthToPointCloudStep(ObservationProcessorStep):
 
         Args:
             observation: Depth images (..., 1, H, W), (..., H, W, 1) or (..., H, W) of any number type, color images
-                (..., 3, H, W) or (..., H, W, 3), uint8 or floats of 0 to 1; arrays will do. The leading dimensions
-                are the same for all.
+                (..., 3, H, W) or (..., H, W, 3), uint8 or floats of 0 to 1; tensors or arrays. The leading dimensions
+                must be the same for all.
 
         Returns:
             The observation without the depth images, with `observation.point_cloud` (..., num_points, 3 or 6)
-            float32 on the device the depth images were on.
+            float32 on the device of the depth images.
 
         Raises:
             InputError: An image is missing or does not fit its camera.
@@ -67,14 +67,14 @@ class DepthToPointCloudStep(ObservationProcessorStep):
             return observation
         frames, leading = self._frames(observation)
         if self._to_cloud is None:
-            # Brings the compiler of the sampling, which training on clouds does not need.
+            # Imports the compiler for the sampling, which training on clouds does not need.
             from lerobot_sdm.processors.depth_to_cloud import DepthToCloud
 
             self._to_cloud = DepthToCloud(self.config)
         if len(frames) == 1:
             clouds = [self._to_cloud(frames[0])]
         else:
-            # The sampling releases Python's lock.
+            # The sampling releases the GIL.
             with ThreadPoolExecutor(min(len(frames), torch.get_num_threads())) as pool:
                 clouds = list(pool.map(self._to_cloud, frames))
         cloud = torch.from_numpy(np.stack(clouds)).reshape(*leading, self.config.num_points, self.config.channels)
@@ -91,7 +91,7 @@ class DepthToPointCloudStep(ObservationProcessorStep):
                 if key not in observation:
                     raise InputError(
                         f"depth_to_point_cloud: no '{key}' among the observations ({', '.join(observation)}). "
-                        "Rename one with --rename_map, or mend the camera's key."
+                        "Rename one with --rename_map, or fix the camera's key."
                     )
             stacks[camera.depth_key], leading[camera.depth_key] = _depth_frames(observation[camera.depth_key], camera)
             if camera.color_key is not None:

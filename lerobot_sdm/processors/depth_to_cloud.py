@@ -1,4 +1,4 @@
-"""Depth images, as arrays, to one cloud: meters, points, crop, colors, farthest point sampling."""
+"""Convert depth images, as arrays, to one cloud: scaling, deprojection, crop, colors, farthest point sampling."""
 
 import logging
 from collections.abc import Mapping
@@ -12,9 +12,9 @@ from lerobot_sdm.processors.depth_config import DepthCamera, DepthToCloudConfig
 
 logger = logging.getLogger(__name__)
 
-# A whole picture nearer than this, with fractions of a millimeter, is one in meters.
+# An image whose values are all below this and include fractions of a millimeter must be in meters.
 NEAREST_PICTURE = 0.02
-# No depth camera sees farther on average.
+# No depth camera has a larger mean depth.
 FARTHEST_PICTURE = 50.0
 
 
@@ -35,13 +35,13 @@ class DepthToCloud:
 
         Args:
             images: Depth images (H, W), of any number type, in units of the camera's `depth_scale`; color images
-                (H, W, 3), 0 to 255. Under the keys that the configuration names.
+                (H, W, 3), 0 to 255. The keys are those in the configuration.
 
         Returns:
             (num_points, 3 or 6) float32 in farthest-point order, zero rows last where there are too few points.
 
         Raises:
-            InputError: An image has another size than the intrinsics, or cannot be of the configured unit.
+            InputError: An image's size is not that of the intrinsics, or its unit cannot be the configured one.
         """
         points = np.concatenate([view.points(images) for view in self._views])
         if len(points) == 0 and not self._warned:
@@ -54,7 +54,7 @@ class DepthToCloud:
 
 
 class _View:
-    """One camera, with everything precomputed that does not depend on the picture."""
+    """One camera, with everything precomputed that does not depend on the image."""
 
     def __init__(self, camera: DepthCamera, crop):
         self.camera = camera
@@ -78,7 +78,7 @@ class _View:
         meters = depth.astype(np.float32) * np.float32(camera.depth_scale)
         if not self._unit_checked:
             self._check_unit(depth, meters)
-        # NaN compares false with everything, so it is left out like every other depth that is no measurement.
+        # NaN compares false with everything, so it is dropped like all other invalid depths.
         valid = (meters > 0) & (meters >= camera.near) & (meters <= camera.far)
         points, pixels = deproject(meters, valid, self._rays, self._rotation, self._position, self._crop)
         if camera.color_key is None:
@@ -88,8 +88,8 @@ class _View:
         return np.hstack([points, self._colors(images[camera.color_key], meters[pixels], self._rays[pixels], aligned)])
 
     def _colors(self, image: NDArray, depth: NDArray, rays: NDArray, aligned: tuple[NDArray, NDArray]) -> NDArray:
-        """(n, 3) float32 color of each point: of its own pixel if the images are aligned, else of the pixel that
-        the color camera sees it at; black where it does not see it."""
+        """(n, 3) float32 color of each point: from its own pixel if the images are aligned, else from the pixel at
+        which the color camera sees it; black if it does not."""
         camera = self.camera
         if camera.color_intrinsics is None:
             if image.shape[:2] != (camera.height, camera.width):
@@ -111,10 +111,10 @@ class _View:
         return colors
 
     def _check_unit(self, depth: NDArray, meters: NDArray[np.float32]) -> None:
-        """Compare the first picture that shows anything with what depth cameras can see.
+        """Check that the first image with valid depths is in the range of depth cameras.
 
         Raises:
-            InputError: Meters taken for millimeters, or the other way round.
+            InputError: Meters are interpreted as millimeters, or vice versa.
         """
         shown = np.isfinite(meters) & (meters > 0)
         if not shown.any():

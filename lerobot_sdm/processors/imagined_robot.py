@@ -1,4 +1,4 @@
-"""DexArt's imagined robot: points on the hand, computed from its joints, that join the camera's cloud."""
+"""DexArt's imagined robot: points on the hand, computed from its joints, that are added to the camera's cloud."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,9 +19,9 @@ IMAGINED_ROBOT = "observation.imagin_robot"
 class ImaginedRobotProcessorStep(ObservationProcessorStep):
     """Append the imagined robot's points to the cloud, as DP3's encoder does for DexArt.
 
-    Of the imagined points (xyz, then four columns that tell the parts of the scene apart) as many columns are taken as
-    the cloud has, so with color the first of the four stand where colors do, as in the released code. Goes behind the
-    step that cuts the cloud to the channels of the policy.
+    The imagined points have xyz and four columns that label the parts of the scene. They are cut to the number of
+    columns of the cloud, so in a cloud with color the first labels take the place of colors, as in the released code.
+    This step goes after the one that cuts the cloud to the policy's channels.
     """
 
     def observation(self, observation: dict[str, Any]) -> dict[str, Any]:

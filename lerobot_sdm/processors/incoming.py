@@ -1,4 +1,4 @@
-"""What reaches a policy: made to fit where that changes nothing, else refused by name before anything is computed."""
+"""Check a policy's inputs before anything is computed: convert what can be converted without loss, reject the rest."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ Batch = dict[str, Tensor]
 
 
 def as_tensor(key: str, value: Any) -> Tensor:
-    """An observation as a tensor of floats: arrays and whole numbers too, and images of bytes as 0 to 1.
+    """Convert an observation (tensor, array or numbers) to a float tensor, and uint8 images to 0 to 1.
 
     Args:
         key: Its name.
         value: A tensor, an array, or numbers.
 
     Raises:
-        InputError: It is nothing of that kind.
+        InputError: The value is not of such a type.
     """
     if not isinstance(value, Tensor):
         try:
-            # An array of a robot may be read-only, or be filled anew while this one is still looked at.
+            # A robot's array may be read-only, or may be overwritten while this one is still in use.
             value = torch.from_numpy(np.array(value))
         except (TypeError, ValueError) as error:
             raise InputError(
@@ -44,19 +44,19 @@ def as_tensor(key: str, value: Any) -> Tensor:
 
 
 def one_step(batch: Any, features: Features, like: Tensor, any_image_size: bool = False) -> Batch:
-    """The observation of one time step, as it may be acted on.
+    """Check and convert the observation of one time step.
 
     Args:
-        batch: Preprocessed observation. Arrays, other number types and devices, and a missing batch axis will do.
-        features: What the policy was trained with.
-        like: A weight of the network, whose device and number type the observation gets.
+        batch: Preprocessed observation. Arrays, other dtypes and devices, and a missing batch axis are accepted.
+        features: Features that the policy was trained with.
+        like: A weight of the network, whose device and dtype the observation gets.
         any_image_size: Whether the policy resizes images itself.
 
     Returns:
-        A copy of each of `features` (B, ...): a robot may fill the same memory with its next observation.
+        A copy of each of `features` (B, ...), because a robot may overwrite the same memory with its next observation.
 
     Raises:
-        InputError: Names the observation that is missing or does not fit.
+        InputError: An observation is missing or does not fit; names it.
     """
     observation = {}
     for key, feature in features.items():
@@ -72,20 +72,20 @@ def one_step(batch: Any, features: Features, like: Tensor, any_image_size: bool 
 
 
 def windows(batch: Any, features: Features, like: Tensor, frames: int, any_image_size: bool = False) -> Batch:
-    """Observations of several time steps, as `predict_action_chunk` takes them.
+    """Check and convert observations of several time steps, as used by `predict_action_chunk`.
 
     Args:
-        batch: Preprocessed observations, each (B, frames, ...), oldest first; of one frame the axis may be missing.
-        features: What the policy was trained with.
-        like: A weight of the network, whose device and number type the observations get.
-        frames: How many time steps the policy sees.
+        batch: Preprocessed observations, each (B, frames, ...), oldest first; if frames is 1, the axis may be missing.
+        features: Features that the policy was trained with.
+        like: A weight of the network, whose device and dtype the observations get.
+        frames: Number of time steps that the policy sees.
         any_image_size: Whether the policy resizes images itself.
 
     Returns:
         Each of `features` (B, frames, ...).
 
     Raises:
-        InputError: Names the observation that is missing or does not fit.
+        InputError: An observation is missing or does not fit; names it.
     """
     observations = {}
     for key, feature in features.items():
@@ -107,7 +107,7 @@ def windows(batch: Any, features: Features, like: Tensor, frames: int, any_image
 
 
 def with_vector_axes(batch: Batch, features: Features) -> Batch:
-    """A training batch whose vectors of one number have the axis that LeRobot's reader leaves out.
+    """Restore the axis that LeRobot's reader drops from one-element vectors in a training batch.
 
     Args:
         batch: Windows as LeRobot reads them: (B, T) for a column of shape (1,), else (B, T, ...).
@@ -121,11 +121,11 @@ def with_vector_axes(batch: Batch, features: Features) -> Batch:
 
 
 def whole_clouds(cloud: Tensor) -> Tensor:
-    """A cloud in which points that are NaN or infinite are replaced by others of the same cloud.
+    """Replace NaN or infinite points of a cloud by other points of the same cloud.
 
-    The points that are left move up in their order, so that a prefix of a cloud in farthest-point order is still one,
-    and fill the rest of it again from the first on. Encoders take the maximum over points: what stands twice in a cloud
-    changes nothing. Where no point is left, all stay as they are.
+    The valid points move up in their order, so that a cloud in farthest-point order keeps it, and are repeated from the
+    first on to fill the cloud. Encoders take the maximum over points, so duplicates have no effect. A cloud without any
+    valid point does not change.
 
     Args:
         cloud: (..., N, C).
@@ -141,7 +141,7 @@ def whole_clouds(cloud: Tensor) -> Tensor:
 
 
 def not_finite(frames: Iterable[Batch]) -> str | None:
-    """Which observation holds NaN or infinity, in words; None where all are finite.
+    """Describe the first observation with NaN or infinity; None if all are finite.
 
     Args:
         frames: Observations, each entry (B, ...).
@@ -172,7 +172,7 @@ def _present(batch: Any, key: str) -> Tensor:
         seen = ", ".join(name for name in batch if str(name).startswith("observation"))
         raise InputError(
             f"'{key}' is missing in the observation (it has {seen or 'none'}); the policy was trained with it. "
-            "Look at the sensor, or rename it with --rename_map."
+            "Check the sensor, or rename it with --rename_map."
         )
     return as_tensor(key, batch[key])
 
@@ -180,7 +180,7 @@ def _present(batch: Any, key: str) -> Tensor:
 def _check_shape(
     key: str, value: Tensor, feature: PolicyFeature, leading: tuple[str, ...], any_image_size: bool
 ) -> None:
-    """Refuse an observation that has other axes than (*leading, *feature.shape), or a cloud without points."""
+    """Refuse an observation whose shape is not (*leading, *feature.shape), or a cloud without points."""
     shape, wanted, axes = tuple(value.shape), tuple(feature.shape), len(leading)
     cloud = key == POINT_CLOUD
     fits = value.ndim == axes + len(wanted)
@@ -189,8 +189,8 @@ def _check_shape(
         check_upright(key, shape, "the observation")
         if 0 in shape:
             raise InputError(
-                f"'{key}' has shape {shape} in the observation: no points. Skip this observation, or look at the "
-                "camera and at the crop of its cloud."
+                f"'{key}' has shape {shape} in the observation: no points. Skip this observation, or check the camera "
+                "and the crop of its cloud."
             )
         fits = shape[-1] >= wanted[-1]
     elif fits:
@@ -199,7 +199,7 @@ def _check_shape(
     if not fits:
         raise InputError(
             f"'{key}' has shape {shape} in the observation and ({', '.join(leading)}, {_written(feature)}) in the "
-            "checkpoint. A policy keeps the sizes that it was trained with."
+            "checkpoint. A policy needs the shapes that it was trained with."
         )
 
 
@@ -207,10 +207,10 @@ def _check_same_batch(observation: Batch) -> None:
     sizes = {key: len(value) for key, value in observation.items()}
     if len(set(sizes.values())) > 1 or 0 in sizes.values():
         told = ", ".join(f"'{key}': {size}" for key, size in sizes.items())
-        raise InputError(f"observation: the batch sizes differ or are 0 ({told}). Give one row for each robot.")
+        raise InputError(f"observation: the batch sizes differ or are 0 ({told}). Give one row per robot.")
 
 
 def _written(feature: PolicyFeature) -> str:
-    """The shape of a feature, without brackets; of a cloud any number of points."""
+    """The shape of a feature, without brackets; a cloud may have any number of points."""
     shape = tuple(feature.shape)
     return ", ".join(map(str, ("N", *shape[1:]) if len(shape) == 2 else shape))

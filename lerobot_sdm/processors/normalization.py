@@ -1,4 +1,4 @@
-"""Dataset statistics made fit for point clouds and safe for min-max normalization."""
+"""Prepare dataset statistics for point clouds and safe min-max normalization."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from lerobot_sdm.errors import InputError
 from lerobot_sdm.processors.depth_config import DepthToCloudConfig
 
 RANGE_FLOOR = 1e-4
-"""DP3 treats a channel whose range is smaller than this as constant."""
+"""DP3 treats a channel with a smaller range than this as constant."""
 
 NEEDED = {
     NormalizationMode.MIN_MAX: ("min", "max"),
@@ -19,30 +19,30 @@ NEEDED = {
     NormalizationMode.QUANTILES: ("q01", "q99"),
     NormalizationMode.QUANTILE10: ("q10", "q90"),
 }
-"""What LeRobot's normalizer computes with; what it has none of it passes on as it is."""
+"""Statistics used by LeRobot's normalizer; without them, it silently leaves a feature unnormalized."""
 
 Stats = dict[str, dict[str, Any]]
-"""Feature -> statistic -> values, as LeRobotDatasetMetadata.stats has them."""
+"""Feature -> statistic -> values, as in LeRobotDatasetMetadata.stats."""
 
 
 def prepare_stats(stats: Stats, cloud_channels: int, depth_to_cloud: DepthToCloudConfig | None = None) -> Stats:
-    """Fit dataset statistics to a point-cloud policy, in place and idempotently.
+    """Prepare dataset statistics for a point-cloud policy, in place and idempotently.
 
-    In place, because LeRobot hands one and the same object first to the policy and then to its processors, and
-    when fine-tuning it never asks the policy for processors: a copy would be bypassed there.
+    In place, because LeRobot passes the same object first to the policy and then to its processors; and when
+    fine-tuning it does not create processors through the policy, so a copy would be bypassed.
 
     Args:
-        stats: Changed: the cloud stands under `observation.point_cloud` with `cloud_channels` channels, and
-            constant channels of every feature are widened by `widen_constant_channels`.
+        stats: Modified: the cloud is moved to `observation.point_cloud` with `cloud_channels` channels, and constant
+            channels of all features are widened by `widen_constant_channels`.
         cloud_channels: 3 for xyz, 6 with color.
-        depth_to_cloud: How depth images become clouds. Data that hold no cloud have no statistics of it: the range
-            of the crop takes their place.
+        depth_to_cloud: How depth images are converted to clouds. A dataset without clouds has no statistics of them,
+            so the range of the crop is used instead.
 
     Returns:
         The same object.
 
     Raises:
-        InputError: Statistics of the cloud are missing, and there is no crop.
+        InputError: Statistics of the cloud are missing, and no crop is configured.
     """
     if depth_to_cloud is not None and not any(key in stats for key in POINT_CLOUD_KEYS):
         stats[POINT_CLOUD] = depth_to_cloud.statistics()
@@ -53,7 +53,7 @@ def prepare_stats(stats: Stats, cloud_channels: int, depth_to_cloud: DepthToClou
                 name: values if name == "count" else values[..., :cloud_channels] for name, values in cloud.items()
             }
     for feature in stats.values():
-        # Of shapes that differ `check_statistics` says what is wrong.
+        # `check_statistics` reports mismatched shapes.
         if "min" in feature and "max" in feature and np.shape(feature["min"]) == np.shape(feature["max"]):
             feature["min"], feature["max"] = widen_constant_channels(
                 np.asarray(feature["min"]), np.asarray(feature["max"])
@@ -68,17 +68,17 @@ def check_statistics(
     source: str,
     fix: str,
 ) -> None:
-    """Refuse statistics by which something would not be normalized, or wrongly.
+    """Refuse statistics with which a feature would be normalized wrongly or not at all.
 
     Args:
         statistics: Column -> statistic -> values.
-        features: What is normalized.
-        modes: Kind of feature -> how.
-        source: Whose statistics they are, for the message.
-        fix: What to do about it, a sentence.
+        features: The features to normalize.
+        modes: Feature type -> normalization mode.
+        source: Where the statistics come from, for the message.
+        fix: How to fix it, a sentence.
 
     Raises:
-        InputError: One is missing, not finite, or of a shape that does not fit the column.
+        InputError: A statistic is missing, not finite, or does not match the column's shape.
     """
     for key, feature in features.items():
         kind, shape = FeatureType(feature.type), tuple(feature.shape)
@@ -102,11 +102,11 @@ def _broadcasts(mine: tuple[int, ...], whole: tuple[int, ...]) -> bool:
 
 
 def widen_constant_channels(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Let channels that hardly move normalize to 0 at unit scale.
+    """Widen the range of almost constant channels, so that they are normalized to 0 at unit scale.
 
-    LeRobot only guards against a range of exactly 0: a channel that moved by 1e-5 in the demonstrations would
-    turn sensor noise into a value of several hundred. DP3 gives such a channel scale 1 and offset -min; the
-    range [min - 1, min + 1] does the same in LeRobot's normalizer.
+    LeRobot only guards against a range of exactly 0: in a channel that moved by 1e-5 in the demonstrations, sensor
+    noise would be scaled to several hundred. DP3 gives such a channel scale 1 and offset -min; the range
+    [min - 1, min + 1] has the same effect in LeRobot's normalizer.
 
     Args:
         low: Smallest values (C,).

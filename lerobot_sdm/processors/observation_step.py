@@ -1,4 +1,4 @@
-"""A processor step that makes observations fit for normalization, or refuses them by name."""
+"""A processor step that checks observations and converts them for normalization."""
 
 import operator
 from collections.abc import Mapping
@@ -14,19 +14,19 @@ from lerobot_sdm.errors import InputError
 from lerobot_sdm.processors.incoming import as_tensor
 from lerobot_sdm.processors.sizes import check_sizes
 
-FIX = "A policy keeps the sizes that it was trained with: look at what the robot or the environment gives."
+FIX = "A policy needs the shapes that it was trained with. Check what the robot or the environment returns."
 
 
 @ProcessorStepRegistry.register(name="observation_fitter")
 @dataclass
 class ObservationFitterStep(ProcessorStep):
-    """Bring observations and actions to floats and tensors, and compare their shapes with those of the training.
+    """Convert observations and actions to float tensors, and check their shapes against those of the training.
 
-    LeRobot's normalizer takes on the number type of what it gets: given whole numbers it would round the statistics,
-    and given another size it fails in the middle of a broadcast. Goes before the normalizer.
+    LeRobot's normalizer adopts the dtype of its input: for integers it would round the statistics, and for another
+    shape it fails with a broadcasting error. This step goes before the normalizer.
 
     Args:
-        features: Observations of the policy, as LeRobot's `PolicyFeature` or as they stand in a saved pipeline.
+        features: Observations of the policy, as LeRobot's `PolicyFeature` or as in a saved pipeline.
     """
 
     features: Mapping[str, PolicyFeature | dict[str, Any]] = field(default_factory=dict)
@@ -46,11 +46,10 @@ class ObservationFitterStep(ProcessorStep):
         self.features = self._known
 
     def __call__(self, transition: EnvTransition) -> EnvTransition:
-        """Observations (..., *shape) that the policy knows become float tensors, at least (1, *shape); all others stay
-        as they are.
+        """Convert the policy's observations (..., *shape) to float tensors, at least (1, *shape); others pass through.
 
         Raises:
-            InputError: One of them is nothing of the kind, or of another shape.
+            InputError: An observation cannot be converted, or has another shape.
         """
         transition = dict(transition)
         observation = transition.get(TransitionKey.OBSERVATION)
@@ -70,8 +69,8 @@ class ObservationFitterStep(ProcessorStep):
             raise InputError(
                 f"'{key}' has shape {tuple(value.shape)} in the observation and {shape} in the checkpoint. {FIX}"
             )
-        # LeRobot's reader leaves out the axis of a vector of one number, so that any shape can be one; and a policy may
-        # resize images, so it looks at their sizes itself.
+        # LeRobot's reader drops the axis of one-element vectors, so any shape may be one; and a policy may resize
+        # images, so it checks their sizes itself.
         if shape != (1,) and self._known[key].type is not FeatureType.VISUAL:
             found = {key: tuple(value.shape[value.ndim - len(shape) :])}
             check_sizes(found, {key: shape}, "the observation", "the checkpoint", FIX)
@@ -91,10 +90,10 @@ class ObservationFitterStep(ProcessorStep):
 
 
 def add_fitter(preprocessor: PolicyProcessorPipeline, features: Mapping[str, PolicyFeature]) -> None:
-    """Put the step before the normalizer of a pipeline that has none, such as one of LeRobot's `diffusion`.
+    """Insert the step before the normalizer of a pipeline without it, such as that of LeRobot's `diffusion`.
 
     Args:
-        preprocessor: Changed in place.
+        preprocessor: Modified in place.
         features: Observations of the policy.
     """
     steps = preprocessor.steps

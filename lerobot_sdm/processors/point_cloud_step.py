@@ -1,4 +1,4 @@
-"""The processor step that brings a cloud to the form that a policy was trained with."""
+"""The processor step that converts a cloud to the form that a policy was trained with."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +15,10 @@ from lerobot_sdm.processors.sizes import MOST_CHANNELS, check_upright
 @ProcessorStepRegistry.register(name="point_cloud_processor")
 @dataclass
 class PointCloudProcessorStep(ObservationProcessorStep):
-    """Bring a cloud to the key, the rank and the channels that the policy was trained with.
+    """Convert a cloud to the key, rank and channels that the policy was trained with.
 
-    A cloud with color given to a policy without must lose its color before normalization: afterwards its six
-    channels would not fit the three statistics.
+    For a policy without color, the color of a cloud must be dropped before normalization, because its six channels
+    would not match the three statistics.
 
     Args:
         channels: Leading channels to keep: 3 for xyz, 6 with color.
@@ -32,7 +32,7 @@ class PointCloudProcessorStep(ObservationProcessorStep):
 
     def observation(self, observation: dict[str, Any]) -> dict[str, Any]:
         """Clouds (..., N, C >= channels) under either known key become `observation.point_cloud`
-        (..., N, channels); a single cloud (N, C), as a robot has it, gets a batch dimension."""
+        (..., N, channels); a single cloud (N, C), as from a robot, gets a batch dimension."""
         observation = dict(observation)
         for key in POINT_CLOUD_KEYS:
             if key in observation:

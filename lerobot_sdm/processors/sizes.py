@@ -1,4 +1,4 @@
-"""Where a checkpoint meets a dataset, an environment or an observation: the one place that compares shapes."""
+"""Check the shapes of datasets, environments and observations against those of a checkpoint."""
 
 import math
 from collections.abc import Mapping
@@ -8,14 +8,14 @@ from lerobot_sdm.clouds import POINT_CLOUD, POINT_CLOUD_KEYS
 from lerobot_sdm.errors import InputError
 
 MOST_CHANNELS = 16
-"""A cloud of more channels than this and of fewer points than that lies on its side: nobody's points are so few."""
+"""A cloud with more channels and fewer points than this is transposed: no real cloud has so few points."""
 FEWEST_CHANNELS = 3
 
 Shape = tuple[int, ...]
 
 
 def shapes_of(features: Mapping[str, Any]) -> dict[str, Shape]:
-    """Name -> shape of anything that has one, such as LeRobot's `PolicyFeature`, a tensor or an array."""
+    """Name -> shape of objects that have one, such as LeRobot's `PolicyFeature`, a tensor or an array."""
     return {key: tuple(feature.shape) for key, feature in features.items()}
 
 
@@ -28,21 +28,21 @@ def check_sizes(
     complete: bool = False,
     cut: bool = True,
 ) -> None:
-    """Refuse what a checkpoint cannot be used with.
+    """Refuse features whose shapes differ from a checkpoint's.
 
-    A cloud may have another number of points, since encoders take the maximum over points.
+    A cloud may have a different number of points, since encoders take the maximum over points.
 
     Args:
-        found: Name -> shape of what is offered. A cloud may stand under either of `POINT_CLOUD_KEYS`.
-        known: Name -> shape of what the checkpoint was trained with.
-        where: What offers it, such as "the dataset".
+        found: Name -> shape of the available features. A cloud may have any of the `POINT_CLOUD_KEYS`.
+        known: Name -> shape of the features that the checkpoint was trained with.
+        where: Where the available features are, such as "the dataset".
         owner: Whose shapes are known, such as "the checkpoint at outputs/run".
-        fix: What to do about it, a sentence.
-        complete: Whether everything that is known has to be there.
-        cut: Whether a cloud may have further channels, which a policy's pipeline cuts off.
+        fix: How to fix it, a sentence.
+        complete: Whether all known features must be available.
+        cut: Whether a cloud may have further channels, which a policy's pipeline drops.
 
     Raises:
-        InputError: Names the first feature that differs, with both shapes.
+        InputError: A feature differs; names the first one, with both shapes.
     """
     for key, theirs in known.items():
         name = next((name for name in _names(key) if name in found), None)
@@ -58,16 +58,16 @@ def check_sizes(
 
 
 def check_checkpoint(config: Any, dataset: Any = None) -> None:
-    """Refuse a dataset or an environment whose sizes are not those of the checkpoint that meets it.
+    """Refuse a dataset or an environment whose shapes differ from the checkpoint's.
 
-    LeRobot hands a loaded configuration the actions of what it meets, and nothing says that they were others before.
+    LeRobot silently overwrites the action feature of a loaded configuration with that of the dataset or environment.
 
     Args:
-        config: Configuration of a checkpoint, after LeRobot's `make_policy` has looked at it.
-        dataset: Metadata of the dataset that is trained on; None for an environment.
+        config: Configuration of a checkpoint, after LeRobot's `make_policy` has modified it.
+        dataset: Metadata of the training dataset; None for an environment.
 
     Raises:
-        InputError: Names the feature, both shapes and the checkpoint.
+        InputError: A shape differs; names the feature, both shapes and the checkpoint.
     """
     from lerobot.utils.feature_utils import dataset_to_policy_features
 
@@ -80,14 +80,14 @@ def check_checkpoint(config: Any, dataset: Any = None) -> None:
         where = "the dataset"
         fix = (
             "give a dataset of the same robot, or train a new policy on this one with "
-            f"--policy.type={config.type} in the place of --policy.path."
+            f"--policy.type={config.type} instead of --policy.path."
         )
-    fix = f"A policy keeps the sizes that it was trained with: {fix}"
+    fix = f"A policy needs the shapes that it was trained with: {fix}"
     check_sizes(found, known, where, f"the checkpoint at {config.pretrained_path}", fix)
 
 
 def check_environment(config: Any, env: Any, path: str) -> None:
-    """Refuse an environment that lacks something that a policy sees, or has other sizes, before anything is simulated.
+    """Refuse an environment whose features are missing or differ in shape from the policy's, before simulating.
 
     Args:
         config: Configuration of the policy.
@@ -95,7 +95,7 @@ def check_environment(config: Any, env: Any, path: str) -> None:
         path: Where the policy's checkpoint is, for the message.
 
     Raises:
-        InputError: Names the observation or the action, both shapes and the checkpoint.
+        InputError: A feature is missing or differs; names it, both shapes and the checkpoint.
     """
     from lerobot.envs.utils import env_to_policy_features
 
@@ -110,21 +110,21 @@ def check_environment(config: Any, env: Any, path: str) -> None:
 
 
 def takes_any_image_size(config: Any) -> bool:
-    """Whether a policy of this configuration brings images to one size itself."""
+    """Whether a policy with this configuration resizes images itself."""
     encoding = getattr(config, "network_config", config)
     return any(getattr(encoding, name, None) for name in ("resize_shape", "crop_shape"))
 
 
 def check_upright(key: str, shape: Shape, where: str) -> None:
-    """Refuse a cloud that lies on its side, channels x points.
+    """Refuse a transposed cloud, channels x points.
 
     Args:
         key: Its name.
-        shape: (points, channels), in any number of leading dimensions.
-        where: What offers it.
+        shape: (points, channels), with any number of leading dimensions.
+        where: Where the cloud is, for the message.
 
     Raises:
-        InputError: Says so, and that its axes have to be swapped.
+        InputError: The cloud is transposed.
     """
     if len(shape) >= 2 and FEWEST_CHANNELS <= shape[-2] <= MOST_CHANNELS < shape[-1]:
         raise InputError(
@@ -134,15 +134,15 @@ def check_upright(key: str, shape: Shape, where: str) -> None:
 
 
 def check_vector(key: str, shape: Shape, kind: str) -> None:
-    """Refuse a column that is no vector.
+    """Refuse a column that is not a vector.
 
     Args:
         key: Its name.
-        shape: Of one frame.
+        shape: Shape of one frame.
         kind: The policy type, for the message.
 
     Raises:
-        InputError: Names the shape.
+        InputError: The column is not a vector; names its shape.
     """
     if len(shape) != 1:
         what = "is a matrix" if len(shape) == 2 else "is no vector"

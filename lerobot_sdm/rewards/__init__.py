@@ -1,1 +1,1 @@
-"""Reward models: one folder each, always configuration, modeling and processor."""
+"""Reward models, one folder each, with a configuration, a modeling and a processor module."""

@@ -126,5 +126,5 @@ def test_copies_do_not_share_weights():
 
 def test_another_length_is_refused():
     conv = LiveConv1d(nn.Conv1d(3, 5, 5, padding=2), 2)
-    with pytest.raises(ValueError, match="4 steps, and taps were kept for 2"):
+    with pytest.raises(ValueError, match="4 steps, but the kernel was trimmed for 2"):
         conv(torch.zeros(1, 3, 4))

@@ -252,7 +252,7 @@ def test_the_result_is_a_plain_policy_of_its_bases_type(base, reward, data, tmp_
         ({"sampling_steps": 93}, r"sampling_steps=93: must lie in 2 \.\.\. 92"),
         ({"num_inference_steps": 0}, "num_inference_steps=0"),
         ({"max_skipped_steps": 0}, "max_skipped_steps=0"),
-        ({"n_action_steps": 4}, r"reward_path=.*n_action_steps=3, and this policy has 4"),
+        ({"n_action_steps": 4}, r"reward_path=.*n_action_steps=3, but this policy has 4"),
     ],
 )
 def test_contradictions_are_refused_by_name(build, wrong, message):
@@ -277,7 +277,7 @@ def test_a_policy_is_no_reward_model(build, base):
 def test_a_reward_model_of_other_units_is_refused(build, tmp_path):
     other = save_policy(tmp_path / "base", high=3.0)
     reward = save_reward_model(other, tmp_path / "reward")
-    with pytest.raises(InputError, match=r"reward_path=.*is normalized by other numbers"):
+    with pytest.raises(InputError, match=r"reward_path=.*is normalized differently"):
         build(reward_path=str(reward))
 
 

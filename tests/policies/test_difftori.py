@@ -292,9 +292,9 @@ def test_a_base_that_does_not_fit_its_configuration_is_refused(build, base, tmp_
         ({"chunk_size": 5}, "chunk_size=5.*executes 4"),
         ({"use_color": True}, "use_color=True.*has False"),
         ({"n_action_steps": 5}, r"n_action_steps=5: must lie in 1 \.\.\. 4"),
-        ({"n_points": 13}, "n_points=13.*only have 12"),
+        ({"n_points": 13}, "n_points=13.*have only 12"),
         ({"n_iterations": -1}, "n_iterations=-1"),
-        ({"n_iterations": 0}, "n_iterations=0.*nothing to learn"),
+        ({"n_iterations": 0}, "n_iterations=0.*at least one step"),
         ({"n_recorded_iterations": 0}, "n_recorded_iterations=0"),
         ({"damping": 0.0}, r"damping=0\.0"),
         ({"step_size": 0.0}, r"step_size=0\.0"),
@@ -312,7 +312,7 @@ def test_a_base_of_a_type_without_such_chunks_is_refused(trained, tmp_path):
     folder = tmp_path / "tdmpc"
     shutil.copytree(trained("dp3"), folder)
     (folder / "config.json").write_text('{"type": "tdmpc"}')
-    with pytest.raises(InputError, match=r"base_path.*'tdmpc'; a base has to be of type act, .*dp3"):
+    with pytest.raises(InputError, match=r"base_path.*'tdmpc'; a base must be of type act, .*dp3"):
         DiffTORIConfig(base_path=str(folder), device="cpu")
     with pytest.raises(InputError, match="'difftori'; a base"):
         DiffTORIConfig(base_path=str(trained("difftori")), device="cpu")

@@ -154,7 +154,7 @@ def test_impossible_settings_are_refused_by_name(wrong, offender):
             "differs from that of",
         ),
         ({CAMERAS[0]: (FeatureType.VISUAL, (3, 48, 48))}, {"crop_shape": (50, 40)}, r"crop_shape=\[50, 40\].*48 x 48"),
-        ({CAMERAS[0]: (FeatureType.VISUAL, (3, 48, 48))}, {"crop_shape": (32, 32)}, "32 x 32.*one pixel"),
+        ({CAMERAS[0]: (FeatureType.VISUAL, (3, 48, 48))}, {"crop_shape": (32, 32)}, "32 x 32.*single pixel"),
     ],
 )
 def test_data_that_do_not_fit_are_refused(features, kwargs, offender):

@@ -110,7 +110,7 @@ def test_statistics_that_are_missing_or_do_not_fit(copied, edit, offender):
 @pytest.mark.parametrize("state", ["../policy/model.safetensors", "/etc/passwd", 3, "missing.safetensors"])
 def test_the_state_of_a_step_lies_beside_it(copied, state):
     change(copied, lambda pipeline: pipeline["steps"][-1].update(state_file=state))
-    with pytest.raises(InputError, match=r"is no file beside it|holds no missing\.safetensors"):
+    with pytest.raises(InputError, match=r"is not a file next to it|holds no missing\.safetensors"):
         load_contender(Contender("x", str(copied)))
 
 

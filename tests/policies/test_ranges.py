@@ -58,7 +58,7 @@ def test_a_cloud_of_another_view():
     told = found(CLOUD, uniform((-0.5, 1.2), *BOX[1:]), uniform(*BOX))
     assert told.text == (
         "35% of the points of 'observation.point_cloud' in the dataset lie outside the range of the clouds that the "
-        "checkpoint was trained on (x -0.5 ... 1.2 m, not -0.5 ... 0.5 m). Was it trained in another view?"
+        "checkpoint was trained on (x -0.5 ... 1.2 m, not -0.5 ... 0.5 m). Was it trained with another view?"
     )
     assert not told.decisive
     hint = "The view is 'papers', and it was trained in 'default'."
@@ -74,7 +74,7 @@ def test_a_cloud_beside_the_known_one_cannot_be_another_scene():
     [
         ([(-500, 500), (-400, 500), (0, 900), *COLORS], "Are these millimeters, and were those meters?"),
         ([(-5e-4, 5e-4), (-5e-4, 5e-4), (0, 1e-3), *COLORS], "Are these meters, and were those millimeters?"),
-        ([*BOX, (0, 1), (0, 1), (0, 1)], "multiply them by 255"),
+        ([*BOX, (0, 1), (0, 1), (0, 1)], "multiply the colors by 255"),
     ],
 )
 def test_another_unit_of_a_cloud(seen, hint):
@@ -87,7 +87,7 @@ def test_colors_that_were_of_0_to_1():
     told = found(CLOUD, uniform(*BOX, *COLORS), uniform(*BOX, (0, 1), (0, 1), (0, 1)))
     assert told.decisive
     assert "r 0 ... 255, not 0 ... 1" in told.text
-    assert "divide them by 255" in told.text
+    assert "divide the colors by 255" in told.text
 
 
 def test_degrees_for_radians():
@@ -157,7 +157,7 @@ def test_acting_warns_once_and_only_then(trained, told, kind):
     act(1.0)
     assert len(told) == 1
     assert f"that the checkpoint at {trained(kind)} was trained on (x " in told[0]
-    assert told[0].endswith("Was it trained in another view?")
+    assert told[0].endswith("Was it trained with another view?")
 
 
 def test_measuring_distances_warns_alike(trained, told):
@@ -189,7 +189,7 @@ def test_training_from_another_policy_on_data_of_another_unit_is_refused(
 ):
     source = trained({"sdm": "dp3", "consistency": "edm", "difftori": "dp3"}[kind])
     role = "base" if kind == "difftori" else "teacher"
-    offender = rf"'observation\.point_cloud' has another scale .* the {role} at {source} .*millimeters.*same units"
+    offender = rf"'observation\.point_cloud' has a different scale .* the {role} at {source} .*millimeters.*same units"
     with pytest.raises(InputError, match=offender):
         lerobot_train(monkeypatch, millimeters, tmp_path / "run", *options(kind, source), steps=2)
     assert not (tmp_path / "run").exists()
@@ -209,8 +209,8 @@ def test_fine_tuning_warns_that_its_data_are_normalized_by_other_numbers(
     assert told == []
     lerobot_train(monkeypatch, millimeters, tmp_path / "other", path, steps=2)
     assert len(told) == 1
-    assert "another scale in the dataset than the checkpoint at" in told[0]
-    assert told[0].endswith("than it has learned.")
+    assert "a different scale in the dataset than the checkpoint at" in told[0]
+    assert told[0].endswith("than it was trained on.")
 
 
 def test_a_checkpoint_without_pipelines_is_not_looked_at(trained, tmp_path, told):

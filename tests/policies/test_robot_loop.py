@@ -64,7 +64,7 @@ def test_every_type_refuses_what_is_missing_and_another_number_of_robots(trained
     for key in two:
         with pytest.raises(InputError, match=rf"'{key}' is missing in the observation"):
             act(robot, {name: value for name, value in two.items() if name != key})
-    with pytest.raises(InputError, match=r"batch size is 1, .* before was 2.*reset\(\)"):
+    with pytest.raises(InputError, match=r"batch size is 1, .* step was 2.*reset\(\)"):
         act(robot, {key: value[:1] for key, value in two.items()})
     assert act(robot, two).shape == (2, 4)  # what was refused has left no trace
     robot.policy.reset()

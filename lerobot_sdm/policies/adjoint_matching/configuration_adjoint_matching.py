@@ -1,4 +1,4 @@
-"""Configuration of Adjoint Matching: a diffusion policy fine-tuned toward what a reward model likes."""
+"""Configuration of Adjoint Matching: a diffusion policy fine-tuned toward a higher predicted reward."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -19,29 +19,29 @@ class AdjointMatchingConfig(DistilledConfig):
 
     The policy becomes p(actions | observation) ~ p_base(actions | observation) exp(reward_weight * reward). It keeps
     its base's network, observations and processors, and may be used with any sampler of its base. The defaults are the
-    corrected algorithm; `docs/deviations.md` lists what was released. See `DistilledConfig` for inherited
-    fields; its teacher is the base.
+    corrected algorithm; `docs/deviations.md` lists the released behaviors. See `DistilledConfig` for inherited fields;
+    what it calls the teacher is the base.
 
     Args:
-        base_path: Folder or Hub repo of the policy that is fine-tuned; needed for training, not for evaluation.
+        base_path: Folder or Hub repo of the policy to fine-tune; needed for training, not for evaluation.
         base_revision: Hub revision of the base.
-        reward_path: Folder or Hub repo of a `chunk_reward` of that base; needed for training.
+        reward_path: Folder or Hub repo of a `chunk_reward` trained for that base; needed for training.
         reward_revision: Hub revision of the reward model.
-        reward_weight: What a unit of reward is worth against a unit of KL divergence from the base.
-        reward_pessimism: How many standard deviations of its ensemble are taken off the predicted reward, so that
-            chunks of which it knows little are not sought.
-        sampling_steps: Steps of the memoryless process in training; they visit evenly spaced timesteps.
-        loss_steps: Of these, how many are learned from in an iteration, spread over the trajectory.
-        adjoint: "next", which is exact for the steps as they are taken, or "current", as in the paper's own code.
-        adjoint_clip_quantile: Adjoints longer than this quantile of the batch's are shortened to it; 1 for none.
-        max_skipped_steps: After so many iterations in a row with adjoints that are not finite, training stops.
-        num_inference_steps: Network evaluations of deterministic DDIM when it acts; None for as many as the base's
-            configuration says.
-        finetune_lr: Learning rate. Adam moves all weights by this much whatever is asked for: at 1e-4 a small network
-            wandered further from its base than the reward led it.
-        finetune_grad_clip_norm: Gradient norm at which the network is clipped; 0 for none.
-        finetune_warmup_steps: Learning-rate warm-up.
-        finetune_final_lr_ratio: Share of the learning rate that is left at the end of its cosine schedule.
+        reward_weight: Weight of a unit of reward relative to a unit of KL divergence from the base.
+        reward_pessimism: How many standard deviations of the ensemble are subtracted from the predicted reward, to
+            avoid chunks about which the ensemble is uncertain.
+        sampling_steps: Steps of the memoryless process in training, at evenly spaced timesteps.
+        loss_steps: Number of these steps that each iteration learns from, spread over the trajectory.
+        adjoint: "next", which is exact for the discrete steps, or "current", as in the paper's own code.
+        adjoint_clip_quantile: Adjoint norms are clipped at this quantile of the batch; 1 for no clipping.
+        max_skipped_steps: Training stops after this many consecutive iterations with non-finite adjoints.
+        num_inference_steps: Network evaluations of deterministic DDIM at inference; None for the number in the base's
+            configuration.
+        finetune_lr: Learning rate. Adam's steps have this size however small the gradient: at 1e-4 a small network
+            drifted further from its base than the reward required.
+        finetune_grad_clip_norm: Gradient norm at which the network is clipped; 0 for no clipping.
+        finetune_warmup_steps: Learning-rate warm-up, in optimizer steps.
+        finetune_final_lr_ratio: Final learning rate as a fraction of the initial one (cosine schedule).
     """
 
     role: ClassVar[str] = "base"
@@ -84,7 +84,7 @@ class AdjointMatchingConfig(DistilledConfig):
                 "(which shortens none)."
             )
         if self.max_skipped_steps < 1:
-            raise InputError(f"--policy.max_skipped_steps={self.max_skipped_steps}: at least 1.")
+            raise InputError(f"--policy.max_skipped_steps={self.max_skipped_steps}: must be at least 1.")
         if self.network is not None:
             levels = self.last_timestep + 1
             if not 2 <= self.sampling_steps <= levels:
@@ -92,7 +92,7 @@ class AdjointMatchingConfig(DistilledConfig):
             steps, most = self.num_inference_steps, self.network_config.num_train_timesteps
             if steps is not None and not 1 <= steps <= most:
                 raise InputError(f"--policy.num_inference_steps={steps}: must lie in 1 ... {most}.")
-        # The last step has no noise, so nothing to control.
+        # The last step has no noise, so there is nothing to control.
         if not 1 <= self.loss_steps < self.sampling_steps:
             raise InputError(
                 f"--policy.loss_steps={self.loss_steps}: must lie in 1 ... {self.sampling_steps - 1}, the sampling "

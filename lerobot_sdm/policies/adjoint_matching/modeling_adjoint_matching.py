@@ -1,9 +1,9 @@
-"""Adjoint Matching (Domingo-Enrich et al. 2024): a diffusion policy is fine-tuned toward a higher reward.
+"""Adjoint Matching (Domingo-Enrich et al. 2024): fine-tune a diffusion policy toward a higher reward.
 
-For the observations of a batch, action sequences are sampled with the fine-tuned network, by a process with noise in
-every step. A reward model tells how each sample should change; the *base*, frozen, carries that back through the
-process (the lean adjoint); and the fine-tuned network regresses its difference from the base onto it. No environment is
-needed: the observations come from a dataset, of demonstrations or of the base's own rollouts.
+For the observations of a batch, the fine-tuned network samples action sequences by a process with noise in every step.
+A reward model gives the reward's gradient at each sample. The frozen *base* propagates it back through the process (the
+lean adjoint), and the fine-tuned network regresses its difference from the base onto it. No environment is needed: the
+observations come from a dataset, either demonstrations or the base's own rollouts.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ from lerobot_sdm.rewards.chunk_reward.modeling_chunk_reward import (
 
 
 class RewardGradient(NamedTuple):
-    """What the reward model says of a batch of samples.
+    """Predictions of the reward model for a batch of samples, and their gradient.
 
     Attributes:
         reward: Mean of the ensemble (B,).
-        spread: Its standard deviation (B,).
-        gradient: Of the reward less the pessimism, with respect to the normalized actions (B, T, A); zeros where the
-            reward does not look.
+        spread: Standard deviation of the ensemble (B,).
+        gradient: Gradient of the pessimistic reward with respect to the normalized actions (B, T, A); zeros for actions
+            that the reward model does not see.
     """
 
     reward: Tensor
@@ -56,7 +56,7 @@ class RewardGradient(NamedTuple):
 
 
 class AdjointMatchingPolicy(DistilledPolicy):
-    """A fine-tuned diffusion policy; for the arguments see `DistilledPolicy`, whose teacher is the base."""
+    """A fine-tuned diffusion policy; see `DistilledPolicy` for the arguments. Its teacher is the base."""
 
     config_class = AdjointMatchingConfig
     name = "adjoint_matching"
@@ -86,15 +86,15 @@ class AdjointMatchingPolicy(DistilledPolicy):
     # ---- training --------------------------------------------------------------------------------------
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """One iteration: sample trajectories, carry the reward's gradient back through the base, regress.
+        """Compute the loss: sample trajectories, propagate the reward's gradient back through the base, regress.
 
         Args:
             batch: Preprocessed training batch. Only its observations are used.
 
         Returns:
-            The loss; and for the log: the predicted reward of the samples and its spread over the ensemble; the
-            control norm, which estimates the KL divergence from the base; lengths of the adjoints at the sample and at
-            the noise; and how many samples were left out because theirs were not finite.
+            The loss, and values to log: the predicted reward of the samples and its spread over the ensemble; the
+            control norm, which estimates the KL divergence from the base; the adjoint norms at the sample and at the
+            noise; and the number of samples skipped because their adjoints were not finite.
         """
         config, process = self.config, self._process()
         base = self.teacher
@@ -123,25 +123,25 @@ class AdjointMatchingPolicy(DistilledPolicy):
         return self.loss_guard.watch(losses.mean(), self.train_step), logged(parts)
 
     def _process(self) -> MemorylessProcess:
-        """Noise levels of the training's trajectories, from the noisiest at which clean actions can be read."""
+        """Noise levels of the training trajectories, from the noisiest at which clean actions can be estimated."""
         timesteps = ddim_timesteps(
             self.model.num_train_timesteps, self.config.sampling_steps, "trailing", start=self.config.last_timestep
         )
         return memoryless_process(self.model.alphas_cumprod, timesteps)
 
     def _mean(self, unet: nn.Module, cond: Tensor, process: MemorylessProcess, x: Tensor, k: Tensor) -> Tensor:
-        """Where step k (N,) leads from x (N, T, A) without its noise, under conditions (N, F), by this denoiser."""
+        """Mean of step k (N,) from x (N, T, A) under conditions (N, F), with this denoiser."""
         x0 = self.model.denoise(x, process.timesteps[k], cond, unet).x0
         return posterior_mean(x, clip_sample(x0, self.model.clip_range), process, k)
 
     def _judge(self, batch: dict[str, Tensor], samples: Tensor) -> RewardGradient:
-        """The reward of sampled action sequences (B, T, A), and its gradient."""
+        """Predict the reward of sampled action sequences (B, T, A), and its gradient."""
         features, first = self.reward_model.features(batch), self.config.n_obs_steps - 1
         with torch.enable_grad():
             x = samples.detach().requires_grad_(True)
             executed = x[:, first : first + self.reward_model.config.n_action_steps]
             members = self.reward_model.predict(features, executed)
-            # Like sqrt(v), but with a gradient where all members agree, as a single one always does.
+            # Like sqrt(v), but with a finite gradient if all members agree, as an ensemble of one always does.
             spread = (members.var(dim=0, correction=0) + 1e-12).sqrt()
             value = members.mean(dim=0) - self.config.reward_pessimism * spread
             (gradient,) = torch.autograd.grad(value.sum(), x)
@@ -150,8 +150,8 @@ class AdjointMatchingPolicy(DistilledPolicy):
     def _regression(
         self, states: Tensor, adjoints: Adjoints, cond: Tensor, process: MemorylessProcess, random: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Losses (steps, B) of some of a trajectory's steps, 0 for samples that are left out; and the control norm."""
-        kept = adjoints.finite.view(-1, 1, 1)  # What is not finite must not meet a gradient, not even one of 0.
+        """Losses (steps, B) of some of a trajectory's steps, 0 for skipped samples; and the control norm."""
+        kept = adjoints.finite.view(-1, 1, 1)  # Non-finite values must not reach the gradient, not even times 0.
         states, base_means = (torch.where(kept, values, 0.0) for values in (states, adjoints.base_means))
         chosen = draw_steps(self.config.loss_steps, process, random)
         count, batch = len(chosen), len(cond)
@@ -161,20 +161,20 @@ class AdjointMatchingPolicy(DistilledPolicy):
         controls = control(mean, base_means[chosen].flatten(0, 1), sigma)
         wanted = adjoints.values[chosen + (self.config.adjoint == "next")].flatten(0, 1)
         losses = matching_losses(controls, wanted, sigma).view(count, batch)
-        # On average over the steps drawn, that of all with noise.
+        # Its expectation over the drawn steps is the sum over all steps with noise.
         spent = controls.detach().square().flatten(1).sum(dim=1).view(count, batch) / 2
         control_norm = (process.steps - 1) * torch.where(adjoints.finite, spent, 0.0).mean()
         return torch.where(adjoints.finite, losses, 0.0), control_norm
 
     def _watch(self, finite: Tensor) -> None:
-        """Stop a training in which iteration after iteration has samples that cannot be learned from."""
+        """Stop training after too many consecutive iterations with non-finite adjoints."""
         self._skipped_in_a_row = 0 if finite.all() else self._skipped_in_a_row + 1
         if self._skipped_in_a_row >= self.config.max_skipped_steps:
             raise InputError(
-                f"adjoint_matching: for {self._skipped_in_a_row} iterations in a row adjoints were not finite, in the "
-                f"last for {int((~finite).sum())} of {len(finite)} samples. Give a smaller --policy.reward_weight (now "
-                f"{self.config.reward_weight}) or --policy.finetune_lr (now {self.config.finetune_lr}), or look at the "
-                f"reward model at {self.config.reward_path}."
+                f"adjoint_matching: adjoints were not finite in {self._skipped_in_a_row} iterations in a row, most "
+                f"recently for {int((~finite).sum())} of {len(finite)} samples. Use a smaller --policy.reward_weight "
+                f"(now {self.config.reward_weight}) or --policy.finetune_lr (now {self.config.finetune_lr}), or check "
+                f"the reward model at {self.config.reward_path}."
             )
 
     def update(self) -> None:

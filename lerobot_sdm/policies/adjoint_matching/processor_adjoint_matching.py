@@ -1,4 +1,4 @@
-"""Pre- and post-processing of Adjoint Matching: its base's."""
+"""Pre- and post-processing of Adjoint Matching: the base's."""
 
 from lerobot_sdm.policies.adjoint_matching.configuration_adjoint_matching import AdjointMatchingConfig
 from lerobot_sdm.policies.source.processors import Processors, make_student_processors

@@ -1,4 +1,4 @@
-"""Configuration of Consistency Policy: a student of `edm` with one network evaluation, or a few."""
+"""Configuration of Consistency Policy: a student of `edm` that acts with one or a few network evaluations."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +20,7 @@ OF_NETWORK = (
     *("diffusion_step_embed_dim", "use_film_scale_modulation", "gradient_checkpointing", "clip_sample_range"),
     *("sigma_min", "sigma_max", "rho", "bins", "sigma_data", "boundary"),
 )
-"""Fields of earlier versions that repeated the teacher's; now they stand in `network`."""
+"""Fields of earlier versions that repeated the teacher's; now they are in `network`."""
 
 IN_BOTH = ("n_obs_steps", "horizon", "n_action_steps", "normalization_mapping", "input_features", "output_features")
 """Fields that student and network both have."""
@@ -35,31 +35,31 @@ class ConsistencyConfig(OptimizerSettings, StudentConfig):
     """Consistency Policy (Prasad et al. 2024): a consistency trajectory model (Kim et al. 2023) of an `edm` teacher.
 
     The defaults are the corrected algorithm; `docs/deviations.md` lists each released behavior with the field that
-    brings it back. See `StudentConfig` and `OptimizerSettings` for inherited fields.
+    restores it. See `StudentConfig` and `OptimizerSettings` for inherited fields.
 
     Args:
-        teacher_use_ema: Learn from the teacher's average, which is what is evaluated; false for its raw weights, as
-            released, which a finished teacher has in its `training_state.safetensors`.
-        warm_start: Start the network as the teacher's, with columns of zeros for the stop time. Without it only the
-            encoder is the teacher's.
-        dropout_rate: Share of entries dropped in the U-Net's residual blocks, in student and target.
+        teacher_use_ema: Learn from the teacher's EMA model, which is the one evaluated; false for its raw weights, as
+            released, which are in the `training_state.safetensors` of the teacher's checkpoint.
+        warm_start: Initialize the network with the teacher's weights, with zero columns for the stop time. If false,
+            only the encoder is the teacher's.
+        dropout_rate: Dropout rate of the U-Net's residual blocks, in student and target.
         mid_dropout_rate: The same for the middle blocks; None for `dropout_rate`.
-        do_mask_loss_for_padding: Leave actions beyond the end of an episode out of the loss.
-        initial_std: Standard deviation of the start noise; the teacher's where it is left at 1.
-        ctm_weight: Weight of the consistency loss; 0 leaves it out.
-        dsm_weight: Weight of the denoising loss; 0 leaves it out.
-        dsm_by: What learns to denoise: "estimate", the network where it would not move, as in Kim et al., or "jump",
-            the jump to the end, as released. The jump to the end has to commit to one of several ways to act; denoising
-            pulls it back to their mean.
+        do_mask_loss_for_padding: Exclude actions beyond the end of an episode from the loss.
+        initial_std: Standard deviation of the start noise; 1 stands for the teacher's value.
+        ctm_weight: Weight of the consistency loss; 0 disables it.
+        dsm_weight: Weight of the denoising loss; 0 disables it.
+        dsm_by: What learns to denoise: "estimate", the network for a jump of zero length, as in Kim et al., or "jump",
+            the jump to the end, as released. The jump to the end has to commit to one mode of the actions; denoising
+            pulls it back to the mean of all modes.
         ctm_loss_norm: Distance of the consistency loss; see `diffusion.distance`.
         loss_norm: Distance of the denoising loss.
         sigma_log_mean: Mean of log sigma in the denoising loss.
         sigma_log_std: Its standard deviation.
-        max_solver_steps: Most steps of the teacher's solver in one step of training. 1 is the paper's "CTM-local".
-        target_ema_decay: Decay of the average that the consistency target comes from. 0, as released: a copy.
+        max_solver_steps: Maximum steps of the teacher's solver in a training step. 1 is the paper's "CTM-local".
+        target_ema_decay: EMA decay of the consistency target. 0, as released: a copy of the student.
         chaining_times: Bins to which actions are noised again, for one further evaluation each: 27,54 of 80 makes
             the three-step policy of the paper. Empty for one step. May be changed at evaluation.
-        chaining_unit: "bins", or "sigma" for `chaining_times` that are standard deviations.
+        chaining_unit: "bins", or "sigma" if `chaining_times` are standard deviations.
     """
 
     source_types: ClassVar[tuple[str, ...]] = ("edm",)
@@ -92,10 +92,10 @@ class ConsistencyConfig(OptimizerSettings, StudentConfig):
         steps = saved.get("num_inference_steps", 1)
         if steps != 1:
             raise InputError(
-                f"--policy.num_inference_steps={steps}: must be 1; each of --policy.chaining_times is one further "
-                "step. Drop the option, and give those."
+                f"--policy.num_inference_steps={steps}: must be 1. Drop the option, and set --policy.chaining_times, "
+                "each of which adds a step."
             )
-        # A student that has begun was made from these fields; before that its teacher's configuration is read.
+        # A student in training was built from these fields; a new one reads its teacher's configuration instead.
         began = saved.get("teacher_path") is None or saved.get("teacher_sha256") is not None
         if began and saved.get("network") is None and saved.keys() & set(OF_NETWORK):
             network = {name: saved[name] for name in (*OF_NETWORK, *IN_BOTH) if name in saved}
@@ -115,7 +115,7 @@ class ConsistencyConfig(OptimizerSettings, StudentConfig):
         """
         network = super().network_config
         network.dropout_rate, network.mid_dropout_rate = self.dropout_rate, self.mid_dropout_rate
-        # The encoder's weights are the teacher's: there is nothing to download.
+        # The encoder gets the teacher's weights, so do not download pretrained ones.
         network.pretrained_backbone_weights = None
         return network
 
@@ -138,19 +138,21 @@ class ConsistencyConfig(OptimizerSettings, StudentConfig):
         for name in ("dropout_rate", "mid_dropout_rate"):
             rate = getattr(self, name)
             if rate is not None and not 0 <= rate < 1:
-                raise InputError(f"--policy.{name}={rate}: must lie in 0 ... 1, 1 excluded.")
+                raise InputError(f"--policy.{name}={rate}: must be at least 0 and below 1.")
         for name in ("ctm_weight", "dsm_weight"):
             if getattr(self, name) < 0:
                 raise InputError(f"--policy.{name}={getattr(self, name)}: must not be below 0.")
         if self.ctm_weight == self.dsm_weight == 0:
-            raise InputError("--policy.ctm_weight=0: with --policy.dsm_weight=0 too there is nothing to learn.")
+            raise InputError(
+                "--policy.ctm_weight=0: with --policy.dsm_weight=0, there is no loss. Set one of them above 0."
+            )
         if self.max_solver_steps < 1:
-            raise InputError(f"--policy.max_solver_steps={self.max_solver_steps}: at least 1.")
+            raise InputError(f"--policy.max_solver_steps={self.max_solver_steps}: must be at least 1.")
         if not 0 <= self.target_ema_decay < 1:
-            raise InputError(f"--policy.target_ema_decay={self.target_ema_decay}: must lie in 0 ... 1, 1 excluded.")
+            raise InputError(f"--policy.target_ema_decay={self.target_ema_decay}: must be at least 0 and below 1.")
 
     def _check_chaining(self) -> None:
-        """Refuse times that are out of range, or at which the noise would not decrease."""
+        """Reject times that are out of range, or not decreasing in noise."""
         if self.chaining_unit not in CHAINING_UNITS:
             raise unknown_name("--policy.chaining_unit", self.chaining_unit, CHAINING_UNITS)
         in_bins, given = self.chaining_unit == "bins", f"--policy.chaining_times={list(self.chaining_times)}"
@@ -168,8 +170,8 @@ class ConsistencyConfig(OptimizerSettings, StudentConfig):
         for time in self.chaining_times:
             if in_bins and not (time == int(time) and 1 <= time <= network.bins - 2):
                 raise InputError(
-                    f"{given}: {time} is no bin of 1 ... {network.bins - 2}; bin 0 is pure noise, where the first step "
-                    f"starts, and bin {network.bins - 1} hardly any, where nothing is left to do."
+                    f"{given}: {time} must be a bin in 1 ... {network.bins - 2}. Bin 0 is pure noise, where the first "
+                    f"step starts; bin {network.bins - 1} has almost no noise, so there is nothing left to denoise."
                 )
             if not in_bins and not network.sigma_min < time < network.sigma_max:
-                raise InputError(f"{given}: {time} is no noise between {network.sigma_min} and {network.sigma_max}.")
+                raise InputError(f"{given}: {time} must lie between {network.sigma_min} and {network.sigma_max}.")

@@ -1,8 +1,8 @@
 """Consistency Policy (Prasad et al. 2024): a diffusion policy distilled into jumps between any two noise levels.
 
-The *teacher* is a frozen denoiser whose solver leads one bin along the probability flow. The *student* jumps from any
-noise level to any lower one. The *target* is a copy of the student, or an average of it, without gradient: what the
-student is compared with, and what takes both on to clean actions for the comparison.
+The *teacher* is a frozen denoiser whose solver steps one bin along the probability flow. The *student* jumps from any
+noise level to any lower one. The *target* is a copy or an EMA of the student, without gradient. The student is compared
+with it, and it takes both results to clean actions for the comparison.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from lerobot_sdm.safe_files.weights import load_strictly, read_weights
 
 
 class ConsistencyPolicy(DistilledPolicy):
-    """Student of an `edm` policy; for the arguments see `DistilledPolicy`."""
+    """Student of an `edm` policy; see `DistilledPolicy` for the arguments."""
 
     config_class = ConsistencyConfig
     name = "consistency"
@@ -42,8 +42,8 @@ class ConsistencyPolicy(DistilledPolicy):
         return ConsistencyModel(network)
 
     def take_weights(self, source: SourcePolicy) -> None:
-        """Start from the teacher's weights, with zeros for the stop time; without `warm_start` only the encoder is the
-        teacher's."""
+        """Initialize with the teacher's weights, with zeros for the stop time; without `warm_start`, only the encoder
+        gets the teacher's weights."""
         if not self.config.teacher_use_ema and source.config.use_ema:
             load_strictly(self.teacher, raw_weights(source), source.given)
         self.model.obs_encoder.load_state_dict(self.teacher.obs_encoder.state_dict())
@@ -67,8 +67,8 @@ class ConsistencyPolicy(DistilledPolicy):
             self.target.load_state_dict(self.model.unet.state_dict())
 
     def train(self, mode: bool = True) -> ConsistencyPolicy:
-        """Dropout works in student and target. The encoder is frozen: crops are random in training, but the statistics
-        of batch normalization stay."""
+        """Switch dropout in student and target. The encoder is frozen: crops are random in training, but its batch
+        normalization statistics do not change."""
         super().train(mode)
         for camera in self.model.obs_encoder.cameras:
             for part in camera.children():
@@ -89,13 +89,13 @@ class ConsistencyPolicy(DistilledPolicy):
         )
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """Consistency along the teacher's flow, and denoising of the demonstrated actions.
+        """Compute the loss: consistency along the teacher's flow, and denoising of the demonstrated actions.
 
         Args:
             batch: Preprocessed training batch; observations (B, n_obs_steps, ...), `action` (B, horizon, A).
 
         Returns:
-            The weighted sum, and each part of it for the log.
+            The weighted sum, and each part of it to log.
         """
         config, model, levels, x0 = self.config, self.model, self.model.levels, batch[ACTION]
         random, real = self.training_noise_generator(x0.device), real_steps(config, batch)
@@ -148,14 +148,14 @@ class ConsistencyModel(KarrasModel):
         super().__init__(config, StopTimeUnet)
 
     def jump(self, x: Tensor, t: Tensor, s: Tensor, cond: Tensor, unet: nn.Module | None = None) -> Tensor:
-        """G: actions (B, T, A) from noise t (B,) to noise s (B,), under a condition (B, F).
+        """G: jump from noise t (B,) to noise s (B,) with actions (B, T, A), under a condition (B, F).
 
         Args:
             x: (B, T, A).
             t: (B,).
             s: (B,).
             cond: (B, F).
-            unet: A copy of the network with other weights; its own where None.
+            unet: A copy of the network with other weights; None for its own.
         """
         return jump(partial(self.unet if unet is None else unet, global_cond=cond), x, t, s, self.levels)
 
@@ -166,7 +166,7 @@ class ConsistencyModel(KarrasModel):
             x: (B, T, A).
             sigma: (B,).
             cond: (B, F).
-            by: "estimate", what a jump of no length aims at, or "jump", where the jump to the end lands.
+            by: "estimate", the target of a zero-length jump, or "jump", the result of the jump to the end.
         """
         if by == "jump":
             return self.jump(x, sigma, torch.full_like(sigma, self.levels.sigma_min), cond)
@@ -174,16 +174,16 @@ class ConsistencyModel(KarrasModel):
 
 
 def raw_weights(source: SourcePolicy) -> dict[str, Tensor]:
-    """The weights of an `edm` policy from which its EMA model is made.
+    """Load the raw weights of an `edm` policy, without EMA.
 
     Raises:
-        InputError: They are not there, as for a published policy.
+        InputError: The checkpoint does not contain them, like that of a published policy.
     """
     state = source.file(WEIGHTS_FILE).parent / ChunkPolicy.training_state_file
     if not state.is_file():
         raise InputError(
             f"--policy.teacher_use_ema=false: the teacher at {source.path} has no {state.name} with its raw weights. "
-            "Leave the option out to learn from its EMA model."
+            "Drop the option to learn from its EMA model."
         )
     prefix = "model."
     return {key.removeprefix(prefix): value for key, value in read_weights(state).items() if key.startswith(prefix)}

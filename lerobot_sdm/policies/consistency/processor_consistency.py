@@ -1,4 +1,4 @@
-"""Pre- and post-processing of Consistency Policy: its teacher's."""
+"""Pre- and post-processing of Consistency Policy: the teacher's."""
 
 from lerobot_sdm.policies.consistency.configuration_consistency import ConsistencyConfig
 from lerobot_sdm.policies.source.processors import Processors, make_student_processors

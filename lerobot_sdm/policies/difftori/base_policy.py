@@ -1,4 +1,4 @@
-"""The policy that proposes what DiffTORI improves: any policy with action chunks, frozen, as a part of it."""
+"""DiffTORI's base, which proposes the action chunks to improve: any chunk policy, frozen, as part of the model."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from lerobot_sdm.policy_types import POLICIES
 from lerobot_sdm.safe_files.weights import load_strictly, read_weights
 
 LEROBOT_TYPES = ("act", "diffusion")
-"""LeRobot's own types whose chunks have been looked at: they begin at the current frame."""
+"""LeRobot's own types whose chunks are known to begin at the current frame."""
 COMPILED = "_orig_mod."
-"""What `torch.compile` puts into the names of weights that were saved while compiled."""
+"""What `torch.compile` inserts into the names of weights that were saved while compiled."""
 
 
 def base_types() -> tuple[str, ...]:
@@ -28,15 +28,15 @@ def base_types() -> tuple[str, ...]:
 
 
 def observation_settings(base: PreTrainedConfig) -> PreTrainedConfig:
-    """The configuration that says how a base sees clouds: a student's is its teacher's."""
+    """The configuration that describes how a base sees clouds; for a student, its teacher's."""
     return getattr(base, "network_config", base)
 
 
 def build_base(description: dict[str, Any], device: str) -> PreTrainedPolicy:
-    """A base from the description of its configuration, frozen, with random weights."""
+    """Build a base from the description of its configuration, frozen, with random weights."""
     config = configuration(description, device)
     if hasattr(config, "pretrained_backbone_weights"):
-        config.pretrained_backbone_weights = None  # All weights come from a checkpoint: nothing is downloaded.
+        config.pretrained_backbone_weights = None  # All weights come from a checkpoint, so download nothing.
     return get_policy_class(config.type)(config).requires_grad_(False).eval()
 
 
@@ -46,10 +46,10 @@ def load_weights(base: PreTrainedPolicy, file: Path, source: str) -> None:
     Args:
         base: From `build_base`.
         file: The checkpoint's weights.
-        source: How messages call them.
+        source: Name of the weights in messages.
 
     Raises:
-        InputError: They do not fit.
+        InputError: The weights do not fit the base.
     """
     weights = {name.replace(COMPILED, ""): value for name, value in read_weights(file).items()}
     load_strictly(base.inference_model if isinstance(base, ChunkPolicy) else base, weights, source)
@@ -57,18 +57,18 @@ def load_weights(base: PreTrainedPolicy, file: Path, source: str) -> None:
 
 @torch.no_grad()
 def propose(base: PreTrainedPolicy, batch: dict[str, Tensor], actions: int, noise: Tensor | None = None) -> Tensor:
-    """What a base would do from now on.
+    """Predict a base's actions from the current frame on.
 
     Args:
         base: The policy.
         batch: Preprocessed observations, each (B, n_obs_steps, ...).
-        actions: How many actions.
-        noise: Start noise (B, horizon, A) for a base that takes it; drawn from torch's global generator where None.
+        actions: Number of actions.
+        noise: Start noise (B, horizon, A) for a base that takes it; None to draw it from torch's global generator.
 
     Returns:
         Normalized actions (B, actions, A).
     """
-    base.reset()  # With empty queues a policy takes the batch's own frames.
+    base.reset()  # With empty queues, a policy uses the batch's own frames.
     batch = {key: batch[key] for key in base.config.input_features}
     if base.config.observation_delta_indices is None:
         batch = {key: frames[:, -1] for key, frames in batch.items()}

@@ -19,48 +19,49 @@ if TYPE_CHECKING:
 COUPLINGS = ("sample", "batch")
 
 COPIED_FROM_BASE = ("n_obs_steps", "normalization_mapping", "use_color", "depth_to_cloud")
-"""Fields that are not free: both policies see the same observations through the same pipelines."""
+"""Fields that must equal the base's: both policies see the same observations through the same pipelines."""
 
 
 @registered(PreTrainedConfig, "difftori")
 @dataclass
 class DiffTORIConfig(ImageObservationConfig):
-    """DiffTORI for imitation (Wan et al. 2024, https://arxiv.org/abs/2402.05421): an optimizer that is learned through.
+    """DiffTORI for imitation (Wan et al. 2024, https://arxiv.org/abs/2402.05421): chunks improved by a learned reward.
 
-    A frozen base policy proposes a chunk of actions; a learned reward of observation, latent and chunk is climbed from
-    there. Encoder and reward learn by the error of the improved chunk, through the last steps of the optimization. What
-    is not listed here is in `ImageObservationConfig`; the encoder's sizes there need not be the base's. Where a default
-    differs from the released code, `docs/deviations.md` says why.
+    A frozen base policy proposes a chunk of actions. An optimizer improves it under a learned reward, a function of
+    observation, latent and chunk. Encoder and reward are trained on the error of the improved chunk, by differentiating
+    through the last optimization steps. See `ImageObservationConfig` for inherited fields; the encoder's sizes may
+    differ from the base's. `docs/deviations.md` explains the defaults that differ from the released code.
 
     Args:
-        base_path: Folder or Hub repo of the base, a policy with action chunks; None to begin from chunks of zeros.
-            Needed when training begins; after that the base is a part of the checkpoint.
+        base_path: Folder or Hub repo of the base, a policy with action chunks; None to start from chunks of zeros.
+            Needed to start training; afterwards the base is part of the checkpoint.
         base_revision: Hub revision of the base.
         base_sha256: Hash of the base's weights. Filled in by training.
         base: The base's configuration. Filled in from `base_path`.
         n_obs_steps: Observation frames; the base's.
-        chunk_size: Actions that are optimized together, the first of them the current frame's. With a base, as many as
-            it executes.
+        chunk_size: Number of actions that are optimized together, starting with the current frame's. With a base, the
+            number that it executes.
         n_action_steps: How many of these are executed; None for all. May be changed at evaluation.
-        latent_dim: Size of the latent that tells ways to act apart.
+        latent_dim: Size of the latent, which distinguishes modes of the actions.
         hidden_dim: Width of the hidden layers of reward and posterior.
         n_iterations: Levenberg-Marquardt steps. May be changed at evaluation; 0 is the base alone.
-        step_size: Share of each step that is taken. May be changed at evaluation.
+        step_size: Fraction of each step that is taken. May be changed at evaluation.
         damping: Added to the squared norm of the reward's gradient. With g for the norm of that gradient, an iteration
             moves a chunk by about step_size * reward_offset * g / (damping + g^2).
-        reward_offset: What the reward is compared with: the residual is reward_offset - reward.
-        clip_range: The reward sees actions within plus and minus this, and pushes none beyond; None for no limit.
+        reward_offset: Offset of the residual, which is reward_offset - reward.
+        clip_range: The reward sees actions clipped to plus and minus this, and has no gradient beyond; None for no
+            clipping.
         coupling: "sample": each chunk is optimized by itself. "batch", as released: all chunks of a batch share one
             residual, their mean.
-        coupled_copies: With "batch": so many copies of each observation, each with a latent of its own, are optimized
+        coupled_copies: With "batch": number of copies of each observation, each with its own latent, that are optimized
             together at evaluation.
-        n_recorded_iterations: How many of the last iterations are differentiated in training.
-        start_noise_std: Standard deviation of noise that is added to the base's chunk in training.
+        n_recorded_iterations: Number of last iterations that training differentiates through.
+        start_noise_std: Standard deviation of the noise added to the base's chunk in training.
         latent_std: Standard deviation of the latent at evaluation; 0 for the prior's mean. May be changed there.
         action_weight: Weight of the improved chunk's squared error.
-        kl_weight: Weight of the latent's divergence from its prior.
-        do_mask_loss_for_padding: Leave actions beyond the end of an episode out of the loss.
-        optimizer_lr: Learning rate; it stays.
+        kl_weight: Weight of the latent's KL divergence from its prior.
+        do_mask_loss_for_padding: Exclude actions beyond the end of an episode from the loss.
+        optimizer_lr: Learning rate, constant.
         optimizer_betas: Adam's betas.
         optimizer_eps: Adam's epsilon.
         optimizer_weight_decay: Adam's weight decay.
@@ -100,7 +101,7 @@ class DiffTORIConfig(ImageObservationConfig):
     optimizer_grad_clip_norm: float = 0.0
 
     def __post_init__(self) -> None:
-        # A saved policy carries its base: it stands alone, and the folder of the base may be gone.
+        # A saved policy contains its base, so the base's folder may no longer exist.
         if self.base is None and self.source is not None:
             self._read_base(self.source)
         if self.n_action_steps is None:
@@ -109,7 +110,7 @@ class DiffTORIConfig(ImageObservationConfig):
 
     @cached_property
     def source(self) -> "SourcePolicy | None":
-        """The base; None where none is named."""
+        """The base; None if `base_path` is not set."""
         from lerobot_sdm.policies.difftori.base_policy import base_types
         from lerobot_sdm.policies.source.source_policy import SourcePolicy
 
@@ -118,8 +119,8 @@ class DiffTORIConfig(ImageObservationConfig):
         return SourcePolicy(self.base_path, self.base_revision, "base", "--policy.base_path", base_types())
 
     def _read_base(self, source: "SourcePolicy") -> None:
-        """Take over what both policies must agree in. LeRobot cuts the dataset into windows before it builds the
-        policy, so this cannot wait."""
+        """Copy the settings in which both policies must agree. LeRobot cuts the dataset into windows before it builds
+        the policy, so this cannot be done later."""
         from lerobot_sdm.policies.difftori.base_policy import observation_settings
         from lerobot_sdm.policies.source.description import describe
         from lerobot_sdm.policies.source.source_policy import copy_fields
@@ -131,14 +132,14 @@ class DiffTORIConfig(ImageObservationConfig):
         if self.chunk_size not in (type(self).chunk_size, base.n_action_steps):
             raise InputError(
                 f"--policy.chunk_size={self.chunk_size}: the base at {self.base_path} executes {base.n_action_steps} "
-                "actions of a chunk, and these are optimized. Leave the option out."
+                "actions of a chunk, and these are optimized. Drop the option."
             )
         self.chunk_size = base.n_action_steps
         if self.n_points is None:
             self.n_points = getattr(seen, "n_points", None)
 
     def _check_shapes(self) -> None:
-        """Refuse values that the networks or the optimization cannot work with."""
+        """Reject values that the networks or the optimization do not support."""
         super()._check_shapes()
         if self.n_action_steps is None or not 1 <= self.n_action_steps <= self.chunk_size:
             raise InputError(
@@ -147,7 +148,7 @@ class DiffTORIConfig(ImageObservationConfig):
             )
         for name in ("latent_dim", "hidden_dim", "coupled_copies", "n_recorded_iterations"):
             if getattr(self, name) < 1:
-                raise InputError(f"--policy.{name}={getattr(self, name)}: at least 1.")
+                raise InputError(f"--policy.{name}={getattr(self, name)}: must be at least 1.")
         for name in ("n_iterations", "start_noise_std", "latent_std", "action_weight", "kl_weight"):
             if getattr(self, name) < 0:
                 raise InputError(f"--policy.{name}={getattr(self, name)}: must not be below 0.")
@@ -166,16 +167,16 @@ class DiffTORIConfig(ImageObservationConfig):
 
     @cached_property
     def base_config(self) -> PreTrainedConfig | None:
-        """The base's configuration; None without a base."""
+        """The base's configuration; None if there is no base."""
         from lerobot_sdm.policies.source.description import configuration
 
         return None if self.base is None else configuration(self.base, self.device)
 
     def validate_features(self) -> None:
-        """Keep the observations that the base uses; without a base, as `ImageObservationConfig` does.
+        """Keep only the observations that the base uses; without a base, do what `ImageObservationConfig` does.
 
         Raises:
-            InputError: One of them is missing, or something has another shape than for the base.
+            InputError: An observation is missing, or a shape differs from the base's.
         """
         if self.base_config is None:
             super().validate_features()
@@ -198,7 +199,7 @@ class DiffTORIConfig(ImageObservationConfig):
 
     @property
     def drop_n_last_frames(self) -> int:
-        """Last frames of an episode that start no window; as for the base."""
+        """Last frames of an episode at which no window starts; the same number as for the base."""
         return getattr(self.base_config, "drop_n_last_frames", 0)
 
     @property

@@ -1,8 +1,9 @@
-"""DiffTORI for imitation (Wan et al. 2024): a policy is the optimum of a reward that is learned through the optimizer.
+"""DiffTORI for imitation (Wan et al. 2024): a policy optimizes a reward that was learned through the optimizer.
 
-The *base* is a frozen policy that proposes a chunk of actions. The *reward* sees features of the observation, a latent
-and a chunk; the base's chunk climbs it for some steps. The *posterior* finds the latent of a demonstrated chunk, as in
-a variational autoencoder; at evaluation the latent comes from the prior. The loss is the error of the improved chunk.
+The *base* is a frozen policy that proposes a chunk of actions. The *reward* is a function of the observation's
+features, a latent and a chunk; starting from the base's chunk, an optimizer increases it for some steps. The
+*posterior* infers the latent of a demonstrated chunk, as in a variational autoencoder; at evaluation the latent is
+drawn from the prior. The loss is the error of the improved chunk.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class DiffTORIPolicy(ChunkPolicy):
 
     Args:
         config: Policy configuration, with input and output features set.
-        dataset_stats: Statistics of the training data, fitted in place as the base's type does.
+        dataset_stats: Statistics of the training data, prepared in place as the base's policy type does.
         dataset_meta: Metadata of the training data. LeRobot passes it only to a policy that will be trained.
     """
 
@@ -63,10 +64,10 @@ class DiffTORIPolicy(ChunkPolicy):
 
     def _check_training(self) -> None:
         if self.config.n_iterations == 0:
-            raise InputError("--policy.n_iterations=0: without a step there is nothing to learn. Give at least 1.")
+            raise InputError("--policy.n_iterations=0: training needs at least one step. Set it to 1 or more.")
 
     def _take_base(self, source: SourcePolicy, dataset_stats: Stats | None, dataset_meta: Any) -> None:
-        """Load the base when training begins. A checkpoint holds it, and must not be given another one."""
+        """Load the base when training begins. A checkpoint contains its base, which must not be replaced."""
         config = self.config
         begins = config.pretrained_path is None
         if begins or Path(source.path).is_dir():
@@ -79,7 +80,7 @@ class DiffTORIPolicy(ChunkPolicy):
 
     @property
     def denoiser(self) -> nn.Module:
-        """The base's denoiser; the reward where there is no base, or one without a denoiser."""
+        """The base's denoiser; the reward if there is no base or it has no denoiser."""
         model = self.inference_model
         found = None if model.base is None else denoiser_of(model.base)
         return model.reward if found is None else found
@@ -96,19 +97,19 @@ class DiffTORIPolicy(ChunkPolicy):
 
         Args:
             batch: Preprocessed observations, each (B, n_obs_steps, ...).
-            noise: The base's start noise (B, horizon, A); drawn from torch's global generator where None. The latent
-                always comes from there.
+            noise: The base's start noise (B, horizon, A); None to draw it from torch's global generator. The latent is
+                always drawn from that generator.
         """
         model = self.inference_model
         start = model.propose(batch, noise)
         return self.actions_from_noise(model, start, model.encode(batch))
 
     def actions_from_noise(self, model: DiffTORIModel, noise: Tensor, cond: Tensor) -> Tensor:
-        """Improve chunks under latents from the prior.
+        """Improve chunks, with latents from the prior.
 
         Args:
             model: `inference_model`.
-            noise: Where the optimization starts (B, chunk_size, A).
+            noise: Initial chunks of the optimization (B, chunk_size, A).
             cond: Features of the observations (B, F).
         """
         copies = self.config.coupled_copies if self.config.coupling == "batch" else 1
@@ -119,13 +120,13 @@ class DiffTORIPolicy(ChunkPolicy):
     # ---- training --------------------------------------------------------------------------------------
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """Error of the improved chunk, and the latent's divergence from its prior.
+        """Compute the loss: the error of the improved chunk, and the latent's divergence from its prior.
 
         Args:
             batch: Preprocessed training batch; observations (B, n_obs_steps, ...), `action` (B, chunk_size, A).
 
         Returns:
-            The weighted sum; for the log both parts, and the error of the chunks before they were improved.
+            The weighted sum; and to log, both parts and the error of the chunks before the improvement.
         """
         config, model, actions = self.config, self.model, batch[ACTION]
         random = self.training_noise_generator(actions.device)
@@ -182,7 +183,7 @@ class DiffTORIModel(FrameEncoder):
         return encode_frames(self.obs_encoder, self.config, batch)
 
     def propose(self, batch: dict[str, Tensor], noise: Tensor | None = None) -> Tensor:
-        """Chunks (B, chunk_size, A) to begin with: the base's, or zeros.
+        """Initial chunks (B, chunk_size, A): the base's, or zeros.
 
         Args:
             batch: Preprocessed observations, each (B, n_obs_steps, ...).
@@ -193,13 +194,13 @@ class DiffTORIModel(FrameEncoder):
         return propose(self.base, batch, self.config.chunk_size, noise)
 
     def improve(self, start: Tensor, features: Tensor, latent: Tensor, group: int = 1) -> Tensor:
-        """Climb the reward.
+        """Optimize chunks under the reward.
 
         Args:
             start: Chunks (B, chunk_size, A).
             features: (B, F).
             latent: (B, Z).
-            group: So many samples in a row share a residual.
+            group: Number of consecutive samples that share a residual.
 
         Returns:
             (B, chunk_size, A).
@@ -213,13 +214,13 @@ class DiffTORIModel(FrameEncoder):
             config.clip_range,
             config.n_recorded_iterations,
         )
-        # In half precision nothing of a small reward would be left beside an offset of 1000.
+        # In half precision, adding the offset of 1000 would round a small reward away.
         with torch.autocast(start.device.type, enabled=False):
             context = self.reward.context(features.float(), latent.float())
             return optimize(self.reward, start.float(), context, how, group)
 
     def train(self, mode: bool = True) -> DiffTORIModel:
-        """The base never trains: its batch statistics and its crops stay those of use."""
+        """The base never trains: it keeps its batch statistics and the crops of inference."""
         super().train(mode)
         if self.base is not None:
             self.base.eval()

@@ -1,4 +1,4 @@
-"""The two networks of DiffTORI behind the encoder: where a demonstrated chunk lies in latent space, and the reward."""
+"""DiffTORI's two networks after the encoder: the posterior of a demonstrated chunk's latent, and the reward."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class Posterior(nn.Module):
 
 
 class RewardNetwork(nn.Module):
-    """R(features, latent, chunk), without limits.
+    """R(features, latent, chunk), unbounded.
 
-    The first layer is one matrix, applied in two parts: what it makes of features and latent stays the same while a
-    chunk is optimized.
+    The first layer is one matrix, applied in two parts: its product with features and latent is constant while a chunk
+    is optimized.
 
     Args:
         feature_dim: F.
@@ -53,7 +53,7 @@ class RewardNetwork(nn.Module):
         self.further = nn.Sequential(nn.ELU(), nn.Linear(hidden_dim, hidden_dim), nn.ELU(), nn.Linear(hidden_dim, 1))
 
     def context(self, features: Tensor, latent: Tensor) -> Tensor:
-        """What does not depend on the chunk: features (B, F) and latent (B, Z) to (B, H)."""
+        """The part that does not depend on the chunk: features (B, F) and latent (B, Z) to (B, H)."""
         weight = self.first.weight[:, : self.context_dim]
         return F.linear(torch.cat([features, latent], dim=-1), weight, self.first.bias)
 
@@ -66,7 +66,7 @@ class RewardNetwork(nn.Module):
 def divergence_from_prior(mean: Tensor, log_variance: Tensor) -> Tensor:
     """KL(N(mean, exp(log_variance)) || N(0, I)), summed over the latent's entries.
 
-    Appendix B of Kingma and Welling (2013), https://arxiv.org/abs/1312.6114, with the sign turned.
+    Appendix B of Kingma and Welling (2013), https://arxiv.org/abs/1312.6114, with the opposite sign.
 
     Args:
         mean: (B, Z).

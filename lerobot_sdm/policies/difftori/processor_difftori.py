@@ -1,4 +1,4 @@
-"""Pre- and post-processing of DiffTORI: the base's own, so that both speak of the same actions."""
+"""Pre- and post-processing of DiffTORI: the base's own, so that both use the same normalized actions."""
 
 from lerobot_sdm.policies.difftori.configuration_difftori import DiffTORIConfig
 from lerobot_sdm.policies.dp3.processor_dp3 import make_dp3_pre_post_processors
@@ -7,11 +7,11 @@ from lerobot_sdm.processors.normalization import Stats
 
 
 def make_difftori_pre_post_processors(config: DiffTORIConfig, dataset_stats: Stats | None = None) -> Processors:
-    """The base's saved pipelines on this policy's device; without a base, new ones like DP3's.
+    """Load the base's saved pipelines on this policy's device; without a base, build new ones like DP3's.
 
     Args:
         config: Policy configuration.
-        dataset_stats: Used only where there is no base.
+        dataset_stats: Used only if there is no base.
     """
     if config.source is None:
         return make_dp3_pre_post_processors(config, dataset_stats)

@@ -1,8 +1,8 @@
-"""Action chunks that climb a learned reward by damped Gauss-Newton steps, through which one can differentiate.
+"""Optimize action chunks under a learned reward by damped Gauss-Newton steps, which are differentiable.
 
-The objective of one chunk `a` is half the square of a single number, the residual `r = offset - R(a)`. Its Jacobian is
-one row, so the Levenberg-Marquardt system is a multiple of the identity plus a matrix of rank one, and has a solution
-in closed form: no solver, no factorization, cost linear in the size of the chunk.
+The objective of one chunk `a` is half the square of a scalar residual `r = offset - R(a)`. Its Jacobian is a single
+row, so the Levenberg-Marquardt matrix is a multiple of the identity plus a rank-one matrix, and the system has a
+closed-form solution: no solver, no factorization, cost linear in the size of the chunk.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ import torch
 from torch import Tensor
 
 Reward = Callable[[Tensor, Tensor], Tensor]
-"""Rewards (B,) of action chunks (B, T, A) in contexts (B, H), each of its own chunk and context alone."""
+"""Rewards (B,) of action chunks (B, T, A) in contexts (B, H); each depends only on its own chunk and context."""
 
 
 @dataclass(frozen=True)
 class Optimization:
-    """How chunks are optimized.
+    """Settings of the optimization.
 
     Args:
-        iterations: Steps of Levenberg-Marquardt.
-        step_size: Share of each step that is taken.
+        iterations: Number of Levenberg-Marquardt steps.
+        step_size: Fraction of each step that is taken.
         damping: Added to the squared norm of the reward's gradient; see `damped_step`.
-        offset: What the reward is compared with; far above all rewards it only scales the steps.
-        clip_range: The reward sees actions within plus and minus this, and has no gradient beyond; None for no limit.
-        recorded: How many of the last steps gradients flow through; earlier ones count as constant.
+        offset: Offset of the residual; if it is far above all rewards, it only scales the steps.
+        clip_range: The reward sees actions clipped to plus and minus this, and has no gradient beyond; None for no
+            clipping.
+        recorded: Number of last steps that gradients flow through; earlier ones count as constant.
     """
 
     iterations: int
@@ -51,7 +52,7 @@ def damped_step(gradient: Tensor, residual: Tensor, damping: float, group: int =
         gradient: g (B, T, A), the reward's gradient with respect to each chunk.
         residual: r (B,).
         damping: l of a single sample, K l of a group of K.
-        group: So many samples in a row share a residual; divides B.
+        group: Number of consecutive samples that share a residual; divides B.
 
     Returns:
         d (B, T, A).
@@ -65,15 +66,15 @@ def damped_step(gradient: Tensor, residual: Tensor, damping: float, group: int =
 def optimize(reward: Reward, start: Tensor, context: Tensor, how: Optimization, group: int = 1) -> Tensor:
     """Improve action chunks under a reward.
 
-    Works where torch records gradients, where it does not, and in inference mode. In the first case the result carries
-    the gradient of the last `how.recorded` steps, second derivatives of the reward included.
+    Works with and without gradients enabled, and in inference mode. With gradients enabled, the result is
+    differentiable through the last `how.recorded` steps, including second derivatives of the reward.
 
     Args:
-        reward: To be climbed.
-        start: Where to begin (B, T, A).
-        context: What the reward depends on besides (B, H).
+        reward: The reward to increase.
+        start: Initial chunks (B, T, A).
+        context: Other inputs of the reward (B, H).
         how: Settings.
-        group: So many samples in a row are optimized together; see `damped_step`.
+        group: Number of consecutive samples that are optimized together; see `damped_step`.
 
     Returns:
         Chunks (B, T, A) after the last step; they may lie beyond `how.clip_range`.

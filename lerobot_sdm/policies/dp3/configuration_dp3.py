@@ -15,17 +15,17 @@ class DP3Config(ChunkConfig):
     """3D Diffusion Policy (Ze et al. 2024): point cloud and robot state in, a chunk of actions out.
 
     The defaults are the paper's network (255 M parameters). Simple DP3 is `down_dims=[128,256,384]` with
-    `blocks_per_level=1`. Where a default differs from the released code, `docs/deviations.md` says why. What is
-    not listed here is in `ChunkConfig`.
+    `blocks_per_level=1`. `docs/deviations.md` explains the defaults that differ from the released code. See
+    `ChunkConfig` for inherited fields.
 
     Args:
-        num_train_timesteps: Noise levels of the diffusion.
+        num_train_timesteps: Number of noise levels of the diffusion.
         beta_schedule: Noise schedule, by its diffusers name.
         beta_start: First noise variance of a `linear` or `scaled_linear` schedule; the squared cosine has none.
         beta_end: Last noise variance of these schedules.
         clip_sample_range: Each prediction of x_0 is clipped to plus and minus this; None for no clipping.
-        num_inference_steps: Network evaluations per action chunk. May be changed at evaluation; 1 is the free
-            read-out that every one-step student must be compared with.
+        num_inference_steps: Network evaluations per action chunk. May be changed at evaluation; 1 is the one-step DDIM
+            sample, the free baseline for every one-step student.
         timestep_spacing: "trailing" (from pure noise at T - 1 down) or "leading" (as released).
         inference_start_timestep: First timestep of "trailing" spacing; None for T - 1.
     """
@@ -40,12 +40,12 @@ class DP3Config(ChunkConfig):
     inference_start_timestep: int | None = None
 
     def _check_shapes(self) -> None:
-        """Refuse values that the networks or the sampler cannot work with."""
+        """Reject values that the networks or the sampler do not support."""
         super()._check_shapes()
         if not 0 < self.beta_start <= self.beta_end < 1:
             raise InputError(
                 f"--policy.beta_start={self.beta_start}, --policy.beta_end={self.beta_end}: must be 0 < beta_start <= "
-                "beta_end < 1. Leave both out for diffusers' 0.0001 and 0.02."
+                "beta_end < 1. Drop both options for diffusers' 0.0001 and 0.02."
             )
         if self.timestep_spacing not in ("trailing", "leading"):
             raise InputError(f"--policy.timestep_spacing={self.timestep_spacing}: must be 'trailing' or 'leading'.")

@@ -1,4 +1,4 @@
-"""3D Diffusion Policy (Ze et al. 2024): action chunks diffused under point clouds; the teacher of the students."""
+"""3D Diffusion Policy (Ze et al. 2024): denoise action chunks conditioned on point clouds. Teacher of the students."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class DP3Policy(DemonstrationPolicy):
             batch: Preprocessed training batch; observations (B, n_obs_steps, ...), `action` (B, horizon, A).
 
         Returns:
-            The loss and what is logged beside it.
+            The loss, and further values to log.
         """
         actions = batch[ACTION]
         generator = self.training_noise_generator(actions.device)

@@ -11,7 +11,7 @@ from lerobot_sdm.processors.normalization import Stats, check_statistics, prepar
 from lerobot_sdm.processors.observation_step import ObservationFitterStep
 from lerobot_sdm.processors.point_cloud_step import PointCloudProcessorStep
 
-RECOMPUTE = "`lerobot-sdm edit-dataset FOLDER --recompute-stats --root=NEW` computes those of numbers anew."
+RECOMPUTE = "`lerobot-sdm edit-dataset FOLDER --recompute-stats --root=NEW` recomputes those of numeric columns."
 
 
 def make_dp3_pre_post_processors(
@@ -20,14 +20,14 @@ def make_dp3_pre_post_processors(
     PolicyProcessorPipeline[dict[str, Any], dict[str, Any]],
     PolicyProcessorPipeline[PolicyAction, PolicyAction],
 ]:
-    """Pipelines in LeRobot's order: rename, batch, depth, cloud, fit, device, normalize; and unnormalize, to the CPU.
+    """Build the pipelines, in LeRobot's order: rename, batch, depth, cloud, fit, device, normalize; unnormalize, CPU.
 
     Args:
         config: Policy configuration.
-        dataset_stats: Statistics of the training data; fitted in place by `prepare_stats`.
+        dataset_stats: Statistics of the training data; prepared in place by `prepare_stats`.
 
     Raises:
-        InputError: A statistic is missing, not finite or of another shape than what it normalizes.
+        InputError: A statistic is missing, not finite, or does not match the shape of its feature.
     """
     if dataset_stats is not None:
         prepare_stats(dataset_stats, config.cloud_channels, config.depth_to_cloud)

@@ -13,29 +13,29 @@ from lerobot_sdm.registration import registered
 @registered(PreTrainedConfig, "edm")
 @dataclass
 class EdmConfig(ImageObservationConfig, ChunkConfig):
-    """A diffusion policy in the form of Karras et al. 2022, as Consistency Policy (Prasad et al. 2024) has it.
+    """A diffusion policy in the EDM formulation (Karras et al. 2022), as in Consistency Policy (Prasad et al. 2024).
 
-    What it sees is said in `ImageObservationConfig`; other fields that are not listed here are in `ChunkConfig`. Where
-    a default differs from the released code, `docs/deviations.md` says why.
+    See `ImageObservationConfig` and `ChunkConfig` for inherited fields. `docs/deviations.md` explains the defaults that
+    differ from the released code.
 
     Args:
-        dropout_rate: Share of entries dropped in the residual blocks of the U-Net.
+        dropout_rate: Dropout rate of the U-Net's residual blocks.
         mid_dropout_rate: The same for the middle blocks; None for `dropout_rate`. Released: 0.2, inadvertently.
         sigma_min: Smallest noise, in normalized action units.
         sigma_max: Largest noise.
         rho: Bins are evenly spaced in sigma^(1/rho).
-        bins: Noise levels on which a student will be trained.
-        sigma_data: Standard deviation that the preconditioning assumes of actions.
+        bins: Number of noise levels that a student will be trained on.
+        sigma_data: Standard deviation of the actions assumed by the preconditioning.
         boundary: Make the denoiser the identity at `sigma_min` (and not at 0).
         sigma_log_mean: Mean of log sigma in training.
         sigma_log_std: Its standard deviation.
         loss_norm: "mse", "pseudo_huber" or "released"; see `diffusion.distance`.
         sampler: "heun", "euler", "dpmpp_2m" or "dpmpp_3m". May be changed at evaluation.
-        num_inference_steps: Steps of the sampler; Heun has two network evaluations in each. May be changed at
+        num_inference_steps: Steps of the sampler; Heun makes two network evaluations per step. May be changed at
             evaluation. The default is all bins, as released.
         initial_std: Standard deviation of the start noise. 1 is the "reduced initial variance" of the paper, which
-            gives much the same actions each time; `sigma_max` samples from the whole distribution.
-        clip_sample_range: Each clean sample is clipped to plus and minus this in use; None for no clipping.
+            gives nearly the same actions each time; `sigma_max` samples from the whole distribution.
+        clip_sample_range: At inference, each clean sample is clipped to plus and minus this; None for no clipping.
     """
 
     dropout_rate: float = 0.0
@@ -57,7 +57,7 @@ class EdmConfig(ImageObservationConfig, ChunkConfig):
     clip_sample_range: float | None = 1.0
 
     def _check_shapes(self) -> None:
-        """Refuse values that the networks, the noise levels or the sampler cannot work with."""
+        """Reject values that the networks, the noise levels or the sampler do not support."""
         super()._check_shapes()
         if not 0 < self.sigma_min < self.sigma_max:
             raise InputError(
@@ -67,13 +67,13 @@ class EdmConfig(ImageObservationConfig, ChunkConfig):
             if getattr(self, name) <= 0:
                 raise InputError(f"--policy.{name}={getattr(self, name)}: must be above 0.")
         if self.bins < 2:
-            raise InputError(f"--policy.bins={self.bins}: at least 2 noise levels.")
+            raise InputError(f"--policy.bins={self.bins}: must be at least 2.")
         if self.num_inference_steps < 1:
-            raise InputError(f"--policy.num_inference_steps={self.num_inference_steps}: at least 1.")
+            raise InputError(f"--policy.num_inference_steps={self.num_inference_steps}: must be at least 1.")
         for name in ("dropout_rate", "mid_dropout_rate"):
             rate = getattr(self, name)
             if rate is not None and not 0 <= rate < 1:
-                raise InputError(f"--policy.{name}={rate}: must lie in 0 ... 1, 1 excluded.")
+                raise InputError(f"--policy.{name}={rate}: must be at least 0 and below 1.")
         self._check_names()
 
     def _check_names(self) -> None:

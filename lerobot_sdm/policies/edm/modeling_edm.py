@@ -1,4 +1,4 @@
-"""A diffusion policy in the form of Karras et al. 2022; the teacher of the consistency policy."""
+"""A diffusion policy in the EDM formulation (Karras et al. 2022); the teacher of Consistency Policy."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class EdmPolicy(DemonstrationPolicy):
             batch: Preprocessed training batch; observations (B, n_obs_steps, ...), `action` (B, horizon, A).
 
         Returns:
-            The loss and what is logged beside it.
+            The loss, and further values to log.
         """
         config, actions = self.config, batch[ACTION]
         random = self.training_noise_generator(actions.device)
@@ -68,11 +68,11 @@ class EdmPolicy(DemonstrationPolicy):
 
 
 class KarrasModel(FrameEncoder):
-    """Observation encoder and U-Net under Karras' noise levels.
+    """Observation encoder and U-Net with Karras et al.'s noise levels.
 
     Args:
         config: Configuration with input and output features.
-        unet_class: `TemporalUnet`, or one with its arguments.
+        unet_class: `TemporalUnet`, or a class with the same arguments.
     """
 
     def __init__(self, config: EdmConfig, unet_class: type[TemporalUnet]):
@@ -113,7 +113,7 @@ class EdmModel(KarrasModel):
 
 
 def drop_in_blocks(unet: TemporalUnet, rate: float, mid_rate: float | None) -> None:
-    """Give a U-Net's residual blocks dropout, in place; the middle ones a rate of their own unless it is None."""
+    """Add dropout to a U-Net's residual blocks, in place; the middle ones use `mid_rate` unless it is None."""
     mid_rate = rate if mid_rate is None else mid_rate
     for part, share in ((unet.down_modules, rate), (unet.mid_modules, mid_rate), (unet.up_modules, rate)):
         for block in part.modules():
@@ -122,7 +122,7 @@ def drop_in_blocks(unet: TemporalUnet, rate: float, mid_rate: float | None) -> N
 
 
 def real_steps(config: EdmConfig, batch: dict[str, Tensor]) -> Tensor | None:
-    """Which actions (B, T) of a batch count in the loss; None for all of them."""
+    """Mask (B, T) of the actions of a batch that count in the loss; None for all of them."""
     if not config.do_mask_loss_for_padding or "action_is_pad" not in batch:
         return None
     return ~batch["action_is_pad"]

@@ -1,4 +1,4 @@
-"""Pre- and post-processing of the EDM policy: DP3's, whose step for clouds leaves other observations alone."""
+"""Pre- and post-processing of the EDM policy: DP3's, whose cloud step does not touch other observations."""
 
 from typing import Any
 
@@ -15,10 +15,10 @@ def make_edm_pre_post_processors(
     PolicyProcessorPipeline[dict[str, Any], dict[str, Any]],
     PolicyProcessorPipeline[PolicyAction, PolicyAction],
 ]:
-    """Pipelines in LeRobot's order; see `make_dp3_pre_post_processors`.
+    """Build the pipelines, in LeRobot's order; see `make_dp3_pre_post_processors`.
 
     Args:
         config: Policy configuration.
-        dataset_stats: Statistics of the training data; fitted in place by `prepare_stats`.
+        dataset_stats: Statistics of the training data; prepared in place by `prepare_stats`.
     """
     return make_dp3_pre_post_processors(config, dataset_stats)

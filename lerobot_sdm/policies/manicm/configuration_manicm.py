@@ -1,4 +1,4 @@
-"""Configuration of ManiCM: consistency distillation of a diffusion teacher, one to a few steps."""
+"""Configuration of ManiCM: consistency distillation of a diffusion teacher into one or a few steps."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -13,26 +13,27 @@ from lerobot_sdm.registration import registered
 @registered(PreTrainedConfig, "manicm")
 @dataclass
 class ManiCMConfig(DistilledConfig):
-    """ManiCM (Lu et al. 2024): a consistency model distilled from a diffusion policy, one network evaluation or a few.
+    """ManiCM (Lu et al. 2024): a consistency model of a diffusion policy that acts with one or a few evaluations.
 
     The defaults are the corrected algorithm; `docs/deviations.md` lists each released behavior with the field that
-    brings it back. See `DistilledConfig` for inherited fields.
+    restores it. See `DistilledConfig` for inherited fields.
 
     Args:
         num_inference_steps: Network evaluations per action chunk, 1 to 4; may be changed at evaluation.
-        start_timestep: Noisiest timestep, where acting begins. None: T - 1, or `last_timestep` for a teacher that
+        start_timestep: Noisiest timestep, where sampling begins. None: T - 1, or `last_timestep` for a teacher that
             predicts noise.
-        solver_levels: How many evenly spaced timesteps are trained; the teacher's solver steps from one to the next.
+        solver_levels: Number of evenly spaced timesteps to train; the teacher's solver steps from one to the next.
         solver_noise: "estimated" (DDIM) or "released"; see `solver_step`.
         loss_delta: The loss is quadratic in a sample's error (root mean square over its entries, normalized action
             units) up to about here and linear beyond, see `regression_loss`. None: quadratic, as released.
-        target_ema_decay: Decay of the slow copy that gives the targets.
-        feature_memory_mb: Most memory that the features of all frames may take, so that the frozen encoder sees each
-            once; beyond it, with images (which may be augmented), or at 0 they are computed in every step.
+        target_ema_decay: EMA decay of the target network.
+        feature_memory_mb: Memory limit (MB) of the cache of frame features, with which the frozen encoder sees each
+            frame only once. If they need more, with images (which may be augmented), or at 0, features are recomputed
+            in every step.
         student_lr: Learning rate.
-        student_grad_clip_norm: Gradient norm at which the student is clipped; 0 for none.
-        student_warmup_steps: Learning-rate warm-up.
-        student_final_lr_ratio: Share of the learning rate that is left at the end of its cosine schedule.
+        student_grad_clip_norm: Gradient norm at which the student is clipped; 0 for no clipping.
+        student_warmup_steps: Learning-rate warm-up, in optimizer steps.
+        student_final_lr_ratio: Final learning rate as a fraction of the initial one (cosine schedule).
     """
 
     retired: ClassVar[tuple[str, ...]] = (*DistilledConfig.retired, "teacher_inference_steps")
@@ -61,7 +62,7 @@ class ManiCMConfig(DistilledConfig):
         if self.loss_delta is not None and self.loss_delta <= 0:
             raise InputError(f"--policy.loss_delta={self.loss_delta}: must be above 0, or null for the squared error.")
         if not 0 <= self.target_ema_decay < 1:
-            raise InputError(f"--policy.target_ema_decay={self.target_ema_decay}: must lie in 0 ... 1, without 1.")
+            raise InputError(f"--policy.target_ema_decay={self.target_ema_decay}: must be at least 0 and below 1.")
         if self.network is not None:
             self.start_timestep = self.checked_timestep("start_timestep", self.last_timestep)
             if not 1 <= self.solver_levels <= self.start_timestep:

@@ -1,7 +1,7 @@
 """ManiCM (Lu et al. 2024): consistency distillation of a diffusion policy, for one or a few network evaluations.
 
 The *teacher* is frozen and steps along its own trajectories. The *student* maps every point of a trajectory to its
-clean end; two neighboring points must give the same. The *target*, a slow average of the student, says which.
+clean end, so two neighboring points must give the same result. The *target*, an EMA of the student, provides it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lerobot_sdm.policies.manicm.configuration_manicm import ManiCMConfig
 
 
 class ManiCMPolicy(DistilledPolicy):
-    """Consistency student of a diffusion policy; for the arguments see `DistilledPolicy`."""
+    """Consistency student of a diffusion policy; see `DistilledPolicy` for the arguments."""
 
     config_class = ManiCMConfig
     name = "manicm"
@@ -42,7 +42,7 @@ class ManiCMPolicy(DistilledPolicy):
 
     @property
     def timesteps(self) -> list[int]:
-        """Levels that are trained, from the noisiest down."""
+        """Timesteps that are trained, from the noisiest down."""
         config = self.config
         return ddim_timesteps(
             self.model.num_train_timesteps, config.solver_levels, "trailing", start=config.start_timestep
@@ -59,13 +59,13 @@ class ManiCMPolicy(DistilledPolicy):
         )
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """One iteration: the student agrees with its target one solver step of the teacher further.
+        """Compute the loss: the student must agree with its target one teacher solver step further.
 
         Args:
             batch: Preprocessed training batch; observations (B, n_obs_steps, ...), `action` (B, horizon, A).
 
         Returns:
-            The loss, and nothing else to log.
+            The loss; there is nothing else to log.
         """
         actions, config, model = batch[ACTION], self.config, self.model
         random = self.training_noise_generator(actions.device)

@@ -1,4 +1,4 @@
-"""Pre- and post-processing of ManiCM: its teacher's."""
+"""Pre- and post-processing of ManiCM: the teacher's."""
 
 from lerobot_sdm.policies.manicm.configuration_manicm import ManiCMConfig
 from lerobot_sdm.policies.source.processors import Processors, make_student_processors

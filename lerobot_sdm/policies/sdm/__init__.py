@@ -17,4 +17,4 @@ POLICY = PolicyType(
 )
 
 GENERATOR_TIMESTEP = 70
-"""Default `generator_timestep` of T = 100, scaled to other T: signal power 0.19. Light: here it costs no import."""
+"""Default `generator_timestep` for T = 100, scaled to other T: signal power 0.19. Here, it is cheap to import."""

@@ -14,42 +14,44 @@ from lerobot_sdm.registration import registered
 @registered(PreTrainedConfig, "sdm")
 @dataclass
 class SDMConfig(DistilledConfig):
-    """Score and Distribution Matching (Jia et al. 2024): distils a diffusion policy into one network evaluation.
+    """Score and Distribution Matching (Jia et al. 2024): distills a diffusion policy into one network evaluation.
 
-    Generator, fake score and teacher are the same network and start from the same weights. The defaults are the
-    corrected algorithm; `docs/deviations.md` lists each released behavior with the field that brings it back. See
+    Generator, fake score and teacher have the same architecture and start from the same weights. The defaults are the
+    corrected algorithm; `docs/deviations.md` lists each released behavior with the field that restores it. See
     `DistilledConfig` for inherited fields.
 
     Args:
-        generator_timestep: Timestep the generator is conditioned at, in training and in use. At T - 1 the teacher
-            has learned to ignore its input, so that a generator which starts there has to learn from nothing what
-            the start noise decides; some levels lower it already picks one of several ways to act. None: 70% of T.
-        teacher_inference_steps: Network evaluations of the teacher for the samples that are learned from; None for as
-            many as its own configuration says.
-        feature_memory_mb: Most memory that the features of all frames may take, so that the frozen encoder sees each
-            once; beyond it, with images (which may be augmented), or at 0 they are computed in every step.
-        warmup_steps: First steps in which the generator only regresses onto the teacher's own samples from the
+        generator_timestep: Timestep that the generator is conditioned on, in training and at inference. At T - 1 the
+            teacher has learned to ignore its input, so a generator that starts there must learn from scratch how the
+            start noise selects a mode; at a somewhat lower timestep the teacher already does so. None: 70% of T.
+        teacher_inference_steps: Network evaluations of the teacher for the samples that the generator learns from; None
+            for the number in the teacher's configuration.
+        feature_memory_mb: Memory limit (MB) of the cache of frame features, with which the frozen encoder sees each
+            frame only once. If they need more, with images (which may be augmented), or at 0, features are recomputed
+            in every step.
+        warmup_steps: Initial steps in which the generator only regresses onto the teacher's own samples from the
             same start noise ("ODE pairs").
-        regression_weight: Weight of that regression afterwards; 0 leaves it out, as released.
+        regression_weight: Weight of that regression afterwards; 0 disables it, as released.
         regression_delta: The regression's loss is quadratic in a sample's error (root mean square over its entries,
             normalized action units) up to about here and linear beyond; see `regression_loss`. None: quadratic.
-        pair_reuse: How often each of the teacher's samples is learned from, on average. The teacher's ten evaluations
-            are most of an iteration's cost; with 8 it samples in every eighth iteration only.
-        pair_buffer_size: With `pair_reuse` above 1: how many samples are kept to draw from.
+        pair_reuse: How often each of the teacher's samples is used, on average. The teacher's ten evaluations are most
+            of an iteration's cost; with 8 it samples only in every eighth iteration.
+        pair_buffer_size: Number of samples kept to draw from, if `pair_reuse` is above 1.
         fake_updates_per_generator_update: Two-time-scale ratio, counted in iterations.
         weighting: "per_sample" (DMD), "none" or "released"; see `distribution_matching_gradient`.
         normalizer_floor: Smallest per-sample normalizer, in normalized action units.
-        timestep_range: Noise levels used for matching, as shares of T; none beyond `last_timestep`.
+        timestep_range: Range of the noise levels used for matching, as fractions of T; none beyond `last_timestep`.
         timestep_levels: Number of evenly spaced noise levels; None for all. Released: 10.
         generator_lr: Learning rate of the generator.
         fake_score_lr: Learning rate of the fake-score network.
-        generator_grad_clip_norm: Gradient norm at which the generator is clipped; 0 for none.
+        generator_grad_clip_norm: Gradient norm at which the generator is clipped; 0 for no clipping.
         fake_score_grad_clip_norm: The same for the fake-score network.
         generator_warmup_steps: Learning-rate warm-up of the generator.
         fake_score_warmup_steps: The same for the fake-score network.
-        generator_final_lr_ratio: Share of the generator's learning rate that is left at the end of its cosine schedule.
-        fake_score_final_lr_ratio: The same for the fake score; 1 keeps it constant. A critic that slows down with the
-            generator no longer follows it, and matching against a stale score shifts the shares of the modes.
+        generator_final_lr_ratio: Final learning rate of the generator as a fraction of the initial one (cosine
+            schedule).
+        fake_score_final_lr_ratio: The same for the fake score; 1 keeps it constant. A fake score whose learning rate
+            decays with the generator's no longer tracks it, and matching a stale score shifts the weights of the modes.
     """
 
     retired: ClassVar[tuple[str, ...]] = (*DistilledConfig.retired, "num_inference_steps")
@@ -95,7 +97,8 @@ class SDMConfig(DistilledConfig):
             raise InputError(f"--policy.weighting={self.weighting}: must be one of {', '.join(WEIGHTINGS)}.")
         if self.fake_updates_per_generator_update < 1:
             raise InputError(
-                f"--policy.fake_updates_per_generator_update={self.fake_updates_per_generator_update}: at least 1."
+                f"--policy.fake_updates_per_generator_update={self.fake_updates_per_generator_update}: must be at "
+                "least 1."
             )
         if self.regression_delta is not None and self.regression_delta <= 0:
             raise InputError(
@@ -103,7 +106,7 @@ class SDMConfig(DistilledConfig):
             )
         for name in ("pair_reuse", "pair_buffer_size"):
             if getattr(self, name) < 1:
-                raise InputError(f"--policy.{name}={getattr(self, name)}: at least 1.")
+                raise InputError(f"--policy.{name}={getattr(self, name)}: must be at least 1.")
         low, high = self.timestep_range
         if not 0 <= low < high <= 1:
             raise InputError(f"--policy.timestep_range={list(self.timestep_range)}: must be 0 <= low < high <= 1.")

@@ -1,8 +1,8 @@
 """Score and Distribution Matching (Jia et al. 2024): a diffusion policy distilled into one network evaluation.
 
-Three copies of one denoiser. The *teacher* R is frozen and gives the score of diffused teacher actions. The
-*generator* G maps start noise to actions in one evaluation. The *fake score* F is trained on the generator's
-actions and gives their score. G descends the difference of the two scores (a KL divergence), F follows G.
+There are three copies of one denoiser. The *teacher* R is frozen and gives the score of diffused teacher actions. The
+*generator* G maps start noise to actions in one evaluation. The *fake score* F is trained on the generator's actions
+and gives their score. G descends the difference of the two scores, the gradient of a KL divergence; F tracks G.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lerobot_sdm.policies.sdm.configuration_sdm import SDMConfig
 
 
 class SDMPolicy(DistilledPolicy):
-    """One-step student of a diffusion policy; for the arguments see `DistilledPolicy`."""
+    """One-step student of a diffusion policy; see `DistilledPolicy` for the arguments."""
 
     config_class = SDMConfig
     name = "sdm"
@@ -62,17 +62,17 @@ class SDMPolicy(DistilledPolicy):
     # ---- training --------------------------------------------------------------------------------------
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """One iteration: warm-up by regression alone; then the fake score always learns, the generator in its turn.
+        """Compute the loss: in warm-up only regression; then the fake score in each step, the generator in its turn.
 
-        The losses are summed: none has a gradient with respect to the other's network, and a network that rests has
-        no gradient at all, so that the one optimizer of LeRobot's loop skips it. The fake score starts as a copy of
-        the teacher, which is what a generator behind its warm-up resembles, so it needs none of its own.
+        The losses are summed: neither has a gradient with respect to the other's network, and a network that is not
+        trained in a step has no gradient at all, so LeRobot's single optimizer skips it. The fake score needs no
+        warm-up: it starts as a copy of the teacher, which the generator resembles after its own warm-up.
 
         Args:
             batch: Preprocessed training batch. Only its observations are used; SDM learns from the teacher.
 
         Returns:
-            The summed loss, and each part of it for the log.
+            The summed loss, and each part of it to log.
         """
         config = self.config
         random = self.training_noise_generator(batch[OBS_STATE].device)
@@ -99,11 +99,11 @@ class SDMPolicy(DistilledPolicy):
     def _starts(
         self, batch: dict[str, Tensor], random: torch.Generator, regress: bool
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Where this iteration's actions start: conditions (B, F), start noise (B, T, A) and, for the regression, what
-        the teacher's own sampler makes of both (B, T, A).
+        """Inputs of this iteration: conditions (B, F), start noise (B, T, A) and, for the regression, the teacher's
+        own samples from both (B, T, A).
 
-        With `pair_reuse` of r the teacher samples in every r-th iteration, and all of them draw from what it has
-        sampled lately.
+        With `pair_reuse` of r, the teacher samples in every r-th iteration, and all iterations draw from its latest
+        samples.
         """
         pairs = self._pairs
         if pairs is not None and self.train_step % self.config.pair_reuse:
@@ -117,12 +117,12 @@ class SDMPolicy(DistilledPolicy):
         return cond, noise, target
 
     def teacher_samples(self, noise: Tensor, cond: Tensor) -> Tensor:
-        """What the teacher's own sampler makes of start noise (B, T, A) and conditions (B, F): (B, T, A)."""
+        """Samples (B, T, A) of the teacher's own sampler from start noise (B, T, A) and conditions (B, F)."""
         steps = self.teacher.sampler_timesteps(self.config.teacher_inference_steps)
         return self.teacher.sample(noise, cond, steps)
 
     def _fake_score_loss(self, actions: Tensor, cond: Tensor, random: torch.Generator) -> Tensor:
-        """Denoising of the generator's actions, which must not receive its gradient."""
+        """Denoising loss on the generator's actions, which must be detached."""
         t, noise = self._noise_levels(actions, random)
         return self.model.denoising_loss(actions, noise, t, cond, self.fake_score).mean()
 
@@ -144,7 +144,7 @@ class SDMPolicy(DistilledPolicy):
         return surrogate_loss(actions, gradient)
 
     def _noise_levels(self, actions: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Random timesteps (B,) and noise (B, T, A) for matching at them."""
+        """Random timesteps (B,) and noise (B, T, A) at which to match the scores."""
         config, device, levels = self.config, actions.device, self.model.num_train_timesteps
         low, high = (round(share * (levels - 1)) for share in config.timestep_range)
         if config.timestep_levels is None:

@@ -1,4 +1,4 @@
-"""Pre- and post-processing of SDM: its teacher's."""
+"""Pre- and post-processing of SDM: the teacher's."""
 
 from lerobot_sdm.policies.sdm.configuration_sdm import SDMConfig
 from lerobot_sdm.policies.source.processors import Processors, make_student_processors

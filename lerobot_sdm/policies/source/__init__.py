@@ -1,4 +1,4 @@
-"""Policies that others are made from: found, checked and loaded in one way, whatever is made from them.
+"""Source policies, from which other policies or reward models are trained: find, check and load them.
 
-A type of policy becomes a source by an `Adapter` and one line in `adapters.ADAPTERS`.
+To make a policy type a source, write an `Adapter` and add a line to `adapters.ADAPTERS`.
 """

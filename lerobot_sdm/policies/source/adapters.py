@@ -1,4 +1,4 @@
-"""What each type of policy has to tell so that others can be made from its network, and the table of these types."""
+"""The interface that lets a policy type be a source for others, and the table of the types that implement it."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ ADAPTERS = {
 """Policy type -> module with its `SourceAdapter`."""
 
 DIFFUSION_TYPES = ("dp3", "diffusion")
-"""Those whose networks denoise under a variance-preserving schedule, each a `Backbone`."""
+"""Types whose networks denoise under a variance-preserving schedule; each network is a `Backbone`."""
 
 
 class Adapter(ABC):
-    """A type of policy, as the policies made from it see it. Without state: what differs between two sources of a type
-    is in their configurations. What is not abstract is right for the types of this package."""
+    """A policy type as seen by the policies trained from it. Stateless: two sources of a type differ only in their
+    configurations. The default implementations suit the types of this package."""
 
     @abstractmethod
     def network(self, config: Any) -> Any:
-        """Encoder and denoiser of this configuration, with random weights."""
+        """Build the encoder and denoiser of a configuration, with random weights."""
 
     def keep_features(self, config: Any, offered: Mapping[str, PolicyFeature]) -> dict[str, PolicyFeature]:
-        """The observations that a network of this configuration uses.
+        """Select the observations that a network of this configuration uses.
 
         Args:
-            config: Of the source, with its features; may be changed.
-            offered: What the dataset or the environment has.
+            config: The source's configuration, with its features; may be modified.
+            offered: Features of the dataset or environment.
 
         Raises:
-            InputError: Something is missing.
+            InputError: A feature is missing.
         """
         config.input_features = dict(offered)
         config.validate_features()
         return config.input_features
 
     def prepare_stats(self, config: Any, stats: Stats) -> None:
-        """Fit the statistics of a dataset to the policy, in place, as the policy itself does."""
+        """Prepare the statistics of a dataset in place, as the policy itself does."""
         prepare_stats(stats, config.cloud_channels, config.depth_to_cloud)
 
     def weights(self, file: Path) -> dict[str, Tensor]:
-        """The state of `network` from a checkpoint's `model.safetensors`."""
+        """Read the state dict of `network` from a checkpoint's `model.safetensors`."""
         return read_weights(file)
 
 

@@ -1,4 +1,4 @@
-"""A policy's configuration inside that of a policy made from it: plain values, so that the latter stands alone."""
+"""Embed a source policy's configuration, as plain values, in that of a policy trained from it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ LEFT_OUT = {
     "pretrained_backbone_weights",
     *("inference_precision", "compile_model", "compile_mode", "drop_invalid_points"),
 }
-"""Fields that say where and how the teacher ran, not what it is."""
+"""Fields that describe where and how the teacher ran, not what it is."""
 LEFT_OUT_PREFIXES = ("optimizer_", "scheduler_")
 LEFT_OUT_SUFFIXES = ("_path", "_revision")
-"""Where the policies lay that this one was made from."""
+"""Fields with the paths of the policies that this one was trained from."""
 
 
 def describe(config: PreTrainedConfig) -> dict[str, Any]:
-    """What a configuration says about the network and its sampler, as plain values with the policy's `type`."""
+    """Convert the fields that describe the network and its sampler to plain values, with the policy's `type`."""
     encoded = draccus.encode(config, PreTrainedConfig)
     return {
         key: value
@@ -33,10 +33,10 @@ def describe(config: PreTrainedConfig) -> dict[str, Any]:
 
 
 def configuration(description: Mapping[str, Any], device: str) -> PreTrainedConfig:
-    """The configuration that `describe` was given, for another device.
+    """Rebuild the configuration passed to `describe`, for a given device.
 
     Raises:
-        InputError: It does not say of what type of policy it is.
+        InputError: The policy type is missing or unknown.
     """
     import lerobot.policies  # noqa: F401  (registers LeRobot's own types)
 

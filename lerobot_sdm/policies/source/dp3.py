@@ -8,7 +8,7 @@ from lerobot_sdm.policies.source.adapters import Adapter
 
 
 class SourceAdapter(Adapter):
-    """3D Diffusion Policy: its network is a backbone as it stands."""
+    """3D Diffusion Policy: its network already is a `Backbone`."""
 
     def network(self, config: DP3Config) -> DP3Model:
         return DP3Model(config)

@@ -8,8 +8,8 @@ from lerobot_sdm.policies.source.adapters import Adapter
 
 
 class SourceAdapter(Adapter):
-    """The diffusion policy in the form of Karras et al."""
+    """The diffusion policy in the EDM formulation of Karras et al."""
 
     def network(self, config: EdmConfig) -> EdmModel:
-        config.pretrained_backbone_weights = None  # All weights come from a checkpoint: there is nothing to download.
+        config.pretrained_backbone_weights = None  # All weights come from a checkpoint, so download nothing.
         return EdmModel(config)

@@ -18,7 +18,7 @@ PROCESSOR_FILES = tuple(
 
 
 def policy_file(path: str, name: str, revision: str | None = None, option: str = "--policy.path") -> Path:
-    """Local path of one file of a policy.
+    """Find a file of a policy, downloading it from the Hub if needed, and return its local path.
 
     Args:
         path: A checkpoint's `pretrained_model` folder, or a Hub repo id.
@@ -27,7 +27,7 @@ def policy_file(path: str, name: str, revision: str | None = None, option: str =
         option: Command-line option that names the policy, for messages.
 
     Raises:
-        InputError: There is no such folder, repo or file.
+        InputError: The folder, repo or file does not exist.
     """
     folder = Path(path)
     if folder.is_dir():
@@ -35,13 +35,12 @@ def policy_file(path: str, name: str, revision: str | None = None, option: str =
             return folder / name
         inside = sorted(folder.glob(f"**/pretrained_model/{name}"))
         hint = f" Did you mean {inside[-1].parent}?" if inside else ""
-        raise InputError(f"{option}={path}: the folder holds no {name}, so it is no policy.{hint}")
+        raise InputError(f"{option}={path}: the folder holds no {name}, so it is not a policy.{hint}")
     try:
         return Path(hf_hub_download(path, name, revision=revision))
     except (HFValidationError, HfHubHTTPError, EntryNotFoundError, OSError) as error:
         raise InputError(
-            f"{option}={path}: neither a folder with a policy nor a repo on the Hub that can be reached "
-            f"({type(error).__name__})."
+            f"{option}={path}: neither a folder with a policy nor a reachable Hub repo ({type(error).__name__})."
         ) from error
 
 

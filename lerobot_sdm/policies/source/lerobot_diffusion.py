@@ -1,4 +1,4 @@
-"""LeRobot's own `diffusion` as a source: images, keypoints and states; noise or clean actions predicted."""
+"""LeRobot's `diffusion` as a source: images, keypoints and states; predicts noise or clean actions."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from lerobot_sdm.processors.normalization import Stats
 from lerobot_sdm.safe_files.weights import read_weights
 
 DDIM_STEPS = 16
-"""Steps of the deterministic sampler for a teacher that names none of its own: one trained with DDPM usually takes all
-hundred, and draws fresh noise at each, so that no start noise belongs to a sample."""
+"""Default steps of the deterministic sampler. A teacher trained with DDPM usually takes all hundred steps and draws
+fresh noise at each, so its samples are not a function of the start noise."""
 
 
 class DiffusionBackbone(Backbone):
-    """LeRobot's `DiffusionModel`; its weights have the names that they have in LeRobot's checkpoints.
+    """LeRobot's `DiffusionModel`; its weights are named as in LeRobot's checkpoints.
 
     Args:
         config: LeRobot's configuration with input and output features.
@@ -47,11 +47,11 @@ class DiffusionBackbone(Backbone):
         if config.image_features:
             per_frame += self._rgb_encoders()[0].feature_dim * len(config.image_features)
         self.cond_dim = per_frame * config.n_obs_steps
-        # The same network without what it computes in vain.
+        # The same network without its superfluous computations.
         self.diffusion.unet = TemporalUnet(config, self.cond_dim)
 
     @property
-    def unet(self) -> nn.Module:  # type: ignore[override]  # LeRobot's module holds it, under its own name.
+    def unet(self) -> nn.Module:  # type: ignore[override]  # LeRobot's module owns it, under its own name.
         return self.diffusion.unet
 
     def encode_frames(self, batch: dict[str, Tensor]) -> Tensor:
@@ -60,20 +60,20 @@ class DiffusionBackbone(Backbone):
         if state.ndim != 3:
             raise InputError(f"observations: state {tuple(state.shape)} is not (B, frames, D).")
         if config.image_features:
-            # A single frame of a video comes without the dimension of time.
+            # A single frame of a video comes without the time axis.
             images = [batch[key] if batch[key].ndim == 5 else batch[key].unsqueeze(1) for key in config.image_features]
             batch = {**batch, OBS_IMAGES: torch.stack(images, dim=-4)}
         features = self.diffusion._prepare_global_conditioning(batch)
         return features.unflatten(1, (state.shape[1], -1))
 
     def sampler_timesteps(self, steps: int | None = None) -> list[int]:
-        """LeRobot's DDIM has diffusers' "leading" spacing: 90, 80, ... 0 for 10 steps of 100."""
+        """LeRobot's DDIM uses diffusers' "leading" spacing: 90, 80, ... 0 for 10 steps of 100."""
         steps = steps or self.config.num_inference_steps or DDIM_STEPS
         return ddim_timesteps(self.num_train_timesteps, steps, "leading")
 
     def train(self, mode: bool = True) -> DiffusionBackbone:
-        """Crops are random in training, as LeRobot has them; the encoder itself never trains here, and its batch
-        statistics must stay as the teacher left them."""
+        """Crops are random in training, as in LeRobot. The encoder itself never trains here, so its batch statistics
+        must stay the teacher's."""
         super().train(mode)
         for encoder in self._rgb_encoders():
             for part in encoder.children():
@@ -88,13 +88,13 @@ class SourceAdapter(Adapter):
     """LeRobot's `diffusion`."""
 
     def network(self, config: DiffusionConfig) -> DiffusionBackbone:
-        # All weights come from a checkpoint: there is nothing to download, and what was compiled has other names.
+        # All weights come from a checkpoint, so download nothing; compiling would rename the weights.
         config.pretrained_backbone_weights = None
         config.compile_model = False
         return DiffusionBackbone(config)
 
     def prepare_stats(self, config: DiffusionConfig, stats: Stats) -> None:
-        """LeRobot's `diffusion` takes statistics as they are."""
+        """LeRobot's `diffusion` uses statistics unchanged."""
 
     def weights(self, file: Path) -> dict[str, Tensor]:
         return {name.replace("_orig_mod.", ""): value for name, value in read_weights(file).items()}
@@ -103,7 +103,7 @@ class SourceAdapter(Adapter):
         missing = [key for key in config.input_features if key not in offered]
         if missing:
             raise InputError(
-                f"'{missing[0]}': the teacher sees it, and it is not among the observations ({', '.join(offered)}). A "
-                "student has its teacher's cameras and states."
+                f"'{missing[0]}': the teacher needs it, but it is not among the observations ({', '.join(offered)}). A "
+                "student needs its teacher's cameras and states."
             )
         return {key: offered[key] for key in config.input_features}

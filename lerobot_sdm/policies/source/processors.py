@@ -1,4 +1,4 @@
-"""Pre- and post-processing of policies made from others: the source's own, so that both speak of the same actions."""
+"""Pre- and post-processing of policies trained from a source: its own, so that both use the same normalized actions."""
 
 from typing import Any
 
@@ -17,11 +17,11 @@ Processors = tuple[
 
 
 def make_student_processors(config: Any, dataset_stats: Stats | None = None) -> Processors:
-    """The source's saved pipelines on the student's device; without a source, new ones of its type.
+    """Load the source's saved pipelines on the student's device; without a source, build new ones of its type.
 
     Args:
         config: A `StudentConfig`.
-        dataset_stats: Used only where there is no source.
+        dataset_stats: Used only if there is no source.
     """
     if config.source is None:
         return make_pre_post_processors(config.network_config, dataset_stats=dataset_stats)
@@ -29,11 +29,11 @@ def make_student_processors(config: Any, dataset_stats: Stats | None = None) -> 
 
 
 def saved_processors(config: Any, source: SourcePolicy) -> Processors:
-    """The pipelines of a saved policy, which look at observations first, however old that policy is.
+    """Load the pipelines of a saved policy; add the check of observations that old policies lack.
 
     Args:
-        config: Of the policy or reward model that takes them over, with its device and observations.
-        source: Whose they are.
+        config: Configuration of the policy or reward model that will use them, with its device and observations.
+        source: The saved policy.
     """
     check_pipelines(source.path, source.revision)
     before, after = make_pre_post_processors(

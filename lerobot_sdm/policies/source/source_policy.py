@@ -1,4 +1,4 @@
-"""A saved policy that another one is made from: its files, its configuration, its weights."""
+"""A saved policy from which another one is trained: its files, configuration and weights."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from lerobot_sdm.safe_files.weights import load_strictly
 
 @dataclass(frozen=True)
 class SourcePolicy:
-    """A saved policy that another policy, or a reward model, is made from.
+    """A saved policy from which another policy, or a reward model, is trained.
 
-    Each file is read once; make a new object where it may have changed.
+    Each file is read only once; create a new object if it may have changed.
 
     Args:
         path: A checkpoint's `pretrained_model` folder, or a Hub repo id.
         revision: Hub revision.
-        role: What it is to the policy that is made from it, such as "teacher" or "base".
+        role: Its role for the policy trained from it, such as "teacher" or "base".
         option: Command-line option that names it; messages begin with it.
-        kinds: Policy types that it may be of.
+        kinds: Allowed policy types.
     """
 
     path: str
@@ -45,35 +45,34 @@ class SourcePolicy:
 
     @property
     def given(self) -> str:
-        """The option as it was given, `OPTION=VALUE`."""
+        """The option as given by the user, `OPTION=VALUE`."""
         return f"{self.option}={self.path}"
 
     @property
     def owner(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
         return f"the {self.role} at {self.path}"
 
     def file(self, name: str) -> Path:
         """Local path of one of its files.
 
         Raises:
-            InputError: There is no such folder, repo or file.
+            InputError: The folder, repo or file does not exist.
         """
         return policy_file(self.path, name, self.revision, self.option)
 
     @cached_property
     def config(self) -> PreTrainedConfig:
-        """Its configuration; shared, so that nobody may change it.
+        """Its configuration; shared, so do not modify it.
 
         Raises:
-            InputError: Not a policy, of another type, or without the processors that the other policy needs,
-                or with some that are not to be used.
+            InputError: It is not a policy, its type is not allowed, or its processors are missing or unsafe.
         """
         file = self.file(CONFIG_FILE)
         kind = read_object(file, str(file)).get("type")
         if kind not in self.kinds:
             raise InputError(
-                f"{self.given}: is of type '{kind}'; a {self.role} has to be of type {', '.join(self.kinds)}."
+                f"{self.given}: is of type '{kind}'; a {self.role} must be of type {', '.join(self.kinds)}."
             )
         for name in PROCESSOR_FILES:
             try:
@@ -85,33 +84,33 @@ class SourcePolicy:
                     "lerobot.processor.migrate_policy_normalization --pretrained-path NAME`."
                 ) from error
         register()
-        from lerobot_sdm.policies.pipelines import check_pipelines  # It reads files of this package.
+        from lerobot_sdm.policies.pipelines import check_pipelines  # Imported here to avoid a cycle.
 
         check_pipelines(self.path, self.revision)
         return PreTrainedConfig.from_pretrained(file.parent)
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of its weights, by which a resumed run knows that it has the same source."""
+        """Hash of its weights, with which a resumed run checks that it has the same source."""
         return fingerprint(self.path, self.revision, self.option)
 
     def check_same(self, known: str | None) -> None:
-        """Refuse to continue with another source than a run began with.
+        """Refuse to resume a run with a different source.
 
         Args:
-            known: Hash of the run's source; None for a run that begins.
+            known: Hash of the run's source; None for a new run.
 
         Raises:
-            InputError: It is another one.
+            InputError: The source is a different one.
         """
         if known not in (None, self.sha256):
             raise InputError(
                 f"{self.given}: this run began with another {self.role} (SHA-256 {known[:12]}..., now "
-                f"{self.sha256[:12]}...). Put that one back, or start a new run."
+                f"{self.sha256[:12]}...). Restore that one, or start a new run."
             )
 
     def load(self, device: str) -> Any:
-        """Its encoder and denoiser with the weights that it acts with, frozen, on a device.
+        """Load its encoder and denoiser with its inference weights, frozen, on a device.
 
         Raises:
             InputError: The weights do not fit its configuration.
@@ -123,25 +122,25 @@ class SourcePolicy:
         return network.requires_grad_(False).eval().to(device)
 
     def normalization(self) -> dict[str, Tensor]:
-        """The numbers by which it normalizes, such as `observation.state.min`."""
+        """Its normalization statistics, such as `observation.state.min`."""
         steps = json.loads(self.file(PROCESSOR_FILES[0]).read_text())["steps"]
         files = [step["state_file"] for step in steps if "state_file" in step]
         return {key: value for name in files for key, value in load_file(self.file(name)).items()}
 
 
 def copy_fields(config: Any, theirs: Any, names: Collection[str], owner: str, reason: str) -> None:
-    """Give a configuration the values of its source in fields that are not free.
+    """Copy the fields that must equal the source's from its configuration.
 
     Args:
-        config: Changed in place.
-        theirs: The source's configuration; where it lacks a field, the default holds.
-        names: Fields to copy. One that was given another value than the source's is refused; one whose default is
-            made by a function (a dictionary) is overwritten.
-        owner: What messages call the source.
+        config: Modified in place.
+        theirs: The source's configuration; if it lacks a field, the default is kept.
+        names: Fields to copy. A field that was set to another value than the source's is an error; one whose default
+            comes from a factory (a dictionary) is overwritten.
+        owner: Name of the source in messages.
         reason: Why both must agree, the end of a sentence.
 
     Raises:
-        InputError: Names a field that contradicts the source.
+        InputError: A field contradicts the source; names it.
     """
     known = {item.name: item for item in fields(config)}
     for name in names:
@@ -149,31 +148,31 @@ def copy_fields(config: Any, theirs: Any, names: Collection[str], owner: str, re
         default = item.default if item.default_factory is MISSING else item.default_factory()
         value = getattr(theirs, name, default)
         if item.default_factory is MISSING and mine not in (default, {}, value):
-            raise InputError(f"--policy.{name}={mine}: {owner} has {value}, and {reason}. Leave the option out.")
+            raise InputError(f"--policy.{name}={mine}: {owner} has {value}, and {reason}. Drop the option.")
         setattr(config, name, value)
 
 
 def check_same_features(
     source: PreTrainedConfig, features: Mapping[str, Any], role: str, path: str | None = None
 ) -> None:
-    """Refuse a dataset that the source of a policy does not fit.
+    """Refuse a dataset whose features differ from the source policy's.
 
     Args:
         source: The source's configuration, with its features.
-        features: Those of the policy that is made from it, input and output together, as they come from the dataset.
-        role: What the source is to that policy.
-        path: Where the source is, for the message.
+        features: Input and output features of the policy trained from it, as they come from the dataset.
+        role: Role of the source for that policy.
+        path: Path of the source, for the message.
 
     Raises:
-        InputError: Names the first feature that differs.
+        InputError: A feature differs; names the first one.
     """
     known = {**source.input_features, **source.output_features}
     owner = f"the {role}" if path is None else f"the {role} at {path}"
-    fix = f"Give a dataset of the robot that the {role} was trained on, or another {role}."
+    fix = f"Use a dataset of the robot that the {role} was trained on, or another {role}."
     check_sizes(shapes_of(features), shapes_of(known), "the dataset", owner, fix, complete=True, cut=False)
     extra = sorted(features.keys() - known.keys())
     if extra:
         raise InputError(
-            f"'{extra[0]}' is in the dataset and unknown to {owner}, and both policies see the same. Leave it out with "
+            f"'{extra[0]}' is in the dataset but unknown to {owner}, and both need the same features. Exclude it with "
             "--policy.input_features."
         )

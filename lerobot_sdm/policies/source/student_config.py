@@ -1,4 +1,4 @@
-"""What the configurations of all students share: the teacher, and the network that comes from it."""
+"""Settings shared by all students: the teacher, and the network that comes from it."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from lerobot_sdm.policies.source.source_policy import SourcePolicy
 
 COPIED_FROM_SOURCE = ("n_obs_steps", "horizon", "normalization_mapping")
-"""Fields that LeRobot asks of every policy, and that are not free: the student starts as its teacher's copy."""
+"""Fields that LeRobot requires of every policy and that must equal the teacher's: the student starts as its copy."""
 
 
 @dataclass
 class StudentConfig(InferenceConfig):
-    """Settings of a policy whose network starts as that of another, its teacher; abstract base class.
+    """Settings of a policy whose network starts as a copy of its teacher's; abstract base class.
 
-    Everything that describes the network (architecture, observations, noise levels) is the teacher's: its
-    configuration stands whole in `network`. How a student runs is said in `InferenceConfig`.
+    Everything that describes the network (architecture, observations, noise levels) is the teacher's, whose whole
+    configuration is in `network`. See `InferenceConfig` for inherited fields.
 
     Args:
         teacher_path: Folder or Hub repo of the teacher; needed for training, not for evaluation.
@@ -39,9 +39,9 @@ class StudentConfig(InferenceConfig):
     """
 
     role: ClassVar[str] = "teacher"
-    """What messages call the other policy, and so the option that names it, `--policy.ROLE_path`."""
+    """Role of the other policy in messages and in the option that names it, `--policy.ROLE_path`."""
     source_types: ClassVar[tuple[str, ...]] = ()
-    """Policy types that it may be of."""
+    """Allowed policy types of the teacher."""
 
     teacher_path: str | None = None
     teacher_revision: str | None = None
@@ -59,7 +59,7 @@ class StudentConfig(InferenceConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        # A saved student carries its network: it stands alone, and its teacher may be gone.
+        # A saved student contains its network's configuration, so its teacher may no longer exist.
         if self.network is None and self.source is not None:
             from lerobot_sdm.policies.source.description import describe
 
@@ -70,14 +70,14 @@ class StudentConfig(InferenceConfig):
         self.check_settings()
 
     def take_from(self, teacher: PreTrainedConfig) -> None:
-        """Take over what is the teacher's where nothing else is asked for, when training begins."""
+        """Copy the teacher's values of unset fields, when training begins."""
 
     def check_settings(self) -> None:
-        """Refuse values of the method that cannot work; `network_config` is there if a teacher is named."""
+        """Reject invalid values of the method's fields; `network_config` is available if a teacher is named."""
 
     @cached_property
     def source(self) -> "SourcePolicy | None":
-        """The teacher; None where none is named."""
+        """The teacher; None if none is named."""
         from lerobot_sdm.policies.source.source_policy import SourcePolicy
 
         if self.teacher_path is None:
@@ -87,7 +87,7 @@ class StudentConfig(InferenceConfig):
 
     @cached_property
     def network_config(self) -> Any:
-        """The configuration that encoder and denoiser are built from.
+        """The configuration from which encoder and denoiser are built.
 
         Raises:
             InputError: No teacher is named.
@@ -99,7 +99,7 @@ class StudentConfig(InferenceConfig):
         return configuration(self.network, self.device)
 
     def missing_teacher(self) -> InputError:
-        """What to say where none is named."""
+        """The error to raise if no teacher is named."""
         return InputError(
             f"--policy.{self.role}_path: training a policy of type {self.type} needs the folder or Hub repo of a "
             f"{self.role}."
@@ -114,27 +114,27 @@ class StudentConfig(InferenceConfig):
         if self.n_action_steps is None:
             self.n_action_steps = network.n_action_steps
         if self.cloud_view is None:
-            # Until training sees the dataset's own: then the teacher's must be the same.
+            # Until training replaces it with the dataset's own, which should equal the teacher's.
             self.cloud_view = getattr(network, "cloud_view", None)
         past = network.n_obs_steps - 1
         longest = network.horizon - past
         if not 1 <= self.n_action_steps <= longest:
             raise InputError(
-                f"--policy.n_action_steps={self.n_action_steps}: must lie in 1 ... {longest}, since of the "
-                f"{network.horizon} predicted actions the first {past} belong to past frames."
+                f"--policy.n_action_steps={self.n_action_steps}: must lie in 1 ... {longest}, since the first {past} "
+                f"of the {network.horizon} predicted actions belong to past frames."
             )
         asked = set(self.input_features or {}) - set(network.input_features)
         if asked:
             raise InputError(
-                f"--policy.input_features: '{min(asked)}' is none of the teacher's observations "
-                f"({', '.join(network.input_features)}), and a student has its teacher's. Leave the option out."
+                f"--policy.input_features: '{min(asked)}' is not one of the teacher's observations "
+                f"({', '.join(network.input_features)}), and a student uses the same. Drop the option."
             )
 
     def validate_features(self) -> None:
-        """Keep the observations that the teacher uses, of those that there are.
+        """Keep only the observations that the teacher uses.
 
         Raises:
-            InputError: One of them is missing, or something has another shape than for the teacher.
+            InputError: An observation is missing, or a shape differs from the teacher's.
         """
         from lerobot_sdm.policies.source.adapters import adapter_for
         from lerobot_sdm.policies.source.description import configuration
@@ -150,7 +150,7 @@ class StudentConfig(InferenceConfig):
 
     @property
     def drop_n_last_frames(self) -> int:
-        """Last frames of an episode that start no window; as for the teacher."""
+        """Last frames of an episode at which no window starts; the same number as for the teacher."""
         return self.network_config.drop_n_last_frames
 
     @property

@@ -1,4 +1,4 @@
-"""Configuration of the reward model of a chunk of actions."""
+"""Configuration of the reward model of action chunks."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,28 +21,28 @@ TARGETS = ("reward", "change")
 @registered(RewardModelConfig, "chunk_reward")
 @dataclass
 class ChunkRewardConfig(RewardModelConfig):
-    """Predicts the environment's reward behind the executed part of a policy's action chunk, or its change.
+    """Predicts the environment's reward after the executed part of a policy's action chunk, or its change.
 
-    It sees what the policy sees, in the policy's own normalized units: keypoints and states as they are, clouds and
-    images through the policy's frozen encoder. So its gradient belongs to the actions that the policy samples.
+    It sees what the policy sees, in the policy's own normalized units: keypoints and states unchanged, clouds and
+    images through the policy's frozen encoder. So its gradient is one with respect to the actions the policy samples.
 
     Args:
         base_path: Folder or Hub repo of the policy whose chunks are judged, of type `dp3` or `diffusion`; needed for
             training.
         base_revision: Hub revision of that policy.
         network: That policy's configuration. Filled in from `base_path`.
-        target: "reward", what the environment gives for the last executed action, or "change", by how much that is more
-            than before the first.
-        look_ahead: Take the reward this many steps behind the executed actions. Above 0 the model also predicts what
-            the policy makes of where the chunk leads, as the data show it.
-        ensemble: Members, which differ by their start weights; how far they disagree says where not to trust them.
+        target: "reward", the environment's reward for the last executed action, or "change", its difference from the
+            reward before the first.
+        look_ahead: Take the reward this many steps after the executed actions. Above 0, the prediction includes how the
+            policy in the data continues from the state that the chunk leads to.
+        ensemble: Number of members, which differ in their initial weights; their disagreement measures the uncertainty.
         hidden_dims: Widths of a member's hidden layers.
-        drop_n_last_frames: Last frames of an episode that are not learned from. Behind its end an episode's last
-            reward holds.
+        drop_n_last_frames: Last frames of an episode that are not used for training. Beyond its end, an episode's last
+            reward is repeated.
         optimizer_lr: Learning rate.
         optimizer_weight_decay: AdamW's weight decay.
-        optimizer_grad_clip_norm: Gradient norm at which LeRobot clips; 0 for none.
-        scheduler_warmup_steps: Linear warm-up, before a cosine decay to 0.
+        optimizer_grad_clip_norm: Gradient norm at which LeRobot clips; 0 for no clipping.
+        scheduler_warmup_steps: Linear warm-up in optimizer steps, before a cosine decay to 0.
     """
 
     base_path: str | None = None
@@ -67,7 +67,7 @@ class ChunkRewardConfig(RewardModelConfig):
         for name, least in {"look_ahead": 0, "ensemble": 1, "drop_n_last_frames": 0}.items():
             if getattr(self, name) < least:
                 raise InputError(f"--reward_model.{name}={getattr(self, name)}: give {least} or more.")
-        # A saved model carries its policy's configuration: it stands alone, and the policy may be gone.
+        # A saved model contains its policy's configuration, so the policy may no longer exist.
         if self.network is None and self.source is not None:
             from lerobot_sdm.policies.source.description import describe
 
@@ -78,7 +78,7 @@ class ChunkRewardConfig(RewardModelConfig):
 
     @cached_property
     def source(self) -> "SourcePolicy | None":
-        """The policy whose chunks are judged; None where none is named."""
+        """The policy whose chunks are judged; None if none is named."""
         from lerobot_sdm.policies.source.adapters import DIFFUSION_TYPES
         from lerobot_sdm.policies.source.source_policy import SourcePolicy
 
@@ -91,7 +91,7 @@ class ChunkRewardConfig(RewardModelConfig):
         """The configuration of the policy whose chunks are judged.
 
         Raises:
-            InputError: None is named.
+            InputError: No policy is named.
         """
         from lerobot_sdm.policies.source.description import configuration
 
@@ -103,7 +103,7 @@ class ChunkRewardConfig(RewardModelConfig):
 
     @property
     def n_action_steps(self) -> int:
-        """How many actions the model sees: those that the policy executes, beginning with the current frame's."""
+        """Number of actions that the model sees: those that the policy executes, starting with the current frame's."""
         return self.base.n_action_steps
 
     @property
@@ -116,7 +116,7 @@ class ChunkRewardConfig(RewardModelConfig):
 
     @property
     def reward_delta_indices(self) -> list[int]:
-        """Before the first executed action, and behind the last: `next.reward` of a row is what its action brought."""
+        """Before the first executed action, and after the last: `next.reward` of a row is the reward for its action."""
         return [-1, self.n_action_steps - 1 + self.look_ahead]
 
     def get_optimizer_preset(self) -> AdamWConfig:

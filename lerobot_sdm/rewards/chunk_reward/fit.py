@@ -1,4 +1,4 @@
-"""Whether a reward model judges the chunks of a given policy: the same observations, the same actions, same units."""
+"""Check that a reward model matches a policy: the same observations, actions and normalization."""
 
 from collections.abc import Collection
 from typing import Any
@@ -17,18 +17,18 @@ def check_fits(reward: ChunkRewardConfig, policy: Any, model: SourcePolicy) -> N
 
     Args:
         reward: Configuration of the reward model.
-        policy: Configuration of the policy that is fine-tuned: its features, `n_obs_steps` and `n_action_steps`, and
-            its base (`source`).
-        model: Where the reward model is.
+        policy: Configuration of the policy to fine-tune, with its features, `n_obs_steps`, `n_action_steps` and base
+            (`source`).
+        model: The saved reward model.
 
     Raises:
-        InputError: Names what differs.
+        InputError: Something differs; names it.
     """
     for name in ("n_obs_steps", "n_action_steps"):
         mine, theirs = getattr(policy, name), getattr(reward.base, name)
         if mine != theirs:
             raise InputError(
-                f"{model.given}: judges chunks with {name}={theirs}, and this policy has {mine}. Train a reward "
+                f"{model.given}: judges chunks with {name}={theirs}, but this policy has {mine}. Train a reward "
                 f"model with --reward_model.base_path={policy.base_path}."
             )
     mine = shapes_of({**policy.input_features, **policy.output_features})
@@ -39,18 +39,18 @@ def check_fits(reward: ChunkRewardConfig, policy: Any, model: SourcePolicy) -> N
     other = other_normalization(policy.source.normalization(), model.normalization(), mine)
     if other is not None:
         raise InputError(
-            f"{model.given}: '{other}' is normalized by other numbers than for the base at {policy.base_path}. Train a "
-            "reward model of that base."
+            f"{model.given}: '{other}' is normalized differently than for the base at {policy.base_path}. Train a "
+            "reward model for that base."
         )
 
 
 def other_normalization(mine: dict[str, Tensor], theirs: dict[str, Tensor], features: Collection[str]) -> str | None:
-    """The first of these features that is normalized by other numbers, or None.
+    """The first of these features that is normalized differently, or None.
 
     Args:
         mine: From `SourcePolicy.normalization`.
         theirs: Likewise.
-        features: Such as `observation.state`.
+        features: Names, such as `observation.state`.
     """
     for feature in features:
         keys = [key for key in sorted(mine.keys() | theirs.keys()) if key.rpartition(".")[0] == feature]

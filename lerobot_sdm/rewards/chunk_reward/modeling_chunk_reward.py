@@ -1,4 +1,4 @@
-"""A reward model of action chunks: what the environment's reward will be behind the executed part of a chunk."""
+"""A reward model of action chunks: predicts the environment's reward after the executed part of a chunk."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from lerobot_sdm.safe_files.weights import load_strictly, read_weights
 class ChunkRewardRewardModel(PreTrainedRewardModel):
     """An ensemble of small networks over a policy's observation features and its executed actions.
 
-    LeRobot finds the class by this name: that of the configuration's, and `RewardModel`.
+    LeRobot finds the class by its name, which is derived from the configuration's plus `RewardModel`.
 
     Args:
         config: Configuration.
@@ -64,14 +64,14 @@ class ChunkRewardRewardModel(PreTrainedRewardModel):
             self._take_scale(dataset_stats)
 
     def _take_scale(self, stats: Stats) -> None:
-        """Give the members labels of about unit size. A change is centered already."""
+        """Set the scale of the labels to about one. Changes are already centered."""
         mean, std = (torch.as_tensor(stats[REWARD][name], dtype=torch.float32).squeeze() for name in ("mean", "std"))
         self.scale.copy_(std.clamp_min(1e-6))
         if self.config.target == "reward":
             self.centre.copy_(mean)
 
     def train(self, mode: bool = True) -> ChunkRewardRewardModel:
-        """The policy's encoder stays as it acts."""
+        """The policy's encoder stays in evaluation mode."""
         super().train(mode)
         self.encoder.eval()
         return self
@@ -107,8 +107,7 @@ class ChunkRewardRewardModel(PreTrainedRewardModel):
         return self.predict(self.features(batch), batch[ACTION]).mean(dim=0)
 
     def labels(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """What is to be predicted (B,), and where it is known (B,) bool: an episode's first frame has no reward before
-        it, so no change.
+        """Labels (B,), and their mask (B,) bool: an episode's first frame has no previous reward, so no change.
 
         Args:
             batch: `next.reward` (B, 2) and `next.reward_is_pad` (B, 2), at `reward_delta_indices`.
@@ -121,7 +120,7 @@ class ChunkRewardRewardModel(PreTrainedRewardModel):
     # ---- training --------------------------------------------------------------------------------------
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """Mean squared error of the members, in units of the rewards' spread.
+        """Mean squared error of the members, in units of the rewards' standard deviation.
 
         Args:
             batch: Preprocessed training batch.
@@ -146,12 +145,12 @@ class ChunkRewardRewardModel(PreTrainedRewardModel):
     def _load_as_safetensor(
         cls, model: ChunkRewardRewardModel, model_file: str, map_location: str, strict: bool
     ) -> ChunkRewardRewardModel:
-        """Always strict: LeRobot only warns where weights are missing."""
+        """Always strict, while LeRobot only warns of missing weights."""
         load_strictly(model, read_weights(model_file), model_file)
         return model
 
     def push_model_to_hub(self, cfg: Any, *_: Any, **__: Any) -> None:
-        """Upload at the end of a training; LeRobot 0.6.1 hands over more than its own method takes."""
+        """Upload at the end of training; LeRobot 0.6.1 passes more arguments than its own method accepts."""
         super().push_model_to_hub(PublicTrainConfig(cfg))
 
 
@@ -159,11 +158,11 @@ def check_dataset(config: ChunkRewardConfig, features: dict[str, Any]) -> None:
     """Refuse a dataset from which this reward cannot be learned.
 
     Args:
-        config: Of the reward model.
+        config: Configuration of the reward model.
         features: LeRobot's description of the dataset's columns.
 
     Raises:
-        InputError: It has no reward, or observations or actions that are not the policy's.
+        InputError: The dataset has no reward, or its observations or actions do not match the policy's.
     """
     if REWARD not in features:
         raise InputError(
@@ -173,13 +172,13 @@ def check_dataset(config: ChunkRewardConfig, features: dict[str, Any]) -> None:
     offered = dataset_to_policy_features(features)
     actions = {key: feature for key, feature in offered.items() if feature.type is FeatureType.ACTION}
     seen = {key: feature for key, feature in offered.items() if key not in actions}
-    base = configuration(config.network, config.device)  # A copy, which the adapter may write to.
+    base = configuration(config.network, config.device)  # A copy, which the adapter may modify.
     kept = adapter_for(base.type).keep_features(base, seen)
     check_same_features(config.base, {**kept, **actions}, "base", config.base_path)
 
 
 def without_denoiser(network: Backbone) -> Backbone:
-    """A policy's network that can only encode observations, frozen."""
+    """Freeze a policy's network and remove its denoiser, so that it can only encode observations."""
     (name,) = [name for name, module in network.named_modules() if module is network.unet]
     network.set_submodule(name, nn.Identity())
     return network.requires_grad_(False).eval()
@@ -194,7 +193,7 @@ def load_reward_model(path: str, device: str, revision: str | None = None) -> Ch
         revision: Hub revision.
 
     Raises:
-        InputError: There is none, or it is of another type.
+        InputError: There is no reward model, or it is of another type.
     """
     source = reward_model_at(path, revision)
     file = source.file(CONFIG_FILE)
@@ -210,12 +209,12 @@ def load_reward_model(path: str, device: str, revision: str | None = None) -> Ch
 
 
 def reward_model_at(path: str, revision: str | None = None) -> SourcePolicy:
-    """The saved reward model in a folder or Hub repo, as what a policy is made from."""
+    """The saved reward model in a folder or Hub repo, as a source of a policy."""
     return SourcePolicy(path, revision, "reward model", "--policy.reward_path")
 
 
 def _mlp(sizes: tuple[int, ...]) -> nn.Sequential:
-    """Smooth layers, since it is the gradient that is used."""
+    """An MLP with smooth activations, since its gradient is used."""
     layers: list[nn.Module] = []
     for before, behind in pairwise(sizes):
         layers += [nn.Linear(before, behind), nn.SiLU()]

@@ -134,7 +134,7 @@ def test_asking_for_another_camera_is_refused(capsys, tmp_path, monkeypatch, dat
     features = json.dumps({OTHER_CAMERA: {"type": "VISUAL", "shape": [3, 48, 48]}})
     asked = (*student_options("sdm", teacher), f"--policy.input_features={features}")
     message = refused_on_the_command_line(capsys, monkeypatch, dataset, tmp_path / "run", *asked)
-    assert re.search(r"input_features: 'observation\.images\.wrist' is none of the teacher's observations", message)
+    assert re.search(r"input_features: 'observation\.images\.wrist' is not one of the teacher's observations", message)
     assert not (tmp_path / "run").exists()
 
 

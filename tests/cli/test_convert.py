@@ -99,5 +99,5 @@ def test_names_of_every_kind(name, tmp_path, monkeypatch):
 def test_folders_that_lerobot_takes_for_patterns(name, demo, tmp_path):
     result = run(demo, "--fps=20", f"--root={tmp_path / name / 'out'}")
     assert result.exit_code == 2
-    assert "LeRobot cannot read datasets below a folder with" in result.output
+    assert "LeRobot cannot read datasets under a path that contains" in result.output
     assert list(tmp_path.iterdir()) == [demo]

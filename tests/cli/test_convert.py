@@ -67,7 +67,7 @@ def test_the_store_of_this_folder(demo, tmp_path, monkeypatch):
     for arguments in ((), ("--root=data",), (f"--root={demo}/new",), ("--root=.",)):
         result = run(".", "--fps=20", *arguments)
         assert result.exit_code == 2
-        assert "lies inside the store demo.zarr" in result.output
+        assert "is inside the store demo.zarr" in result.output
         assert "remove" not in result.output
     assert sorted(demo.rglob("*")) == before
     result = run(".", "--fps=20", "--dry-run", f"--root={tmp_path / 'out'}")

@@ -177,7 +177,7 @@ def test_tables_that_lie(copied, file, column, values, offender):
 def test_files_that_are_cut(copied, file, keep):
     content = (copied / file).read_bytes()
     (copied / file).write_bytes(content[: int(keep * len(content))])
-    with pytest.raises(InputError, match=f"dataset {copied}: {file}: (cannot be read|is no JSON)"):
+    with pytest.raises(InputError, match=f"dataset {copied}: {file}: (cannot be read|not valid JSON)"):
         train(copied)
 
 

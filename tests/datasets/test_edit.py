@@ -267,7 +267,7 @@ def test_nothing_is_overwritten_and_no_source_is_anything_else(source, tmp_path)
     broken = copy(source, tmp_path / "broken")
     (broken / "meta/info.json").write_text("{")
     told = complaint(broken, "--delete=1", f"--root={tmp_path / 'x'}")
-    assert f"dataset {broken}: meta/info.json: is no JSON (JSONDecodeError" in told
+    assert f"dataset {broken}: meta/info.json: not valid JSON (JSONDecodeError" in told
 
 
 def test_datasets_of_other_columns_are_not_joined(source, tmp_path):

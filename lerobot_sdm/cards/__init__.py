@@ -1,1 +1,1 @@
-"""What a published policy says about itself, and what it must not say. Stands on nothing else of this package."""
+"""Model cards of published policies, and the removal of private data from them."""

@@ -1,4 +1,4 @@
-"""Model cards: what a policy is, where it comes from, what was measured, how to run it, what it is for."""
+"""Writes model cards: a policy's interface, origin, training, results, commands, and intended use."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ KINDS = {"dp3": "DP3", "simple_dp3": "Simple DP3", "sdm": "SDM", "manicm": "Mani
 
 @dataclass(frozen=True)
 class Teacher:
-    """What a student was distilled from.
+    """The teacher of a student.
 
     Args:
-        repo_id: On the Hub; None if it is not published.
+        repo_id: Its repo on the Hub; None if it is not published.
         revision: Commit on the Hub.
-        sha256: Of its weights.
+        sha256: Hash of its weights.
     """
 
     repo_id: str | None
@@ -44,8 +44,8 @@ class Evaluation:
         episodes: All episodes.
         low: Lower limit of the 95% interval of the success rate.
         high: Upper limit.
-        protocol: How it was measured, one sentence.
-        table: Markdown table with further rows (teacher, read-outs), if there is one.
+        protocol: One sentence on how it was measured.
+        table: Markdown table with further rows (teacher, 1-step teacher), if there is one.
         notes: Markdown list below the table.
     """
 
@@ -62,18 +62,18 @@ class Evaluation:
 
 @dataclass
 class CardFacts:
-    """Everything a model card is made of; what is None is left out or said to be unknown.
+    """Content of a model card; None is omitted or reported as unknown.
 
     Args:
-        repo_id: Where the policy is published.
-        policy: Its configuration, content of `config.json`.
-        license: Identifier of a license.
+        repo_id: Repo of the policy on the Hub.
+        policy: Its configuration, the content of `config.json`.
+        license: Identifier of the license.
         parameters: Number of parameters.
         weights_sha256: Hash of `model.safetensors`.
         train: Public training configuration.
-        dataset: `repo_id`, `episodes`, `frames`, `fps`, `tasks` of the training data, as far as known.
+        dataset: `repo_id`, `episodes`, `frames`, `fps`, `tasks` of the training data, if known.
         imported: Content of `import.json`, for a policy imported from an original checkpoint.
-        teacher: For a student.
+        teacher: Teacher of a student.
         evaluations: Measurements.
         versions: Package -> version.
         tags: Further tags.
@@ -97,10 +97,10 @@ def model_card(facts: CardFacts) -> ModelCard:
     """Write a model card.
 
     Args:
-        facts: What it says.
+        facts: Its content.
 
     Returns:
-        A card with metadata; `str` gives the file's content.
+        A card with metadata; `str` returns the file's content.
     """
     sections = (
         _introduction(facts),
@@ -127,7 +127,7 @@ def _metadata(facts: CardFacts) -> ModelCardData:
             task_type="robotics",
             dataset_type=evaluation.suite,
             dataset_name=f"{evaluation.suite}, {evaluation.task}",
-            dataset_config=evaluation.task,  # Results of one configuration are put together.
+            dataset_config=evaluation.task,  # The Hub groups results by configuration.
             metric_type="success_rate",
             metric_value=round(evaluation.successes / evaluation.episodes, 4),
             metric_name=f"Success rate, {evaluation.episodes} episodes, 95% interval "
@@ -189,9 +189,9 @@ def _interface(facts: CardFacts) -> str:
             f"\n\nSees {policy['n_obs_steps']} frames, improves a chunk of {policy['chunk_size']} actions by "
             f"{policy['n_iterations']} iterations, executes {policy['n_action_steps']} of them before it looks again."
         )
-    network = policy.get("network") or policy  # A student's network is described as its teacher's.
+    network = policy.get("network") or policy  # A student's network is described by its teacher's configuration.
     if "use_color" in network:
-        text += f" Any number of points will do; {'xyz and rgb are' if network['use_color'] else 'only xyz is'} used."
+        text += f" Clouds may have any size; {'xyz and rgb are' if network['use_color'] else 'only xyz is'} used."
     if policy.get("cloud_view"):
         text += f" It was trained on clouds in the view {view_sentence(policy['cloud_view'])}"
     if facts.imported and facts.imported.get("imagined_robot"):
@@ -209,7 +209,7 @@ def _teacher(facts: CardFacts) -> str | None:
         at = f"@{teacher.revision}" if teacher.revision else ""
         name = f"[{teacher.repo_id}{at}](https://huggingface.co/{teacher.repo_id})"
     digest = f"; SHA-256 of its weights `{teacher.sha256}`" if teacher.sha256 else ""
-    return f"{name}{digest}. The weights here are the student's alone."
+    return f"{name}{digest}. This repo contains only the student's weights."
 
 
 def _origin(facts: CardFacts) -> str | None:
@@ -258,7 +258,7 @@ def _results(facts: CardFacts) -> str:
     parts.append("**Protocol.** " + " ".join(protocols))
     for evaluation in facts.evaluations:
         if evaluation.table:
-            parts.append(f"**{evaluation.task}, with teacher and read-outs on the same seeds**\n\n{evaluation.table}")
+            parts.append(f"**{evaluation.task}, with the teacher on the same seeds**\n\n{evaluation.table}")
         if evaluation.notes:
             parts.append(evaluation.notes)
     return "\n\n".join(part.strip() for part in parts)
@@ -272,15 +272,15 @@ def _commands(facts: CardFacts) -> str:
     about = policy_type(kind)
     student = about.student or kind
     if about.student is not None:
-        purpose, source = "Distil it into a one-step student", f"teacher_path={facts.repo_id}"
+        purpose, source = "Distill it into a one-step student", f"teacher_path={facts.repo_id}"
     elif about.source_option == "base_path":
         purpose, source = "Improve another policy", f"base_path={facts.policy.get('base_path') or '<policy>'}"
     else:
         teacher = (facts.teacher and facts.teacher.repo_id) or "<teacher>"
-        purpose, source = "Distil another one", f"teacher_path={teacher}"
+        purpose, source = "Distill another one", f"teacher_path={teacher}"
     return (
         "```bash\n"
-        "# Install the plugin lerobot_policy_sdm beside LeRobot, then:\n"
+        "# Install the plugin lerobot_policy_sdm next to LeRobot, then:\n"
         f"lerobot-eval --policy.path={facts.repo_id} \\\n"
         f"  --env.type={suite} --env.task={task} --eval.n_episodes=50 --seed=100000\n"
         f"\n# {purpose}:\n"
@@ -293,12 +293,12 @@ def _intended_use() -> str:
     return (
         "Research on imitation learning and distillation, in simulation and on robots like the one in its training "
         "data: the same observations in the same frame and units, the same actions, the same control rate. Success "
-        "outside these conditions is unknown. It has no notion of obstacles, people or limits: on a robot, keep force "
-        "and workspace limits outside of it, and a hand on the emergency stop."
+        "outside these conditions is unknown. It does not know about obstacles, people, or limits: on a robot, enforce "
+        "force and workspace limits separately, and keep a hand on the emergency stop."
     )
 
 
 def _public_dataset(facts: CardFacts) -> str | None:
-    """Repo id of the training data, unless it only exists on one machine."""
+    """Repo id of the training data; None if it exists only on one machine."""
     name = (facts.dataset or {}).get("repo_id")
     return None if name is None or name.startswith("local/") else hub_name(name)

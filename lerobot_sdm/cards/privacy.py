@@ -1,4 +1,4 @@
-"""Keep what belongs to one machine out of what is published: folders, accounts, tokens."""
+"""Removes private data of one machine from published files: paths, accounts, tokens."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import Any
 CONFIG_FILE, TRAIN_CONFIG_FILE = "config.json", "train_config.json"
 
 MACHINE_FIELDS = ("output_dir", "job_name", "wandb", "job", "checkpoint_path", "resume")
-"""Top-level fields of LeRobot's training configuration that describe where it ran, not what was trained."""
+"""Top-level fields of LeRobot's training configuration that describe the machine, not the training."""
 
 PRIVATE = {
-    # Behind a word, a colon or another slash it is part of an address or a repo id; behind "<", a closing tag.
+    # After a word, a colon, or another slash, it is part of a URL or a repo id; after "<", a closing tag.
     "a folder of this machine": re.compile(r"(?<![\w:/.<])/(?:[\w.+@%-]+/)+[\w.+@%-]*|(?<!\w)~/[\w.-]+"),
     "a folder of this machine (Windows)": re.compile(r"\b[A-Za-z]:\\+[\w.-]+"),
     "an access token": re.compile(r"\bhf_[A-Za-z0-9]{20,}"),
 }
 ROLES = ("teacher", "base", "reward")
-"""Other policies and models that a policy is made from; its configuration has their ROLE_path and ROLE_revision."""
+"""Policies and models that a policy was made from; its configuration has their ROLE_path and ROLE_revision."""
 TEXT_FILES = ("*.json", "*.jsonl", "*.md", "*.yaml", "*.txt")
 
 
 def hub_name(path: str | None) -> str | None:
-    """A teacher's path if it can be a Hub repo (`name/repo`, and no folder here), else None."""
+    """A path if it can be a Hub repo (`name/repo`, and not a local folder), otherwise None."""
     if path is None or Path(path).exists():
         return None
     return path if re.fullmatch(r"[\w-]+/[\w.-]+", path) else None
@@ -34,7 +34,7 @@ def hub_name(path: str | None) -> str | None:
 def public_policy_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """A policy's configuration without the paths of the machine that trained it.
 
-    The hash of a teacher stays: by it everybody who has the teacher can recognize it.
+    The hash of a teacher stays, so that anyone who has the teacher can recognize it.
 
     Args:
         config: Content of `config.json`.
@@ -52,7 +52,7 @@ def public_policy_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def public_train_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A training configuration with what was trained and without where.
+    """A training configuration without the fields that describe the machine.
 
     Args:
         config: Content of `train_config.json`.
@@ -70,7 +70,7 @@ def make_public(folder: Path) -> None:
     """Rewrite the configuration files of a policy folder that is about to be uploaded.
 
     Args:
-        folder: A staging folder; never a checkpoint itself.
+        folder: A staging folder, never a checkpoint itself.
     """
     for name, public in ((CONFIG_FILE, public_policy_config), (TRAIN_CONFIG_FILE, public_train_config)):
         path = folder / name
@@ -79,7 +79,7 @@ def make_public(folder: Path) -> None:
 
 
 def private_passages(folder: Path) -> Iterator[str]:
-    """What should not leave this machine, in the text files of a folder: file, line, and what it looks like."""
+    """Private passages in the text files of a folder, each with file, line, and what it looks like."""
     for pattern in TEXT_FILES:
         for path in sorted(folder.rglob(pattern)):
             for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
@@ -90,7 +90,7 @@ def private_passages(folder: Path) -> Iterator[str]:
 
 
 def _without_private_text(value: Any) -> Any:
-    """The same value with None in the place of every text that holds something private."""
+    """The same value, with None instead of every string that contains private data."""
     if isinstance(value, Mapping):
         return {key: _without_private_text(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

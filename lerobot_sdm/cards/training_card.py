@@ -1,4 +1,4 @@
-"""The card that a policy gets when LeRobot uploads it at the end of its training, before anything is measured."""
+"""The model card of a policy that LeRobot uploads at the end of training, before any evaluation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class PublicTrainConfig:
     """A training configuration that saves itself without the paths of this machine.
 
     Args:
-        config: LeRobot's configuration; everything else is looked up there.
+        config: LeRobot's configuration; all other attributes are looked up there.
     """
 
     def __init__(self, config: TrainPipelineConfig):
@@ -52,10 +52,10 @@ def training_card(
 
     Args:
         config: Its configuration.
-        model: What is uploaded.
-        train: How it was trained, if it was just trained.
-        dataset: On what.
-        repo_id: Where it goes; the configuration's own if None.
+        model: The uploaded model.
+        train: Configuration of its training, if it was just trained.
+        dataset: Metadata of the training data.
+        repo_id: Target repo; None for the one in the configuration.
     """
     policy = public_policy_config(draccus.encode(config, PreTrainedConfig))
     return model_card(
@@ -74,14 +74,14 @@ def training_card(
 
 
 def teacher_of(policy: dict[str, Any]) -> Teacher | None:
-    """A student's teacher as its public configuration knows it."""
+    """A student's teacher, from its public configuration."""
     if policy.get("teacher_sha256") is None:
         return None
     return Teacher(hub_name(policy.get("teacher_path")), policy.get("teacher_revision"), policy["teacher_sha256"])
 
 
 def dataset_facts(dataset: LeRobotDatasetMetadata) -> dict[str, Any]:
-    """What a card says about training data."""
+    """Facts on the training data for a card."""
     return {
         "repo_id": dataset.repo_id,
         "episodes": dataset.total_episodes,

@@ -1,1 +1,1 @@
-"""Importers for files of other projects, none of which is trusted."""
+"""Importers for untrusted files of other projects."""

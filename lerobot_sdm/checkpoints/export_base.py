@@ -1,4 +1,4 @@
-"""A fine-tuned policy as a plain policy of its base's type, which needs this package no more than the base did."""
+"""Exports a fine-tuned policy as a plain policy of its base's type."""
 
 import json
 import shutil
@@ -12,44 +12,44 @@ from lerobot_sdm.plugin import register_all
 from lerobot_sdm.policies.source.files import CONFIG_FILE, PROCESSOR_FILES, WEIGHTS_FILE
 
 FINE_TUNED = ("adjoint_matching",)
-"""Types whose weights are those of their base's type."""
+"""Types whose weights have the format of their base's type."""
 
 
 def export_base(checkpoint: Path, output: Path) -> Path:
-    """Write a fine-tuned policy in the form of its base: for LeRobot's commands, and as a teacher of students.
+    """Export a fine-tuned policy as a policy of its base's type, for LeRobot's commands or as a teacher.
 
-    Weights and processors are the same files; only the configuration is the base's.
+    Weights and processors are copied; only the configuration is replaced by the base's.
 
     Args:
         checkpoint: A `pretrained_model` folder of one of the types in `FINE_TUNED`.
-        output: Folder to create; it appears whole or not at all.
+        output: Folder to create; it appears only when it is complete.
 
     Returns:
         The folder.
 
     Raises:
-        InputError: No such policy, or the folder exists.
+        InputError: There is no such policy, or the output folder exists.
     """
     refuse_existing("--output", output)
     for name in (CONFIG_FILE, WEIGHTS_FILE, *PROCESSOR_FILES):
         if not (checkpoint / name).is_file():
             raise InputError(
-                f"{checkpoint}: holds no {name}. Give a checkpoint's `pretrained_model` folder, such as "
+                f"{checkpoint}: has no {name}. Give a checkpoint's `pretrained_model` folder, such as "
                 "RUN/checkpoints/last/pretrained_model."
             )
     register_all()
     config = PreTrainedConfig.from_pretrained(checkpoint)
     if config.type not in FINE_TUNED:
         raise InputError(
-            f"{checkpoint}: is of type '{config.type}', which has no base whose form it could take "
-            f"({', '.join(FINE_TUNED)})."
+            f"{checkpoint}: is of type '{config.type}', which cannot be exported as its base. Give a policy of type "
+            f"{', '.join(FINE_TUNED)}."
         )
     base = config.network_config
     base.n_action_steps = config.n_action_steps
     if config.num_inference_steps is not None:
         base.num_inference_steps = config.num_inference_steps
     if hasattr(base, "pretrained_backbone_weights"):
-        base.pretrained_backbone_weights = None  # All weights are in the file: there is nothing to download.
+        base.pretrained_backbone_weights = None  # All weights are in the file, so do not download any.
     unfinished = output.with_name(f".{output.name}.unfinished")
     if unfinished.exists():
         shutil.rmtree(unfinished)

@@ -1,8 +1,8 @@
-"""Single values of a Hydra configuration as OmegaConf pickles it, without OmegaConf and without running anything.
+"""Reads values of a pickled OmegaConf (Hydra) configuration, without OmegaConf and without running any code.
 
-Such a configuration is a tree of nodes. A value may point to another one (`${task.name}`), be put together from others
-(`${task_name}-${seed}`), or be an expression that only a resolver could compute (`${eval:'...'}`); references are
-followed, expressions never computed.
+Such a configuration is a tree of nodes. A value may refer to another one (`${task.name}`), combine others
+(`${task_name}-${seed}`), or be an expression for a resolver (`${eval:'...'}`). References are followed; expressions are
+never evaluated.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ OMEGACONF_NAMES = inert(
     *(f"{module}.{name}" for module in ("builtins", "__builtin__") for name in ("list", "str", "tuple")),
     *("collections.OrderedDict", "collections.defaultdict", "dill._dill._load_type"),
 )
-"""What a pickled configuration mentions: node types, and types that describe its values."""
+"""Names used by a pickled configuration: node types, and types that describe its values."""
 
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 MAX_REFERENCES = 20
 MAX_LOOKUPS = 1000
-"""References followed for one value, so that texts which double each other cannot take all time and memory."""
+"""Limit of references per value, so that strings that double each other cannot exhaust time and memory."""
 MAX_TEXT = 10_000
 MAX_NUMBER = 1_000_000
-"""No whole number of such a configuration comes near; a network of more channels would not fit into memory."""
+"""Limit of integers, far above any real configuration; a network with more channels would not fit into memory."""
 
 MISSING: Any = object()
 
@@ -42,8 +42,8 @@ class HydraConfig:
     """Looks up values by their dotted path.
 
     Args:
-        root: The configuration, as `unpickling.load` gives it, or plain dicts and lists.
-        source: What error messages call the file.
+        root: The configuration, as returned by `unpickling.load`, or plain dicts and lists.
+        source: Name of the file in error messages.
     """
 
     def __init__(self, root: Any, source: str):
@@ -55,30 +55,30 @@ class HydraConfig:
 
         Args:
             path: Such as `policy.noise_scheduler.beta_schedule`.
-            kind: bool, int, float (which takes whole numbers too), str, list or dict; object for any.
-            default: For a path that does not exist.
+            kind: bool, int, float (which includes integers), str, list, or dict; object for any.
+            default: Value for a path that does not exist.
 
         Returns:
-            The value; a list's elements are values, a dict's are nodes that have to be looked up on their own.
+            The value. Elements of a list are values; those of a dict are nodes, to be looked up by their own path.
 
         Raises:
-            InputError: Missing without a default, a reference to nothing, an expression, or of another kind.
+            InputError: Missing without a default, a broken reference, an expression, or of another type.
         """
         self._lookups = 0
         value = self._follow(path, 0)
         if value is MISSING:
             if default is MISSING:
-                raise InputError(f"{self.source}: its configuration has no '{path}', so it is no file of this kind.")
+                raise InputError(f"{self.source}: its configuration has no '{path}', so it is not a file of this kind.")
             return default
         kinds = (int, float) if kind is float else (kind,)
         if not isinstance(value, kinds) or (isinstance(value, bool) and kind not in (bool, object)):
-            raise InputError(f"{self.source}: '{path}' is {_shown(value)} where a {kind.__name__} belongs.")
+            raise InputError(f"{self.source}: '{path}' is {_shown(value)}, must be of type {kind.__name__}.")
         if kind is int and abs(value) > MAX_NUMBER:
-            raise InputError(f"{self.source}: '{path}' is {_shown(value)}, which cannot be meant.")
+            raise InputError(f"{self.source}: '{path}' is {_shown(value)}, which is far too large.")
         return [self._dereference(_content(item), 0) for item in value] if kind is list else value
 
     def label(self, path: str) -> str:
-        """A text that only names something, so that a file is not refused for it; "unknown" where it cannot be read."""
+        """A descriptive string; "unknown" instead of an error if it cannot be read."""
         try:
             return self.get(path, str, "unknown")
         except InputError:
@@ -94,7 +94,7 @@ class HydraConfig:
         return self._dereference(value, depth)
 
     def _dereference(self, value: Any, depth: int) -> Any:
-        """The value itself, what it points to, or the text that its references make."""
+        """The value itself, the target of its reference, or the string with its references filled in."""
         if not (isinstance(value, str) and "${" in value):
             return value
         if depth >= MAX_REFERENCES or "${" in REFERENCE.sub("", value):
@@ -113,12 +113,14 @@ class HydraConfig:
             raise self._computed(reference[0])
         target = self._follow(reference[1], depth + 1)
         if target is MISSING:
-            # A default in its place would be a guess at what the training used.
-            raise InputError(f"{self.source}: its configuration says {_shown(reference[0])}, which is not in it.")
+            # A default would be a guess at the value used in training.
+            raise InputError(
+                f"{self.source}: its configuration refers to {_shown(reference[0])}, which it does not contain."
+            )
         return target
 
     def _piece(self, reference: re.Match[str], depth: int) -> str:
-        """What a reference inside a text stands for, written as OmegaConf writes it."""
+        """The value of a reference inside a string, formatted like OmegaConf does."""
         target = self._target(reference, depth)
         if not isinstance(target, str | int | float):
             raise self._computed(reference.string)
@@ -126,13 +128,13 @@ class HydraConfig:
 
     def _computed(self, value: str) -> InputError:
         return InputError(
-            f"{self.source}: its configuration says {_shown(value)}, which would have to be computed; only plain "
-            "references are followed."
+            f"{self.source}: its configuration contains {_shown(value)}, which would have to be evaluated. Only plain "
+            "references are supported."
         )
 
 
 def _content(node: Any) -> Any:
-    """What a node of the tree holds: OmegaConf keeps values in `_val` and containers in `_content`."""
+    """The content of a node: OmegaConf keeps values in `_val` and containers in `_content`."""
     if not isinstance(node, Record):
         return node
     state = node.state if isinstance(node.state, dict) else {}

@@ -1,4 +1,4 @@
-"""Import a checkpoint of DP3, Simple DP3, SDM or ManiCM as a LeRobot policy directory."""
+"""Imports a checkpoint of DP3, Simple DP3, SDM, or ManiCM as a LeRobot policy directory."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ from lerobot_sdm.processors.point_cloud_step import PointCloudProcessorStep
 from lerobot_sdm.safe_files.torch_archive import TorchArchive
 
 IMPORT_FILE = "import.json"
-"""Beside the policy: where it came from."""
+"""File next to the policy that says where it came from."""
 CLOUD_WITH_COLOR = 6  # x, y, z, r, g, b
 ROUNDING = 1e-4
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What was written.
+    """Summary of an imported policy.
 
     Args:
-        kind: "dp3", "simple_dp3", "sdm" or "manicm".
+        kind: "dp3", "simple_dp3", "sdm", or "manicm".
         policy_type: Our policy type.
         weights: "ema" or "raw".
         task: Name of the task in the file's configuration.
         parameters: Number of parameters.
         imagined_robot: Whether the policy needs `observation.imagin_robot`.
-        unit_colors: Whether it was trained with colors of 0 to 1, and not with 0 to 255 as this package's data have.
+        unit_colors: Whether it was trained with colors of 0 to 1 instead of 0 to 255, the range of this package's data.
     """
 
     kind: str
@@ -60,18 +60,18 @@ class Imported:
 
 
 def import_checkpoint(file: Path, output: Path, weights: str | None = None) -> Imported:
-    """Write a policy directory that answers as the original policy does.
+    """Write a policy directory whose policy computes the same actions as the original.
 
-    Nothing in the file is executed. The directory appears whole or not at all.
+    Nothing in the file is executed. The directory appears only when it is complete.
 
     Args:
         file: The checkpoint.
         output: Directory to write; must not exist.
-        weights: "ema" or "raw". None: what the original evaluates, which is "ema" for DP3 and Simple DP3 and "raw" for
-            the students of SDM and ManiCM.
+        weights: "ema" or "raw". None for those that the original code evaluates: "ema" for DP3 and Simple DP3, and
+            "raw" for the students of SDM and ManiCM.
 
     Returns:
-        What was written.
+        A summary.
 
     Raises:
         InputError: The file cannot be imported, or `output` exists.
@@ -79,7 +79,7 @@ def import_checkpoint(file: Path, output: Path, weights: str | None = None) -> I
     if output.exists():
         raise InputError(f"--output={output}: exists already. Choose another folder.")
     if not file.is_file():
-        raise InputError(f"{file}: there is no such file.")
+        raise InputError(f"{file}: does not exist. Give a checkpoint file.")
     with TorchArchive(file) as archive:
         checkpoint = read_checkpoint(archive)
         weights = _chosen_weights(checkpoint, weights)
@@ -89,7 +89,7 @@ def import_checkpoint(file: Path, output: Path, weights: str | None = None) -> I
         imagined = sees_imagined_robot(checkpoint)
         config.validate_features()
         network = config.network_config if student else config
-        # Without memory: a hostile configuration could describe a network of any size.
+        # On the meta device, because a malicious configuration could describe a network of any size.
         with torch.device("meta"):
             expected = DP3Model(network).state_dict()
         stats = statistics(archive, entries, network, imagined)
@@ -117,14 +117,14 @@ def _chosen_weights(checkpoint: OriginalCheckpoint, asked: str | None) -> str:
     wanted = asked or ("raw" if is_student(checkpoint, "raw") or "ema" not in checkpoint.state_dicts else "ema")
     if wanted not in checkpoint.state_dicts:
         raise InputError(
-            f"--weights={wanted}: {checkpoint.source} does not hold '{WEIGHTS[wanted]}'. It holds: "
+            f"--weights={wanted}: {checkpoint.source} does not contain '{WEIGHTS[wanted]}'. It contains: "
             f"{', '.join(checkpoint.state_dicts)}."
         )
     return wanted
 
 
 def _has_unit_colors(stats: Stats) -> bool:
-    """Whether the colors that a normalizer was fitted to lie in 0 to 1; False for a cloud left as it is."""
+    """Whether the normalizer was fitted to colors of 0 to 1; False if clouds are not normalized."""
     highest = stats.get(POINT_CLOUD, {}).get("max", ())
     return len(highest) == CLOUD_WITH_COLOR and max(highest[3:]) <= 1 + ROUNDING
 
@@ -136,7 +136,7 @@ def _add_imagined_robot(preprocessor: PolicyProcessorPipeline) -> None:
 
 
 def _facts(file: Path, checkpoint: OriginalCheckpoint, weights: str) -> dict[str, Any]:
-    """Where the policy came from, without the folders of this machine or of the one that trained it."""
+    """Origin of the policy, without paths of this machine or of the one that trained it."""
     digest = hashlib.sha256()
     size = file.stat().st_size
     with file.open("rb") as stream, tqdm(desc="Hashing", total=size, unit="B", unit_scale=True, leave=False) as bar:
@@ -161,7 +161,7 @@ def _write(
     pipelines: tuple[PolicyProcessorPipeline, PolicyProcessorPipeline],
     facts: dict[str, Any],
 ) -> None:
-    """Write beside `output`, load again, compare, rename."""
+    """Write next to `output`, load again, compare, and rename."""
     unfinished = output.parent / f".{output.name}.importing"
     if unfinished.exists():
         shutil.rmtree(unfinished)
@@ -181,7 +181,7 @@ def _write(
 def _verify(
     folder: Path, policy: ChunkPolicy, pipelines: tuple[PolicyProcessorPipeline, PolicyProcessorPipeline]
 ) -> None:
-    """Whether what was written is what was meant, tensor by tensor."""
+    """Read the written policy back and compare every tensor."""
     again = type(policy).from_pretrained(folder)
     pairs = [(policy.model.state_dict(), again.model.state_dict())]
     names = (POLICY_PREPROCESSOR_DEFAULT_NAME, POLICY_POSTPROCESSOR_DEFAULT_NAME)
@@ -193,4 +193,4 @@ def _verify(
     for written, read in pairs:
         same = written.keys() == read.keys() and all(torch.equal(read[key].cpu(), written[key].cpu()) for key in read)
         if not same:
-            raise InputError(f"{folder}: was not written correctly; is the disk in order?")
+            raise InputError(f"{folder}: differs after reading it back. Check the disk, and import again.")

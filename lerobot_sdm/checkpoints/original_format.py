@@ -1,4 +1,4 @@
-"""What a checkpoint of the DP3 family says about its policy: which one it is, its shape, its weights, its normalizer.
+"""Reads the structure of a checkpoint of the DP3 family: kind of policy, configuration, weights, progress.
 
 The format is that of the released code of DP3, SDM-Policy and ManiCM: `{"cfg": ..., "state_dicts": {"model": ...,
 "ema_model": ..., "optimizer": ...}, "pickles": {"epoch": ..., ...}}`.
@@ -16,7 +16,7 @@ from lerobot_sdm.safe_files.unpickling import Record, inert, load
 
 ALLOWED = {
     **OMEGACONF_NAMES,
-    # What dill makes of bytes below pickle protocol 3.
+    # dill writes bytes like this below pickle protocol 3.
     **inert("_codecs.encode"),
 }
 
@@ -33,14 +33,14 @@ BLOCKS = {"dp3": 2, "simple_dp3": 1, "sdm": 2, "manicm": 2}
 
 @dataclass
 class OriginalCheckpoint:
-    """A checkpoint's contents, tensors not yet read.
+    """Contents of a checkpoint; the tensors are not read yet.
 
     Args:
         source: File name, for messages.
-        kind: "dp3", "simple_dp3", "sdm" or "manicm".
+        kind: "dp3", "simple_dp3", "sdm", or "manicm".
         config: The training configuration.
         state_dicts: Weight set ("ema" or "raw") -> tensor name -> entry.
-        progress: Training progress: "epoch" and "global_step", as far as the file tells.
+        progress: Training progress: "epoch" and "global_step", if the file contains them.
     """
 
     source: str
@@ -51,34 +51,34 @@ class OriginalCheckpoint:
 
 
 def read_checkpoint(archive: TorchArchive) -> OriginalCheckpoint:
-    """Understand the structure of a checkpoint.
+    """Read the structure of a checkpoint.
 
     Args:
         archive: The opened file.
 
     Raises:
-        InputError: It is no checkpoint of the DP3 family, or asks for something that none needs.
+        InputError: It is not a checkpoint of the DP3 family, or its pickle uses names that none needs.
     """
     payload = archive.structure(ALLOWED)
     source = archive.source
     parts = ("cfg", "state_dicts", "pickles")
     if not isinstance(payload, dict) or any(part not in payload for part in parts):
         raise InputError(
-            f"{source}: is no checkpoint of the DP3 family, which would be a dictionary with {', '.join(parts)}."
+            f"{source}: not a checkpoint of the DP3 family, which is a dictionary with {', '.join(parts)}."
         )
     config = HydraConfig(payload["cfg"], source)
     saved = _items(payload["state_dicts"])
     state_dicts = {weights: _tensors(source, name, saved[name]) for weights, name in WEIGHTS.items() if name in saved}
     if not state_dicts:
-        raise InputError(f"{source}: holds neither of the weight sets {', '.join(WEIGHTS.values())}.")
+        raise InputError(f"{source}: has neither of the weight sets {', '.join(WEIGHTS.values())}.")
     return OriginalCheckpoint(source, _kind(config), config, state_dicts, _progress(source, _items(payload["pickles"])))
 
 
 def _kind(config: HydraConfig) -> str:
-    """Which policy of the family it is.
+    """The kind of policy.
 
-    SDM and ManiCM train students of the unchanged DP3 class; their configurations differ by the optimizer of the
-    generator and by the switch for one-step evaluation.
+    SDM and ManiCM train students of the unchanged DP3 class; their configurations differ in the optimizer of the
+    generator and in the switch for one-step evaluation.
     """
     target = config.get("policy._target_", str)
     if target not in POLICY_CLASSES:
@@ -94,7 +94,7 @@ def _kind(config: HydraConfig) -> str:
 
 
 def _items(value: Any) -> dict:
-    """Entries of a dict, or of an OrderedDict's record."""
+    """Entries of a dict or of the `Record` of an OrderedDict."""
     entries = value.entries if isinstance(value, Record) else value
     return entries if isinstance(entries, dict) else {}
 
@@ -103,17 +103,17 @@ def _tensors(source: str, name: str, value: Any) -> dict[str, TensorEntry]:
     entries = _items(value)
     for key, entry in entries.items():
         if not (isinstance(key, str) and isinstance(entry, TensorEntry)):
-            raise InputError(f"{source}: state_dicts.{name} holds something that is no named tensor; refused.")
+            raise InputError(f"{source}: state_dicts.{name} contains an entry that is not a named tensor; refused.")
     return entries
 
 
 def _progress(source: str, pickles: dict) -> dict[str, int]:
-    """Epoch and step, each a pickle in the pickle. All of them are read: one that asks for something is refused."""
+    """Epoch and step, which are nested pickles. All nested pickles are checked, including unused ones."""
     numbers = {}
     for name, value in pickles.items():
         data = _bytes(value)
         if data is None:
-            raise InputError(f"{source}: pickles.{name} is no pickle; refused.")
+            raise InputError(f"{source}: pickles.{name} is not a pickle; refused.")
         content = load(data, inert("pathlib.PosixPath", "pathlib.WindowsPath"), source=f"{source}: pickles.{name}")
         if name in ("epoch", "global_step") and isinstance(content, int):
             numbers[name] = content
@@ -121,7 +121,7 @@ def _progress(source: str, pickles: dict) -> dict[str, int]:
 
 
 def _bytes(value: Any) -> bytes | None:
-    """Bytes, also in the form that dill gives them in old pickle protocols: a call of `_codecs.encode`."""
+    """Bytes, or the call of `_codecs.encode` that dill writes for bytes in old pickle protocols."""
     if isinstance(value, Record) and value.name == "_codecs.encode":
         match value.args:
             case (str(text), "latin1") if all(ord(character) < 256 for character in text):

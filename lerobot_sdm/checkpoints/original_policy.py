@@ -1,4 +1,4 @@
-"""From the configuration in a checkpoint of the DP3 family to that of this package's policies."""
+"""Translates the configuration in a checkpoint of the DP3 family to one of this package's policies."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lerobot_sdm.policies.sdm.configuration_sdm import SDMConfig
 from lerobot_sdm.policies.source.description import describe
 
 IMAGINED_ROBOT = "imagin_robot"
-MAX_LENGTH = 10  # Of a shape, or levels of a U-Net.
+MAX_LENGTH = 10  # Dimensions of a shape, or levels of a U-Net.
 
 FIXED = {
     "policy.condition_type": ("film", "film"),
@@ -35,7 +35,7 @@ FIXED = {
     "policy.noise_scheduler.thresholding": (False, False),
     "policy.noise_scheduler.rescale_betas_zero_snr": (False, False),
 }
-"""Settings of which this package has one value only: path -> (that value, the released code's default)."""
+"""Settings that this package supports with one value only: path -> (that value, the released code's default)."""
 
 FIXED_STUDENT = {
     "policy.scheduler._target_": ("diffusers.schedulers.scheduling_lcm.LCMScheduler", ""),
@@ -47,7 +47,7 @@ FIXED_STUDENT = {
 }
 
 HYDRA = {"_target_", "_convert_", "_recursive_"}
-THRESHOLDING = {"dynamic_thresholding_ratio", "sample_max_value"}  # Of no effect without it.
+THRESHOLDING = {"dynamic_thresholding_ratio", "sample_max_value"}  # No effect without thresholding.
 BETAS = {"beta_start", "beta_end", "beta_schedule", "rescale_betas_zero_snr", "set_alpha_to_one", "steps_offset"}
 SAMPLER = {"num_train_timesteps", "prediction_type", "clip_sample", "clip_sample_range", "timestep_spacing"}
 KNOWN = {
@@ -57,23 +57,23 @@ KNOWN = {
     | BETAS
     | SAMPLER
     | {"thresholding", "timestep_scaling"}
-    # Betas and spacing are of no effect in its one step, which ends in the clipped prediction.
+    # Betas and spacing have no effect on its single step, which returns the clipped prediction.
     | {"original_inference_steps", "trained_betas"},
 }
-"""Settings of a sampler that are looked at here, or that change nothing. Any other is refused where it has a value: it
-may change every answer."""
+"""Settings of a sampler that this module checks or that have no effect. Any other setting with a value is refused,
+because it may change the actions."""
 SPACINGS = ("leading", "trailing")
 
 
 def policy_config(checkpoint: OriginalCheckpoint, weights: str) -> DP3Config | SDMConfig:
-    """The configuration that makes our policy compute what the original does.
+    """The configuration with which our policy computes the same actions as the original.
 
     Args:
         checkpoint: The checkpoint.
-        weights: "raw" weights of a student become an `sdm` policy, everything else a `dp3`.
+        weights: "raw" weights of a student become an `sdm` policy, all others a `dp3` policy.
 
     Raises:
-        InputError: A setting differs from what this package computes, or is missing.
+        InputError: A setting is missing or not supported by this package.
     """
     config = checkpoint.config
     student = is_student(checkpoint, weights)
@@ -93,7 +93,7 @@ def policy_config(checkpoint: OriginalCheckpoint, weights: str) -> DP3Config | S
         "output_features": {ACTION: PolicyFeature(FeatureType.ACTION, _shape(config, "shape_meta.action.shape", 1))},
         "n_obs_steps": frames,
         "horizon": horizon,
-        # With horizon 4 the released configurations ask for 4 actions and, slicing, get 3.
+        # With horizon 4, the released configurations ask for 4 actions and get 3 after slicing.
         "n_action_steps": min(config.get("policy.n_action_steps", int), horizon - frames + 1),
         "use_color": _use_color(config),
         "encoder_out_dim": config.get("policy.encoder_output_dim", int),
@@ -119,39 +119,41 @@ def policy_config(checkpoint: OriginalCheckpoint, weights: str) -> DP3Config | S
     if _clip_range(config, "policy.scheduler") != clip_range:
         raise InputError(
             f"{config.source}: policy.scheduler clips to {_clip_range(config, 'policy.scheduler')} and "
-            f"policy.noise_scheduler to {clip_range}; a student here clips as its teacher does."
+            f"policy.noise_scheduler to {clip_range}; a student must clip like its teacher."
         )
     features = {name: common[name] for name in ("input_features", "output_features")}
     return SDMConfig(**features, network=describe(teacher), generator_timestep=_one_step_timestep(config))
 
 
 def is_student(checkpoint: OriginalCheckpoint, weights: str) -> bool:
-    """Whether these weights are a one-step student. SDM and ManiCM train the raw weights and leave the teacher's moving
-    average, which they loaded, untouched in `ema_model`."""
+    """Whether these weights are a one-step student. SDM and ManiCM train the raw weights; their `ema_model` is the
+    teacher's EMA model, loaded and never changed."""
     return checkpoint.kind in STUDENTS and weights == "raw"
 
 
 def sees_imagined_robot(checkpoint: OriginalCheckpoint) -> bool:
-    """Whether points on the robot's hand, computed from its joints, are added to the cloud, as for DexArt."""
+    """Whether the policy adds points on the robot's hand, computed from its joints, to the cloud, as for DexArt."""
     return checkpoint.config.get(f"shape_meta.obs.{IMAGINED_ROBOT}.shape", list, None) is not None
 
 
 def _check_known(config: HydraConfig, path: str) -> None:
-    """Refuse a sampler with a setting that nobody here knows the effect of."""
+    """Refuse a sampler with an unknown setting."""
     for name in config.get(path, dict):
         value = config.get(f"{path}.{name}", object)
         if name not in KNOWN[path] and value is not None:
-            raise InputError(f"{config.source}: {path}.{name} is not supported; without it the sampler is another one.")
+            raise InputError(
+                f"{config.source}: {path}.{name} is not supported, and the sampler would differ without it."
+            )
 
 
 def _clip_range(config: HydraConfig, path: str) -> float | None:
-    """What a sampler clips predicted actions to; None where it does not."""
+    """The range that a sampler clips predicted actions to; None if it does not clip."""
     limit = float(config.get(f"{path}.clip_sample_range", float, 1.0))
     return limit if config.get(f"{path}.clip_sample", bool, True) else None
 
 
 def _steps(config: HydraConfig) -> int:
-    """Network evaluations of a chunk: as many as there are noise levels where the file leaves it open."""
+    """Network evaluations per chunk; defaults to the number of noise levels."""
     path = "policy.num_inference_steps"
     if config.get(path, object, None) is None:
         return config.get("policy.noise_scheduler.num_train_timesteps", int)
@@ -159,10 +161,10 @@ def _steps(config: HydraConfig) -> int:
 
 
 def _spacing(config: HydraConfig) -> str:
-    """How the timesteps of the sampler are spaced.
+    """Spacing of the sampler's timesteps.
 
-    diffusers steps from t to t - T // steps, whichever timestep comes next: the two are the same with "leading", and
-    with "trailing" if the steps divide T. Otherwise its sampler is not the DDIM of this package.
+    diffusers always steps from t to t - T // steps. With "leading", and with "trailing" if the steps divide T, this is
+    the next timestep. Otherwise its sampler differs from this package's DDIM.
     """
     path = "policy.noise_scheduler.timestep_spacing"
     spacing = config.get(path, str, "leading")
@@ -178,12 +180,12 @@ def _spacing(config: HydraConfig) -> str:
 
 
 def _one_step_timestep(config: HydraConfig) -> int:
-    """Timestep of the one evaluation in the released one-step sampler, LCM: 99 of 100."""
+    """Timestep of the single evaluation in the released one-step sampler, LCM: 99 of 100."""
     levels = config.get("policy.scheduler.num_train_timesteps", int)
     spaced = config.get("policy.scheduler.original_inference_steps", int, 50)
     if not 1 <= spaced <= levels:
         raise InputError(
-            f"{config.source}: policy.scheduler.original_inference_steps={spaced} is outside of 1 to {levels}."
+            f"{config.source}: policy.scheduler.original_inference_steps={spaced} must be in 1 to {levels}."
         )
     scheduler = LCMScheduler(num_train_timesteps=levels, original_inference_steps=spaced)
     scheduler.set_timesteps(1)
@@ -195,7 +197,7 @@ def _use_color(config: HydraConfig) -> bool:
 
 
 def _cloud_shape(config: HydraConfig) -> tuple[int, int]:
-    """(N, C): the released configurations say (N, 3) even where color is used."""
+    """(N, C); the released configurations say (N, 3) even if color is used."""
     points, _ = _shape(config, "shape_meta.obs.point_cloud.shape", 2)
     return points, 6 if _use_color(config) else 3
 

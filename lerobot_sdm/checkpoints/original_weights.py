@@ -1,4 +1,4 @@
-"""From the tensors in a checkpoint of the DP3 family to weights and statistics of this package's policies."""
+"""Translates the tensors in a checkpoint of the DP3 family to weights and statistics of this package's policies."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ LEROBOT_NAMES = {"action": ACTION, "agent_pos": OBS_STATE, "point_cloud": POINT_
 def model_weights(
     archive: TorchArchive, entries: dict[str, TensorEntry], expected: dict[str, Tensor], config: DP3Config
 ) -> dict[str, Tensor]:
-    """Weights of `DP3Model`, each tensor of the file accounted for.
+    """Weights of `DP3Model`; every tensor of the file must be used.
 
     Args:
         archive: The opened file.
-        entries: Its chosen weight set; what belongs to the normalizer is left to `statistics`.
+        entries: Its chosen weight set; `statistics` reads the tensors of the normalizer.
         expected: State dict of our model, for names and shapes.
         config: Our configuration.
 
     Raises:
-        InputError: A tensor is missing, left over, of another shape, no float or not finite.
+        InputError: A tensor is missing, unexpected, of another shape, not float, or not finite.
     """
     names = {name: original_name(name, config.blocks_per_level) for name in expected}
     present = {name for name in entries if not name.startswith(NORMALIZER)}
     for name in EMPTY_TENSORS:
         if name in entries and 0 not in entries[name].shape:
-            raise InputError(f"{archive.source}: '{name}' should be empty and has shape {entries[name].shape}.")
+            raise InputError(f"{archive.source}: '{name}' must be empty, but has shape {entries[name].shape}.")
     _same_names(archive.source, set(names.values()), present - set(EMPTY_TENSORS))
     tensors = {}
     for ours, theirs in tqdm(names.items(), desc="Reading weights", leave=False):
         if entries[theirs].shape != tuple(expected[ours].shape):
             raise InputError(
-                f"{archive.source}: '{theirs}' has shape {entries[theirs].shape}, but its configuration asks for "
+                f"{archive.source}: '{theirs}' has shape {entries[theirs].shape}, but its configuration requires "
                 f"{tuple(expected[ours].shape)}."
             )
         tensors[ours] = _finite(archive, theirs, entries[theirs])
@@ -59,7 +59,7 @@ def original_name(name: str, blocks_per_level: int) -> str:
 
     Args:
         name: Such as `unet.down_modules.0.2.weight`.
-        blocks_per_level: With one block, samplers stand at index 1 in the original and at 2 here.
+        blocks_per_level: With one block, samplers have index 1 in the original and 2 here.
     """
     name = re.sub(r"^unet\.", "model.", name)
     name = re.sub(r"\.conv([12])\.block\.", lambda match: f".blocks.{int(match[1]) - 1}.block.", name)
@@ -70,8 +70,8 @@ def statistics(archive: TorchArchive, entries: dict[str, TensorEntry], config: D
     """The normalizer as dataset statistics in LeRobot's form.
 
     The original computes x * scale + offset. LeRobot maps [min, max] to [-1, 1]; with min = (-1 - offset) / scale and
-    max = (1 - offset) / scale that is the same map, for constant channels too. An identity becomes no statistics at
-    all, which LeRobot's normalizer leaves alone.
+    max = (1 - offset) / scale this is the same map, including constant channels. An identity gets no statistics, so
+    LeRobot's normalizer leaves it unchanged.
 
     Args:
         archive: The opened file.
@@ -80,8 +80,8 @@ def statistics(archive: TorchArchive, entries: dict[str, TensorEntry], config: D
         imagined: Whether there is an imagined robot.
 
     Raises:
-        InputError: A tensor is missing, left over or of the wrong size; or cloud and imagined robot are normalized
-            differently, so that they cannot become one cloud.
+        InputError: A tensor is missing, unexpected, or of the wrong size; or cloud and imagined robot are normalized,
+            so they cannot be joined into one cloud.
     """
     fields = [*LEROBOT_NAMES, *([IMAGINED_ROBOT] if imagined else [])]
     names = {f"{NORMALIZER}{field}.{part}" for field in fields for part in NORMALIZER_PARTS}
@@ -101,8 +101,8 @@ def statistics(archive: TorchArchive, entries: dict[str, TensorEntry], config: D
 
     if imagined and not all(_is_identity(*affine(field, 1)) for field in ("point_cloud", IMAGINED_ROBOT)):
         raise InputError(
-            f"{archive.source}: normalizes 'point_cloud' or '{IMAGINED_ROBOT}'; they can only be put together "
-            "where both are left as they are, as the released code does."
+            f"{archive.source}: normalizes 'point_cloud' or '{IMAGINED_ROBOT}'; they can be joined only "
+            "if both are unnormalized, as in the released code."
         )
     sizes = {
         "action": config.action_feature.shape[0],
@@ -127,7 +127,7 @@ def _same_names(source: str, expected: Iterable[str], present: Iterable[str]) ->
     if missing or extra:
         raise InputError(
             f"{source}: its tensors do not fit its configuration. Missing: {_first(missing)}; "
-            f"left over: {_first(extra)}."
+            f"unexpected: {_first(extra)}."
         )
 
 
@@ -137,10 +137,10 @@ def _first(names: list[str], count: int = 3) -> str:
 
 
 def _finite(archive: TorchArchive, name: str, entry: TensorEntry) -> Tensor:
-    """Numbers of a tensor in single precision, the precision of the released code."""
+    """A tensor in single precision, like the released code; must be finite."""
     tensor = archive.read(entry)
     if not tensor.is_floating_point():
         raise InputError(f"{archive.source}: '{name}' is of type {tensor.dtype}, not a float.")
     if not torch.isfinite(tensor).all():
-        raise InputError(f"{archive.source}: '{name}' holds NaN or infinity; this policy cannot work.")
+        raise InputError(f"{archive.source}: '{name}' contains NaN or infinity, so this policy cannot work.")
     return tensor.float()

@@ -1,8 +1,8 @@
-"""A LeRobotDataset that keeps its columns in memory and hands out whole batches at once.
+"""A LeRobotDataset that keeps its columns in memory and returns whole batches at once.
 
 LeRobot's reader decodes every column of every frame it touches, point clouds included, even when only `action`
-is asked for: about 140 samples a second at horizon 4. Held as one tensor per column, a batch is one indexed
-copy per column. Keys, values, shapes and dtypes are those of LeRobot's reader, which the tests compare.
+is requested: about 140 samples per second at horizon 4. With one tensor per column in memory, a batch is one indexed
+copy per column. Keys, values, shapes, and dtypes match LeRobot's reader; the tests compare the two.
 """
 
 import logging
@@ -31,17 +31,17 @@ from lerobot_sdm.errors import InputError
 logger = logging.getLogger(__name__)
 
 
-class CannotCache(Exception):  # noqa: N818 a reason, not an error: the stock reader takes over
+class CannotCache(Exception):  # noqa: N818 a reason, not an error: LeRobot's reader takes over
     """This dataset needs LeRobot's own reader; the message says why."""
 
 
 class Column(NamedTuple):
-    """One column of all frames, as stored and as handed out.
+    """One column over all frames, in its storage dtype.
 
     Attributes:
         values: (F, ...) in a storage dtype no wider than `dtype`.
-        dtype: What LeRobot's reader gives: its default float, int64 or bool.
-        is_image: Stored as uint8 (F, C, H, W), handed out as floats in [0, 1].
+        dtype: Dtype of the items, as LeRobot's reader returns them: the default float dtype, int64, or bool.
+        is_image: Whether the column is stored as uint8 (F, C, H, W) and returned as floats in [0, 1].
     """
 
     values: torch.Tensor
@@ -49,7 +49,7 @@ class Column(NamedTuple):
     is_image: bool = False
 
     def take(self, rows: torch.Tensor) -> torch.Tensor:
-        """Copy the frames `rows`, of any shape, out: (*rows.shape, ...)."""
+        """Copies of the frames `rows`, an index tensor of any shape: (*rows.shape, ...)."""
         taken = torch.index_select(self.values, 0, rows.reshape(-1)).to(self.dtype)
         if self.is_image:
             taken = taken.div_(255)
@@ -57,11 +57,11 @@ class Column(NamedTuple):
 
 
 class Row(dict):
-    """One item of a `Batch`. Its own type lets `default_collate` recognize a batch that is already whole."""
+    """One item of a `Batch`. A separate type, so that `default_collate` recognizes a batch that is already collated."""
 
 
 class Batch(Sequence):
-    """A whole batch that still behaves like the list of items that any collate function expects."""
+    """A collated batch that still behaves like the list of items that any collate function expects."""
 
     def __init__(self, whole: dict[str, Any], size: int):
         self.whole = whole
@@ -80,7 +80,7 @@ class Batch(Sequence):
 
 
 def _collate_rows(rows: Batch | list[Row], *, collate_fn_map: dict | None = None) -> dict[str, Any]:
-    """What `default_collate` does with rows: nothing, if they are a whole batch."""
+    """Collate function of `default_collate` for rows; returns a batch that is already collated as it is."""
     return rows.whole if isinstance(rows, Batch) else default_collate([dict(row) for row in rows])
 
 
@@ -90,11 +90,11 @@ default_collate_fn_map[Row] = _collate_rows
 class CachedLeRobotDataset(LeRobotDataset):
     """LeRobotDataset with its columns in memory; takes the same arguments.
 
-    Where caching cannot or must not be done (videos, language columns, image transforms, not enough
-    memory), it behaves exactly like its base class and logs one line saying why.
+    Where caching is not possible or not allowed (videos, language columns, image transforms, not enough
+    memory), it behaves exactly like its base class and logs the reason in one line.
 
     Raises:
-        InputError: An observation or action holds NaN or infinity, or the dataset is damaged.
+        InputError: An observation or action contains NaN or infinity, or the dataset is damaged.
     """
 
     _columns: dict[str, Column] | None = None
@@ -115,11 +115,11 @@ class CachedLeRobotDataset(LeRobotDataset):
         except CannotCache as reason:
             self._columns = None
             check_stats_finite(self.meta.stats, self.repo_id)
-            logger.info("%s: read with LeRobot's own reader, because %s.", self.repo_id, reason)
+            logger.info("%s: using LeRobot's own reader, because %s.", self.repo_id, reason)
             return
         self._task_names = self.meta.tasks.index.tolist()
         logger.info(
-            "%s: %d frames held in memory, %.1f MB in %.1f s.",
+            "%s: cached %d frames in memory, %.1f MB in %.1f s.",
             self.repo_id,
             len(self),
             sum(column.values.nbytes for column in self._columns.values()) / 1e6,
@@ -128,7 +128,7 @@ class CachedLeRobotDataset(LeRobotDataset):
 
     @property
     def is_cached(self) -> bool:
-        """Whether items come from memory now; image transforms are random per item and need the stock reader."""
+        """Whether items come from memory; image transforms are random per item and need LeRobot's reader."""
         return self._columns is not None and not (self.image_transforms and self.meta.camera_keys)
 
     def __getitem__(self, idx: int | slice) -> dict | list[dict]:
@@ -137,16 +137,16 @@ class CachedLeRobotDataset(LeRobotDataset):
         return dict(self.__getitems__([idx])[0])
 
     def __getitems__(self, indices: Sequence[int]) -> Batch | list[dict]:
-        """Whole batch at once; PyTorch's DataLoader calls this where it exists.
+        """A whole batch at once; PyTorch's DataLoader calls this method if a dataset has it.
 
         Args:
-            indices: Positions among the selected frames, negative ones counting from the end.
+            indices: Positions among the selected frames; negative ones count from the end.
 
         Returns:
-            The items, which `default_collate` turns into a batch without touching them.
+            The items, already collated: `default_collate` returns them without copying.
 
         Raises:
-            IndexError: A position outside the dataset.
+            IndexError: A position is outside the dataset.
         """
         if not self.is_cached:
             return [super(CachedLeRobotDataset, self).__getitem__(i) for i in indices]
@@ -175,7 +175,7 @@ class CachedLeRobotDataset(LeRobotDataset):
         return Batch(whole, len(rows))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Spawned workers share the tensors where shared memory has room, and get copies where it has not."""
+        """Spawned workers share the tensors if shared memory has room for them, and get copies otherwise."""
         state = self.__dict__.copy()
         if self._columns is not None and not fits_shared_memory(self._nbytes(self._columns)):
             state["_columns"] = {
@@ -197,10 +197,10 @@ class CachedLeRobotDataset(LeRobotDataset):
         return sum(column.values.nbytes for column in columns.values())
 
     def _read_columns(self) -> tuple[dict[str, Column], dict[str, list[str]]]:
-        """Read every column into memory: the numeric and image ones, and the text ones apart."""
+        """Read every column into memory; returns numeric and image columns, and text columns."""
         meta = self.meta
         if meta.video_keys:
-            raise CannotCache(f"{', '.join(meta.video_keys)} is video")
+            raise CannotCache(f"{', '.join(meta.video_keys)} is stored as video")
         if meta.has_language_columns:
             raise CannotCache("it has language columns")
         needed = len(self) * sum(
@@ -210,7 +210,7 @@ class CachedLeRobotDataset(LeRobotDataset):
         budget = cache_budget()
         if needed > budget:
             raise CannotCache(
-                f"it needs {needed / 1e9:.1f} GB of memory and {budget / 1e9:.1f} GB are granted (LEROBOT_SDM_CACHE_GB)"
+                f"it needs {needed / 1e9:.1f} GB of memory but may use {budget / 1e9:.1f} GB (LEROBOT_SDM_CACHE_GB)"
             )
 
         table = self.hf_dataset.data
@@ -239,7 +239,7 @@ class CachedLeRobotDataset(LeRobotDataset):
                 columns[key] = _as_column(values)
         unstackable = [key for key in self.reader.delta_indices or {} if key not in columns]
         if unstackable:
-            raise CannotCache(f"{', '.join(unstackable)} has a time window and is no array")
+            raise CannotCache(f"{', '.join(unstackable)} has a time window but is not an array")
         return columns, strings
 
     def _decode_images(self, key: str) -> torch.Tensor:
@@ -254,7 +254,7 @@ class CachedLeRobotDataset(LeRobotDataset):
         return torch.from_numpy(images)
 
     def _decode_depth(self, key: str) -> torch.Tensor:
-        """Decode a column of depth images: (F, 1, H, W) float32 in the unit that the reader was asked for."""
+        """Decode a column of depth images: (F, 1, H, W) float32 in `depth_output_unit`."""
         pictures = self.hf_dataset.select_columns([key]).with_format(None)
         width, height = self._picture_size(key, pictures[0][key])
         depth = torch.empty((len(self), 1, height, width))
@@ -268,7 +268,7 @@ class CachedLeRobotDataset(LeRobotDataset):
         return depth.mul_(MM_PER_METRE) if unit == DEPTH_METER_UNIT else depth.div_(MM_PER_METRE)
 
     def _picture_size(self, key: str, picture: PIL.Image.Image) -> tuple[int, int]:
-        """Width and height, as the dataset describes them: memory is reserved for all pictures at once."""
+        """Width and height, checked against info.json, because memory for all pictures is allocated up front."""
         width, height = picture.size
         shape = tuple(self.meta.features[key]["shape"])
         if not {width, height} <= set(shape):
@@ -284,8 +284,8 @@ class CachedLeRobotDataset(LeRobotDataset):
         ends = torch.tensor(self.meta.episodes["dataset_to_index"][:])[episode]
         rows = torch.arange(len(index))
         first, last = rows - (index - starts), rows + (ends - 1 - index)
-        # Windows are taken as neighboring rows, so every episode must lie in one piece and in order; without a
-        # selection of episodes LeRobot moreover takes the frame's `index` as its row.
+        # A window is a range of neighboring rows, so every episode must be contiguous and in order. If no episodes are
+        # selected, LeRobot also uses a frame's `index` as its row.
         in_place = torch.equal(first, first[first]) and torch.equal(last, last[first])
         if not in_place or (self.episodes is None and not torch.equal(index, rows)):
             raise CannotCache("its frames are not stored in order")
@@ -293,15 +293,15 @@ class CachedLeRobotDataset(LeRobotDataset):
 
 
 def _itemsize(dtype: str) -> int:
-    """Bytes per value in memory; text is small and counted as one pointer."""
+    """Bytes per value in memory; text is small and counts as one pointer."""
     return {"image": 1, "string": 8, "float64": 4}.get(dtype) or np.dtype(dtype).itemsize
 
 
 def to_numpy(column: pa.ChunkedArray, shape: tuple[int, ...]) -> np.ndarray:
     """Copy an Arrow column into one contiguous array (F, *shape), chunk by chunk.
 
-    Chunk by chunk, because joining the chunks of a list column overflows its 32-bit offsets at two billion
-    values, and copied, because Arrow's buffers are read-only.
+    Joining the chunks of a list column would overflow its 32-bit offsets at two billion values. The array is a copy
+    because Arrow's buffers are read-only.
     """
     out = None
     filled = 0
@@ -320,7 +320,7 @@ def to_numpy(column: pa.ChunkedArray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _as_column(values: np.ndarray) -> Column:
-    """Give stored values the dtype that LeRobot's reader ends with after its detour over Python numbers."""
+    """Give stored values the dtype that LeRobot's reader returns after its conversion through Python numbers."""
     if values.dtype.kind == "f":
         dtype = torch.get_default_dtype()
         stored = torch.from_numpy(values)

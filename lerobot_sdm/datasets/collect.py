@@ -1,4 +1,4 @@
-"""Producing episodes in a fixed order with any number of processes, and going on where an earlier run stopped."""
+"""Produces episodes in a fixed order with any number of processes, and resumes an interrupted run."""
 
 import time
 from collections import deque
@@ -11,15 +11,15 @@ from lerobot_sdm.datasets.helpers import Helpers
 
 
 def outcomes(driver: Driver, helpers: Helpers, wanted: Callable[[], int]) -> Iterator[Episode]:
-    """The outcomes of all attempts in order, without end; their frames lie in the driver's folder.
+    """The outcomes of all attempts in order, without end; their frames are in the driver's folder.
 
-    Attempts whose files are there already are not driven again. Neither the order nor the content of the others depends
-    on who drives them.
+    Attempts whose files exist are not driven again. Order and content of the outcomes do not depend on the process
+    that drives an attempt.
 
     Args:
-        driver: What is recorded, and where to; it drives in this process.
-        helpers: Drive beside it, as soon as that pays.
-        wanted: How many more outcomes are needed at least; no attempt is driven beyond that before it is asked for.
+        driver: Drives attempts in this process; knows what to record and where to store it.
+        helpers: Other processes that drive attempts, once that saves time.
+        wanted: Returns the least number of outcomes that are still needed; no attempt beyond it is driven early.
     """
     todo = attempts(driver.setting.seed, driver.setting.expert_class.variants)
     ahead: deque[Episode | Future[Episode]] = deque()

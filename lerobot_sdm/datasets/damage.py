@@ -1,7 +1,7 @@
-"""Damaged or hostile LeRobot datasets are refused in one sentence that names the file, the entry and the fix.
+"""Refuses damaged or malicious LeRobot datasets with a message that names the file, the entry, and the fix.
 
-LeRobot believes a dataset's own description. A wrong entry shows up later as one of a dozen kinds of exception, or, in
-a path template or a shape, as memory without bounds or a file outside of the dataset.
+LeRobot trusts a dataset's own description. A wrong entry shows up later as one of a dozen kinds of exception. In a path
+template or a shape, it can exhaust memory or open a file outside the dataset.
 """
 
 import contextlib
@@ -32,12 +32,12 @@ STATS = Path("meta/stats.json")
 TASKS = Path("meta/tasks.parquet")
 EPISODES = Path("meta/episodes")
 MOST_VALUES = 10**9
-"""Numbers in one frame of a column; far more than any camera has."""
+"""Limit of the values in one frame of a column; far more than any camera has."""
 TEMPLATE_FIELDS = {"video_key", "chunk_index", "file_index", "episode_chunk", "episode_index"}
 LONGEST_FORMAT = 3
-"""Letters behind the colon of a template's field, as in `{file_index:03d}`: a wide field would fill memory."""
+"""Limit of the characters after the colon in a field such as `{file_index:03d}`: a wide one would exhaust memory."""
 AGAIN = "Copy or download the dataset again."
-WITHOUT = "Copy or download it again, or leave these episodes out."
+WITHOUT = "Copy or download it again, or exclude these episodes."
 
 
 def _is_count(value: Any) -> bool:
@@ -58,23 +58,24 @@ ENTRIES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "video_files_size_in_mb": (_is_size, "a finite number above 0"),
     "features": (lambda value: isinstance(value, dict), "the columns with their descriptions"),
 }
-"""Entries of info.json -> whether a value is one, and what it must be. Those that LeRobot has a default for may be left
-out."""
+"""Entry of info.json -> check of its value, and what the value must be. Entries with a default in LeRobot may be
+missing."""
 REQUIRED = ("codebase_version", "fps", "features")
 
 
 @contextlib.contextmanager
 def damage_is_an_input_error(repo_id: str, root: Path | str | None) -> Iterator[None]:
-    """Around what opens or reads a dataset: check a local folder first, and explain what LeRobot cannot read.
+    """Context manager around opening a dataset: checks a local folder first, and explains what LeRobot cannot read.
 
-    Errors that are meant for people pass: the Hub's, and LeRobot's own for datasets of older and newer formats.
+    Errors that users can already read pass through: the Hub's, and LeRobot's own for datasets of older and newer
+    formats.
 
     Args:
         repo_id: Name of the dataset.
         root: Its folder; None for LeRobot's own cache.
 
     Raises:
-        InputError: In the place of any other exception.
+        InputError: Replaces any other exception.
     """
     from lerobot.datasets.utils import CompatibilityError
     from lerobot.utils.constants import HF_LEROBOT_HOME
@@ -82,7 +83,7 @@ def damage_is_an_input_error(repo_id: str, root: Path | str | None) -> Iterator[
     folder = HF_LEROBOT_HOME / repo_id if root is None else Path(root)
     is_here = (folder / INFO).is_file()
     if is_here:
-        check_dataset(folder, complete=False)  # What is missing LeRobot looks for on the Hub.
+        check_dataset(folder, complete=False)  # LeRobot looks for missing files on the Hub.
     try:
         yield
     except (InputError, CompatibilityError):
@@ -97,15 +98,15 @@ def damage_is_an_input_error(repo_id: str, root: Path | str | None) -> Iterator[
 
 
 def open_checked(repo_id: str, root: Path | str | None, **options: Any) -> "LeRobotDataset":
-    """A dataset, opened by LeRobot after and before the checks of this module.
+    """Open a dataset with LeRobot, and run the checks of this module before and after.
 
     Args:
         repo_id: Name of the dataset.
         root: Its folder; None for LeRobot's own cache.
-        **options: As `LeRobotDataset` takes them.
+        **options: Passed to `LeRobotDataset`.
 
     Raises:
-        InputError: It is damaged.
+        InputError: The dataset is damaged.
     """
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
@@ -116,14 +117,14 @@ def open_checked(repo_id: str, root: Path | str | None, **options: Any) -> "LeRo
 
 
 def check_dataset(folder: Path, complete: bool = True) -> None:
-    """Refuse a description that LeRobot would believe and should not. Reads no frames.
+    """Refuse a wrong description that LeRobot would trust. Reads no frames.
 
     Args:
         folder: The dataset.
-        complete: Whether all tables must be there.
+        complete: Whether all tables must exist.
 
     Raises:
-        InputError: Names the file below `meta/` and its entry.
+        InputError: Names the file under `meta/` and its entry.
     """
     try:
         info = read_object(folder / INFO, f"dataset {folder}: {INFO}", AGAIN)
@@ -139,15 +140,15 @@ def check_dataset(folder: Path, complete: bool = True) -> None:
 
 
 def check_frames(table: pa.Table, meta: Any, source: str) -> None:
-    """Refuse frames that LeRobot would read and training would stumble over, or that point out of the dataset.
+    """Refuse frames that LeRobot reads but that break training, or that point outside the dataset.
 
     Args:
-        table: The frames as they are stored.
+        table: The frames as stored.
         meta: LeRobot's metadata of the dataset.
-        source: What the user knows the dataset by, for the message.
+        source: The user's name for the dataset, for the message.
 
     Raises:
-        InputError: Names the column, or the episode.
+        InputError: Names the column or the episode.
     """
     from lerobot.utils.constants import DEFAULT_FEATURES
 
@@ -157,15 +158,15 @@ def check_frames(table: pa.Table, meta: Any, source: str) -> None:
         if gaps and (must_be_finite(key) or key in DEFAULT_FEATURES):
             raise InputError(f"dataset {source}: column '{key}' has no value in {gaps} of its frames. {WITHOUT}")
         if meta.features[key]["dtype"] == "image" and (paths := pc.struct_field(column, "bytes").null_count):
-            # LeRobot would open what the path beside the empty picture names: any file, or an address.
-            told = f"column '{key}' holds {paths} paths in the place of pictures"
+            # LeRobot would open the path next to the empty picture, which can be any file or a URL.
+            told = f"column '{key}' contains {paths} paths instead of pictures"
             raise InputError(f"dataset {source}: {told}. Embed them, as LeRobot does when it saves an episode.")
     episodes = meta.episodes.with_format("numpy")
     lengths = episodes["dataset_to_index"][:] - episodes["dataset_from_index"][:]
     for key, count, where in (("episode_index", len(lengths), EPISODES), ("task_index", len(meta.tasks), TASKS)):
         low, high = pc.min_max(table.column(key)).as_py().values()
         if not 0 <= low <= high < count:
-            told = f"column '{key}' holds {low} to {high}, but {where} has {count} entries"
+            told = f"column '{key}' contains {low} to {high}, but {where} has {count} entries"
             raise InputError(f"dataset {source}: {told}. {WITHOUT}")
     found = np.bincount(table.column("episode_index").to_numpy(), minlength=len(lengths))
     for episode in np.flatnonzero((found > 0) & (found != lengths))[:1]:
@@ -174,11 +175,11 @@ def check_frames(table: pa.Table, meta: Any, source: str) -> None:
 
 
 class _DamageError(Exception):
-    """What is wrong with which file, for the message."""
+    """A damaged file; the message names it and says what is wrong."""
 
 
 class _MissingError(_DamageError):
-    """A file is not there."""
+    """A file is missing."""
 
 
 def _check_info(info: Mapping[str, Any]) -> None:
@@ -206,16 +207,16 @@ def _check_feature(key: str, feature: Mapping[str, Any]) -> None:
         raise ValueError("a name must not contain '/'")
     dtype, sizes = feature["dtype"], tuple(operator.index(size) for size in feature["shape"])
     if not isinstance(dtype, str) or min(sizes, default=1) < 0 or math.prod(sizes) > MOST_VALUES:
-        raise ValueError("no type, or no shape that fits in memory")
+        raise ValueError("the dtype is not a string, or the shape does not fit in memory")
     if dtype in ("image", "video") and (len(sizes) != 3 or len(feature.get("names") or sizes) != 3):
-        raise ValueError("pictures have three sizes and three names")
+        raise ValueError("a picture must have three sizes and three names")
     for name in ("info", "video_info"):
         (feature.get(name) or {}).get("is_depth_map")
-    get_hf_features_from_features({key: {**feature, "shape": sizes}}).arrow_schema  # noqa: B018 raises for what is no type
+    get_hf_features_from_features({key: {**feature, "shape": sizes}}).arrow_schema  # noqa: B018 raises for an unknown dtype
 
 
 def _check_template(name: str, template: Any) -> None:
-    """Refuse a path that leads out of the dataset, or that fills memory when it is filled in."""
+    """Refuse a path template that leads outside the dataset, or that would exhaust memory when formatted."""
     try:
         parts = list(string.Formatter().parse(template))
         is_plain = all(
@@ -226,27 +227,27 @@ def _check_template(name: str, template: Any) -> None:
     except (TypeError, ValueError) as error:
         raise _DamageError(f"{INFO}: {name}={_short(template)}: {error}") from error
     if path.is_absolute() or ".." in path.parts:
-        raise _DamageError(f"{INFO}: {name}={_short(template)} is no path within a dataset")
+        raise _DamageError(f"{INFO}: {name}={_short(template)} is not a path inside the dataset")
 
 
 def _check_stats(stats: Mapping[str, Any]) -> None:
     for key, statistics in stats.items():
         if not isinstance(statistics, dict):
-            raise _DamageError(f"{STATS}: '{key}' is {_short(statistics)}, not its statistics")
+            raise _DamageError(f"{STATS}: '{key}' is {_short(statistics)}, must be a mapping of statistics")
         for name, value in statistics.items():
             try:
                 fits = np.asarray(value).dtype.kind in "fiub"
-            except ValueError:  # rows of several lengths
+            except ValueError:  # rows of different lengths
                 fits = False
             if not fits:
-                raise _DamageError(f"{STATS}: '{name}' of '{key}' is {_short(value)}, not numbers")
+                raise _DamageError(f"{STATS}: '{name}' of '{key}' is {_short(value)}, must be numbers")
 
 
 def _check_tables(folder: Path, info: Mapping[str, Any]) -> None:
-    """The tables of tasks and episodes: there, whole, and in agreement with info.json."""
+    """Check that the tables of tasks and episodes exist, are complete, and agree with info.json."""
     _read_table(folder, folder / TASKS, {"task_index": pa.types.is_integer})
     videos = [f"videos/{key}" for key, feature in info["features"].items() if feature["dtype"] == "video"]
-    # A place that is text could lead anywhere.
+    # LeRobot formats these indices into paths; as text, they could lead anywhere.
     whole = [f"{place}/{name}" for place in ("data", *videos) for name in ("chunk_index", "file_index")]
     wanted = dict.fromkeys(["dataset_from_index", "dataset_to_index", *whole], pa.types.is_integer)
     wanted |= {f"{place}/{end}_timestamp": _is_time for place in videos for end in ("from", "to")}
@@ -259,14 +260,14 @@ def _check_tables(folder: Path, info: Mapping[str, Any]) -> None:
         starts, ends = (table.column(f"dataset_{way}_index").to_pylist() for way in ("from", "to"))
         for first, end in zip(starts, ends, strict=True):
             if not last == first < end:
-                told = f"episode {number} has the frames {first} to {end}, and the one before it ends at {last}"
+                told = f"episode {number} has the frames {first} to {end}, but the episode before it ends at {last}"
                 raise _DamageError(f"{file.relative_to(folder)}: {told}")
             number, last = number + 1, end
     for name, found in {"total_episodes": number, "total_frames": last}.items():
         if info.get(name, 0) != found:
             raise _DamageError(f"{INFO}: {name}={info.get(name, 0)}, but {EPISODES} has {found}")
     if not info.get("total_tasks"):
-        raise _DamageError(f"{INFO}: total_tasks={info.get('total_tasks')}, but {TASKS} has some")
+        raise _DamageError(f"{INFO}: total_tasks={info.get('total_tasks')}, but {TASKS} has at least one")
 
 
 def _is_time(kind: pa.DataType) -> bool:
@@ -274,7 +275,7 @@ def _is_time(kind: pa.DataType) -> bool:
 
 
 def _read_table(folder: Path, file: Path, wanted: Mapping[str, Callable[[pa.DataType], bool]]) -> pa.Table:
-    """The named columns, each of its type and without gaps."""
+    """Read the named columns; each must have its type and no missing values."""
     name = file.relative_to(folder)
     if not file.exists():
         raise _MissingError(f"{name}: is missing")
@@ -289,12 +290,12 @@ def _read_table(folder: Path, file: Path, wanted: Mapping[str, Callable[[pa.Data
         raise _DamageError(f"{name}: cannot be read ({said(error)})") from error
     for key in wanted:
         if table.column(key).null_count:
-            raise _DamageError(f"{name}: column '{key}' has gaps")
+            raise _DamageError(f"{name}: column '{key}' has missing values")
     return table
 
 
 def _damaged_data(folder: Path) -> str | None:
-    """Which data file, and which of its columns, cannot be read as info.json describes it; read a batch at a time."""
+    """Find the data file and column that do not match info.json; reads one batch at a time."""
     from datasets.table import table_cast
     from lerobot.datasets.feature_utils import get_hf_features_from_features
     from lerobot.datasets.io_utils import load_info
@@ -316,10 +317,10 @@ def _damaged_data(folder: Path) -> str | None:
             try:
                 for batch in parquet.iter_batches(columns=[key]):
                     table_cast(pa.Table.from_batches([batch]), pa.schema([schema.field(key)]))
-            except Exception as error:  # `datasets` raises whatever its casts meet.
+            except Exception as error:  # A cast in `datasets` can raise any exception.
                 return f"{name}: column '{key}' is not as {INFO} describes it ({said(error)})"
         missing_episodes.difference_update(pq.read_table(file, columns=["episode_index"]).column(0).to_pylist())
-    return f"data: holds no frames of episode {min(missing_episodes)}" if missing_episodes else None
+    return f"data: has no frames of episode {min(missing_episodes)}" if missing_episodes else None
 
 
 def _short(value: Any) -> str:
@@ -327,17 +328,17 @@ def _short(value: Any) -> str:
 
 
 def install(factory: ModuleType) -> None:
-    """Let LeRobot's training check the metadata that it reads first."""
+    """Make LeRobot's training check the dataset's metadata when it reads them."""
     read = factory.LeRobotDatasetMetadata
 
     def read_and_check(repo_id: str, root: Any = None, *args: Any, **kwargs: Any) -> Any:
         with damage_is_an_input_error(repo_id, root):
             meta = read(repo_id, root, *args, **kwargs)
-        check_dataset(Path(meta.root))  # It may have come from the Hub just now.
+        check_dataset(Path(meta.root))  # It may just have been downloaded from the Hub.
         if meta.total_episodes and meta.stats is None:
             raise InputError(
                 f"dataset {meta.root}: {STATS} is missing, so nothing would be normalized. Copy or download it "
-                "again, or write it with `lerobot-sdm edit-dataset FOLDER --recompute-stats --root=NEW`."
+                "again, or create it with `lerobot-sdm edit-dataset FOLDER --recompute-stats --root=NEW`."
             )
         return meta
 

@@ -1,4 +1,4 @@
-"""A full disk, which is no fault of this package's, in the words of one command."""
+"""Reports a full disk as an input error with the command to repeat."""
 
 import contextlib
 import errno
@@ -12,14 +12,14 @@ DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 @contextlib.contextmanager
 def disk_full_is_an_input_error(root: Path, resumes: bool = True) -> Iterator[None]:
-    """Around what writes a dataset beside its place.
+    """Context manager for writing a dataset next to its final folder.
 
     Args:
         root: Folder of the dataset.
-        resumes: Whether a repeated call goes on with the parts that are finished.
+        resumes: Whether a repeated call resumes with the finished parts.
 
     Raises:
-        InputError: In the place of any exception that a full disk is behind.
+        InputError: Replaces any exception caused by a full disk.
     """
     try:
         yield
@@ -29,8 +29,8 @@ def disk_full_is_an_input_error(root: Path, resumes: bool = True) -> Iterator[No
             cause = cause.__cause__ or cause.__context__
         if cause is None:
             raise
-        kept = "What is finished is kept beside it: free" if resumes else "Free"
+        kept = "The finished parts are kept. " if resumes else ""
         raise InputError(
-            f"--root={root}: the disk is full ({cause}). {kept} some space, and repeat the command"
-            f"{' to go on' if resumes else ''}."
+            f"--root={root}: the disk is full ({cause}). {kept}Free some space and rerun the same command"
+            f"{' to resume' if resumes else ''}."
         ) from error

@@ -1,4 +1,4 @@
-"""What is recorded, and the environment with an expert in it that records it."""
+"""The settings of a recording, and the driver that runs an expert in an environment."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +13,11 @@ from lerobot_sdm.experts import Expert
 
 @dataclass(frozen=True)
 class Setting:
-    """All that decides what the attempts of a recording contain.
+    """Everything that determines the content of a recording's attempts.
 
     Attributes:
-        env_config: Configuration of the environment, as it is used for recording.
-        expert_class: Who drives.
+        env_config: Configuration of the environment, as used for recording.
+        expert_class: The expert that acts.
         expert_options: Passed to the expert after the task.
         rules: Which episodes are kept.
         seed: Seed of the first start state.
@@ -37,7 +37,7 @@ class Setting:
 
 
 class Driver:
-    """An environment with an expert in it, which turns attempts into files."""
+    """Runs an expert in an environment and stores each attempt in a file."""
 
     def __init__(self, setting: Setting, folder: Path):
         self.setting = setting
@@ -47,16 +47,16 @@ class Driver:
         self.expert = setting.expert_class(setting.env_config.task, **setting.expert_options)
 
     def run(self, attempt: Attempt) -> Episode:
-        """Drive the attempt and store it; returns its outcome without the frames."""
+        """Run the attempt and store it; returns its outcome without the frames."""
         episode = drive(self.env, self.expert, attempt, self.setting.rules, self.setting.columns)
         episode.save(self.path(attempt))
         return Episode(attempt, episode.kept, episode.success_steps)
 
     def path(self, attempt: Attempt) -> Path:
-        """Where an attempt is kept until the dataset is written."""
+        """File of an attempt, kept until the dataset is written."""
         return self.folder / f"attempt-{attempt.index:05d}.npz"
 
     def stored(self, attempt: Attempt) -> Episode | None:
-        """The outcome of an attempt that was driven before, None if it was not."""
+        """The outcome of an attempt that has been run before, otherwise None."""
         path = self.path(attempt)
         return Episode.load(path, with_frames=False) if path.exists() else None

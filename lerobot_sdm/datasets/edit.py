@@ -1,4 +1,4 @@
-"""Datasets without their bad episodes, joined, split and relabeled: LeRobot's own tools, which never touch a source."""
+"""Removes episodes from datasets, joins, splits, and relabels them with LeRobot's tools. Sources never change."""
 
 import json
 import shutil
@@ -24,18 +24,18 @@ Splits = Mapping[str, float | Collection[int]]
 
 @dataclass(frozen=True)
 class DatasetEdit:
-    """What is to become of which datasets; in this order.
+    """The edits to make, applied in the order of the attributes.
 
     Attributes:
-        sources: Folders of datasets, joined in this order where there are several. They stay as they are.
+        sources: Folders of datasets, joined in this order if there are several. They stay unchanged.
         root: Folder to create.
-        repo_id: Name of the new dataset; unless given, `local/` and the folder's name.
-        delete: Episodes to leave out, counted from 0 over all sources.
-        keep: Or those to keep, none for all.
-        task: What every episode is called from now on.
+        repo_id: Name of the new dataset; defaults to `local/` and the folder's name.
+        delete: Episodes to remove, counted from 0 over all sources.
+        keep: Episodes to keep instead; empty for all.
+        task: New task of every episode.
         rename: Old task -> new task.
-        splits: Name -> share of the episodes, in order, or a list of them; each becomes a folder in `root`.
-        stats: Compute the statistics of all numbers anew.
+        splits: Name -> share of the episodes, in order, or a list of episodes; each becomes a folder in `root`.
+        stats: Whether to recompute the statistics of all numeric columns.
     """
 
     sources: tuple[Path, ...]
@@ -55,18 +55,18 @@ class DatasetEdit:
 
 
 def edit_dataset(edit: DatasetEdit) -> list[Path]:
-    """Make new datasets of old ones. They appear under their names whole or not at all.
+    """Make new datasets from existing ones. A new dataset appears under its name only when it is complete.
 
     Args:
-        edit: What to do.
+        edit: The edits to make.
 
     Returns:
         The folders: one, or one for each split.
 
     Raises:
-        InputError: A value cannot work, sources differ in their columns, or one cannot be read.
+        InputError: A value is invalid, the sources differ in their columns, or one cannot be read.
     """
-    register_all()  # It mends LeRobot's tools for matrix columns.
+    register_all()  # It patches LeRobot's tools for matrix columns.
     _check(edit)
     work = edit.root.parent / f".{edit.root.resolve().name}.editing"
     shutil.rmtree(work, ignore_errors=True)
@@ -88,7 +88,7 @@ def edit_dataset(edit: DatasetEdit) -> list[Path]:
                 _describe(edit, part, sources, gone)
             finished = work / "split" if splits else dataset.root
             finished.rename(edit.root)
-        except ValueError as error:  # LeRobot's complaints
+        except ValueError as error:  # raised by LeRobot
             raise InputError(f"{', '.join(map(str, edit.sources))}: {error}") from error
         finally:
             shutil.rmtree(work, ignore_errors=True)
@@ -96,13 +96,13 @@ def edit_dataset(edit: DatasetEdit) -> list[Path]:
 
 
 def open_dataset(path: Path) -> LeRobotDataset:
-    """A dataset in a folder.
+    """Open the dataset in a folder.
 
     Raises:
-        InputError: It is none, or cannot be read.
+        InputError: The folder is not a dataset, or cannot be read.
     """
     if not (path / INFO).is_file():
-        raise InputError(f"{path}: is no folder of a LeRobot dataset, which has a {INFO}.")
+        raise InputError(f"{path}: not a LeRobot dataset, because it has no {INFO}. Give the folder of one.")
     return open_checked(f"local/{path.resolve().name}", path, video_backend=VIDEO_BACKEND)
 
 
@@ -110,37 +110,37 @@ def _check(edit: DatasetEdit) -> None:
     if edit.root.exists():
         raise InputError(f"--root={edit.root}: exists already. Give a new folder; sources are never changed.")
     if edit.delete and edit.keep:
-        raise InputError("--delete and --keep: give one of the two.")
+        raise InputError("--delete and --keep: cannot be combined. Give one of the two.")
     if edit.task is not None and not edit.task.strip():
-        raise InputError("--task: must not be empty.")
+        raise InputError("--task: must not be empty. Give a description of the task.")
     if edit.task is not None and edit.rename:
-        raise InputError("--task and --rename-task: give one of the two.")
+        raise InputError("--task and --rename-task: cannot be combined. Give one of the two.")
     changes = (edit.delete, edit.keep, edit.task, edit.rename, edit.splits, edit.stats)
     if len(edit.sources) < 2 and not any(changes):
         raise InputError(
-            "There is nothing to do. Give --delete, --keep, --task, --rename-task, --split or --recompute-stats, or "
+            "Nothing to do. Give --delete, --keep, --task, --rename-task, --split or --recompute-stats, or "
             "several datasets to join."
         )
 
 
 def _deleted(edit: DatasetEdit, episodes: int) -> set[int]:
-    """Which episodes are left out."""
+    """The episodes to remove."""
     option, named = ("--keep", set(edit.keep)) if edit.keep else ("--delete", set(edit.delete))
     unknown = sorted(named - set(range(episodes)))
     if unknown:
-        raise InputError(f"{option}={unknown[0]}: there are the episodes 0 to {episodes - 1}.")
+        raise InputError(f"{option}={unknown[0]}: no such episode. Give numbers from 0 to {episodes - 1}.")
     gone = set(range(episodes)) - named if edit.keep else named
     if len(gone) == episodes:
-        raise InputError(f"--delete: names all {episodes} episodes. Leave at least one.")
+        raise InputError(f"--delete: names all {episodes} episodes. Keep at least one.")
     return gone
 
 
 def _split_episodes(splits: Splits, episodes: int) -> dict[str, list[int]]:
-    """The episodes of each split, of those that are left."""
+    """The episodes of each split, among those that remain."""
     chosen: dict[str, list[int]] = {}
     start, shares = 0, [share for share in splits.values() if isinstance(share, float)]
     if shares and len(shares) < len(splits):
-        raise InputError("--split: give shares for all of them, or episodes for all of them.")
+        raise InputError("--split: mixes shares and lists of episodes. Give shares for all splits, or lists for all.")
     if sum(shares) > 1 + 1e-9:
         raise InputError(f"--split: the shares add up to {sum(shares):g}. Give 1 or less.")
     for name, part in splits.items():
@@ -150,9 +150,9 @@ def _split_episodes(splits: Splits, episodes: int) -> dict[str, list[int]]:
         unknown = sorted(set(part) - set(range(episodes)))
         taken = {episode for other in chosen.values() for episode in other}
         if unknown or not part or taken & set(part):
-            wrong = f"episode {unknown[0]} is none of 0 to {episodes - 1}" if unknown else "no episode is left for it"
+            wrong = f"episode {unknown[0]} is not in 0 to {episodes - 1}" if unknown else "no episode is left for it"
             if taken & set(part):
-                wrong = f"episode {min(taken & set(part))} is in another split already"
+                wrong = f"episode {min(taken & set(part))} is already in another split"
             raise InputError(f"--split={name}: {wrong}.")
         chosen[name] = sorted(part)
     return chosen
@@ -164,7 +164,7 @@ def _joined(edit: DatasetEdit, sources: list[LeRobotDataset], work: Path) -> LeR
         for what in ("fps", "robot_type"):
             mine, theirs = getattr(other.meta, what), getattr(first.meta, what)
             if mine != theirs:
-                raise InputError(f"{path}: has {what} {mine}, and {edit.sources[0]} has {theirs}. Both must be alike.")
+                raise InputError(f"{path}: has {what} {mine}, but {edit.sources[0]} has {theirs}. Both must agree.")
         for key in sorted((first.features.keys() | other.features.keys()) - set(DEFAULT_FEATURES)):
             kinds = [_kind(dataset.features.get(key)) for dataset in (other, first)]
             if kinds[0] != kinds[1]:
@@ -180,10 +180,11 @@ def _kind(feature: Mapping[str, Any] | None) -> str:
 
 
 def _relabeled(edit: DatasetEdit, dataset: LeRobotDataset, sources: list[LeRobotDataset], work: Path) -> LeRobotDataset:
-    """The dataset under its new tasks, in a folder of its own: LeRobot relabels and computes statistics in place."""
+    """The dataset with its new tasks, in its own folder: LeRobot relabels and recomputes statistics in place."""
     unknown = sorted(set(edit.rename) - set(dataset.meta.tasks.index))
     if unknown:
-        raise InputError(f"--rename-task={unknown[0]}: the tasks are {', '.join(map(repr, dataset.meta.tasks.index))}.")
+        known = ", ".join(map(repr, dataset.meta.tasks.index))
+        raise InputError(f"--rename-task={unknown[0]}: no such task. The tasks are {known}.")
     relabels = edit.task is not None or bool(edit.rename)
     if dataset is sources[0] and (relabels or not edit.splits):
         shutil.copytree(dataset.root, work / "copy")
@@ -194,13 +195,13 @@ def _relabeled(edit: DatasetEdit, dataset: LeRobotDataset, sources: list[LeRobot
 
 
 def _common_view(sources: list[LeRobotDataset]) -> dict[str, Any]:
-    """How the clouds were made, where all sources say the same."""
+    """How the point clouds were made, if all sources agree."""
     views = [recorded_view(source.root) for source in sources]
     return {"view": views[0]} if views[0] and all(view == views[0] for view in views) else {}
 
 
 def _describe(edit: DatasetEdit, dataset: LeRobotDataset, sources: list[LeRobotDataset], gone: set[int]) -> None:
-    """Write down where the dataset comes from."""
+    """Write the dataset's provenance and card."""
     origins = [
         {"name": path.resolve().name, "episodes": source.meta.total_episodes, "frames": source.meta.total_frames}
         | ({"provenance": json.loads(told.read_text())} if (told := path / PROVENANCE).is_file() else {})

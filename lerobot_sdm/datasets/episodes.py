@@ -1,4 +1,4 @@
-"""Driving one episode with an expert, and keeping it in one file until the dataset is written."""
+"""Runs one episode with an expert, and keeps it in one file until the dataset is written."""
 
 import itertools
 import json
@@ -13,17 +13,17 @@ from lerobot_sdm.envs.base import PointCloudEnv
 from lerobot_sdm.experts import Expert
 
 LOOK_EVERY = 25
-"""Steps between two looks at what the clouds show."""
+"""Steps between two counts of the points that the clouds show."""
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One try at an episode; its content follows from these numbers alone.
+    """One attempt at an episode; these numbers alone determine its content.
 
     Attributes:
         index: Position in the order of attempts.
         seed: Seed of the environment and of the expert.
-        variant: Which of the expert's ways to take.
+        variant: Index of the expert's way of doing the task.
     """
 
     index: int
@@ -39,10 +39,10 @@ def attempts(seed: int, variants: int) -> Iterator[Attempt]:
 
 @dataclass(frozen=True)
 class Rules:
-    """Which episodes are kept, and where they end.
+    """Which episodes to keep, and where to cut them.
 
     Attributes:
-        keep: `any`: success at any step; `last`: also at the last step; `all`: every episode, failed ones too.
+        keep: `any`: success at any step; `last`: also at the last step; `all`: every episode, including failed ones.
         min_success_steps: For how many simulator steps the goal must hold for `any` and `last`.
         stop_after_success: Cut this many steps after the first success; None keeps the whole episode.
     """
@@ -65,7 +65,7 @@ class Rules:
         return min(len(success), int(np.argmax(success)) + self.stop_after_success + 1)
 
     def may_stop(self, first_success: int | None, success_steps: int, step: int) -> bool:
-        """Whether driving on past `step` can change neither what is recorded nor whether it is kept."""
+        """Whether steps after `step` can no longer change what is recorded or whether it is kept."""
         if self.stop_after_success is None or first_success is None:
             return False
         return step >= first_success + self.stop_after_success and success_steps >= self.min_success_steps
@@ -73,13 +73,13 @@ class Rules:
 
 @dataclass
 class Episode:
-    """What came of an attempt.
+    """The outcome of an attempt.
 
     Attributes:
         attempt: The attempt.
         kept: Whether the rules accept it.
         success_steps: Simulator steps at the goal.
-        points: What the clouds show, at every `LOOK_EVERY`th step: part of the scene -> points on it.
+        points: Part of the scene -> points of the cloud on it, at every `LOOK_EVERY`th step.
         frames: Column -> (T, ...) values; empty unless kept.
     """
 
@@ -90,7 +90,7 @@ class Episode:
     frames: dict[str, np.ndarray] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
-        """Write everything to one `.npz`, which appears whole or not at all."""
+        """Write everything to one `.npz`, which appears only when it is complete."""
         summary = {"attempt": asdict(self.attempt), "kept": self.kept, "success_steps": self.success_steps}
         summary["points"] = self.points
         unfinished = path.with_suffix(".unfinished")
@@ -100,7 +100,7 @@ class Episode:
 
     @classmethod
     def load(cls, path: Path, with_frames: bool = True) -> "Episode":
-        """Read what `save` wrote, without the frames if only the outcome is asked for."""
+        """Read what `save` wrote; `with_frames=False` reads the outcome only."""
         with np.load(path) as stored:
             summary = json.loads(str(stored["summary"]))
             summary["attempt"] = Attempt(**summary["attempt"])
@@ -109,15 +109,15 @@ class Episode:
 
 
 def drive(env: gym.Env, expert: Expert, attempt: Attempt, rules: Rules, columns: Mapping[str, str]) -> Episode:
-    """Let the expert drive one episode.
+    """Run one episode with the expert.
 
-    Row t holds the observation before action t, the action, and the reward and success that came of it.
+    Row t holds the observation before action t, the action, and the resulting reward and success.
 
     Args:
-        env: Ends by itself, and says at every step whether the goal holds and for how many simulator steps it has.
+        env: Ends episodes itself, and reports at every step whether the goal holds and for how many simulator steps.
         expert: Chooses the actions.
-        attempt: Which episode.
-        rules: Whether to keep it, and where to cut it.
+        attempt: The episode to run.
+        rules: Decide whether to keep it and where to cut it.
         columns: Observation key of the environment -> column of the dataset.
     """
     observation = expert.start(env, attempt.seed)
@@ -131,7 +131,7 @@ def drive(env: gym.Env, expert: Expert, attempt: Attempt, rules: Rules, columns:
             points.append(env.points_by_part())
         action = expert.act(env)
         row = {column: np.array(observation[key]) for key, column in columns.items()}
-        # The simulator gets what it accepts; the dataset keeps what the expert asked for.
+        # The simulator gets the clipped action; the dataset keeps the one that the expert chose.
         accepted = np.clip(action, env.action_space.low, env.action_space.high)
         observation, reward, terminated, truncated, info = env.step(accepted)
         success, success_steps = bool(info["goal_reached"]), int(info["success_steps"])
@@ -153,13 +153,13 @@ def drive(env: gym.Env, expert: Expert, attempt: Attempt, rules: Rules, columns:
 
 
 def shown_points(looks: Iterable[Mapping[str, int]]) -> dict[str, dict[str, float]]:
-    """What clouds show of each part of the scene.
+    """Count the points that clouds show on each part of the scene.
 
     Args:
-        looks: Part -> points on it, one mapping for each cloud.
+        looks: Part -> points on it, one mapping per cloud.
 
     Returns:
-        Part -> `mean` and `least` number of points, the best shown first.
+        Part -> `mean` and `least` number of points, in descending order of the mean.
     """
     looks = list(looks)
     parts = {part: [look.get(part, 0) for look in looks] for part in set().union(*looks)}

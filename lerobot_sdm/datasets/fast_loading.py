@@ -1,6 +1,6 @@
 """Makes LeRobot's training read through `CachedLeRobotDataset`.
 
-LeRobot has no configuration for the dataset class, so this is the one place where the plugin reaches into it:
+LeRobot has no option for the dataset class, so the plugin replaces it here:
 a single assignment to the name `LeRobotDataset` in `lerobot.datasets.factory`, done once per process.
 """
 
@@ -21,24 +21,27 @@ logger = logging.getLogger(__name__)
 
 SWITCH = "LEROBOT_SDM_FAST_LOADING"
 FACTORY = "lerobot.datasets.factory"
-# The cache copies what this reader gives; a later one may give something else.
+# The cache reproduces the output of this reader; a later version may return something else.
 KNOWN_LEROBOT = SpecifierSet(">=0.6.1,<0.7")
 
 
 def is_wanted() -> bool:
-    """Whether the cached reader may be put in place: not switched off, and a LeRobot that it was written for."""
+    """Whether to install the cached reader: it is not switched off and supports this version of LeRobot."""
     if os.environ.get(SWITCH, "1").lower() in ("0", "false", "no", "off"):
         return False
     if version("lerobot") not in KNOWN_LEROBOT:
-        logger.info("LeRobot %s: fast data loading is only known to fit %s.", version("lerobot"), KNOWN_LEROBOT)
+        logger.info(
+            "LeRobot %s: fast data loading is off, because it supports only %s.", version("lerobot"), KNOWN_LEROBOT
+        )
         return False
     return True
 
 
 def open_dataset(*args: Any, **kwargs: Any) -> "LeRobotDataset":
-    """Stands where LeRobot's factory names `LeRobotDataset`; takes the same arguments.
+    """Replacement for `LeRobotDataset` in LeRobot's factory; takes the same arguments.
 
-    Not the class itself: its module imports LeRobot's datasets, whose import is what puts this in place.
+    A function rather than the class, because the module of the class imports LeRobot's datasets, and that import
+    triggers this replacement.
     """
     from lerobot_sdm.datasets.cached import CachedLeRobotDataset
 

@@ -1,4 +1,4 @@
-"""Processes that drive attempts beside this one, where that pays."""
+"""Helper processes that run attempts in parallel with this one, where that saves time."""
 
 import multiprocessing
 import os
@@ -12,17 +12,17 @@ from lerobot_sdm.datasets.episodes import Attempt, Episode
 from lerobot_sdm.datasets.processes import die_with_parent
 
 FORKED_SECONDS = 2.0
-"""What a copy of this process takes until it drives: it opens graphics of its own."""
+"""Startup time of a forked process, which must open its own graphics context."""
 
 SPAWNED_SECONDS = 20.0
-"""What a new process takes: it also imports everything."""
+"""Startup time of a spawned process, which also imports everything."""
 
 ATTEMPTS_AHEAD = 2
-"""For each helper, so that it does not wait for this process to notice that it is done."""
+"""Attempts queued per helper, so that it does not wait for this process to notice that it has finished."""
 
 
 def may_fork() -> bool:
-    """Whether copies of this process would work: no other thread runs in it, and no graphics are open."""
+    """Whether forks of this process would work: it has no other thread, and no graphics context is open."""
     if "fork" not in multiprocessing.get_all_start_methods() or sys.platform == "darwin":
         return False
     egl = sys.modules.get("mujoco.egl")
@@ -30,7 +30,7 @@ def may_fork() -> bool:
 
 
 def _native_threads() -> int:
-    """Threads of this process that a copy could miss; that of pyarrow's memory allocator is prepared for forks."""
+    """Threads of this process that a fork would lose, except pyarrow's allocator thread, which survives a fork."""
     tasks = Path("/proc/self/task")
     if not tasks.exists():
         return 1
@@ -38,12 +38,12 @@ def _native_threads() -> int:
 
 
 class Helpers:
-    """Processes that drive. Made before this process opens graphics, they are copies of it if that is possible.
+    """A pool of processes that run attempts. Created before this process opens graphics, it forks if that is possible.
 
     Args:
-        count: How many.
-        setting: What is recorded.
-        folder: Where attempts go.
+        count: Number of processes.
+        setting: Settings of the recording.
+        folder: Folder for the attempts.
     """
 
     def __init__(self, count: int, setting: Setting, folder: Path):
@@ -57,19 +57,19 @@ class Helpers:
             self._start("fork")
 
     def pay(self, attempts: int, seconds: float) -> bool:
-        """Whether attempts that are left are driven sooner with help, if one takes so many seconds."""
+        """Whether helpers finish the remaining `attempts` sooner, at `seconds` per attempt."""
         if not self.count:
             return False
         starts = self.start_seconds if not self._driven else 0.0
         return attempts > 1 and attempts * seconds * self.count / (self.count + 1) > starts
 
     def are_free(self) -> bool:
-        """Whether they can take a further attempt."""
+        """Whether they can take another attempt."""
         self._driven = [future for future in self._driven if not future.done()] or self._driven[-1:]
         return sum(not future.done() for future in self._driven) < ATTEMPTS_AHEAD * self.count
 
     def drive(self, attempt: Attempt) -> "Future[Episode]":
-        """Let one of them drive an attempt."""
+        """Submit an attempt to the pool."""
         if self._pool is None:
             self._start("spawn")
         future = self._pool.submit(_drive, attempt)
@@ -77,14 +77,14 @@ class Helpers:
         return future
 
     def close(self) -> None:
-        """End them, after the attempts that they are driving."""
+        """Shut the pool down after the running attempts."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
     def _start(self, method: str) -> None:
         context = multiprocessing.get_context(method)
         self._pool = ProcessPoolExecutor(self.count, context, _prepare, self._arguments)
-        self._pool.submit(os.getpid)  # Copies are made now, all of them.
+        self._pool.submit(os.getpid)  # The first task forks all processes.
 
 
 _arguments: tuple[Setting, Path]
@@ -92,7 +92,7 @@ _driver: Driver | None = None
 
 
 def _prepare(setting: Setting, folder: Path) -> None:
-    """Begin as a helper; graphics are opened when they are needed."""
+    """Initialize a helper process; graphics open on first use."""
     global _arguments
     die_with_parent()
     _arguments = setting, folder

@@ -1,4 +1,4 @@
-"""Run something as soon as a module has been imported, without importing it."""
+"""Runs a callback as soon as a module has been imported, without importing it."""
 
 import importlib.util
 import sys
@@ -11,7 +11,7 @@ Callback = Callable[[ModuleType], None]
 
 
 class _AfterImport(MetaPathFinder):
-    """Wraps the execution of one module; removes itself at the first use."""
+    """Wraps the execution of one module; removes itself on first use."""
 
     def __init__(self, name: str, callback: Callback):
         self.name = name
@@ -33,11 +33,11 @@ class _AfterImport(MetaPathFinder):
 
 
 def when_imported(name: str, callback: Callback) -> None:
-    """Call `callback(module)` now if the module is imported already, otherwise right after its import.
+    """Call `callback(module)` now if the module is already imported, otherwise right after its import.
 
     Args:
         name: Full module name.
-        callback: Called once. Asking again for the same pair before the import changes nothing.
+        callback: Called once. Registering the same pair again before the import has no effect.
     """
     if name in sys.modules:
         callback(sys.modules[name])

@@ -1,9 +1,9 @@
 """Lets LeRobot's dataset tools edit datasets with matrix columns, such as clouds.
 
-LeRobot deletes, splits, merges and relabels episodes by way of pandas. Its matrix columns are then extension arrays of
-the `datasets` library, three methods of which fail (datasets 4.8): types are compared by the letters of "value_type",
-columns of different lengths are joined into an array of arrays, and there is no way back to Arrow. With these three
-mended, LeRobot's tools work as they stand, and the files have the layout that they had before.
+LeRobot deletes, splits, merges, and relabels episodes with pandas. There, matrix columns are extension arrays of the
+`datasets` library, which has three bugs (datasets 4.8): it compares types by the letters of "value_type", joins columns
+of different lengths into an array of arrays, and cannot convert back to Arrow. With these three fixed, LeRobot's tools
+work unchanged, and the files keep their layout.
 """
 
 from types import ModuleType
@@ -17,7 +17,7 @@ FEATURES = "datasets.features.features"
 
 
 def install(features: ModuleType) -> None:
-    """Mend the pandas side of `datasets`' matrix columns; a method that a later version has is left alone."""
+    """Patch the pandas methods of `datasets`' matrix columns, except those that a later version already has."""
     import pyarrow as pa
 
     array_class, dtype_class = features.PandasArrayExtensionArray, features.PandasArrayExtensionDtype
@@ -27,7 +27,7 @@ def install(features: ModuleType) -> None:
     if not hasattr(array_class, "__arrow_array__"):
 
         def to_arrow(self: Any, type: Any = None) -> pa.ExtensionArray:
-            """Rows (F, ...) of one shape each as the extension type that they came from."""
+            """Rows (F, ...) of equal shape, as the extension type they came from."""
             rows = self._data
             name = features._arrow_to_datasets_dtype(pa.from_numpy_dtype(rows.dtype))
             kind = types[rows.ndim - 1](rows.shape[1:], name)
@@ -37,7 +37,7 @@ def install(features: ModuleType) -> None:
     concatenate = array_class._concat_same_type.__func__
 
     def concatenate_rows(cls: type, parts: Any) -> Any:
-        """Columns (F_i, ...) one after the other; the original stacks them where all F_i are the same, and else not."""
+        """Concatenate columns (F_i, ...); the original stacks them if all F_i are equal, and fails otherwise."""
         arrays = [part._data for part in parts]
         if len({(array.shape[1:], array.dtype) for array in arrays}) == 1 and arrays[0].ndim > 1:
             return cls(np.concatenate(arrays))
@@ -47,5 +47,5 @@ def install(features: ModuleType) -> None:
 
 
 def register() -> None:
-    """Install as soon as `datasets` is imported, which LeRobot's datasets do."""
+    """Install as soon as `datasets` is imported, which LeRobot's datasets module does."""
     when_imported(FEATURES, install)

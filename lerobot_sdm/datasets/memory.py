@@ -1,4 +1,4 @@
-"""How much memory the dataset cache may take."""
+"""Memory limits of the dataset cache."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ def cache_budget() -> float:
     """Bytes that one dataset may take: `LEROBOT_SDM_CACHE_GB` (1e9 bytes), else 40% of the memory now free.
 
     Raises:
-        InputError: The variable is set to something that is no number of gigabytes.
+        InputError: The variable is not a number of gigabytes.
     """
     given = os.environ.get(BUDGET_VARIABLE)
     if given is None:
@@ -27,13 +27,13 @@ def cache_budget() -> float:
     except ValueError:
         gigabytes = -1.0
     if not gigabytes >= 0:
-        raise InputError(f"{BUDGET_VARIABLE}={given}: expected a number of gigabytes, such as 8, or 0 for no cache.")
+        raise InputError(f"{BUDGET_VARIABLE}={given}: must be a number of gigabytes, such as 8, or 0 for no cache.")
     return gigabytes * 1e9
 
 
 def fits_shared_memory(nbytes: int) -> bool:
-    """Whether tensors of this size can be shared between processes and leave half of the room to batches.
+    """Whether tensors of this size fit into shared memory and leave half of it for batches.
 
-    Containers often grant 64 MB, and running over ends in a bus error rather than in an exception.
+    Containers often allow 64 MB, and exceeding the limit causes a bus error instead of an exception.
     """
     return SHARED_MEMORY.is_dir() and 2 * nbytes < shutil.disk_usage(SHARED_MEMORY).free

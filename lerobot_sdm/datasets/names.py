@@ -1,11 +1,11 @@
-"""What a folder or file is called."""
+"""Names of folders and files."""
 
 from pathlib import Path
 
 from lerobot_sdm.errors import InputError
 
 PATTERNS = "*?["
-"""What LeRobot's reader of data files takes for a pattern, wherever it stands in their path."""
+"""Characters that LeRobot's data reader interprets as a glob pattern anywhere in a path."""
 
 
 def named(path: Path) -> Path:
@@ -14,7 +14,7 @@ def named(path: Path) -> Path:
 
 
 def stem(path: Path) -> str:
-    """The name of a demonstration store without what says only how it is stored: `demo` for `demo.zarr.zip`."""
+    """The name of a demonstration store without its storage suffixes: `demo` for `demo.zarr.zip`."""
     return named(path).name.removesuffix(".zip").removesuffix(".zarr")
 
 
@@ -26,12 +26,12 @@ def check_lerobot_can_read(option: str, root: Path) -> None:
         root: The folder.
 
     Raises:
-        InputError: Its path holds a character of a pattern.
+        InputError: Its path contains a glob character.
     """
     path = str(root.absolute())
     found = [character for character in PATTERNS if character in path]
     if found:
         raise InputError(
-            f"{option}={root}: LeRobot cannot read datasets below a folder with {' or '.join(map(repr, found))} in its "
-            "name. Choose another folder."
+            f"{option}={root}: LeRobot cannot read datasets under a path that contains "
+            f"{' or '.join(map(repr, found))}. Choose another folder."
         )

@@ -1,4 +1,4 @@
-"""Doing the same thing to many pieces of work, in this process or in several."""
+"""Maps a function over pieces of work, in this process or in several."""
 
 import functools
 import multiprocessing
@@ -16,7 +16,7 @@ _shared: Any = None
 
 
 def die_with_parent() -> None:
-    """Take this worker process down with its parent; it would wait for work for ever."""
+    """End this worker process when its parent dies; otherwise it would wait for work forever."""
     threading.Thread(target=_wait_for_parent, daemon=True).start()
 
 
@@ -44,12 +44,12 @@ def _context(preload: str) -> multiprocessing.context.BaseContext:
 
 
 class Workers:
-    """Runs tasks on pieces of work; one worker is this process itself.
+    """Runs tasks on pieces of work; with `count=1` in this process.
 
     Args:
-        count: How many processes.
-        shared: The first argument of every task, sent to each process once.
-        preload: Module to import once and for all processes, where the system can do that.
+        count: Number of processes.
+        shared: First argument of every task, sent to each process once.
+        preload: Module to import once for all processes, where the system supports that.
     """
 
     def __init__(self, count: int, shared: Any, preload: str):
@@ -64,7 +64,7 @@ class Workers:
         """The results of `task(shared, piece, *arguments)`, in the order of the pieces.
 
         Raises:
-            InputError: A process was killed, which is what happens where memory runs out.
+            InputError: A process was killed, usually because memory ran out.
         """
         if self._pool is None:
             yield from (task(self._shared, piece, *arguments) for piece in pieces)
@@ -73,8 +73,8 @@ class Workers:
             yield from self._pool.map(functools.partial(_call, task, arguments), pieces)
         except BrokenProcessPool as error:
             raise InputError(
-                "a worker process was killed, for want of memory perhaps. What is finished is kept: repeat the "
-                "command, with fewer --workers."
+                "a worker process was killed, perhaps because memory ran out. The finished parts are kept. Rerun the "
+                "same command with fewer --workers to resume."
             ) from error
 
     def __enter__(self) -> "Workers":

@@ -1,4 +1,4 @@
-"""When a stage shows a progress bar."""
+"""When to show a progress bar."""
 
 BAR_DELAY = 2.0
-"""Seconds that a stage, which is over at once for small data, may take before its bar appears."""
+"""Seconds before the bar of a stage appears, so that small datasets show none."""

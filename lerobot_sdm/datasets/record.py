@@ -1,4 +1,4 @@
-"""Recording demonstrations: an expert drives, episodes that count are kept, a LeRobotDataset comes out."""
+"""Records demonstrations: an expert acts, the successful episodes become a LeRobotDataset."""
 
 import contextlib
 import dataclasses
@@ -34,16 +34,16 @@ class RecordConfig(RecordOptions):
     """What to record. Every field is an option of `lerobot-sdm record`; see `RecordOptions` for the others.
 
     Attributes:
-        env: The environment, `--env.type=metaworld_pc --env.task=drawer-open` and any other of its fields.
+        env: The environment, such as `--env.type=metaworld_pc --env.task=drawer-open`, with any of its fields.
     """
 
     env: EnvConfig
 
     def recording_env(self) -> PointCloudEnvConfig:
-        """The environment as it is recorded: one task, going on after success, with pictures if asked for.
+        """The environment for recording: one task, does not stop at success, renders pictures if `image` is set.
 
         Raises:
-            InputError: The environment has no expert's state, or names more than one task.
+            InputError: Experts cannot act in this environment, or it names more than one task.
         """
         if not isinstance(self.env, PointCloudEnvConfig):
             raise InputError(
@@ -52,15 +52,15 @@ class RecordConfig(RecordOptions):
         tasks = self.env.task_names()
         if len(tasks) != 1:
             raise InputError(
-                f"--env.task={self.env.task}: stands for {len(tasks)} tasks. A dataset holds one: record each apart."
+                f"--env.task={self.env.task}: stands for {len(tasks)} tasks. Give one; each needs its own dataset."
             )
         return self.env.as_recorded(tasks[0], pixels=self.image)
 
     def checked(self) -> "RecordConfig":
-        """This configuration with its blanks filled in.
+        """This configuration with its defaults filled in.
 
         Raises:
-            InputError: A value that cannot work; nothing has been written then.
+            InputError: A value is invalid; nothing has been written.
         """
         self.check_values()
         env = self.recording_env()
@@ -83,8 +83,8 @@ class RecordConfig(RecordOptions):
 def record(config: RecordConfig) -> Path:
     """Record a dataset.
 
-    Finished attempts are kept beside the dataset until it is complete: the same call, repeated after an
-    interruption, goes on with them. The dataset appears under its root whole or not at all.
+    Finished attempts are kept next to the dataset until it is complete: the same call, repeated after an
+    interruption, resumes from them. The dataset appears at its root only when it is complete.
 
     Args:
         config: What to record.
@@ -93,7 +93,7 @@ def record(config: RecordConfig) -> Path:
         The folder of the dataset.
 
     Raises:
-        InputError: A value cannot work, the expert failed too often, or the disk is full.
+        InputError: A value is invalid, the expert failed too often, or the disk is full.
     """
     from lerobot_sdm.datasets.write import verify, write
 
@@ -115,12 +115,11 @@ def record(config: RecordConfig) -> Path:
         driver = Driver(setting, folder)
         opened.enter_context(contextlib.closing(driver.env))
         opened.enter_context(disk_full_is_an_input_error(config.root))
-        # Whatever is wrong with the scene, with graphics or with what the expert reads shows here, before anything
-        # is written.
+        # Errors in the scene, the graphics, or the expert's files show up here, before anything is written.
         driver.expert.start(driver.env, config.seed)
         folder.mkdir(parents=True, exist_ok=True)
         if finished := len(list(folder.glob("attempt-*.npz"))):
-            logger.warning("Going on with %d attempts of an earlier run of this recording.", finished)
+            logger.warning("Resuming with %d attempts of an earlier run of this recording.", finished)
         kept, failed = _collect(config, driver, helpers)
         facts = {
             "task": config.env.task,
@@ -144,7 +143,7 @@ def record(config: RecordConfig) -> Path:
 
 
 def _collect(config: RecordConfig, driver: Driver, helpers: Helpers) -> tuple[list[Episode], list[Episode]]:
-    """Drive until there are enough episodes; returns the outcomes kept and those that failed, in order."""
+    """Run attempts until there are enough episodes; returns the kept and the failed outcomes, in order."""
     variants = driver.setting.expert_class.variants
     kept: list[Episode] = []
     failed: list[Episode] = []
@@ -153,7 +152,7 @@ def _collect(config: RecordConfig, driver: Driver, helpers: Helpers) -> tuple[li
         contextlib.closing(outcomes(driver, helpers, lambda: config.episodes - len(kept))) as stream,
     ):
         while len(kept) < config.episodes and len(failed) <= config.max_failures:
-            # Every variant of a start counts or none does: the ways to act stay balanced.
+            # Keep all variants of a start state or none, so that the variants stay balanced.
             start = [next(stream) for _ in range(variants)]
             if all(episode.kept for episode in start):
                 kept += start
@@ -170,17 +169,17 @@ def _gave_up(config: RecordConfig, folder: Path, kept: list[Episode], failed: li
     attempted = len(kept) + len(failed)
     message = (
         f"--env.task={config.env.task}: expert '{config.expert}' failed {len(failed)} of {attempted} episodes "
-        f"(--keep={config.keep} --min-success-steps={config.min_success_steps}), {len(kept)} of "
-        f"{config.episodes} are recorded. "
+        f"(--keep={config.keep} --min-success-steps={config.min_success_steps}) and recorded {len(kept)} of "
+        f"{config.episodes}. "
     )
     if kept:
-        return InputError(f"{message}They are kept: a larger --max-failures than {config.max_failures} goes on.")
+        return InputError(f"{message}They are kept. Rerun with --max-failures above {config.max_failures} to resume.")
     shutil.rmtree(folder)
-    return InputError(f"{message}Choose another expert or task, or ask for less with --min-success-steps.")
+    return InputError(f"{message}Choose another expert or task, or lower --min-success-steps.")
 
 
 def _fingerprint(config: RecordConfig) -> str:
-    """Of everything that decides what the attempts contain, so that no other recording's are taken for them."""
+    """Hash of everything that determines the attempts, so that attempts of another recording are not reused."""
     from lerobot_sdm.datasets.write import versions
 
     ignored = ("root", "repo_id", "episodes", "workers", "max_failures")
@@ -191,7 +190,7 @@ def _fingerprint(config: RecordConfig) -> str:
 
 
 def _content(path: Path | None) -> list:
-    """What an expert reads: a file by its content; a folder, which may be large, by names, sizes and dates."""
+    """What an expert reads: a file by its content; a folder, which may be large, by names, sizes, and dates."""
     if path is None:
         return []
     if path.is_file():

@@ -1,9 +1,9 @@
 """Lets a resumed `lerobot-train` continue the data order of the run it resumes.
 
-LeRobot's sampler derives each epoch's order from (seed, epoch), and on resume it is told the epoch at which to go on.
-But accelerate announces its own count of epochs before each one, and that count begins at 0 again in the new process:
-with LeRobot 0.6.1 a run that is resumed behind its first epoch sees the first epoch's order once more. The same
-seed, steps and checkpoint then give other weights.
+LeRobot's sampler derives each epoch's order from (seed, epoch), and on resume LeRobot tells it the epoch to continue
+from. But accelerate sets its own epoch number before each epoch, and that number starts at 0 again in the new process:
+with LeRobot 0.6.1, a run that is resumed after its first epoch sees the first epoch's order again. The same seed,
+steps, and checkpoint then give different weights.
 """
 
 from types import ModuleType
@@ -15,9 +15,9 @@ SAMPLER = "lerobot.datasets.sampler"
 
 
 def install(sampler: ModuleType) -> None:
-    """Make the first epoch announced behind `load_state_dict` the loaded one, whatever its number.
+    """Make the first epoch set after `load_state_dict` the loaded one, whatever its number.
 
-    Nothing changes for a run that was not resumed, nor under a LeRobot that announces the right number itself.
+    This changes nothing for a run that was not resumed, or with a LeRobot that sets the right number itself.
     """
     original = sampler.EpisodeAwareSampler
     if getattr(original, "continues_after_resume", False):

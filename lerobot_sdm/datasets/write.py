@@ -1,4 +1,4 @@
-"""Turning recorded episodes into a LeRobotDataset with its provenance and card, and reading it back to be sure."""
+"""Writes recorded episodes as a LeRobotDataset with provenance and card, and verifies it by reading it back."""
 
 import json
 import platform
@@ -23,18 +23,18 @@ from lerobot_sdm.datasets.progress import BAR_DELAY
 from lerobot_sdm.envs.options import view_sentence
 from lerobot_sdm.processors.cloud_view import PROVENANCE
 
-# Reading and writing arrays needs no video decoder; naming one spares LeRobot the search for the best.
+# Arrays need no video decoder; naming one keeps LeRobot from searching for the best.
 VIDEO_BACKEND = "pyav"
 
 
 def versions() -> dict[str, str]:
-    """Versions of everything that decides what a recording contains."""
+    """Versions of everything that determines the content of a recording."""
     packages = ("lerobot_policy_sdm", "lerobot", "metaworld", "gymnasium-robotics", "mujoco", "gymnasium", "numpy")
     return {"python": platform.python_version()} | {name: version(name) for name in packages}
 
 
 def dataset_features(env_config: EnvConfig) -> dict[str, dict[str, Any]]:
-    """LeRobot's description of the columns that an environment's recordings have."""
+    """LeRobot feature descriptions of the columns that an environment records."""
     features = {}
     for key, feature in env_config.features.items():
         dtype = "image" if feature.type is FeatureType.VISUAL else "float32"
@@ -45,11 +45,11 @@ def dataset_features(env_config: EnvConfig) -> dict[str, dict[str, Any]]:
 
 
 Describe = Callable[[str, EnvConfig, Mapping[str, Any]], str]
-"""(repo id, environment, provenance) -> what the card says, in Markdown."""
+"""(repo id, environment, provenance) -> text of the card, in Markdown."""
 
 
 def describe_demonstrations(repo_id: str, env_config: EnvConfig, provenance: Mapping[str, Any]) -> str:
-    """What the card of recorded demonstrations says."""
+    """Text of the card of recorded demonstrations."""
     episodes = provenance["episodes"]
     expert = ", ".join(f"{key} {value}" for key, value in provenance["expert"].items())
     return "\n".join(
@@ -58,7 +58,7 @@ def describe_demonstrations(repo_id: str, env_config: EnvConfig, provenance: Map
             f"{sum(episode['frames'] for episode in episodes)} frames at {env_config.fps} Hz, recorded by "
             f"`lerobot-sdm record --env.type={env_config.type} --env.task={provenance['task']}`.",
             "",
-            f"- Expert: {expert}; it failed {len(provenance['failed'])} further episodes, which are left out.",
+            f"- Expert: {expert}; {len(provenance['failed'])} failed episodes are not included.",
             f"- View: {view_sentence(provenance['view'])}",
             f"- Seeds: {episodes[0]['seed']} to {episodes[-1]['seed']}.",
             "- Settings of environment and filter, and versions: `meta/provenance.json`.",
@@ -88,11 +88,11 @@ def write(
         repo_id: Name of the dataset.
         env_config: Where the episodes come from.
         paths: The episodes' files, in order.
-        facts: What the provenance says besides the episodes and versions.
+        facts: Entries of the provenance besides the episodes and versions.
         describe: Writes the text of the card.
 
     Raises:
-        InputError: An episode holds NaN or infinity.
+        InputError: An episode contains NaN or infinity.
     """
     dataset = LeRobotDataset.create(
         repo_id,
@@ -138,7 +138,7 @@ def write(
 
 
 def verify(root: Path, repo_id: str, paths: Sequence[Path]) -> None:
-    """Read a written dataset back and compare it with the episodes it was made of.
+    """Read a written dataset back and compare it with its source episodes.
 
     Raises:
         RuntimeError: Episodes or frames are missing, or the first or last frame of one differs in any bit.
@@ -146,7 +146,7 @@ def verify(root: Path, repo_id: str, paths: Sequence[Path]) -> None:
     """
     dataset = CachedLeRobotDataset(repo_id, root=root, video_backend=VIDEO_BACKEND)
     if dataset.num_episodes != len(paths):
-        raise RuntimeError(f"{repo_id}: {dataset.num_episodes} episodes came back of {len(paths)} written.")
+        raise RuntimeError(f"{repo_id}: read back {dataset.num_episodes} of {len(paths)} written episodes.")
     first = 0
     for number, path in enumerate(tqdm(paths, desc="Reading back", unit="episode", delay=BAR_DELAY)):
         frames = Episode.load(path).frames
@@ -156,10 +156,10 @@ def verify(root: Path, repo_id: str, paths: Sequence[Path]) -> None:
             same = item["episode_index"] == number and item["frame_index"] == row
             same = same and all(_same(values[row], item[key]) for key, values in frames.items())
             if not same:
-                raise RuntimeError(f"{repo_id}: episode {number}, frame {row} came back different.")
+                raise RuntimeError(f"{repo_id}: episode {number}, frame {row} differs after reading it back.")
         first += length
     if len(dataset) != first:
-        raise RuntimeError(f"{repo_id}: {len(dataset)} frames came back of {first} written.")
+        raise RuntimeError(f"{repo_id}: read back {len(dataset)} of {first} written frames.")
 
 
 def _same(written: np.ndarray, read: torch.Tensor) -> bool:

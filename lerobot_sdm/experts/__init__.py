@@ -1,4 +1,4 @@
-"""Who drives when demonstrations are recorded."""
+"""Experts that act when demonstrations are recorded."""
 
 from lerobot_sdm.experts.base import (
     Expert,

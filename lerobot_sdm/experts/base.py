@@ -1,4 +1,4 @@
-"""What an expert is, and how experts are found by name."""
+"""The base class of experts, and their registry."""
 
 import importlib
 from abc import ABC, abstractmethod
@@ -12,27 +12,27 @@ from lerobot_sdm.errors import InputError, unknown_name
 
 
 class Expert(ABC):
-    """Drives while demonstrations are recorded; may look at the simulator's full state, which a policy never sees.
+    """Acts while demonstrations are recorded; may use the simulator's full state, which a policy never sees.
 
-    A subclass writes `plan`; noise and clipping are done here, so that all experts share them.
+    A subclass implements `plan`; this class adds noise and clips, so that all experts share both.
 
     Args:
         task: Short name of the task, such as `drawer-open`.
         action_noise: Standard deviation of Gaussian noise added to every action, in units of the action space.
-            The noisy action is what is executed and what is recorded.
-        clip: Clip actions to [-1, 1], which the simulator does anyway. False records what the expert asked for,
-            as the demonstrations of the DP3 paper do: their actions go far beyond 1.
+            The noisy action is executed and recorded.
+        clip: Clip actions to [-1, 1], which the simulator does anyway. False records the unclipped actions, like the
+            demonstrations of the DP3 paper, whose actions go far beyond 1.
 
     Attributes:
-        name: The name under which the expert is registered.
-        variants: How many ways of doing the task it knows, such as passing an obstacle on either side. The
-            recorder then starts consecutive episodes from the same state, one for each variant.
-        env_types: The environment types that it can drive; None for any.
-        reads: What kind of file or folder it reads, for messages; None if it reads none. Its path is given to the
-            class as `path`.
-        needs_path: Whether it cannot do without.
-        exhausted: Whether it has no action for the present state, which ends the episode.
-        refusal: Why the present episode must not become a demonstration, whatever it achieves; None if it may.
+        name: The registered name of the expert.
+        variants: Number of ways in which it does the task, such as passing an obstacle on either side. The recorder
+            then starts consecutive episodes from the same state, one per variant.
+        env_types: The environment types that it supports; None for any.
+        reads: The kind of file or folder it reads, for messages; None if it reads none. The class gets its path as
+            `path`.
+        needs_path: Whether the path is required.
+        exhausted: Whether it has no action for the current state, which ends the episode.
+        refusal: Why the current episode must not become a demonstration even if it succeeds; None if it may.
     """
 
     name: ClassVar[str]
@@ -53,14 +53,14 @@ class Expert(ABC):
         self._rng = np.random.default_rng(0)
 
     def start(self, env: gym.Env, seed: int) -> dict[str, np.ndarray]:
-        """Put the environment at the start of an episode; returns the first observation.
+        """Reset the environment to the start of an episode; returns the first observation.
 
         Args:
             env: The environment.
             seed: The episode's own seed; equal seeds give equal episodes.
 
         Raises:
-            InputError: The expert cannot drive this episode.
+            InputError: The expert cannot act in this episode.
         """
         return env.reset(seed=seed)[0]
 
@@ -70,13 +70,13 @@ class Expert(ABC):
         Args:
             env: The environment, already reset.
             seed: The episode's own seed; equal seeds give equal episodes.
-            variant: Which of the `variants` ways to take.
+            variant: Index of the variant to take.
         """
         self.variant, self.exhausted, self.refusal = variant, False, None
         self._rng = np.random.default_rng(seed)
 
     def act(self, env: gym.Env) -> np.ndarray:
-        """The action for the environment's present state, (A,) float32."""
+        """The action for the environment's current state, (A,) float32."""
         action = np.asarray(self.plan(env), dtype=np.float64)
         if self.action_noise:
             action = action + self._rng.normal(0.0, self.action_noise, action.shape)
@@ -86,25 +86,25 @@ class Expert(ABC):
 
     @abstractmethod
     def plan(self, env: gym.Env) -> np.ndarray:
-        """What the expert would do, (A,), before noise and clipping."""
+        """The expert's action, (A,), before noise and clipping."""
 
     def provenance(self) -> dict[str, Any]:
-        """What a reader of the dataset must know to record it again; plain values only."""
+        """Facts needed to record the dataset again; plain values only."""
         return {"name": self.name, "action_noise": self.action_noise, "clip": self.clip}
 
 
-# Name -> "module:Class", so that naming an expert does not import its simulator.
+# Name -> "module:Class", so that registering an expert does not import its simulator.
 _EXPERTS: dict[str, str] = {}
 _DEFAULTS: dict[str, str] = {}
 
 
 def register_expert(name: str, target: str, default_for: tuple[str, ...] = ()) -> None:
-    """Make an expert known.
+    """Register an expert.
 
     Args:
-        name: What `--expert` calls it.
-        target: Where it is, as "module:Class".
-        default_for: What uses it unless told otherwise: environment types, or single tasks as "type/task".
+        name: Its name for `--expert`.
+        target: Its class, as "module:Class".
+        default_for: Environment types, or single tasks as "type/task", that use it by default.
     """
     _EXPERTS[name] = target
     _DEFAULTS.update(dict.fromkeys(default_for, name))
@@ -116,40 +116,40 @@ def expert_names() -> list[str]:
 
 
 def default_expert(env_type: str, task: str) -> str:
-    """The name of the expert that a task uses unless told otherwise.
+    """The name of a task's default expert.
 
     Raises:
-        InputError: No expert is known for that environment type.
+        InputError: The environment type has no default expert.
     """
     found = _DEFAULTS.get(f"{env_type}/{task}") or _DEFAULTS.get(env_type)
     if found is None:
-        raise InputError(f"--env.type={env_type}: no expert is known for it. Give one: --expert=module:Class.")
+        raise InputError(f"--env.type={env_type}: has no default expert. Give one with --expert=module:Class.")
     return found
 
 
 def check_expert(name: str, env_type: str, path: Path | None) -> None:
-    """Refuse an expert that cannot drive this environment, or lacks its file.
+    """Refuse an expert that does not support this environment, or lacks its file.
 
     Args:
         name: Registered name, or "module:Class".
         env_type: Type of the environment.
-        path: What `--expert_path` says.
+        path: Value of `--expert_path`.
 
     Raises:
-        InputError: As said.
+        InputError: The expert cannot be used like this.
     """
     expert = expert_class(name)
     if expert.env_types is not None and env_type not in expert.env_types:
         raise InputError(
-            f"--expert={name}: drives {' and '.join(expert.env_types)}, not {env_type}. "
-            f"For {env_type} there are: {', '.join(_names_for(env_type))}."
+            f"--expert={name}: supports {' and '.join(expert.env_types)}, not {env_type}. "
+            f"Give one of {', '.join(_names_for(env_type))}."
         )
     if path is not None and expert.reads is None:
-        raise InputError(f"--expert_path={path}: expert '{name}' reads no file. Leave it out.")
+        raise InputError(f"--expert_path={path}: expert '{name}' reads no file. Drop the option.")
     if path is None and expert.needs_path:
         raise InputError(f"--expert_path: is missing. Expert '{name}' needs {expert.reads}.")
     if path is not None and not path.exists():
-        raise InputError(f"--expert_path={path}: is not there. Give {expert.reads}.")
+        raise InputError(f"--expert_path={path}: does not exist. Give {expert.reads}.")
 
 
 def _names_for(env_type: str) -> list[str]:
@@ -158,7 +158,7 @@ def _names_for(env_type: str) -> list[str]:
 
 
 def expert_class(name: str) -> type[Expert]:
-    """Find an expert by its registered name, or by "module:Class" where it is not registered.
+    """Find an expert by its registered name, or by "module:Class" if it is not registered.
 
     Raises:
         InputError: No such expert.
@@ -172,7 +172,7 @@ def expert_class(name: str) -> type[Expert]:
     except (ImportError, AttributeError) as error:
         raise InputError(f"--expert: '{target}' cannot be imported ({error}).") from error
     if not (isinstance(found, type) and issubclass(found, Expert)):
-        raise InputError(f"--expert: '{target}' is no Expert. Derive it from lerobot_sdm.experts.Expert.")
+        raise InputError(f"--expert: '{target}' is not an Expert. Derive it from lerobot_sdm.experts.Expert.")
     return found
 
 
@@ -185,6 +185,6 @@ def make_expert(name: str, task: str, **options: Any) -> Expert:
         options: Passed to the expert, such as `action_noise` and `clip`.
 
     Raises:
-        InputError: No such expert, or it does not know the task.
+        InputError: There is no such expert, or it does not know the task.
     """
     return expert_class(name)(task, **options)

@@ -1,6 +1,6 @@
-"""The trained Adroit policies of Rajeswaran et al. (2018), from the `hand_dapg` pickles that a user has.
+"""The trained Adroit policies of Rajeswaran et al. (2018), read from a user's `hand_dapg` pickles.
 
-Each is a tanh network with one shift and scale for inputs and one for outputs. Its mean action is executed.
+Each is a tanh network with a shift and scale for its inputs and for its outputs. Experts execute its mean action.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from lerobot_sdm.experts.base import Expert
 from lerobot_sdm.safe_files.unpickling import Record, inert, load
 
 SCALE_FLOOR = 1e-8
-"""Added to the scale of inputs, as the network was trained with."""
+"""Added to the input scale, as in training."""
 
 MLP = "mjrl.policies.gaussian_mlp.MLP"
 
@@ -60,17 +60,17 @@ class MeanPolicy:
 class DAPGExpert(Expert):
     """A policy from a `hand_dapg` pickle, such as `door-v0.pickle`.
 
-    It was trained to act every 10 ms and acts every `action_repeat` times 10 ms here.
+    It was trained to act every 10 ms; here it acts every `action_repeat` times 10 ms.
 
     Args:
         task, action_noise, clip: See `Expert`.
         path: The pickle.
 
     Attributes:
-        policy: What the file holds.
+        policy: The policy in the file.
 
     Raises:
-        InputError: The file is another task's, or no such policy, or asks for code to be run.
+        InputError: The file belongs to another task, is not such a policy, or tries to run code.
     """
 
     name: ClassVar[str] = "dapg"
@@ -102,13 +102,13 @@ class DAPGExpert(Expert):
 
 
 def load_policy(path: Path) -> MeanPolicy:
-    """Read a `hand_dapg` policy without running anything in it.
+    """Read a `hand_dapg` policy without running any code in it.
 
     Args:
         path: The pickle.
 
     Raises:
-        InputError: It is no such policy, or asks for anything that such a policy does not need.
+        InputError: It is not such a policy, or uses names that such a policy does not need.
     """
     saved = load(path.read_bytes(), _allowed(), source=str(path))
     try:
@@ -126,12 +126,12 @@ def load_policy(path: Path) -> MeanPolicy:
         )
         _check(policy)
     except (KeyError, IndexError, AttributeError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: is no policy of hand_dapg ({error}). Give such as door-v0.pickle.") from error
+        raise InputError(f"{path}: not a policy of hand_dapg ({error}). Give a file such as door-v0.pickle.") from error
     return policy
 
 
 def _check(policy: MeanPolicy) -> None:
-    """Shapes that fit each other, and finite values."""
+    """Check that shapes fit each other and all values are finite."""
     inputs, actions = policy.sizes
     widths = [inputs, *(weight.shape[0] for weight in policy.weights)]
     expected = {
@@ -150,7 +150,7 @@ def _check(policy: MeanPolicy) -> None:
 
 
 def _allowed() -> dict[tuple[str, str], Callable[..., Any]]:
-    """What the public files mention, and policies saved by a later PyTorch. Only tensors get a meaning."""
+    """Names used by the public files and by policies saved with a later PyTorch. Only tensors are built."""
     return inert(
         MLP,
         "mjrl.utils.fc_network.FCNetwork",
@@ -174,44 +174,44 @@ def _allowed() -> dict[tuple[str, str], Callable[..., Any]]:
 
 
 def _storage(content: Any) -> NDArray[np.float32]:
-    """(n,) the numbers of a torch storage, which lies in the pickle in a format of its own."""
+    """(n,) the numbers of a torch storage, which is embedded in the pickle in its own format."""
     import torch
 
     if not isinstance(content, bytes):
-        raise TypeError("a storage is not of bytes")
+        raise TypeError("a storage is not bytes")
     try:
-        # PyTorch's own allow-list, of tensors and storages alone.
+        # PyTorch's own allow-list contains only tensors and storages.
         storage = torch.load(io.BytesIO(content), weights_only=True)
         return torch.tensor([], dtype=storage.dtype).set_(storage).numpy().astype(np.float32)
-    except Exception as error:  # PyTorch raises whatever its readers stumble over.
+    except Exception as error:  # PyTorch can raise any exception here.
         raise ValueError(f"a storage cannot be read: {type(error).__name__}") from error
 
 
 def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> NDArray[np.float32]:
-    """A tensor as an array, if it lies in its storage as one block."""
+    """A tensor as an array, if it is one contiguous block of its storage."""
     if not isinstance(storage, np.ndarray) or not all(isinstance(n, int) and n > 0 for n in (*size, *stride)):
         raise TypeError("a tensor is malformed")
     contiguous = tuple(int(np.prod(size[axis + 1 :])) for axis in range(len(size)))
     count = int(np.prod(size))
     if tuple(stride) != contiguous or not 0 <= offset <= len(storage) - count:
-        raise ValueError("a tensor does not lie in its storage as one block")
+        raise ValueError("a tensor is not one contiguous block of its storage")
     return storage[offset : offset + count].reshape(size)
 
 
 def _parameter(tensor: Any, *_: Any) -> NDArray[np.float32]:
     if not isinstance(tensor, np.ndarray):
-        raise TypeError("a parameter is no tensor")
+        raise TypeError("a parameter is not a tensor")
     return tensor
 
 
 def _state(saved: Any, name: str) -> dict[str, Any]:
     if not isinstance(saved, Record) or saved.name != name:
-        raise ValueError(f"it holds no {name}")
+        raise ValueError(f"it contains no {name}")
     return saved.state
 
 
 def _entries(saved: Any) -> dict[str, Any]:
-    """Of a dict, which older PyTorch kept ordered explicitly."""
+    """Entries of a dict, or of the OrderedDict that older PyTorch saved."""
     return saved if isinstance(saved, dict) else saved.entries
 
 

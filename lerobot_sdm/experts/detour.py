@@ -1,4 +1,4 @@
-"""The expert of the `detour` task: from the same start, a way on each side of the wall."""
+"""The expert of the `detour` task: passes the wall on either side from the same start."""
 
 from typing import ClassVar
 
@@ -9,20 +9,20 @@ from lerobot_sdm.envs.metaworld.detour import TRAVEL_HEIGHT, WALL_Y
 from lerobot_sdm.experts.base import Expert
 
 CLEARANCE_X = 0.18
-"""How far to the side the hand passes, meters: the wall ends at 0.06 and the hand is 0.06 wide."""
+"""Sideways distance of the hand from the center, meters: the wall ends at 0.06 and the hand is 0.06 wide."""
 
 CLEARANCE_Y = 0.08
-"""How far before and behind the middle of the wall the hand turns, meters."""
+"""Distance before and behind the middle of the wall at which the hand turns, meters."""
 
 GAIN = 10.0
-"""Hand displacement asked for per meter of distance, in units of the action space (1 is a centimeter per step)."""
+"""Commanded hand displacement per meter of distance, in units of the action space (1 is a centimeter per step)."""
 
 
 class DetourExpert(Expert):
-    """Drives around the wall at constant speed, along three waypoints: beside it, past it, at the puck.
+    """Moves around the wall at constant speed, along three waypoints: beside it, past it, at the puck.
 
-    Variant 0 passes at negative x, variant 1 at positive x. From the first step on the two ways differ in x and
-    agree in y, so that their mean is a straight line into the wall.
+    Variant 0 passes at negative x, variant 1 at positive x. From the first step on, the two paths differ in x and
+    agree in y, so their mean is a straight line into the wall.
     """
 
     name: ClassVar[str] = "detour"

@@ -1,4 +1,4 @@
-"""A scripted expert for DexArt's tasks: go to the handle, take it, move it along its arc."""
+"""A scripted expert for DexArt's tasks: goes to the handle, grasps it, and moves it along its arc."""
 
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -13,10 +13,10 @@ from lerobot_sdm.experts.dexart_maneuvers import MANEUVERS
 
 
 class DexArtExpert(Expert):
-    """Looks at the simulator's state: handle, hinge and contacts.
+    """Runs a maneuver per task, using the simulator's state: handle, hinge, and contacts.
 
     Raises:
-        InputError: The task is not DexArt's.
+        InputError: The task is not a DexArt task.
     """
 
     name: ClassVar[str] = "dexart"
@@ -33,7 +33,7 @@ class DexArtExpert(Expert):
         self._actions = MANEUVERS[self.task](env.unwrapped)
 
     def plan(self, env: gym.Env) -> NDArray[np.float64]:
-        """The next action of the maneuver, (22,); maneuvers end by holding still."""
+        """The next action of the maneuver, (22,); a finished maneuver holds still."""
         return next(self._actions)
 
     def provenance(self) -> dict[str, Any]:

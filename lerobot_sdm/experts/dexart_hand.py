@@ -1,4 +1,4 @@
-"""Driving DexArt's robot by where its palm should be: poses, postures of the fingers, and the action for them."""
+"""Controls DexArt's robot by palm pose: targets, finger postures, and the actions that reach them."""
 
 from dataclasses import dataclass, replace
 
@@ -13,27 +13,27 @@ from lerobot_sdm.envs.dexart.world import MuJoCoWorld
 UP = np.array([0.0, 0.0, 1.0])
 
 PALM_SURFACE = 0.0111
-"""How far the palm's face is from its origin along its normal, meters."""
+"""Distance of the palm's face from its origin along its normal, meters."""
 
 SETTLING_TIME = 0.12
-"""Seconds in which an error would be made good at the speed asked for."""
+"""Seconds in which a command corrects an error, speed limits permitting."""
 
 ARM = len(ARM_JOINTS)
 ITERATIONS, SHORT_ITERATIONS = 120, 12
 MAX_SPEED = 2.5
 STARTS = ((0.0, -0.3, -0.6, 0.0, 0.6, 0.0), (0.0, -0.3, -0.6, 0.0, 0.6, -1.6), (0.0, 0.3, -1.2, 0.0, 0.9, 1.6))
-"""Joint angles from which poses are searched besides the present ones."""
+"""Start angles of the search for a pose, in addition to the current ones."""
 
 
 @dataclass(frozen=True)
 class PalmTarget:
-    """Where a point of the palm should be, and how the palm should be turned.
+    """Target pose of the palm.
 
     Args:
         position: (3,) world, meters.
-        rotation: (3, 3); columns are the palm's normal, its side where the thumb is, and where fingers point.
+        rotation: (3, 3); columns are the palm's normal, the direction of its thumb side, and that of the fingers.
         point: (3,) in the palm's frame, the point that should be at `position`.
-        speed: Of that point at most, meters per second.
+        speed: Maximum speed of that point, meters per second.
     """
 
     position: NDArray[np.float64]
@@ -43,7 +43,7 @@ class PalmTarget:
 
 
 def palm_rotation(normal: NDArray[np.float64], fingers: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(3, 3) of a palm that faces along `normal`, with fingers as close to `fingers` as that allows."""
+    """Rotation (3, 3) of a palm that faces along `normal`, with fingers as close to `fingers` as possible."""
     x = normal / np.linalg.norm(normal)
     z = fingers - (fingers @ x) * x
     z /= np.linalg.norm(z)
@@ -51,14 +51,14 @@ def palm_rotation(normal: NDArray[np.float64], fingers: NDArray[np.float64]) -> 
 
 
 def turned(vector: NDArray[np.float64], axis: NDArray[np.float64], angle: float) -> NDArray[np.float64]:
-    """A vector (3,) turned about a unit axis."""
+    """Rotate a vector (3,) about a unit axis by an angle in radians."""
     from scipy.spatial.transform import Rotation
 
     return Rotation.from_rotvec(angle * axis).apply(vector)
 
 
 def posture(fingers: dict[str, tuple[float, ...]]) -> NDArray[np.float64]:
-    """Angles (16,) in the order of `FINGER_JOINTS`, of four knuckles for the fingers ("") and for the thumb."""
+    """Joint angles (16,) in the order of `FINGER_JOINTS`, from four knuckle angles for fingers ("") and thumb."""
     angles = []
     for joint in FINGER_JOINTS:
         finger, knuckle = divmod(int(joint.removeprefix("joint_").removesuffix(".0")), 4)
@@ -67,20 +67,20 @@ def posture(fingers: dict[str, tuple[float, ...]]) -> NDArray[np.float64]:
 
 
 def errors(world: MuJoCoWorld, target: PalmTarget) -> tuple[float, float]:
-    """How far the palm is from a target: meters and radians."""
+    """Distance of the palm from a target: meters and radians."""
     way, turn = _way(world, target)
     return float(np.linalg.norm(way)), float(np.linalg.norm(turn))
 
 
 def drive(world: MuJoCoWorld, target: PalmTarget, angles: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The action (22,) that goes straight to a target, turning at the same time.
+    """The action (22,) that moves straight to a target while turning.
 
-    The next piece of the way is found in the joints: a twist alone would run into their limits.
+    The next step of the path is solved in joint space, because a twist alone would run into the joint limits.
 
     Args:
         world: The simulated robot.
-        target: Of the palm.
-        angles: (16,) of the finger joints, see `posture`.
+        target: Target of the palm.
+        angles: (16,) finger joint angles, see `posture`.
     """
     from scipy.spatial.transform import Rotation
 
@@ -96,10 +96,10 @@ def drive(world: MuJoCoWorld, target: PalmTarget, angles: NDArray[np.float64]) -
 
 
 def reach(world: MuJoCoWorld, target: PalmTarget) -> NDArray[np.float64]:
-    """Joint angles (6,) of the arm with which the palm is at a target, or as close as they get it.
+    """Joint angles (6,) of the arm that bring the palm to a target, or as close as possible.
 
-    Damped least squares from several starts, within the joints' limits; of those that arrive, the one that is the
-    shortest way from here.
+    Damped least squares from several starts, within the joint limits; among the solutions that arrive, the one with
+    the shortest joint path.
     """
     here = world.measure().qpos[:ARM]
     best, best_cost = here, np.inf
@@ -114,7 +114,7 @@ def reach(world: MuJoCoWorld, target: PalmTarget) -> NDArray[np.float64]:
 def _solve(
     world: MuJoCoWorld, target: PalmTarget, start: NDArray[np.float64], iterations: int
 ) -> tuple[NDArray[np.float64], float]:
-    """Joint angles (6,) near a target, within limits, and the largest error that is left."""
+    """Joint angles (6,) near a target, within limits, and the largest remaining error."""
     model = world.model
     data = mujoco.MjData(model)
     data.qpos[:] = world.data.qpos
@@ -134,7 +134,7 @@ def _solve(
 
 
 def _error(model: mujoco.MjModel, data: mujoco.MjData, target: PalmTarget) -> tuple[NDArray, NDArray]:
-    """Way and turn (6,) that are left to a target, and the Jacobian (6, 6) of the palm's point."""
+    """Remaining translation and rotation (6,) to a target, and the Jacobian (6, 6) of the palm's point."""
     from scipy.spatial.transform import Rotation
 
     body = model.body(PALM).id
@@ -150,7 +150,7 @@ def _error(model: mujoco.MjModel, data: mujoco.MjData, target: PalmTarget) -> tu
 def go(
     world: MuJoCoWorld, joints: NDArray[np.float64], angles: NDArray[np.float64], speed: float
 ) -> NDArray[np.float64]:
-    """The action (22,) that moves the arm's joints toward `joints`, each at most at `speed` radians per second."""
+    """The action (22,) that moves the arm's joints toward `joints`, each at up to `speed` radians per second."""
     way = joints - world.measure().qpos[:ARM]
     # All joints arrive together.
     velocity = way / max(SETTLING_TIME, float(np.abs(way).max()) / speed)
@@ -160,7 +160,7 @@ def go(
 
 
 def _way(world: MuJoCoWorld, target: PalmTarget) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Way (3,) of the palm's point to its target, and turn (3,) to its rotation."""
+    """Translation (3,) of the palm's point to its target, and rotation vector (3,)."""
     from scipy.spatial.transform import Rotation
 
     measured = world.measure()

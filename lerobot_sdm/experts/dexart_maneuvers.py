@@ -1,4 +1,4 @@
-"""How the expert does each of DexArt's tasks. A maneuver yields one action after another, looking anew each time."""
+"""The expert's maneuvers for DexArt's tasks. A maneuver yields one action at a time, from the latest state."""
 
 import dataclasses
 import itertools
@@ -27,14 +27,14 @@ REST = (0.3, 0.0, 0.0, 0.0)
 
 
 def hand(*knuckles: float, thumb: tuple[float, ...] = REST) -> NDArray[np.float64]:
-    """Angles (16,) of a hand whose fingers bend alike: sideways, then three knuckles, radians."""
+    """Joint angles (16,) of a hand whose fingers all bend alike: sideways, then three knuckles, radians."""
     return posture({"": knuckles, "thumb": thumb})
 
 
 def transit(
     env: DexArtPointCloudEnv, target: PalmTarget, fingers: NDArray[np.float64], speed: float, direct: bool = False
 ) -> Actions:
-    """Move the joints to where they reach a target; not direct, by way of a place above and nearer to the robot."""
+    """Move the joints to a target; unless `direct`, via a point above it and nearer to the robot."""
     base = env.dexart_task.robot_position
     back = base + 0.62 * (target.position - base)
     back[2] = target.position[2] + 0.1
@@ -53,7 +53,7 @@ def follow(
     steps: int,
     until: Callable[[], bool] = lambda: False,
 ) -> Actions:
-    """Go straight to a target that may move, for so many steps or until something holds."""
+    """Move straight to a target that may move, for up to `steps` steps or until `until` holds."""
     for _ in range(steps):
         if until():
             return
@@ -61,9 +61,9 @@ def follow(
 
 
 def lid(env: DexArtPointCloudEnv) -> Actions:
-    """Take a lid by its edge and open it.
+    """Grasp a lid by its edge and open it.
 
-    The palm faces along the lid and presses toward the hinge, which turns nothing and keeps it in touch; fingers
+    The palm faces along the lid and presses toward the hinge, which exerts no torque and keeps contact; the fingers
     hook the inner side and lift.
     """
     world, data = env.world, env.world.data
@@ -101,7 +101,7 @@ def lid(env: DexArtPointCloudEnv) -> Actions:
 
 
 def faucet(env: DexArtPointCloudEnv) -> Actions:
-    """Lay the palm on a lever, curl the fingers behind it, and go around with it, fingers pulling."""
+    """Lay the palm on a lever, curl the fingers behind it, and move around with it, with the fingers pulling."""
     world, data = env.world, env.world.data
     joint = world.model.joint("handle").id
     hinge, axis = data.xanchor[joint].copy(), data.xaxis[joint].copy()
@@ -130,7 +130,7 @@ def faucet(env: DexArtPointCloudEnv) -> Actions:
         env, lambda: grip(env.measured.angle, -0.01, 0.03, 0.004), fist, 30, lambda: env.measured.palm_touches
     )
     for step in itertools.count():
-        # Past the goal the palm may carry the lever along, with fingers off it: pulling now and then brings them back.
+        # Past the goal, the palm may move the lever without finger contact; occasional pulls restore contact.
         pull = 0.018 if env.measured.angle > 1.25 and step // 6 % 2 else 0.006
         press = 0.001 if env.measured.palm_touches else 0.004
         ahead = np.clip(1.5 - env.measured.angle, -0.25, 0.25)
@@ -155,4 +155,4 @@ def bucket(env: DexArtPointCloudEnv) -> Actions:
 
 
 MANEUVERS = {"laptop": lid, "toilet": lid, "faucet": faucet, "bucket": bucket}
-"""Task -> its maneuver, which begins with the environment just reset and never ends."""
+"""Task -> maneuver, which starts right after a reset of the environment and never ends."""

@@ -1,7 +1,7 @@
-"""Minari's Adroit datasets, such as D4RL/door/expert-v2, driven again so that clouds of them can be recorded.
+"""Replays Minari's Adroit datasets, such as D4RL/door/expert-v2, to record point clouds of them.
 
-They hold the original environments' full observations and actions, one every 10 ms. The start state follows from the
-first observation; from there the simulator runs on the recorded actions, and has to give the recorded observations.
+They contain the original environments' full observations and actions, one every 10 ms. The start state follows from the
+first observation; from there the simulator executes the recorded actions, and must reproduce the recorded observations.
 """
 
 import logging
@@ -22,23 +22,23 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TOLERANCE = 0.01
-"""How far, in meters or radians and relative to large velocities, an observation may be from the recorded one."""
+"""Allowed deviation from a recorded observation: meters or radians, relative for large velocities."""
 
 ENV_VERSION = "v1"
-"""Of AdroitHand<Task>, whose physics these environments have."""
+"""Version of AdroitHand<Task> with the physics of our environments."""
 
 
 class MinariExpert(Expert):
-    """Repeats the episodes of a local Minari dataset; the seed is the number of the episode.
+    """Replays the episodes of a local Minari dataset; the seed is the number of the episode.
 
-    An episode that the simulator does not reproduce is left out, with a warning that says where it parts.
+    An episode that the simulator does not reproduce is not recorded; a warning says where it deviates.
 
     Args:
-        task, action_noise, clip: See `Expert`; noise is refused, as it would part from the recording.
-        path: Folder of the dataset, the one with `data` in it.
+        task, action_noise, clip: See `Expert`; noise is refused, because it would deviate from the recording.
+        path: Folder of the dataset, which contains `data`.
 
     Raises:
-        InputError: The dataset is of another environment, or none.
+        InputError: The dataset is from another environment, or is not a dataset.
     """
 
     name: ClassVar[str] = "minari"
@@ -51,7 +51,7 @@ class MinariExpert(Expert):
         if path is None:
             raise InputError(f"--expert_path: is missing. Expert '{self.name}' needs {self.reads}.")
         if action_noise:
-            raise InputError(f"--action_noise={action_noise}: a replay has none. Leave it out.")
+            raise InputError(f"--action_noise={action_noise}: a replay cannot have noise. Drop the option.")
         self._path = Path(path)
         self._dataset = open_dataset(self._path, task)
         self._episode: EpisodeData | None = None
@@ -61,18 +61,18 @@ class MinariExpert(Expert):
         sim = env.unwrapped
         if sim.action_repeat != 1:
             raise InputError(
-                f"--env.action_repeat={sim.action_repeat}: Minari's actions hold for 10 ms. Give --env.action_repeat=1."
+                f"--env.action_repeat={sim.action_repeat}: Minari's actions last 10 ms. Give --env.action_repeat=1."
             )
         if seed >= self._dataset.total_episodes:
             raise InputError(
-                f"--expert_path={self._path}: has {self._dataset.total_episodes} episodes, and number {seed} is asked "
-                "for. Ask for fewer --episodes, or accept more of them with --keep or --min_success_steps."
+                f"--expert_path={self._path}: has {self._dataset.total_episodes} episodes, but recording needs number "
+                f"{seed}. Lower --episodes, or accept more episodes with --keep or --min_success_steps."
             )
         (self._episode,) = self._dataset.iterate_episodes([seed])
         if len(self._episode) > sim._max_episode_steps:
             raise InputError(
                 f"--env.episode_length={sim._max_episode_steps}: episode {seed} has {len(self._episode)} steps. "
-                "Give as many, or more."
+                "Give at least as many."
             )
         env.reset(seed=seed)
         state = sim.hand_task.start_of(sim.model, sim.data, self._episode.observations[0])
@@ -87,8 +87,8 @@ class MinariExpert(Expert):
         recorded = self._episode.observations[self._step]
         parted = np.abs(env.unwrapped.expert_state - recorded) / np.maximum(1.0, np.abs(recorded))
         if parted.max() > TOLERANCE:
-            self.refusal = f"the replay is {parted.max():.2g} away from the recording at step {self._step}"
-            logger.warning("Episode %d of %s: %s. It is left out.", self._episode.id, self._path, self.refusal)
+            self.refusal = f"the replay deviates by {parted.max():.2g} from the recording at step {self._step}"
+            logger.warning("Episode %d of %s: %s. It is not recorded.", self._episode.id, self._path, self.refusal)
         action = self._episode.actions[self._step]
         self._step += 1
         self.exhausted = self.refusal is not None or self._step == len(self._episode)
@@ -102,32 +102,34 @@ def open_dataset(path: Path, task: str) -> "MinariDataset":
     """Open a local Minari dataset of an Adroit task.
 
     Args:
-        path: Its folder.
-        task: The task that it must be of.
+        path: Folder of the dataset.
+        task: The task that the dataset must have.
 
     Raises:
-        InputError: Minari is not installed, or the dataset is of another environment, or cannot be read.
+        InputError: Minari is not installed, or the dataset is from another environment, or cannot be read.
     """
     try:
         from minari import MinariDataset
     except ImportError as error:
         raise InputError(
-            "--expert=minari: needs Minari. Install it: pip install 'lerobot_policy_sdm[minari]'."
+            "--expert=minari: Minari is not installed. Run pip install 'lerobot_policy_sdm[minari]'."
         ) from error
     try:
         dataset = MinariDataset(path / "data" if (path / "data").is_dir() else path)
-    except Exception as error:  # Minari raises whatever its storages stumble over.
-        raise InputError(f"--expert_path={path}: is no Minari dataset ({type(error).__name__}: {error}).") from error
+    except Exception as error:  # Minari can raise any exception here.
+        raise InputError(f"--expert_path={path}: not a Minari dataset ({type(error).__name__}: {error}).") from error
     made_in = dataset.env_spec.id if dataset.env_spec else "an environment it does not name"
     expected = f"AdroitHand{task.capitalize()}-{ENV_VERSION}"
-    # Sparse and dense differ in rewards alone.
+    # Sparse and dense environments differ only in their rewards.
     if not re.fullmatch(expected.replace("-", "(Sparse|Dense)?-"), made_in):
-        raise InputError(f"--expert_path={path}: was made in {made_in}, not in {expected}. Give a dataset of that one.")
+        raise InputError(
+            f"--expert_path={path}: was made in {made_in}, not in {expected}. Give a dataset from that one."
+        )
     known = hand_task(task)
     shapes = (dataset.observation_space.shape, dataset.action_space.shape)
     if shapes != ((known.full_observation_size,), (known.action_size,)):
         raise InputError(
-            f"--expert_path={path}: observations and actions have shapes {shapes}; {task} has "
+            f"--expert_path={path}: observations and actions have shapes {shapes}, but {task} has "
             f"{(known.full_observation_size,)} and {(known.action_size,)}."
         )
     return dataset

@@ -1,6 +1,6 @@
-"""Sampling MPC: an expert that needs no file and no training, only a simulator and a cost.
+"""Sampling-based MPC: an expert that needs no file and no training, only a simulator and a cost.
 
-Every few steps it draws plans, predicts them with the simulator itself, and executes the beginning of the cheapest.
+Every few steps it samples plans, rolls them out in the simulator, and executes the first actions of the cheapest one.
 """
 
 import dataclasses
@@ -20,22 +20,22 @@ from lerobot_sdm.experts.search import Search, improve, moved_on
 
 
 class MPCExpert(Expert):
-    """Receding-horizon search for cheap plans, see `Search`.
+    """Receding-horizon search for low-cost plans, see `Search`.
 
     Args:
         task, action_noise, clip: See `Expert`.
-        path: For an Adroit task, a policy of `hand_dapg` that guides the search: what it would do is a plan too,
-            and the search is around the cheaper one of this and the last plan moved on.
-        search: How; the task's own settings unless given.
-        threads: How many futures are predicted at a time; all cores unless given. Episodes do not depend on it.
+        path: For an Adroit task, a policy of `hand_dapg` that guides the search. The search starts from the cheaper of
+            its rollout and the shifted previous plan.
+        search: Settings of the search; defaults to the task's own.
+        threads: Number of parallel rollouts; defaults to all cores. Episodes do not depend on it.
 
     Raises:
-        InputError: The file is another task's, or no such policy.
+        InputError: The file belongs to another task, or is not such a policy.
     """
 
     name: ClassVar[str] = "mpc"
     env_types: ClassVar[tuple[str, ...]] = ("adroit", "metaworld_pc")
-    reads: ClassVar[str] = "a policy of hand_dapg to be guided by, such as pen-v0.pickle"
+    reads: ClassVar[str] = "a policy of hand_dapg as a guide, such as pen-v0.pickle"
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class MPCExpert(Expert):
         family = prediction_class(env.unwrapped).family
         if self._guide is not None and family != HandPrediction.family:
             raise InputError(
-                f"--expert_path: a policy of hand_dapg is for Adroit's tasks, not for {family}'s. Leave it out."
+                f"--expert_path: a policy of hand_dapg is for Adroit tasks, not for {family}. Drop the option."
             )
         self._cost = task_cost(family, self.task)
         return super().start(env, seed)
@@ -69,7 +69,7 @@ class MPCExpert(Expert):
         if self._prediction is None or self._prediction.env is not env.unwrapped:
             self._prediction = prediction_class(env.unwrapped)(env.unwrapped, self._cost.watched, self._threads)
         self._prediction.follow()
-        # Not the numbers of the action noise.
+        # Independent of the action noise.
         self._draws = np.random.default_rng([seed, variant, 1])
         self._plan = np.zeros((self.search.horizon, *env.action_space.shape))
         self._executed = self._due = 0
@@ -80,7 +80,7 @@ class MPCExpert(Expert):
         return self._search or (self._cost.search if self._guide is None else self._cost.guided)
 
     def plan(self, env: gym.Env) -> NDArray[np.float64]:
-        """The next action of the present plan, (A,), after a search where one is due."""
+        """The next action of the current plan, (A,); searches for a new plan first if one is due."""
         if self._executed == self._due:
             bases = [moved_on(self._plan, self._executed)]
             if self._guide is not None:
@@ -100,12 +100,12 @@ class MPCExpert(Expert):
         return self._cost(self._prediction(plans))
 
     def _next_search(self) -> int:
-        """After how many steps of the plan to search again: later where nothing is left to do all along."""
+        """Steps until the next search; more if the task is done over the whole plan."""
         search, settled = self.search, self._cost.settled
         if settled is None or not settled(self._prediction(self._plan[None])).all():
             return search.replan
         return max(search.replan, search.horizon // 2)
 
     def _guided(self) -> NDArray[np.float64]:
-        """(H, A) what the guiding policy would do from here on."""
+        """(H, A) actions of the guiding policy from the current state."""
         return self._prediction.follow_policy(self._guide.policy, self.search.horizon)

@@ -1,6 +1,6 @@
-"""What a plan costs in each task: pure functions of predicted states, zero where all is as it should be.
+"""Costs of plans in each task: pure functions of predicted states, zero once the task is done.
 
-A new task is one function of what is measured, the points that it looks at, and an entry in `TASK_COSTS`.
+A new task needs one function of the measured values, the points it measures, and an entry in `TASK_COSTS`.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,15 +24,15 @@ Terms = dict[str, NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class TaskCost:
-    """The cost of a task, and how to search with it.
+    """The cost of a task, and its search settings.
 
     Args:
-        terms: Says what the states of plans cost.
+        terms: Computes the cost terms of the states of plans.
         weights: Weight of each term.
-        watched: Name of a point -> kind (`site`, `body` or `geom`) and name of what is there.
-        search: How to search without a guide.
-        guided: And with one.
-        settled: Says where nothing is left to do, (N, H); unless given, there always is.
+        watched: Name of a point -> kind (`site`, `body`, or `geom`) and name of the MuJoCo object.
+        search: Search settings without a guide.
+        guided: Search settings with a guide.
+        settled: Computes where the task is done, (N, H); None if it never is.
     """
 
     terms: Callable[[Measured], Terms]
@@ -43,7 +43,7 @@ class TaskCost:
     settled: Callable[[Measured], NDArray[np.bool_]] | None = None
 
     def __call__(self, measured: Measured) -> NDArray[np.float64]:
-        """(N,) the weighed terms, summed over the horizon; infinite where a prediction broke."""
+        """(N,) the weighted terms, summed over the horizon; infinite where a prediction diverged."""
         terms = self.terms(measured)
         total = sum(weight * terms[name].sum(axis=1) for name, weight in self.weights.items())
         return np.where(np.isfinite(total), total, np.inf)
@@ -61,7 +61,7 @@ def door(measured: Measured) -> Terms:
 
 
 def hammer(measured: Measured) -> Terms:
-    """Hand around the handle; hammer off the table; its head at the nail; nail in the board, not by the bare hand."""
+    """Hand around the handle; hammer off the table; head at the nail; nail driven in, but not by the bare hand."""
     handle, nail = measured["hammer"], measured["nail"]
     height = np.minimum(handle[..., 2], measured["head"][..., 2])
     fingers = [distance(measured[tip], handle) for tip in FINGERTIPS]
@@ -77,9 +77,9 @@ def hammer(measured: Measured) -> Terms:
 
 
 def pen(measured: Measured) -> Terms:
-    """Pen along the one beside it, in the hand, and calm.
+    """Pen parallel to the target pen, in the hand, and at rest.
 
-    The limits on `leave` and `fall` are a little beyond where pens go that are turned well.
+    The limits on `leave` and `fall` are slightly beyond the range of pens that are turned well.
     """
     away = distance(measured["pen"], measured["palm"])
     wanted = direction(measured["target_top"], measured["target_bottom"])
@@ -95,7 +95,7 @@ def pen(measured: Measured) -> Terms:
 
 
 def pen_is_settled(measured: Measured) -> NDArray[np.bool_]:
-    """Within 11 degrees (a chord of 0.2) and in the hand; one just within the goal's 18 may be on its way out."""
+    """Within 11 degrees (a chord of 0.2) and in the hand; a pen just within the goal's 18 may be leaving it."""
     terms = pen(measured)
     return (terms["turn"] < 0.2) & (terms["leave"] == 0.0)
 
@@ -111,7 +111,7 @@ def relocate(measured: Measured) -> Terms:
 
 
 def drawer_open(measured: Measured) -> Terms:
-    """MetaWorld: hand at the handle, coming down to it from above; drawer open."""
+    """MetaWorld: hand at the handle, approached from above; drawer open."""
     handle, hand = measured["drawer"] + DRAWER_HANDLE, measured["hand"]
     sideways = np.minimum(1.0, np.linalg.norm((hand - handle)[..., :2], axis=-1) / 0.05)
     return {
@@ -122,13 +122,13 @@ def drawer_open(measured: Measured) -> Terms:
 
 
 DRAWER_HANDLE = np.array([0.0, -0.16, 0.0])
-"""From MetaWorld's drawer to its handle, meters."""
+"""Offset from MetaWorld's drawer to its handle, meters."""
 
 FINGERTIPS = {f"{finger} finger": ("site", f"S_{finger}tip") for finger in ("ff", "mf", "rf", "lf", "th")}
 
 
 def at_goal_of(task: type[HandTask]) -> Callable[[Measured], NDArray[np.bool_]]:
-    """Where a hand task's goal holds, by all rules."""
+    """A function that returns where a hand task's goal holds by both the strict and the relaxed rules."""
     at_goal = task().at_goal
     return lambda measured: at_goal(measured, relaxed=True) & at_goal(measured, relaxed=False)
 
@@ -170,14 +170,14 @@ TASK_COSTS: dict[str, TaskCost] = {
         search=Search(samples=24, horizon=10, knots=3, noise=0.6, replan=4),
     ),
 }
-"""Family of environments and task -> cost."""
+"""`FAMILY/TASK` -> cost."""
 
 
 def task_cost(family: str, task: str) -> TaskCost:
     """The cost of a task.
 
     Raises:
-        InputError: None is known.
+        InputError: The task has no cost.
     """
     known = [name.removeprefix(f"{family}/") for name in TASK_COSTS if name.startswith(f"{family}/")]
     if task not in known:

@@ -1,7 +1,7 @@
-"""What would come of a plan: thousands of short futures of a simulator, on all cores at once.
+"""Predicts plans: thousands of short rollouts of a simulator, on all cores in parallel.
 
-A prediction has a model of its own, which is the environment's plus position sensors for what a cost looks at:
-`mujoco.rollout` returns sensors for every predicted state, and sensors change nothing in the physics.
+A prediction uses its own model, which is the environment's plus position sensors for the points that a cost measures:
+`mujoco.rollout` returns sensor values for every predicted state, and sensors do not affect the physics.
 """
 
 import copy
@@ -27,19 +27,19 @@ Measured = dict[str, NDArray[np.float64]]
 
 
 class Prediction(ABC):
-    """Runs plans in a copy of an environment's simulator. A family of environments says where that is.
+    """Rolls plans out in a copy of an environment's simulator. Subclasses adapt it to a family of environments.
 
     Args:
-        env: The environment, reset once.
-        watched: Name of a point -> kind (`site`, `body` or `geom`) and name of what is there.
-        threads: How many futures run at a time; all cores unless given. Results do not depend on it.
+        env: The environment, reset at least once.
+        watched: Name of a point -> kind (`site`, `body`, or `geom`) and name of the MuJoCo object.
+        threads: Number of parallel rollouts; defaults to all cores. Results do not depend on it.
     """
 
     family: ClassVar[str]
-    """What tasks of this family begin with in the table of costs."""
+    """Prefix of this family's tasks in `TASK_COSTS`."""
 
     control_spec: ClassVar[int] = mujoco.mjtState.mjSTATE_CTRL
-    """Which parts of the simulator's state actions set."""
+    """The parts of the simulator's state that actions set."""
 
     def __init__(self, env: gym.Env, watched: Mapping[str, tuple[str, str]], threads: int | None = None):
         self.env = env
@@ -71,14 +71,14 @@ class Prediction(ABC):
 
     @abstractmethod
     def controls(self, plans: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(N, H, C) what `control_spec` names, for plans (N, H, A) that begin now."""
+        """(N, H, C) values of `control_spec` for plans (N, H, A) that start at the current state."""
 
     def follow(self) -> None:
-        """Take over what the environment changed in its model at a reset, such as where things stand."""
+        """Copy the changes that the environment made to its model at a reset, such as object positions."""
         copy_model(self.actual[0], self.model)
 
     def __call__(self, plans: NDArray[np.float64]) -> Measured:
-        """What is measured at the end of each control step of plans (N, H, A): name -> (N, H, ...)."""
+        """Measured values at the end of each control step of plans (N, H, A): name -> (N, H, ...)."""
         model, data = self.actual
         start = np.empty(mujoco.mj_stateSize(model, PHYSICS))
         mujoco.mj_getState(model, data, start, PHYSICS)
@@ -89,18 +89,18 @@ class Prediction(ABC):
             start[None],
             np.repeat(self.controls(plans), steps, axis=1),
             control_spec=self.control_spec,
-            # The solver starts where the environment's will.
+            # Warm-start the solver like the environment's.
             initial_warmstart=data.qacc_warmstart[None],
         )
         states, sensors = states[:, steps - 1 :: steps], sensors[:, steps - 1 :: steps]
-        # A state begins with the time.
+        # The first entry of a state is the time.
         positions_end = 1 + model.nq
         measured = {"qpos": states[..., 1:positions_end], "qvel": states[..., positions_end : positions_end + model.nv]}
         return measured | {point: sensors[..., at : at + 3] for point, at in self._addresses.items()}
 
 
 class HandPrediction(Prediction):
-    """Of tasks of a dexterous hand."""
+    """Prediction for tasks of a dexterous hand."""
 
     family: ClassVar[str] = "adroit"
 
@@ -119,9 +119,9 @@ class HandPrediction(Prediction):
         return self.env.controls(plans)
 
     def follow_policy(self, policy: Callable[[NDArray[np.float64]], NDArray], horizon: int) -> NDArray[np.float64]:
-        """(H, A) what a policy of full observations would do from here on, H steps in a copy of the simulator."""
+        """(H, A) actions of a policy on full observations, from H steps in a copy of the simulator."""
         model, data = self.actual
-        # All of it, not the state alone: policies see derived positions, which are those of 2 ms earlier.
+        # Copy all data, not only the state: policies see derived positions, which lag by 2 ms.
         shadow = copy.copy(data)
         actions = []
         for _ in range(horizon):
@@ -133,7 +133,7 @@ class HandPrediction(Prediction):
 
 
 class MetaWorldPrediction(Prediction):
-    """Of MetaWorld's tasks: an action moves a point that drags the hand along, and closes the gripper."""
+    """Prediction for MetaWorld's tasks: an action moves a mocap body that drags the hand, and closes the gripper."""
 
     family: ClassVar[str] = "metaworld"
     control_spec: ClassVar[int] = (
@@ -163,10 +163,10 @@ class MetaWorldPrediction(Prediction):
 
 
 def prediction_class(env: gym.Env) -> type[Prediction]:
-    """What can predict an environment.
+    """The prediction class for an environment.
 
     Raises:
-        InputError: Nothing can.
+        InputError: There is none.
     """
     from lerobot_sdm.envs.metaworld.env import MetaWorldPointCloudEnv
 
@@ -174,11 +174,11 @@ def prediction_class(env: gym.Env) -> type[Prediction]:
         return HandPrediction
     if isinstance(env, MetaWorldPointCloudEnv):
         return MetaWorldPrediction
-    raise InputError(f"--expert=mpc: cannot predict a {type(env).__name__}. Derive a Prediction for it.")
+    raise InputError(f"--expert=mpc: does not support {type(env).__name__}. Derive a Prediction for it.")
 
 
 def copy_model(source: mujoco.MjModel, target: mujoco.MjModel) -> None:
-    """Copy everything numeric about bodies, joints, shapes and actuators; the two differ in sensors alone."""
+    """Copy all numeric fields of bodies, joints, shapes, and actuators; the two models differ only in sensors."""
     kinds = ("body_", "jnt_", "dof_", "geom_", "site_", "actuator_", "eq_", "tendon_")
     for name in dir(source):
         if name.startswith(kinds):

@@ -1,4 +1,4 @@
-"""MetaWorld's own scripted policies, one for each of its 50 tasks."""
+"""MetaWorld's own scripted policies, one per task (50 tasks)."""
 
 import warnings
 from typing import Any, ClassVar
@@ -12,7 +12,7 @@ from lerobot_sdm.experts.base import Expert
 
 
 class ScriptedExpert(Expert):
-    """The policy that MetaWorld ships for a task; a pure function of the 39 numbers of its full state.
+    """The policy that MetaWorld ships for a task; a pure function of its 39-dimensional full state.
 
     Raises:
         InputError: MetaWorld has no scripted policy for the task.
@@ -31,7 +31,7 @@ class ScriptedExpert(Expert):
     def plan(self, env: gym.Env) -> np.ndarray:
         """MetaWorld's action for `env.unwrapped.expert_state`, (4,): hand movement and gripper effort."""
         with warnings.catch_warnings():
-            # MetaWorld warns at every step whose gain asks for more than 1: that is how these policies work.
+            # MetaWorld warns at every step whose gain gives more than 1, which these policies do by design.
             warnings.filterwarnings("ignore", message="Constant\\(s\\) may be too high")
             return self._policy.get_action(env.unwrapped.expert_state)
 

@@ -1,11 +1,11 @@
-"""Searching for a sequence of actions by sampling: the cross-entropy method and MPPI. Knows nothing of simulators.
+"""Sampling-based search for action sequences: the cross-entropy method and MPPI. Independent of any simulator.
 
-A plan is improved by adding deviations to it, each a line through a few random knots, and moving to where the cheap
-ones are. The next search starts from the same plan, moved on in time, so that the work of earlier ones is not lost.
+A search adds deviations to a plan, each piecewise linear through a few random knots, and moves toward the cheap ones.
+The next search starts from the same plan, shifted in time, so that earlier work is not lost.
 
 Sources: Rubinstein (1999), Methodology and Computing in Applied Probability 1, 127-190 (CEM); Williams et al. (2017),
 "Information theoretic MPC for model-based reinforcement learning" (MPPI); Howell et al. (2022), "Predictive sampling:
-real-time behavior synthesis with MuJoCo" (lines through knots, the present plan among the candidates).
+real-time behavior synthesis with MuJoCo" (lines through knots, the current plan among the candidates).
 """
 
 from collections.abc import Callable, Sequence
@@ -22,22 +22,22 @@ Evaluate = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class Search:
-    """How a plan is found.
+    """Settings of a search.
 
     Args:
-        samples: N, plans that are drawn in each round.
-        rounds: How often a plan is improved before it is used.
-        horizon: H, control steps that are looked ahead.
-        knots: K, points that a deviation is a line through.
+        samples: N, plans sampled per round.
+        rounds: Rounds of improvement per search.
+        horizon: H, control steps of a plan.
+        knots: K, knots of a deviation.
         noise: Standard deviation of the knots in the first round, in units of the action space.
-        least_noise: What the standard deviation does not fall below in later rounds.
-        elites: How many of the cheapest plans say where the next round looks (CEM).
-        temperature: If given, all plans say so, weighed by exp(-cost / temperature), with costs in units of their
-            standard deviation (MPPI).
-        replan: Control steps that are executed before the next search.
+        least_noise: Lower limit of the standard deviation in later rounds.
+        elites: Number of cheapest plans that determine the center of the next round (CEM).
+        temperature: If given, all plans determine it, weighted by exp(-cost / temperature), with costs in units of
+            their standard deviation (MPPI).
+        replan: Control steps executed before the next search.
 
     Raises:
-        InputError: For a value that cannot work.
+        InputError: A value is invalid.
     """
 
     samples: int = 64
@@ -54,13 +54,13 @@ class Search:
         lowest = {"samples": 2, "rounds": 1, "horizon": 2, "knots": 2, "elites": 1, "replan": 1}
         for name, least in lowest.items():
             if getattr(self, name) < least:
-                raise InputError(f"{name}={getattr(self, name)}: give {least} or more.")
+                raise InputError(f"{name}={getattr(self, name)}: must be at least {least}.")
         if self.elites > self.samples:
-            raise InputError(f"elites={self.elites}: there are only samples={self.samples}. Give fewer.")
+            raise InputError(f"elites={self.elites}: must be at most samples={self.samples}.")
         if self.replan > self.horizon:
-            raise InputError(f"replan={self.replan}: is longer than horizon={self.horizon}. Give less.")
+            raise InputError(f"replan={self.replan}: must be at most horizon={self.horizon}.")
         if self.temperature is not None and self.temperature <= 0:
-            raise InputError(f"temperature={self.temperature}: give more than 0.")
+            raise InputError(f"temperature={self.temperature}: must be positive.")
 
 
 def improve(
@@ -69,10 +69,10 @@ def improve(
     """Search around the cheapest of some plans; returns one that costs no more than any of them, (H, A) in -1..1.
 
     Args:
-        bases: Plans (H, A): the last one moved on, and what a guide would do if there is one.
-        evaluate: Says what plans cost.
-        search: How.
-        rng: Draws the deviations.
+        bases: Plans (H, A): the shifted previous one, and that of a guide if there is one.
+        evaluate: Computes the cost of plans.
+        search: Settings of the search.
+        rng: Generator of the deviations.
     """
     base = bases[0] if len(bases) == 1 else bases[np.argmin(evaluate(np.stack(bases)))]
     line = line_weights(search.horizon, search.knots)
@@ -81,17 +81,17 @@ def improve(
     best = mean
     for _ in range(search.rounds):
         knots = mean + noise * rng.standard_normal((search.samples, *mean.shape))
-        # What is best so far competes again, so that a search never makes a plan worse.
+        # Include the best plan so far, so that a search never makes a plan worse.
         knots[:2] = mean, best
         costs = evaluate(np.clip(base + line @ knots, -1.0, 1.0))
         order = np.argsort(costs, kind="stable")
         if not np.isfinite(costs[order[0]]):
-            break  # Every prediction broke: they say nothing about where to look.
+            break  # Every prediction diverged, so there is no direction to search in.
         best = knots[order[0]]
         mean, spread = center(knots[order], costs[order], search)
         noise = np.maximum(search.least_noise, spread)
-    # A mean over plans is steadier than the best of them, whose joints that hardly matter are where chance put them;
-    # but between two ways to act it can be worse than either.
+    # The mean of the plans is smoother than the best one, which is random in joints that hardly matter. But the mean of
+    # two different ways to act can be worse than either.
     plans = np.clip(base + line @ np.stack([mean, best]), -1.0, 1.0)
     return plans[np.argmin(evaluate(plans))]
 
@@ -99,12 +99,12 @@ def improve(
 def center(
     knots: NDArray[np.float64], costs: NDArray[np.float64], search: Search
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation, (K, A) each, of the plans that count.
+    """Weighted mean and standard deviation of plans, (K, A) each.
 
     Args:
         knots: (N, K, A), the cheapest first.
-        costs: (N,), in the same order; infinite where a prediction broke.
-        search: Whether all count by their weights, or the elites alike.
+        costs: (N,), in the same order; infinite where a prediction diverged.
+        search: Decides between softmax weights for all plans and equal weights for the elites.
     """
     if search.temperature is None:
         knots = knots[: search.elites]
@@ -118,11 +118,11 @@ def center(
 
 
 def line_weights(horizon: int, knots: int) -> NDArray[np.float64]:
-    """(H, K) how much each knot counts at each step: piecewise linear between knots spread evenly over the horizon."""
+    """(H, K) weight of each knot at each step: piecewise linear, with knots spread evenly over the horizon."""
     position = np.linspace(0, knots - 1, horizon)
     return np.maximum(0.0, 1.0 - np.abs(position[:, None] - np.arange(knots)))
 
 
 def moved_on(plan: NDArray[np.float64], steps: int) -> NDArray[np.float64]:
-    """(H, A) what is left of a plan after some steps, its last action held."""
+    """(H, A) a plan shifted by some steps, repeating its last action."""
     return np.concatenate([plan[steps:], np.repeat(plan[-1:], steps, axis=0)])

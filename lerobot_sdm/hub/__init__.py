@@ -1,1 +1,1 @@
-"""Publishing policies and datasets on the Hugging Face Hub, or on any server that speaks its protocol."""
+"""Publishes policies and datasets on the Hugging Face Hub, or on any server with the same protocol."""

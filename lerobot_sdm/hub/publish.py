@@ -1,4 +1,4 @@
-"""Upload a policy or a dataset to the Hub, and check that it arrived."""
+"""Uploads a policy or a dataset to the Hub, and verifies the upload."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ DATASET_FILE = "meta/info.json"
 
 
 def publish_policy(order: Order, private: bool | None = None) -> str:
-    """Upload a policy: the student alone, with its card.
+    """Upload a policy (for a student, without its teacher) with its card.
 
     Args:
-        order: What is published.
-        private: Whether a new repo is private; None: what the account does by default.
+        order: What to publish.
+        private: Whether a new repo is private; None for the account's default.
 
     Returns:
-        Address of the commit.
+        URL of the commit.
 
     Raises:
-        InputError: It cannot be published as asked, or the upload failed.
+        InputError: It cannot be published, or the upload failed.
     """
     check_repo_id(order.repo_id)
     with TemporaryDirectory(prefix="publish-") as folder:
@@ -42,10 +42,10 @@ def publish_policy(order: Order, private: bool | None = None) -> str:
 
 
 def preview_policy(order: Order, folder: Path) -> None:
-    """Write what `publish_policy` would upload, for a look before.
+    """Write the files that `publish_policy` would upload, for inspection.
 
     Args:
-        order: What would be published.
+        order: What to publish.
         folder: Must not exist.
     """
     check_repo_id(order.repo_id)
@@ -56,30 +56,30 @@ def preview_policy(order: Order, folder: Path) -> None:
 
 
 def publish_dataset(folder: Path, repo_id: str, license: str | None = None, private: bool | None = None) -> str:
-    """Upload a LeRobot dataset with the card that lies in it, under the version tag by which LeRobot finds it.
+    """Upload a LeRobot dataset with its own card, and set the version tag by which LeRobot finds it.
 
-    LeRobot's own upload would put its general card in the place of the one that recording or conversion wrote.
+    LeRobot's own upload would replace the card of the recording or conversion with a generic one.
 
     Args:
         folder: The dataset.
-        repo_id: Where to.
-        license: Identifier of a license for the card; None leaves the card's own.
+        repo_id: Target repo.
+        license: Identifier of a license for the card; None to keep the card's own.
         private: As for `publish_policy`.
 
     Returns:
-        Address of the commit.
+        URL of the commit.
 
     Raises:
-        InputError: It is no dataset, has no card, or something private would be uploaded.
+        InputError: It is not a dataset, has no card, or contains private data.
     """
     check_repo_id(repo_id)
     for name in (DATASET_FILE, "README.md"):
         if not (folder / name).is_file():
             raise InputError(
-                f"{folder}: holds no {name}; `lerobot-sdm record` and `convert` write datasets with cards."
+                f"{folder}: has no {name}. Publish a dataset of `lerobot-sdm record` or `convert`, which have cards."
             )
     with TemporaryDirectory(prefix="publish-") as staging:
-        # Texts are rewritten or searched; data of any size stay where they are.
+        # Text files are copied, rewritten, and searched; data files, which may be large, stay in place.
         texts = Path(staging)
         shutil.copytree(folder, texts, dirs_exist_ok=True, ignore=_only_texts)
         card = texts / "README.md"
@@ -92,7 +92,7 @@ def publish_dataset(folder: Path, repo_id: str, license: str | None = None, priv
 
 
 def find_teacher(given: str, sha256: str | None) -> Teacher:
-    """A student's published teacher, if it is the one.
+    """Find a student's published teacher and check its weights.
 
     Args:
         given: `name/repo` or `name/repo@revision`.
@@ -102,7 +102,7 @@ def find_teacher(given: str, sha256: str | None) -> Teacher:
         The teacher, at a commit.
 
     Raises:
-        InputError: The repo is not there, or holds other weights.
+        InputError: The repo does not exist, or contains other weights.
     """
     repo_id, _, revision = given.partition("@")
     check_repo_id(repo_id)
@@ -115,7 +115,7 @@ def find_teacher(given: str, sha256: str | None) -> Teacher:
     if found is None or (sha256 is not None and found != sha256):
         raise InputError(
             f"--teacher={given}: its {WEIGHTS_FILE} (SHA-256 {(found or 'missing')[:12]}) is not what this student was "
-            f"distilled from ({(sha256 or 'unknown')[:12]}). Give the repo and revision that hold its teacher."
+            f"distilled from ({(sha256 or 'unknown')[:12]}). Give the repo and revision of its teacher."
         )
     return Teacher(repo_id, info.sha, found)
 
@@ -123,7 +123,7 @@ def find_teacher(given: str, sha256: str | None) -> Teacher:
 def _upload(
     folder: Path, repo_id: str, repo_type: str, message: str, private: bool | None, card: Path | None = None
 ) -> str:
-    """One commit with everything in a folder, checked afterwards; `card` takes the place of its README.md."""
+    """Upload a folder in one commit and verify it; `card` replaces its README.md."""
 
     def upload(api: HfApi) -> str:
         api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True)
@@ -143,7 +143,7 @@ def _upload(
 
 
 def _check_arrival(api: HfApi, folder: Path, repo_id: str, repo_type: str, revision: str) -> None:
-    """Compare sizes, and hashes of large files, with what the Hub says it holds."""
+    """Compare sizes, and hashes of large files, with those on the Hub."""
     info = api.repo_info(repo_id, repo_type=repo_type, revision=revision, files_metadata=True)
     there = {file.rfilename: file for file in info.siblings or ()}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
@@ -156,11 +156,11 @@ def _check_arrival(api: HfApi, folder: Path, repo_id: str, repo_type: str, revis
             with path.open("rb") as file:
                 same = hashlib.file_digest(file, "sha256").hexdigest() == remote.lfs.sha256
         if not same:
-            raise InputError(f"--repo-id={repo_id}: {name} did not arrive whole. Publish again.")
+            raise InputError(f"--repo-id={repo_id}: {name} was not uploaded completely. Publish again.")
 
 
 def _ask_hub(option: str, question):
-    """Run something on the Hub; say in one sentence what went wrong."""
+    """Run a request to the Hub; turns its errors into input errors."""
     try:
         return question(HfApi())
     except OfflineModeIsEnabled as error:
@@ -174,19 +174,19 @@ def _ask_hub(option: str, question):
 
 
 def _published_card(text: str, repo_id: str, license: str | None) -> str:
-    """A dataset's card with its public name in the place of the one it had on this machine, and with a license."""
+    """A dataset's card with its public name instead of its local one, and with a license."""
     local = re.search(r"visualize_dataset\?path=([\w./-]+)|--dataset\.repo_id=([\w./-]+)", text)
     if local:
         text = text.replace(local[1] or local[2], repo_id)
     if license is None:
         return text
-    # LeRobot's template says the license twice.
+    # LeRobot's template contains the license twice.
     card = DatasetCard(text.replace("**License:** [More Information Needed]", f"**License:** {license}"))
     card.data.license = license
     return str(card)
 
 
 def _only_texts(folder: str, names: list[str]) -> list[str]:
-    """For `copytree`: what to leave out."""
+    """Names for `copytree` to ignore: everything except text files and folders."""
     texts = (".json", ".jsonl", ".md", ".yaml", ".txt")
     return [name for name in names if not name.endswith(texts) and not (Path(folder) / name).is_dir()]

@@ -1,4 +1,4 @@
-"""Measurements for a model card, from the files that this package and LeRobot write."""
+"""Reads evaluation results for a model card, from files of this package and of LeRobot."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from lerobot_sdm.measure.quickstart_report import markdown_table, summary
 from lerobot_sdm.measure.statistics import wilson_interval
 
 ROWS = {"dp3": "teacher_10", "sdm": "student"}
-"""The row of a quickstart's `results.json` that speaks of a policy of a type."""
+"""Policy type -> its row in a quickstart's `results.json`."""
 
 
 def read_results(path: Path, policy_type: str, suite: str | None, steps: int | None = None) -> list[Evaluation]:
@@ -19,26 +19,25 @@ def read_results(path: Path, policy_type: str, suite: str | None, steps: int | N
 
     Args:
         path: `results.json` of `lerobot-sdm quickstart`, or `eval_info.json` of `lerobot-eval`.
-        policy_type: Type of the policy that is published.
-        suite: Environment type; `eval_info.json` does not say it.
-        steps: How long it was trained, if that is known.
+        policy_type: Type of the published policy.
+        suite: Environment type, which `eval_info.json` does not contain.
+        steps: Number of its training steps, if known.
 
     Raises:
-        InputError: The file is missing, of another kind, without this policy, or of another training.
+        InputError: The file is missing, of another kind, without this policy, or from another training.
     """
     try:
         content = json.loads(path.read_text())
     except OSError as error:
         raise InputError(f"--results={path}: cannot be read ({error.strerror}).") from error
     except ValueError as error:
-        raise InputError(f"--results={path}: is no JSON file ({error}).") from error
+        raise InputError(f"--results={path}: not valid JSON ({error}).") from error
     if isinstance(content, dict) and {"rows", "settings"} <= content.keys():
         return [_from_quickstart(path, content, policy_type, steps)]
     if isinstance(content, dict) and "per_task" in content:
         return _from_lerobot_eval(path, content, suite)
     raise InputError(
-        f"--results={path}: is neither a results.json of `lerobot-sdm quickstart` nor an eval_info.json of "
-        "`lerobot-eval`."
+        f"--results={path}: must be a results.json of `lerobot-sdm quickstart` or an eval_info.json of `lerobot-eval`."
     )
 
 
@@ -50,7 +49,7 @@ def _from_quickstart(path: Path, results: dict[str, Any], policy_type: str, step
     measured = results["settings"].get(QUICKSTART_RUNS.get(policy_type, policy_type), {}).get("steps")
     if None not in (steps, measured) and steps != measured:
         raise InputError(
-            f"--results={path}: measures a policy that was trained for {measured} steps, this one was for {steps}. "
+            f"--results={path}: is for a policy trained for {measured} steps, but this one was trained for {steps}. "
             "Give the results of this run."
         )
     first, last = results["evaluation_seeds"]
@@ -62,7 +61,7 @@ def _from_quickstart(path: Path, results: dict[str, Any], policy_type: str, step
         episodes=len(row["successes"]),
         low=rate["low"],
         high=rate["high"],
-        protocol=f"One episode for each seed from {first} to {last}, the last checkpoint of the training; Wilson "
+        protocol=f"One episode per seed from {first} to {last}, the last checkpoint of the training; Wilson "
         "interval of the success rate.",
         table=markdown_table(results),
         notes=summary(results),
@@ -71,7 +70,7 @@ def _from_quickstart(path: Path, results: dict[str, Any], policy_type: str, step
 
 def _from_lerobot_eval(path: Path, results: dict[str, Any], suite: str | None) -> list[Evaluation]:
     if suite is None:
-        raise InputError(f"--results={path}: does not say in which environments. Add --suite, such as metaworld_pc.")
+        raise InputError(f"--results={path}: does not name the environments. Add --suite, such as metaworld_pc.")
     evaluations = []
     for task in results["per_task"]:
         successes = task["metrics"]["successes"]

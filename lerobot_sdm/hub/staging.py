@@ -1,4 +1,4 @@
-"""Put together what is uploaded of a policy: what inference needs, its card, and nothing of this machine."""
+"""Collects the files of a policy to upload: those for inference and its card, without private data."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ PIPELINES = ("policy_preprocessor.json", "policy_postprocessor.json")
 
 @dataclass(frozen=True)
 class Order:
-    """What is published and what its card says besides.
+    """A policy to publish, and additional facts for its card.
 
     Args:
         folder: A checkpoint's `pretrained_model` folder, or an imported policy.
-        repo_id: Where to.
-        teacher: Where a student's teacher is published, if it is; checked already.
+        repo_id: Target repo.
+        teacher: The published teacher of a student, already checked; None if there is none.
         evaluations: Measurements.
         license: Overrides the license in the policy's configuration.
     """
@@ -45,21 +45,21 @@ def read_policy_config(folder: Path) -> dict[str, Any]:
     """A policy folder's configuration.
 
     Raises:
-        InputError: It is no folder with a whole policy.
+        InputError: The folder does not contain a complete policy.
     """
     for name in (CONFIG_FILE, WEIGHTS_FILE, *PIPELINES):
         if not (folder / name).is_file():
             inside = sorted(folder.glob(f"**/pretrained_model/{CONFIG_FILE}")) if folder.is_dir() else []
             hint = f" Did you mean {inside[-1].parent}?" if inside else ""
-            raise InputError(f"{folder}: holds no {name}, so it is no folder with a policy.{hint}")
+            raise InputError(f"{folder}: not a policy folder, because it has no {name}.{hint}")
     config = json.loads((folder / CONFIG_FILE).read_text())
     if "type" not in config:
-        raise InputError(f"{folder / CONFIG_FILE}: has no 'type', so it is no policy's configuration.")
+        raise InputError(f"{folder / CONFIG_FILE}: has no 'type', so it is not the configuration of a policy.")
     return config
 
 
 def trained_steps(folder: Path) -> int | None:
-    """How many steps a policy was trained for, as its `train_config.json` says."""
+    """Number of training steps of a policy, from its `train_config.json`."""
     return (_json(folder / TRAIN_CONFIG_FILE) or {}).get("steps")
 
 
@@ -67,7 +67,7 @@ def check_repo_id(repo_id: str) -> None:
     """Refuse a name that the Hub would refuse.
 
     Raises:
-        InputError: Says how names look.
+        InputError: The message describes valid names.
     """
     try:
         validate_repo_id(repo_id)
@@ -81,11 +81,11 @@ def stage_policy(order: Order, target: Path) -> None:
     """Write the files that will be uploaded.
 
     Args:
-        order: What is published.
+        order: What to publish.
         target: Empty folder.
 
     Raises:
-        InputError: Something private would be uploaded.
+        InputError: The files contain private data.
     """
     config = read_policy_config(order.folder)
     for name in policy_files(order.folder):
@@ -93,7 +93,7 @@ def stage_policy(order: Order, target: Path) -> None:
     make_public(target)
     public = json.loads((target / CONFIG_FILE).read_text())
     public["repo_id"] = order.repo_id
-    # Nobody has checked that repos of these names hold what the policy was made from.
+    # These names are unverified: their repos may not contain what the policy was made from.
     public |= {key: None for role in ROLES for key in (f"{role}_path", f"{role}_revision") if key in public}
     if order.teacher is not None:
         public |= {"teacher_path": order.teacher.repo_id, "teacher_revision": order.teacher.revision}
@@ -120,19 +120,19 @@ def stage_policy(order: Order, target: Path) -> None:
 
 
 def refuse_private(folder: Path) -> None:
-    """Refuse to publish what belongs to this machine.
+    """Refuse to publish private data.
 
     Raises:
-        InputError: Names the first passages.
+        InputError: Lists the first passages.
     """
     found = list(private_passages(folder))
     if found:
         listed = "; ".join(found[:5])
-        raise InputError(f"not published, since private things would be: {listed}. Remove them and try again.")
+        raise InputError(f"not published, because the files contain private data: {listed}. Remove it and try again.")
 
 
 def policy_files(folder: Path) -> list[str]:
-    """What inference needs, and where the policy comes from. Training state stays here."""
+    """Files for inference and on the policy's origin, without training state."""
     pipelines = [
         step["state_file"]
         for name in PIPELINES
@@ -144,7 +144,7 @@ def policy_files(folder: Path) -> list[str]:
 
 
 def _parameters(weights: Path) -> int:
-    """Number of numbers in a safetensors file."""
+    """Number of parameters in a safetensors file."""
     with safe_open(weights, "numpy") as file:
         total = 0
         for name in file.keys():  # noqa: SIM118  (no mapping)

@@ -1,1 +1,1 @@
-"""Untrusted files: read strictly, without running what they hold, or refused by name."""
+"""Strict readers of untrusted files, which run nothing in them and name what they refuse."""

@@ -1,4 +1,4 @@
-"""Reading JSON files that may be damaged."""
+"""Reads JSON files that may be damaged."""
 
 import json
 from pathlib import Path
@@ -11,22 +11,22 @@ LONGEST_REASON = 300
 
 
 def read_object(file: Path, source: str, fix: str = AGAIN) -> dict[str, Any]:
-    """The named entries of a JSON file.
+    """Read the object in a JSON file.
 
     Args:
         file: The file.
-        source: What the user knows it by, for the message.
-        fix: What to do if it is damaged, a sentence.
+        source: The user's name for it, for the message.
+        fix: Sentence on what to do if it is damaged.
 
     Raises:
-        InputError: It cannot be read, is no JSON, or holds something else than named entries.
+        InputError: It cannot be read, is not JSON, or does not contain an object.
     """
     try:
         content = json.loads(file.read_text())
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{source}: is no JSON ({said(error)}). {fix}") from error
+        raise InputError(f"{source}: not valid JSON ({said(error)}). {fix}") from error
     if not isinstance(content, dict):
-        raise InputError(f"{source}: holds {short(repr(content))}, and not named entries. {fix}")
+        raise InputError(f"{source}: contains {short(repr(content))}, must be a JSON object. {fix}")
     return content
 
 

@@ -1,7 +1,7 @@
-"""Read files of `torch.save` without torch's unpickler: structure first, single tensors when they are asked for.
+"""Reads files of `torch.save` without torch's unpickler: first the structure, then single tensors on demand.
 
-Such a file is a zip archive with a pickle in which each tensor stands for a view of a storage, and the bytes of each
-storage as a file of their own (uncompressed, so that sizes announce themselves).
+Such a file is a zip archive with a pickle, in which each tensor is a view of a storage, and one uncompressed file of
+bytes per storage, so that sizes are known before reading.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ STORAGE_TYPES = {
 
 @dataclass(frozen=True)
 class Storage:
-    """Numbers in a row.
+    """A flat array of numbers in the archive.
 
     Args:
         key: Name of its file in the archive.
-        dtype: Of each number.
-        numel: How many.
+        dtype: Type of the numbers.
+        numel: Number of numbers.
     """
 
     key: str
@@ -51,13 +51,13 @@ class Storage:
 
 @dataclass(frozen=True)
 class TensorEntry:
-    """A tensor whose numbers have not been read yet: a view of a storage.
+    """A tensor that has not been read yet: a view of a storage.
 
     Args:
-        storage: Where its numbers are.
-        offset: Of its first number in the storage.
-        shape: Of the tensor.
-        stride: Step in the storage for each dimension.
+        storage: Its storage.
+        offset: Index of its first number in the storage.
+        shape: Shape of the tensor.
+        stride: Step in the storage per dimension.
     """
 
     storage: Storage
@@ -73,7 +73,7 @@ class TorchArchive:
         path: The file.
 
     Raises:
-        InputError: It is no whole archive of this kind.
+        InputError: It is not a complete archive of this kind.
     """
 
     def __init__(self, path: Path):
@@ -82,8 +82,8 @@ class TorchArchive:
             self._zip = zipfile.ZipFile(path)
         except ZIP_DAMAGE as error:
             raise InputError(
-                f"{self.source}: is no whole file of torch.save ({error}). It may be truncated: get it again. Files "
-                "that PyTorch before 1.6 wrote are of another kind: load and save them once with a newer PyTorch."
+                f"{self.source}: not a complete file of torch.save ({error}). If it is truncated, download or copy it "
+                "again. If PyTorch before 1.6 wrote it, load and save it once with a newer PyTorch."
             ) from error
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
@@ -99,7 +99,7 @@ class TorchArchive:
         if len(pickles) != 1:
             raise InputError(f"{self.source}: is a zip archive, but not one of torch.save (no single data.pkl in it).")
         if any(info.compress_type != zipfile.ZIP_STORED for info in members):
-            raise InputError(f"{self.source}: holds compressed members, which torch.save never writes; refused.")
+            raise InputError(f"{self.source}: contains compressed members, which torch.save never writes; refused.")
         return pickles[0].removesuffix("data.pkl")
 
     def __enter__(self) -> TorchArchive:
@@ -109,10 +109,10 @@ class TorchArchive:
         self._zip.close()
 
     def structure(self, allowed: Allowed) -> Any:
-        """What was saved, with a `TensorEntry` for each tensor.
+        """The saved object, with a `TensorEntry` for each tensor.
 
         Args:
-            allowed: Names that the pickle may use besides those that tensors need.
+            allowed: Names that the pickle may use in addition to those of tensors.
 
         Raises:
             InputError: See `unpickling.load`; or a tensor does not fit its storage.
@@ -133,7 +133,7 @@ class TorchArchive:
         )
 
     def read(self, entry: TensorEntry) -> Tensor:
-        """The numbers of a tensor, in memory of its own.
+        """Read a tensor into its own memory.
 
         Args:
             entry: From this archive's `structure`.
@@ -149,15 +149,15 @@ class TorchArchive:
         return flat.as_strided(entry.shape, entry.stride, entry.offset).contiguous()
 
     def _storage(self, identity: Any) -> Storage:
-        """What a persistent id stands for: ("storage", torch.FloatStorage, key, device, numel)."""
+        """The storage of a persistent id: ("storage", torch.FloatStorage, key, device, numel)."""
         match identity:
             case ("storage", Global("torch", kind), str(key), str(), int(n)) if kind in STORAGE_TYPES and n >= 0:
                 return Storage(key, STORAGE_TYPES[kind], n)
         raise InputError(f"{self.source}: names a storage in a way that torch.save does not; refused.")
 
     def _rebuild_tensor(self, storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> TensorEntry:
-        """A tensor that keeps to its storage and does not show a number twice; expanding a single number to any
-        number of terabytes costs a hostile file nothing."""
+        """A tensor that stays inside its storage and has no more numbers than it; otherwise a tiny malicious file
+        could expand one number to terabytes."""
         fits = (
             isinstance(storage, Storage)
             and all(isinstance(values, tuple) for values in (shape, stride))
@@ -168,24 +168,24 @@ class TorchArchive:
         if fits and prod(shape) > 0:
             fits = offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True)) < storage.numel
         if not fits:
-            raise InputError(f"{self.source}: holds a tensor that reaches beyond its storage; refused.")
+            raise InputError(f"{self.source}: contains a tensor that reaches beyond its storage; refused.")
         return TensorEntry(storage, offset, shape, stride)
 
     def _read(self, name: str, size: int | None = None, optional: bool = False) -> bytes | None:
-        """Content of a member whose length must be `size`, if that is given."""
+        """Content of a member; its length must be `size`, if given."""
         try:
             info = self._zip.getinfo(self._prefix + name)
             if size is not None and info.file_size != size:
-                raise InputError(f"{self.source}: '{name}' has {info.file_size} bytes where {size} belong.")
+                raise InputError(f"{self.source}: '{name}' has {info.file_size} bytes, not {size}. Copy it again.")
             return self._zip.read(info)
         except KeyError as error:
             if optional:
                 return None
-            raise InputError(f"{self.source}: '{name}' is missing in it; get the file again.") from error
+            raise InputError(f"{self.source}: '{name}' is missing in it. Copy the file again.") from error
         except (*ZIP_DAMAGE, OSError) as error:
-            raise InputError(f"{self.source}: '{name}' in it is corrupt ({error}); get the file again.") from error
+            raise InputError(f"{self.source}: '{name}' in it is corrupt ({error}). Copy the file again.") from error
 
 
 def _rebuild_parameter(data: Any, *_: Any) -> Any:
-    """A parameter is its tensor."""
+    """Treat a parameter as its tensor."""
     return data if isinstance(data, TensorEntry) else Record("torch._utils._rebuild_parameter")

@@ -1,10 +1,10 @@
-"""Read pickles of strangers as data.
+"""Reads untrusted pickles as data.
 
-A pickle is a program for a small stack machine, and Python's own machine lets it call whatever can be imported.
-The machine here only knows the names that its caller lists and calls only what the caller put in their place;
-everything else is refused by name. Objects come out as inert `Record`s that say how they would have been built, for
-the importer to interpret. Nothing is imported, no attribute is looked up or set, and no `__reduce__`, `__setstate__`
-or `__init__` of any class runs, whatever the file asks for.
+A pickle is a program for a small stack machine, and Python's own machine can call anything that can be imported. This
+machine knows only the names on its caller's allow-list and calls only the replacements given there; it refuses
+everything else by name. Objects become inert `Record`s that describe how they would have been built, for the importer
+to interpret. Nothing is imported, no attribute is looked up or set, and no `__reduce__`, `__setstate__`, or `__init__`
+of any class runs, whatever the file contains.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from typing import Any
 from lerobot_sdm.errors import InputError
 
 MAX_BYTES = 256 * 2**20
-"""Larger pickles are refused: memory grows with the length of a pickle, and no known file comes near (tensors lie
-beside the pickle, not in it)."""
+"""Larger pickles are refused, because memory grows with the length of a pickle. No known file comes close: tensors are
+stored next to the pickle, not in it."""
 
 
 class RefusedPickleError(InputError):
-    """The pickle asks for something that is not on its importer's list."""
+    """The pickle uses something that is not on the allow-list."""
 
 
 @dataclass(eq=False, slots=True)
 class Record:
-    """An object as its pickle describes it; the fields are those of the pickle protocol's `__reduce__` tuple.
+    """An object as described by its pickle; the fields are those of the `__reduce__` tuple in the pickle protocol.
 
     Args:
         name: `module.name` of the class or function that would have built it.
-        args: Positional arguments it would have been given.
-        kwargs: Keyword arguments.
-        state: What its `__setstate__` would have received, None if nothing.
-        items: What would have been appended to it.
-        entries: What would have been set by `object[key] = value`.
+        args: Positional arguments of that call.
+        kwargs: Keyword arguments of that call.
+        state: Argument of its `__setstate__`, None if there is none.
+        items: Elements to append to it.
+        entries: Entries to set by `object[key] = value`.
     """
 
     name: str
@@ -50,12 +50,12 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Global:
-    """A name that a pickle mentions; as inert as a string until the pickle calls it.
+    """A name in a pickle; as inert as a string until the pickle calls it.
 
     Args:
         module: Module it would have been imported from.
-        name: Its name there.
-        make: What the importer put in its place.
+        name: Its name in that module.
+        make: The importer's replacement.
     """
 
     module: str
@@ -64,12 +64,12 @@ class Global:
 
 
 Allowed = Mapping[tuple[str, str], Callable[..., Any]]
-"""(module, name) -> what is called in its place. The callable sees untrusted arguments: it must check them, and must
-return plain data or a `Record`."""
+"""(module, name) -> replacement to call. The replacement gets untrusted arguments: it must check them, and must return
+plain data or a `Record`."""
 
 
 def inert(*names: str) -> dict[tuple[str, str], Callable[..., Record]]:
-    """Allow names without giving them any meaning: calling one makes a `Record`.
+    """Allow names without running anything: calling one makes a `Record`.
 
     Args:
         names: Dotted, such as `omegaconf.nodes.AnyNode`.
@@ -82,23 +82,23 @@ def _record(name: str, *args: Any, **kwargs: Any) -> Record:
 
 
 def load(data: bytes, allowed: Allowed, *, source: str, persistent_load: Callable[[Any], Any] | None = None) -> Any:
-    """Run a pickle on the machine of this module.
+    """Read a pickle with this module's stack machine.
 
     Args:
         data: The pickle, of any protocol.
         allowed: The names it may use.
-        source: What error messages call it; usually a file name.
-        persistent_load: What becomes of persistent ids, which torch uses for its storages; refused where None.
+        source: Its name in error messages; usually a file name.
+        persistent_load: Resolves persistent ids, which torch uses for its storages; None to refuse them.
 
     Returns:
-        Lists, dicts, sets, tuples, strings, bytes, numbers, `Record`s, `Global`s, and what `allowed` made.
+        Lists, dicts, sets, tuples, strings, bytes, numbers, `Record`s, `Global`s, and results of `allowed`.
 
     Raises:
-        RefusedPickleError: It asks for something else.
-        InputError: It is truncated, malformed or too long.
+        RefusedPickleError: It uses a name or instruction that is not allowed.
+        InputError: It is truncated, malformed, or too long.
     """
     if len(data) > MAX_BYTES:
-        raise InputError(f"{source}: its pickle has {len(data)} bytes, more than {MAX_BYTES} that are ever needed.")
+        raise InputError(f"{source}: its pickle has {len(data)} bytes, but at most {MAX_BYTES} are allowed.")
     machine = _Machine(allowed, source, persistent_load)
     try:
         for opcode, argument, _ in pickletools.genops(io.BytesIO(data)):
@@ -107,7 +107,9 @@ def load(data: bytes, allowed: Allowed, *, source: str, persistent_load: Callabl
     except InputError:
         raise
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
-        raise InputError(f"{source}: is not a whole, valid pickle ({error}). Get the file again.") from error
+        raise InputError(
+            f"{source}: not a complete, valid pickle ({error}). Download or copy the file again."
+        ) from error
 
 
 class _Machine:
@@ -224,7 +226,7 @@ class _Machine:
         (target.entries if isinstance(target, Record) else target).update(_pairs(flat))
 
     def _top(self, *types: type) -> Any:
-        """The object that is changed in place. A `Global`, or a thing that the importer made, never is."""
+        """The object to change in place. A `Global` or a result of the importer is never changed."""
         if type(self.stack[-1]) not in types:
             raise self._refusal(f"a change of {_described(self.stack[-1])}")
         return self.stack[-1]
@@ -242,7 +244,7 @@ class _Machine:
 
     def _refusal(self, asked: str) -> RefusedPickleError:
         return RefusedPickleError(
-            f"{self.source}: asks for {asked}, which no such file needs. It was refused, and nothing in it was run."
+            f"{self.source}: asks for {asked}, which no such file needs. It is refused, and nothing in it was run."
         )
 
 
@@ -259,7 +261,7 @@ def _pairs(flat: Iterable[Any]) -> dict:
 
 
 def _checked_key(key: Any) -> Any:
-    """Keys must be flat: hashing a tuple nested a million deep overflows the interpreter's stack."""
+    """Refuse nested keys: hashing a tuple nested a million deep overflows the interpreter's stack."""
     parts = key if isinstance(key, tuple) else (key,)
     if any(isinstance(part, tuple | frozenset) for part in parts):
         raise TypeError("nested key")
@@ -273,6 +275,6 @@ def _described(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A short, printable form of something that a stranger wrote, without walking into containers."""
+    """A short, printable form of an untrusted value, without descending into containers."""
     text = repr(value) if isinstance(value, str | bytes | int | float | None) else f"a {type(value).__name__}"
     return text if len(text) <= 120 else f"{text[:117]}..."

@@ -1,1 +1,1 @@
-"""Looking at recordings: one episode of a dataset or of a demonstration store, in Rerun or on one sheet of paper."""
+"""Shows one episode of a dataset or demonstration store, in Rerun or on a contact sheet."""

@@ -1,4 +1,4 @@
-"""An episode on one sheet: a few moments side by side, and actions and state over time."""
+"""Draws an episode as a contact sheet: a few frames side by side, and actions and state over time."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,18 +14,18 @@ from lerobot_sdm.viewing.palette import SECOND_CLOUD, Scene, depth_range, line_c
 INK, FAINT, PAPER = "#222222", "#6b7280", "#f4f5f7"
 COLUMN = 2.6  # inches
 CURVES = 1.6  # inches
-# More lines than this cannot be told apart.
+# More lines than this are hard to tell apart.
 MANY_LINES = 12
 SHOWN_SIGNALS = 2
 DPI = 110
 
 
 def contact_sheet(episode: Episode, scene: Scene, path: Path, moments: int = 6) -> None:
-    """Write the sheet as a PNG, which appears whole or not at all.
+    """Write the contact sheet as a PNG, which appears only when it is complete.
 
     Args:
-        episode: What to show.
-        scene: Where its points are.
+        episode: The episode to show.
+        scene: Extent and viewpoint of its points.
         path: File to write.
         moments: Columns of the sheet.
     """
@@ -52,7 +52,7 @@ def contact_sheet(episode: Episode, scene: Scene, path: Path, moments: int = 6) 
 
 
 def _rows(episode: Episode, scene: Scene, frames: Sequence[Frame]) -> list[tuple[tuple, float]]:
-    """(what to draw, with what, label) and height over width of each row."""
+    """For each row: (draw function, its details, label), and height divided by width."""
     rows = []
     for key in episode.images:
         rows.append(((_draw_image, key, key), _aspect(frames[0][key])))
@@ -156,7 +156,7 @@ def _scale_bar(axes: Axes, low: NDArray, high: NDArray) -> None:
 
 
 def _draw_signal(part: SubFigure, key: str, curve: Signal, episode: Episode, chosen: list[int]) -> None:
-    """Curves, or where there are too many to tell apart, stripes of brightness."""
+    """Draw curves, or a heat map if there are too many curves to tell apart."""
     axes = part.add_subplot()
     seconds = episode.seconds()
     step = 1 / episode.fps
@@ -182,5 +182,5 @@ def _draw_signal(part: SubFigure, key: str, curve: Signal, episode: Episode, cho
 
 
 def _dot_size(points: int) -> float:
-    """Area in square points at which a cloud of so many points looks like a surface."""
+    """Dot area in square points with which a cloud of `points` points looks like a surface."""
     return float(np.clip(12000 / max(points, 1), 1.5, 16))

@@ -1,4 +1,4 @@
-"""One episode to look at, whatever it is stored in."""
+"""One episode for viewing, independent of its storage format."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,22 +25,22 @@ class Signal:
 
 @dataclass(frozen=True)
 class Episode:
-    """What there is to see, read frame by frame so that memory does not grow with the episode.
+    """An episode that is read frame by frame, so that memory does not grow with its length.
 
     Attributes:
-        title: Names the source and the episode.
+        title: Name of the source and the episode.
         fps: Frames per second.
-        length: Frames.
-        task: The task in words, empty if unknown.
+        length: Number of frames.
+        task: Description of the task, empty if unknown.
         facts: Further lines about the source, label -> text.
         clouds: Keys of clouds (N, C >= 3), x, y, z first, then r, g, b if C is 6; rows of zeros are padding.
         images: Keys of color images (H, W, 3) uint8.
         depths: Keys of depth images (H, W) float32 in meters, 0 where nothing was measured.
         signals: Key -> numbers over time, `action` and `observation.state` first.
         read: Frame number -> clouds, images and depth images by their keys.
-        crop: The box that clouds were cut to, if it is to be shown, meters.
-        notes: What of the source is not shown, or not as it seems, in sentences.
-        viewpoint: (3,) where the camera was, in the frame of the clouds, meters; None if unknown.
+        crop: The crop box of the clouds, in meters; None to show none.
+        notes: Sentences on parts of the source that are missing or incomplete.
+        viewpoint: (3,) position of the camera, in the frame of the clouds, meters; None if unknown.
     """
 
     title: str
@@ -62,17 +62,17 @@ class Episode:
         return np.arange(self.length) / self.fps
 
     def moments(self, count: int) -> list[int]:
-        """At most `count` frames, evenly spaced, the first and the last among them."""
+        """At most `count` evenly spaced frames, including the first and the last."""
         return sorted({round(index) for index in np.linspace(0, self.length - 1, min(count, self.length))})
 
 
 def without_padding(cloud: NDArray) -> NDArray:
-    """(n, C): the rows of a cloud (N, C) that are points."""
+    """(n, C) the rows of a cloud (N, C) that are not padding."""
     return cloud[cloud.any(axis=1)]
 
 
 def ordered(signals: Mapping[str, Signal]) -> dict[str, Signal]:
-    """Actions and states first, then the rest by name."""
+    """Sort signals: actions and states first, then the others by name."""
     first = ("action", "observation.state")
     rank = {key: place for place, key in enumerate(first)}
     return dict(sorted(signals.items(), key=lambda item: (rank.get(item[0], len(first)), item[0])))
@@ -82,9 +82,9 @@ def signal(values: NDArray, names=None, label: str = "") -> Signal:
     """A signal of values (T, ...); further axes are flattened.
 
     Args:
-        values: One row for each frame.
-        names: Names of the entries, used if there is one for each.
-        label: What unnamed entries are called, with their number.
+        values: One row per frame.
+        names: Names of the entries, used if there is one per entry.
+        label: Name of unnamed entries, followed by their number.
     """
     values = np.asarray(values, dtype=np.float64).reshape(len(values), -1)
     count = values.shape[1]

@@ -1,4 +1,4 @@
-"""An episode in Rerun: cloud over time beside images, actions and state."""
+"""Shows an episode in Rerun: the cloud over time next to images, actions, and state."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,17 +13,17 @@ from lerobot_sdm.viewing.episode import Corners, Episode, Signal, without_paddin
 from lerobot_sdm.viewing.palette import SECOND_CLOUD, Scene, depth_range, line_colors
 
 DARK = (16, 18, 24)
-# Larger images are compressed: a recording stays small, but a viewer shows them a moment late.
+# Larger images are compressed: this keeps recordings small, but a viewer shows the images slightly late.
 LARGE_IMAGE = 256 * 256  # pixels
 MANY_LINES = 7
 
 
 def blueprint(episode: Episode, scene: Scene) -> rrb.Blueprint:
-    """The layout: the cloud at the left, images and curves at the right.
+    """The layout: the cloud on the left, images and curves on the right.
 
     Args:
-        episode: What there is to see.
-        scene: Where its points are.
+        episode: The episode to show.
+        scene: Extent and viewpoint of its points.
     """
     pictures = [rrb.Spatial2DView(origin=key, name=key) for key in (*episode.images, *episode.depths)]
     curves = [
@@ -58,8 +58,8 @@ def log(episode: Episode, scene: Scene, recording: rr.RecordingStream) -> None:
     """Send a whole episode to a recording, frame by frame.
 
     Args:
-        episode: What there is to see.
-        scene: Where its points are.
+        episode: The episode to show.
+        scene: Extent and viewpoint of its points.
         recording: Where to send it.
     """
     recording.log("scene", rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
@@ -86,7 +86,7 @@ def log(episode: Episode, scene: Scene, recording: rr.RecordingStream) -> None:
 
 
 def save(episode: Episode, scene: Scene, path: Path) -> None:
-    """Write an episode to an `.rrd` file, which appears whole or not at all."""
+    """Write an episode to an `.rrd` file, which appears only when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.unfinished")
     recording = _recording(episode)
@@ -107,13 +107,13 @@ def serve(episode: Episode, scene: Scene, port: int, web_port: int) -> str:
     """Serve an episode to browsers and viewers on other machines, until this process ends.
 
     Args:
-        episode: What there is to see.
-        scene: Where its points are.
-        port: Of the data.
-        web_port: Of the page.
+        episode: The episode to show.
+        scene: Extent and viewpoint of its points.
+        port: Port of the data.
+        web_port: Port of the web page.
 
     Returns:
-        The address that a viewer connects to.
+        The address for viewers.
     """
     recording = _recording(episode)
     address = recording.serve_grpc(grpc_port=port)
@@ -127,21 +127,21 @@ def _recording(episode: Episode) -> rr.RecordingStream:
 
 
 def _send(episode: Episode, scene: Scene, recording: rr.RecordingStream) -> None:
-    # Made active, because a viewer remembers the layout of an application and would prefer the last one.
+    # Make it active, because a viewer remembers an application's last layout and would prefer that one.
     recording.send_blueprint(blueprint(episode, scene), make_active=True, make_default=True)
     log(episode, scene, recording)
     recording.flush()
 
 
 def points_of(cloud: NDArray, scene: Scene, first: bool) -> rr.Points3D:
-    """A cloud (N, C) as Rerun draws it, padding left out; a second cloud is drawn in one color."""
+    """Rerun points of a cloud (N, C), without padding; further clouds get a single color."""
     points = without_padding(cloud)
     colors = scene.colors(points) if first else np.broadcast_to(SECOND_CLOUD, (len(points), 3))
     return rr.Points3D(points[:, :3], colors=colors, radii=_radius(len(points)) * scene.size)
 
 
 def _radius(points: int) -> float:
-    """Share of the scene's diagonal: dots of so many points almost touch, without hiding each other."""
+    """Dot radius relative to the scene's diagonal, with which dots almost touch without hiding each other."""
     return float(np.clip(0.18 / np.sqrt(max(points, 1)), 0.002, 0.008))
 
 

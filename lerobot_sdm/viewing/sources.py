@@ -1,4 +1,4 @@
-"""Opening one episode: of a LeRobot dataset in a folder or on the Hub, or of a zarr store."""
+"""Opens one episode of a LeRobot dataset in a folder or on the Hub, or of a demonstration store."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,33 +25,33 @@ LONGEST_SIGNAL = 256
 
 
 def open_episode(source: str, number: int, cameras: DepthToCloudConfig | None, fps: float | None) -> Episode:
-    """Open an episode for looking at it.
+    """Open an episode for viewing.
 
     Args:
         source: Folder of a dataset, a zarr store (folder or zip file), or a dataset's name on the Hub.
-        number: Which episode.
-        cameras: Depth cameras whose images become a cloud, where the dataset has none.
-        fps: Frames per second of a store, where it does not say so itself.
+        number: Number of the episode.
+        cameras: Depth cameras whose images become a cloud, if the dataset has none.
+        fps: Frames per second of a store; None for the rate of its layout.
 
     Raises:
         InputError: There is no such source or episode, or it cannot be read.
     """
     path = Path(source)
     if (path / "meta/info.json").is_file():
-        # LeRobot wants a name even for a folder.
+        # LeRobot needs a name even for a folder.
         return _dataset_episode(path.resolve().name, path, number, cameras)
     if path.exists():
         if cameras is not None:
-            raise InputError(f"--cameras: {source} is a store. Convert it first; cameras belong to datasets.")
+            raise InputError(f"--cameras: {source} is a store, and cameras apply only to datasets. Convert it first.")
         return _store_episode(path, number, fps)
     if source.count("/") == 1 and not source.startswith((".", "/")):
         return _dataset_episode(source, None, number, cameras)
-    raise InputError(f"{source}: there is no such folder or file, and it is no dataset's name such as lerobot/pusht.")
+    raise InputError(f"{source}: not a folder, a file, or the name of a dataset. Give one, such as lerobot/pusht.")
 
 
 def _check_number(number: int, episodes: int, source: str) -> None:
     if not 0 <= number < episodes:
-        raise InputError(f"--episode={number}: {source} has the episodes 0 to {episodes - 1}.")
+        raise InputError(f"--episode={number}: {source} has episodes 0 to {episodes - 1}.")
 
 
 def _dataset_episode(name: str, root: Path | None, number: int, cameras: DepthToCloudConfig | None) -> Episode:
@@ -62,10 +62,10 @@ def _dataset_episode(name: str, root: Path | None, number: int, cameras: DepthTo
         dataset = open_checked(name, root, episodes=[number], video_backend="pyav")
     except InputError:
         raise
-    # What can be wrong with a folder or a connection ends in a dozen kinds of exception.
+    # A bad folder or connection can raise a dozen kinds of exception.
     except Exception as error:
         raise InputError(
-            f"{root or name}: is no dataset that LeRobot can read ({type(error).__name__}: {error})."
+            f"{root or name}: LeRobot cannot read this dataset ({type(error).__name__}: {error})."
         ) from error
     features = dataset.features
     depths = tuple(dataset.meta.depth_keys)
@@ -85,7 +85,7 @@ def _dataset_episode(name: str, root: Path | None, number: int, cameras: DepthTo
     step = None
     if cameras is not None:
         if POINT_CLOUD in features:
-            raise InputError(f"--cameras: {root or name} has '{POINT_CLOUD}' already. Leave the option out.")
+            raise InputError(f"--cameras: {root or name} already has '{POINT_CLOUD}'. Drop the option.")
         cameras.check_shapes(shapes)
         step = DepthToPointCloudStep.from_config(cameras)
         clouds = (POINT_CLOUD, *clouds)
@@ -116,7 +116,7 @@ def _dataset_episode(name: str, root: Path | None, number: int, cameras: DepthTo
 
 
 def _store_episode(path: Path, number: int, fps: float | None) -> Episode:
-    # What conversion would make of the store, so that one sees what one will get.
+    # Show the result of a conversion, so that users see what they will get.
     look = look_at(named(path), fps)
     plan, store = look.plan, look.plan.store
     ends = plan.ends
@@ -155,14 +155,14 @@ def _store_episode(path: Path, number: int, fps: float | None) -> Episode:
 
 
 def _recorded_facts(root: Path) -> dict[str, str]:
-    """How the clouds of a recording were made, and what they show."""
+    """Facts from a recording's provenance: view of the clouds, and points per part of the scene."""
     told = read_provenance(root)
     try:
         view = {"view": view_sentence(told["view"])} if told.get("view") else {}
         shown = ", ".join(
             f"{part} {points['mean']:g} (at least {points['least']})" for part, points in told.get("points", {}).items()
         )
-    except (AttributeError, KeyError, TypeError, ValueError):  # Written by others, or by hand.
+    except (AttributeError, KeyError, TypeError, ValueError):  # Written by another tool or by hand.
         return {}
     return view | ({"points of a cloud": shown} if shown else {})
 
@@ -175,7 +175,7 @@ def _store_facts(kind: str, layout: str) -> Mapping[str, str]:
 
 
 def _is_cloud(key: str, shape: tuple[int, ...]) -> bool:
-    """Points (N, 3 or more), and called so."""
+    """Whether a column has the name and shape (N, 3 or more) of a cloud."""
     named = any(word in key for word in ("point_cloud", "pointcloud", "imagin_robot", "pcd"))
     return named and len(shape) == 2 and shape[1] >= 3
 

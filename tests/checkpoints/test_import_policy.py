@@ -185,7 +185,7 @@ def test_a_file_without_moving_average_gives_its_raw_weights(tmp_path):
     del original.payload["state_dicts"]["ema_model"]
     path = original.save(tmp_path / "x.ckpt")
     assert import_checkpoint(path, tmp_path / "policy").weights == "raw"
-    with pytest.raises(InputError, match=r"--weights=ema: x\.ckpt does not hold 'ema_model'"):
+    with pytest.raises(InputError, match=r"--weights=ema: x\.ckpt does not contain 'ema_model'"):
         import_checkpoint(path, tmp_path / "other", "ema")
 
 

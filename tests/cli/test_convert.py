@@ -67,7 +67,7 @@ def test_the_store_of_this_folder(demo, tmp_path, monkeypatch):
     for arguments in ((), ("--root=data",), (f"--root={demo}/new",), ("--root=.",)):
         result = run(".", "--fps=20", *arguments)
         assert result.exit_code == 2
-        assert "lies inside the store demo.zarr" in result.output
+        assert "is inside the store demo.zarr" in result.output
         assert "remove" not in result.output
     assert sorted(demo.rglob("*")) == before
     result = run(".", "--fps=20", "--dry-run", f"--root={tmp_path / 'out'}")
@@ -99,5 +99,5 @@ def test_names_of_every_kind(name, tmp_path, monkeypatch):
 def test_folders_that_lerobot_takes_for_patterns(name, demo, tmp_path):
     result = run(demo, "--fps=20", f"--root={tmp_path / name / 'out'}")
     assert result.exit_code == 2
-    assert "LeRobot cannot read datasets below a folder with" in result.output
+    assert "LeRobot cannot read datasets under a path that contains" in result.output
     assert list(tmp_path.iterdir()) == [demo]

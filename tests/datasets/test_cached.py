@@ -198,7 +198,7 @@ def test_videos_are_left_to_lerobot(tmp_path, caplog):
     with caplog.at_level("INFO", logger="lerobot_sdm"):
         dataset = CachedLeRobotDataset("local/test", root=root, video_backend="pyav")
     assert not dataset.is_cached
-    assert "observation.image is video" in caplog.text
+    assert "observation.image is stored as video" in caplog.text
     assert dataset[2]["observation.image"].shape == (3, 64, 64)
 
 

@@ -122,23 +122,23 @@ def test_a_whole_dataset_trains(whole):
         (INFO, ("features", CLOUD, "dtype"), "", f"info.json: the description of column '{CLOUD}'"),
         (INFO, ("features", "../action"), {"dtype": "video", "shape": [1, 1, 3]}, r"'\.\./action' is damaged"),
         (INFO, ("features", CLOUD), ..., f"file-000.parquet: column '{CLOUD}' is not in meta/info.json"),
-        (INFO, ("data_path",), "../../{chunk_index}/{file_index}.parquet", "is no path within a dataset"),
-        (INFO, ("data_path",), "/etc/{chunk_index}", "is no path within a dataset"),
-        (INFO, ("data_path",), "data/{chunk_index:9999999999d}", "is no path within a dataset"),
-        (INFO, ("data_path",), "data/{chunk_index.__class__}", "is no path within a dataset"),
+        (INFO, ("data_path",), "../../{chunk_index}/{file_index}.parquet", "is not a path inside the dataset"),
+        (INFO, ("data_path",), "/etc/{chunk_index}", "is not a path inside the dataset"),
+        (INFO, ("data_path",), "data/{chunk_index:9999999999d}", "is not a path inside the dataset"),
+        (INFO, ("data_path",), "data/{chunk_index.__class__}", "is not a path inside the dataset"),
         (INFO, ("data_path",), "data/{chunk_index:03=}", "data_path='data/{chunk_index:03=}': Unknown format"),
         (INFO, ("video_path",), "{", "info.json: video_path='{'"),
         (INFO, ("total_frames",), 5, "info.json: total_frames=5, but meta/episodes has 21"),
         (INFO, ("total_frames",), 10**12, "info.json: total_frames=1000000000000, but meta/episodes has 21"),
         (INFO, ("total_episodes",), 5, "info.json: total_episodes=5, but meta/episodes has 2"),
-        (INFO, ("total_tasks",), 0, "info.json: total_tasks=0, but meta/tasks.parquet has some"),
+        (INFO, ("total_tasks",), 0, "info.json: total_tasks=0, but meta/tasks.parquet has at least one"),
         (STATS, ("action", "min"), ..., "no 'min' of 'action', so that 'action' would not be normalized"),
         (STATS, ("action",), ..., "no 'min' of 'action'"),
         (STATS, ("action", "max"), [1.0] * 7, r"'max' of 'action' has shape \(7,\), and 'action' has \(4,\)"),
         (STATS, ("observation.state", "max"), ["a"] * 9, "stats.json: 'max' of 'observation.state' is"),
         (STATS, ("observation.state", "max"), [[1], [1, 2]], "stats.json: 'max' of 'observation.state' is"),
-        (STATS, ("task_index", "q50"), None, "stats.json: 'q50' of 'task_index' is None, not numbers"),
-        (STATS, ("action",), 3, "stats.json: 'action' is 3, not its statistics"),
+        (STATS, ("task_index", "q50"), None, "stats.json: 'q50' of 'task_index' is None, must be numbers"),
+        (STATS, ("action",), 3, "stats.json: 'action' is 3, must be a mapping of statistics"),
         (STATS, ("observation.state", "max"), [float("inf")] * 9, "'max' of 'observation.state' is not finite"),
     ],
 )
@@ -156,13 +156,13 @@ def test_descriptions_that_lie(copied, file, place, value, offender):
         (DATA, "action", [[0.0] * 3] * 21, f"{DATA}: column 'action' is not as meta/info.json describes it"),
         (DATA, CLOUD, [[[0.0] * 2] * 12] * 21, f"column '{CLOUD}'.* shape"),
         (DATA, "task_index", [-1] * 21, "'task_index' holds -1 to -1, but meta/tasks.parquet has 1"),
-        (DATA, "episode_index", [0] * 20 + [10**9], "data: holds no frames of episode 1"),
+        (DATA, "episode_index", [0] * 20 + [10**9], "data: has no frames of episode 1"),
         (DATA, "episode_index", [0] * 12 + [1] * 8 + [10**9], "holds 0 to 1000000000, but meta/episodes has 2"),
         (DATA, "episode_index", [0] * 13 + [1] * 8, "episode 0 has 13 frames, but meta/episodes says 12"),
-        (EPISODES, "dataset_to_index", [10**9, 10**9], "episode 1 has the frames 12 to 1000000000, and the one before"),
+        (EPISODES, "dataset_to_index", [10**9, 10**9], "episode 1 has the frames 12 to 1000000000, but"),
         (EPISODES, "dataset_from_index", [-5, 12], f"{EPISODES}: episode 0 has the frames -5 to 12"),
         (EPISODES, "dataset_from_index", None, f"{EPISODES}: column 'dataset_from_index' is missing"),
-        (EPISODES, "dataset_from_index", [0, None], f"{EPISODES}: column 'dataset_from_index' has gaps"),
+        (EPISODES, "dataset_from_index", [0, None], f"{EPISODES}: column 'dataset_from_index' has missing values"),
         (EPISODES, "data/file_index", ["../../secret"] * 2, f"{EPISODES}: column 'data/file_index' is string"),
     ],
 )
@@ -177,7 +177,7 @@ def test_tables_that_lie(copied, file, column, values, offender):
 def test_files_that_are_cut(copied, file, keep):
     content = (copied / file).read_bytes()
     (copied / file).write_bytes(content[: int(keep * len(content))])
-    with pytest.raises(InputError, match=f"dataset {copied}: {file}: (cannot be read|is no JSON)"):
+    with pytest.raises(InputError, match=f"dataset {copied}: {file}: (cannot be read|not valid JSON)"):
         train(copied)
 
 
@@ -201,7 +201,7 @@ def test_pictures_are_not_fetched_from_elsewhere(copied, tmp_path):
     secret = tmp_path / "secret.png"
     PIL.Image.new("RGB", (8, 8)).save(secret)
     with_pictures(copied, [{"bytes": None, "path": str(secret)}] * 21)
-    with pytest.raises(InputError, match=f"column '{PICTURE}' holds 21 paths in the place of pictures"):
+    with pytest.raises(InputError, match=f"column '{PICTURE}' contains 21 paths instead of pictures"):
         train(copied)
 
 

@@ -236,20 +236,20 @@ def test_statistics_anew(source, tmp_path):
     ("options", "offender"),
     [
         ([], "nothing to do"),
-        (["--delete=4"], "--delete=4: there are the episodes 0 to 3"),
-        (["--keep=1,9"], "--keep=9: there are the episodes 0 to 3"),
+        (["--delete=4"], "--delete=4: no such episode. Give numbers from 0 to 3"),
+        (["--keep=1,9"], "--keep=9: no such episode. Give numbers from 0 to 3"),
         (["--delete=0-3"], "names all 4 episodes"),
-        (["--delete=1", "--keep=2"], "give one of the two"),
+        (["--delete=1", "--keep=2"], "cannot be combined. Give one of the two"),
         (["--delete=x"], "'x' is no episode and no range. Write 3,7,10-19"),
         (["--delete=3-1"], "'3-1' is no episode and no range"),
         (["--delete=0-99999999999"], "no dataset has an episode 99999999999"),
         (["--task= "], "--task: must not be empty"),
-        (["--rename-task=Pour=Stack"], "--rename-task=Pour: the tasks are 'task 0', 'task 1'"),
+        (["--rename-task=Pour=Stack"], "--rename-task=Pour: no such task. The tasks are 'task 0', 'task 1'"),
         (["--rename-task=Pour"], "is not OLD=NEW"),
         (["--split=a=0.8", "--split=b=0.3"], "the shares add up to 1.1"),
-        (["--split=a=0.8", "--split=b=0"], "give shares for all of them"),
-        (["--split=a=0,1", "--split=b=1"], "--split=b: episode 1 is in another split already"),
-        (["--split=a=7"], "--split=a: episode 7 is none of 0 to 3"),
+        (["--split=a=0.8", "--split=b=0"], "Give shares for all splits"),
+        (["--split=a=0,1", "--split=b=1"], "--split=b: episode 1 is already in another split"),
+        (["--split=a=7"], "--split=a: episode 7 is not in 0 to 3"),
         (["--split=a=0.01"], "--split=a: no episode is left for it"),
         (["--split=../a=0.5"], "'../a' becomes a folder"),
         (["--split=a=x.y"], "'x.y' is no share"),
@@ -263,11 +263,11 @@ def test_bad_orders_leave_nothing_behind(source, tmp_path, options, offender):
 def test_nothing_is_overwritten_and_no_source_is_anything_else(source, tmp_path):
     (tmp_path / "new").mkdir()
     assert "exists already" in complaint(source, "--delete=1", f"--root={tmp_path / 'new'}")
-    assert "is no folder of a LeRobot dataset" in complaint(tmp_path, "--delete=1", f"--root={tmp_path / 'x'}")
+    assert "not a LeRobot dataset, because it has no" in complaint(tmp_path, "--delete=1", f"--root={tmp_path / 'x'}")
     broken = copy(source, tmp_path / "broken")
     (broken / "meta/info.json").write_text("{")
     told = complaint(broken, "--delete=1", f"--root={tmp_path / 'x'}")
-    assert f"dataset {broken}: meta/info.json: is no JSON (JSONDecodeError" in told
+    assert f"dataset {broken}: meta/info.json: not valid JSON (JSONDecodeError" in told
 
 
 def test_datasets_of_other_columns_are_not_joined(source, tmp_path):
@@ -292,5 +292,5 @@ def test_a_failure_in_the_middle_leaves_nothing_behind(source, tmp_path, monkeyp
 
 
 def test_a_source_must_be_readable(tmp_path):
-    with pytest.raises(InputError, match="is no folder of a LeRobot dataset"):
+    with pytest.raises(InputError, match="not a LeRobot dataset, because it has no"):
         edit_dataset(DatasetEdit((tmp_path / "nowhere",), tmp_path / "new", delete=(0,)))

@@ -90,7 +90,7 @@ def test_zip_files_in_several_parts(tmp_path):
     # What tells where the end of a large file's directory lies: in part 1 of 2.
     locator = struct.pack("<4sLQL", b"PK\x06\x07", 1, 0, 2)
     path.write_bytes(data[:end] + bytes(56) + locator + data[end:])
-    with pytest.raises(InputError, match=r"store\.zip: is neither a folder nor a whole zip file"):
+    with pytest.raises(InputError, match=r"store\.zip: is neither a folder nor a complete zip file"):
         list_files(path, "")
 
 

@@ -98,8 +98,8 @@ def test_a_storage_is_no_door_to_other_pickles(tmp_path):
     ("content", "said"),
     [
         (b"no pickle", "pickle"),
-        (pickle.dumps({"model": 1}, protocol=3), "holds no mjrl"),
-        (pickle.dumps(None, protocol=3), "holds no mjrl"),
+        (pickle.dumps({"model": 1}, protocol=3), "contains no mjrl"),
+        (pickle.dumps(None, protocol=3), "contains no mjrl"),
     ],
 )
 def test_other_files_are_refused(tmp_path, content, said):
@@ -125,9 +125,9 @@ def test_unusual_policies_are_refused(tmp_path):
     ("name", "env_type", "path", "said"),
     [
         ("dapg", "adroit", None, "--expert_path: is missing"),
-        ("dapg", "adroit", Path("nowhere.pickle"), "nowhere.pickle: is not there"),
-        ("dapg", "metaworld_pc", Path("nowhere.pickle"), "drives adroit, not metaworld_pc"),
-        ("scripted", "adroit", None, r"drives metaworld_pc, not adroit.*dapg"),
+        ("dapg", "adroit", Path("nowhere.pickle"), "nowhere.pickle: does not exist"),
+        ("dapg", "metaworld_pc", Path("nowhere.pickle"), "supports adroit, not metaworld_pc"),
+        ("scripted", "adroit", None, r"supports metaworld_pc, not adroit.*dapg"),
         ("scripted", "metaworld_pc", Path("x.pickle"), "reads no file"),
     ],
 )

@@ -87,7 +87,7 @@ def test_the_default_expert_solves_its_task_in_every_variant(task):
     [
         ("scriptd", "Did you mean 'scripted'"),
         ("no_such_module:Expert", "no_such_module"),
-        ("pathlib:Path", "is no Expert"),
+        ("pathlib:Path", "is not an Expert"),
     ],
 )
 def test_unknown_experts_are_refused(name, message):

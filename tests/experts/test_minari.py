@@ -58,14 +58,14 @@ def test_what_is_not_reproduced_is_left_out(door, tmp_path, caplog):
     path, good = door
     root = record(brief(path, tmp_path / "recorded"))
     assert "Episode 1 of" in caplog.text
-    assert "away from the recording at step 5" in caplog.text
+    assert "from the recording at step 5" in caplog.text
     dataset = CachedLeRobotDataset("local/test", root=root, video_backend="pyav")
     actions = np.asarray(dataset.__getitems__(range(2 * STEPS)).whole["action"])
     np.testing.assert_array_equal(actions, np.float32(np.concatenate([episode.actions for episode in good])))
 
 
 def test_there_are_only_as_many_episodes_as_there_are(door, tmp_path):
-    with pytest.raises(InputError, match="has 3 episodes, and number 3 is asked for"):
+    with pytest.raises(InputError, match="has 3 episodes, but recording needs number 3"):
         record(brief(door[0], tmp_path / "recorded", episodes=3))
     assert not (tmp_path / "recorded").exists()
 
@@ -98,7 +98,7 @@ def test_another_version_of_the_environment_is_refused(door, tmp_path):
 
 
 def test_other_folders_are_refused(tmp_path):
-    with pytest.raises(InputError, match="is no Minari dataset"):
+    with pytest.raises(InputError, match="not a Minari dataset"):
         open_dataset(tmp_path, "door")
-    with pytest.raises(InputError, match="a replay has none"):
+    with pytest.raises(InputError, match="a replay cannot have noise"):
         record(RecordConfig(env=small_env(), expert="minari", expert_path=tmp_path, action_noise=0.1))

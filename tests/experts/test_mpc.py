@@ -217,7 +217,7 @@ def test_guides_that_do_not_fit_are_refused(tmp_path):
     write_policy(tmp_path / "hammer.pickle", (46, 8, 26))
     guided = make_expert("mpc", "hammer", path=tmp_path / "hammer.pickle")
     env = MetaWorldPointCloudEnv("hammer", **BLIND)
-    with pytest.raises(InputError, match="is for Adroit's tasks"):
+    with pytest.raises(InputError, match="is for Adroit tasks"):
         guided.start(env, 0)
 
 

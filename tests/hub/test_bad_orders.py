@@ -38,7 +38,7 @@ def test_impossible_names(policy, repo_id, message):
 
 
 def test_folders_without_a_policy(policy, tmp_path):
-    assert "holds no config.json" in refused(tmp_path, "--repo-id", "me/x")
+    assert "has no config.json" in refused(tmp_path, "--repo-id", "me/x")
     nested = tmp_path / "checkpoints" / "pretrained_model"
     nested.mkdir(parents=True)
     (nested / "config.json").write_text("{}")
@@ -48,8 +48,8 @@ def test_folders_without_a_policy(policy, tmp_path):
 def test_results_that_do_not_fit(policy, tmp_path):
     file = tmp_path / "r.json"
     for content, message in (
-        ("no json", "is no JSON file"),
-        ("[1]", "is neither a results.json"),
+        ("no json", "not valid JSON"),
+        ("[1]", "must be a results.json"),
         (json.dumps({"per_task": []}), "Add --suite"),
         (json.dumps({"rows": [{"key": "student"}], "settings": {}}), "has no row for a policy of type 'dp3' (student)"),
     ):
@@ -67,7 +67,7 @@ def test_options_that_a_dataset_does_not_take(tmp_path):
     (tmp_path / "meta").mkdir()
     (tmp_path / "meta" / "info.json").write_text("{}")
     assert "--suite" in refused(tmp_path, "--repo-id", "me/x", "--suite", "x")
-    assert "holds no README.md" in refused(tmp_path, "--repo-id", "me/x")
+    assert "has no README.md" in refused(tmp_path, "--repo-id", "me/x")
 
 
 def test_offline_is_said(policy, monkeypatch):

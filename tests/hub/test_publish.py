@@ -200,7 +200,7 @@ def test_card_of_a_student(world):
         f"me/teacher@{revision}",
         teacher_sha,
         "`metaworld_pc` | drawer-open | 50/50 | 93 to 100%",
-        "each seed from 100000 to 100049",
+        "per seed from 100000 to 100049",
         "| teacher, 10 steps |",  # a row of the quickstart's table
         "lerobot-eval --policy.path=me/student",
         "--env.type=metaworld_pc --env.task=drawer-open",
@@ -257,7 +257,7 @@ def test_publishing_again_changes_nothing(world):
     ("name", "message"),
     [
         ("wrong teacher", "--teacher=me/imported: its model.safetensors"),
-        ("other results", "steps, this one was for 2. Give the results of this run."),
+        ("other results", "steps, but this one was trained for 2. Give the results of this run."),
         ("no teacher", "answers 404. Is the name right?"),
         ("no login", "answers 401. Log in: `hf auth login`."),
     ],

@@ -230,9 +230,9 @@ def test_the_result_is_a_plain_policy_of_its_bases_type(base, reward, data, tmp_
     assert get_policy_class("sdm").config_class(teacher_path=str(exported), device="cpu").horizon == 8
     with pytest.raises(InputError, match="plain: exists already"):
         export_base(tuned, exported)
-    with pytest.raises(InputError, match="is of type 'diffusion', which has no base"):
+    with pytest.raises(InputError, match="is of type 'diffusion', which cannot be exported"):
         export_base(base, tmp_path / "other")
-    with pytest.raises(InputError, match=r"holds no config\.json"):
+    with pytest.raises(InputError, match=r"has no config\.json"):
         export_base(tmp_path, tmp_path / "other")
     assert not (tmp_path / "other").exists()
 

@@ -125,7 +125,7 @@ def test_a_pipeline_without_its_normalizer(copied):
 @pytest.mark.parametrize("load", [lambda folder: load_contender(Contender("x", folder)), teacher_config])
 def test_files_that_are_no_json(copied, content, name, load):
     (copied / name).write_text(content)
-    with pytest.raises(InputError, match=rf"{name}: (is no JSON|holds .* and not named entries)"):
+    with pytest.raises(InputError, match=rf"{name}: (not valid JSON|contains .* must be a JSON object)"):
         load(str(copied))
 
 

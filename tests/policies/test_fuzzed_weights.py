@@ -63,7 +63,7 @@ def test_a_tensor_that_is(how, kind, copied):
 def test_a_file_that_is_cut(kind, copied):
     file = copied / "model.safetensors"
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    with pytest.raises(InputError, match=r"model\.safetensors: is no safetensors file, or a damaged one"):
+    with pytest.raises(InputError, match=r"model\.safetensors: not a valid safetensors file"):
         load_contender(Contender("x", str(copied)))
 
 

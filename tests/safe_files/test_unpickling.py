@@ -174,7 +174,7 @@ def test_truncated_pickles_are_refused():
     whole = pickle.dumps({"a": [1, (2, 3)], "b": collections.OrderedDict(c=b"bytes")})
     assert load(whole, ORDERED, source="x")["a"] == [1, (2, 3)]
     for length in range(len(whole)):
-        with pytest.raises(InputError, match="whole, valid pickle"):
+        with pytest.raises(InputError, match="complete, valid pickle"):
             load(whole[:length], ORDERED, source="x")
 
 

@@ -52,12 +52,12 @@ OPTIONS = {option for parameter in load("view").params for option in parameter.o
     [
         ("parts", None),
         ("no observation", None),
-        ("another length", "data/success is left out: it has 3 rows, not 12"),
-        ("six axes", r"data/full_state is left out: frames of shape .1, 1, 1, 1, 1, 2. cannot be shown"),
-        ("objects", "data/full_state is left out: .*Only arrays of numbers are read"),
-        ("codec", "data/full_state is left out: .*codec 'imagecodecs_jpegxl', which is not accepted"),
-        ("cut chunk", "data/full_state is left out: .*truncated or corrupt"),
-        ("absent chunk", "data/full_state: 1 chunks are absent and shown as if they held the fill value"),
+        ("another length", "data/success is excluded: it has 3 rows, not 12"),
+        ("six axes", r"data/full_state is excluded: frames of shape .1, 1, 1, 1, 1, 2. cannot be shown"),
+        ("objects", "data/full_state is excluded: .*Only arrays of numbers are read"),
+        ("codec", "data/full_state is excluded: .*codec 'imagecodecs_jpegxl', which is not accepted"),
+        ("cut chunk", "data/full_state is excluded: .*truncated or corrupt"),
+        ("absent chunk", "data/full_state: 1 chunks are missing and shown as the fill value"),
     ],
 )
 def test_what_can_be_shown_is_shown_and_the_rest_is_said(damage, said, tmp_path):

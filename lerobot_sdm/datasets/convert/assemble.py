@@ -1,4 +1,4 @@
-"""Finished blocks become a LeRobotDataset, with its provenance and card."""
+"""Assembles finished blocks into a LeRobotDataset with provenance and card."""
 
 import json
 import shutil
@@ -20,17 +20,17 @@ from lerobot_sdm.datasets.convert.plan import Plan
 from lerobot_sdm.datasets.write import PROVENANCE, versions
 
 EPISODES_AT_ONCE = 1000
-"""Episodes of a row group of LeRobot's table of episodes; its own 10 make opening a dataset of many slow."""
+"""Episodes per row group of LeRobot's episode table; its default of 10 makes large datasets slow to open."""
 STORED_AS = {"values": "numbers", "image": "PNG, lossless", "depth": "TIFF, lossless", "video": "video, lossy"}
 
 
 def assemble(plan: Plan, folder: Path, root: Path, repo_id: str) -> None:
-    """Put the blocks of a folder together; the blocks themselves stay as they are.
+    """Assemble the blocks in a folder; the blocks themselves stay unchanged.
 
     Args:
-        plan: What was converted.
-        folder: Where the finished blocks lie.
-        root: Folder to create, in the same file system.
+        plan: The conversion.
+        folder: Folder of the finished blocks.
+        root: Folder to create, on the same file system.
         repo_id: Name of the dataset.
     """
     videos = [column.key for column in plan.columns if column.kind == "video"]
@@ -61,7 +61,7 @@ def assemble(plan: Plan, folder: Path, root: Path, repo_id: str) -> None:
                 entry |= {f"videos/{key}/{name}": value for name, value in place.items()}
                 begin, end = plan.video_span(block, episode)
                 entry |= {f"videos/{key}/from_timestamp": begin, f"videos/{key}/to_timestamp": end}
-            # `save_episode` besides writes info.json and stats.json anew, for each episode.
+            # `save_episode` would also rewrite info.json and stats.json for each episode.
             meta._save_episode_metadata(entry | flatten_dict({"stats": stats}))
         meta.stats = aggregate_stats([*([] if meta.stats is None else [meta.stats]), *described])
     meta.info.total_episodes, meta.info.total_frames = len(plan.ends), plan.frames
@@ -82,7 +82,7 @@ def assemble(plan: Plan, folder: Path, root: Path, repo_id: str) -> None:
 
 
 def provenance(plan: Plan) -> dict[str, Any]:
-    """Where every number of the dataset comes from."""
+    """The source of every column of the dataset."""
     return {
         "converted_from": {
             "name": plan.store.name,
@@ -119,7 +119,7 @@ def provenance(plan: Plan) -> dict[str, Any]:
 
 
 def _link(source: Path, target: Path) -> None:
-    """Give a file a second name, or copy it where the file system cannot do that."""
+    """Hard-link a file, or copy it if the file system does not support hard links."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         target.hardlink_to(source)

@@ -1,4 +1,4 @@
-"""The work of one process: checking a block of episodes, and writing it to one data file."""
+"""The work of one process: checks a block of episodes and writes it to one data file."""
 
 import json
 import shutil
@@ -23,12 +23,12 @@ from lerobot_sdm.processes.scheduling import leave_real_time
 
 DATA = "data.parquet"
 STATS = "stats.npz"
-# Readers take a file row group by row group, so that one for each short episode would make reading slow.
+# Readers load a file one row group at a time; one row group per short episode would make reading slow.
 GROUP_ROWS, GROUP_BYTES = 1000, 16 * 10**6
 
 
 def block_folder(folder: Path, block: Block) -> Path:
-    """Where a finished block lies until the dataset is put together."""
+    """Folder of a finished block until the dataset is assembled."""
     return folder / f"block-{block.index:05d}"
 
 
@@ -36,7 +36,7 @@ def check_block(plan: Plan, block: Block) -> None:
     """Read every row of the block and refuse what cannot be stored faithfully.
 
     Raises:
-        InputError: A chunk cannot be decoded, or a value is not finite or no color.
+        InputError: A chunk cannot be decoded, or a value is not finite or not a color.
     """
     for column in plan.columns:
         readers = plan.readers([column])
@@ -47,12 +47,12 @@ def check_block(plan: Plan, block: Block) -> None:
 
 
 def write_block(plan: Plan, block: Block, folder: Path) -> None:
-    """Write the block's data file, videos and statistics, unless an earlier run has done so.
+    """Write the block's data file, videos, and statistics, unless an earlier run has done so.
 
     Args:
-        plan: What is converted.
-        block: Which episodes.
-        folder: Where blocks lie; this one appears whole or not at all.
+        plan: The conversion.
+        block: The episodes to write.
+        folder: Folder of the blocks; this one appears only when it is complete.
     """
     finished = block_folder(folder, block)
     if finished.exists():
@@ -89,8 +89,8 @@ class _GroupWriter:
     """Writes tables of whole episodes as row groups of moderate size.
 
     Args:
-        path: Of the file.
-        schema: Of the tables.
+        path: The file to write.
+        schema: Schema of the tables.
     """
 
     def __init__(self, path: Path, schema: pa.Schema):
@@ -118,8 +118,8 @@ class _GroupWriter:
 
 
 def _as_kept(statistic: str, value: NDArray) -> NDArray:
-    """Statistics of whole numbers as doubles, whatever the length of an episode: LeRobot leaves those of a single frame
-    whole, and large ones cannot stand in one column with the doubles of other episodes."""
+    """Statistics of integers as doubles. LeRobot leaves those of a single-frame episode as integers, and large ones
+    cannot share a column with the doubles of other episodes."""
     return value.astype(np.float64) if value.dtype.kind in "iu" and statistic != "count" else value
 
 
@@ -135,12 +135,12 @@ def episode_stats(folder: Path, block: Block) -> Iterator[dict[str, dict[str, ND
 
 
 def video_path(folder: Path, key: str) -> Path:
-    """The video of a column within a block's folder."""
+    """The video of a column in a block's folder."""
     return folder / f"{key}.mp4"
 
 
 def _episodes(plan: Plan, block: Block) -> Iterator[tuple[int, dict[str, NDArray]]]:
-    """Each episode of the block with its values as they are stored: column -> (F, ...)."""
+    """Each episode of the block with its values as stored: column -> (F, ...)."""
     readers = plan.readers()
     for episode in range(block.first_episode, block.stop_episode):
         start, stop = plan.span(episode)
@@ -148,7 +148,7 @@ def _episodes(plan: Plan, block: Block) -> Iterator[tuple[int, dict[str, NDArray
 
 
 def _table(columns: Mapping[str, Any], features: datasets.Features, schema: pa.Schema) -> pa.Table:
-    """The table that `datasets.Dataset.from_dict` makes, which besides hashes every byte: four times slower."""
+    """The table of `datasets.Dataset.from_dict`, four times faster because it does not hash every byte."""
     typed = {
         key: OptimizedTypedSequence(features.encode_column(values, key), type=features[key], col=key)
         for key, values in columns.items()

@@ -1,4 +1,4 @@
-"""What happens to the values of an array on their way into a column. Pure functions over blocks of rows."""
+"""Converts the values of arrays into columns. Pure functions over blocks of rows."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -17,28 +17,28 @@ from lerobot_sdm.datasets.convert.source import RowReader
 from lerobot_sdm.errors import InputError
 
 LARGEST_INTEGER = np.iinfo(np.int64).max
-# How far a color may be from a whole number of 0 to 255, after the rounding of scaling to [0, 1] and back.
+# Allowed distance of a color from an integer of 0 to 255, due to rounding when it was scaled to [0, 1] and back.
 COLOR_TOLERANCE = 1e-3
-# Meters: no depth camera of a robot sees so far.
+# Meters: no depth camera of a robot sees this far.
 FARTHEST_MEAN = 100.0
-# Half the time of the usual 6, for files that are 2% larger.
+# Takes half the time of the default 6, for files that are 2% larger.
 PNG_COMPRESSION = 3
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the dataset and where it comes from.
+    """A column of the dataset and its sources.
 
     Attributes:
-        parts: What is taken of which arrays; several are joined in this order, along the first axis of a frame.
+        parts: Parts of arrays, joined in this order along the first axis of a frame.
         key: Name of the column.
-        kind: `values`: numbers as they are; `image`: PNG; `video`: a frame of a video; `depth`: lossless TIFF.
-        shape: Of one frame as stored; pictures are (H, W, C).
-        dtype: As stored; uint8 for pictures.
-        channel_first: The source's pictures are (C, H, W).
-        colors: The entries of the last axis that are colors and `unit_colors` applies to.
-        unit_colors: The source's colors lie in [0, 1] instead of 0 to 255.
-        points: Subsample clouds to so many points.
+        kind: `values`: plain numbers; `image`: PNG; `video`: a frame of a video; `depth`: lossless TIFF.
+        shape: Shape of one stored frame; pictures are (H, W, C).
+        dtype: Stored dtype; uint8 for pictures.
+        channel_first: Whether the source's pictures are (C, H, W).
+        colors: Bounds of the last axis that are colors, which `unit_colors` applies to.
+        unit_colors: Whether the source's colors are in [0, 1] instead of 0 to 255.
+        points: Subsample clouds to this many points.
     """
 
     parts: tuple[Part, ...]
@@ -53,36 +53,36 @@ class Column:
 
     @property
     def is_picture(self) -> bool:
-        """Stored encoded, not as numbers."""
+        """Whether it is stored encoded instead of as numbers."""
         return self.kind != "values"
 
     @property
     def is_turned(self) -> bool:
-        """Whether its clouds lie on their side in the source."""
+        """Whether its clouds are (channels, points) in the source."""
         return any(part.turned for part in self.parts)
 
     @property
     def arrays(self) -> tuple[str, ...]:
-        """The arrays that it is made of, each once."""
+        """The arrays it is made of, each once."""
         return tuple(dict.fromkeys(part.array for part in self.parts))
 
     @property
     def origin(self) -> str:
-        """Where it comes from, as `--map` takes it."""
+        """Its sources, in the notation of `--map`."""
         return " + ".join(part.origin for part in self.parts)
 
     def read(self, readers: Mapping[str, RowReader], start: int, stop: int) -> NDArray:
-        """What is stored for the rows `start` to `stop`: (stop - start, *shape).
+        """The stored values of the rows `start` to `stop`: (stop - start, *shape).
 
         Args:
-            readers: By array.
+            readers: Array -> reader.
             start: First row.
             stop: The row after the last one.
         """
         return self.values({array: readers[array].read(start, stop) for array in self.arrays})
 
     def values(self, rows: Mapping[str, NDArray]) -> NDArray:
-        """Rows of the source, array -> (F, ...), as they are stored: (F, *shape)."""
+        """Convert rows of the source, array -> (F, ...), to stored values (F, *shape)."""
         values = join([part.take(rows[part.array]) for part in self.parts])
         if self.kind in ("image", "video"):
             values = np.moveaxis(values, 1, -1) if self.channel_first else values
@@ -96,12 +96,12 @@ class Column:
         return np.ascontiguousarray(values).reshape(len(values), *self.shape)
 
     def colors_of(self, part: Part, rows: NDArray) -> NDArray:
-        """The colors among the rows (F, ...) of a part's array, in the source's scale."""
+        """The colors in the rows (F, ...) of a part's array, in the source's scale."""
         taken = part.take(rows)
         return taken[..., slice(*self.colors)] if self.kind == "values" else taken
 
     def encode(self, values: NDArray) -> NDArray | list[dict[str, Any]]:
-        """What the data file gets for values (F, *shape): themselves, or pictures as LeRobot embeds them."""
+        """Encode values (F, *shape) for the data file: unchanged, or as pictures the way LeRobot embeds them."""
         if self.kind not in ("image", "depth"):
             return values
         suffix, options = ("tiff", {"compression": "raw"})
@@ -117,14 +117,14 @@ class Column:
         return encoded
 
     def decode(self, stored: NDArray | Sequence[Mapping[str, Any]]) -> NDArray:
-        """The inverse of `encode`, but for videos."""
+        """The inverse of `encode`, except for videos."""
         if not self.is_picture:
             return np.asarray(stored)
         pictures = [np.asarray(PIL.Image.open(io.BytesIO(item["bytes"]))) for item in stored]
         return np.stack(pictures).reshape(len(pictures), *self.shape)
 
     def statistics(self, values: NDArray) -> dict[str, NDArray]:
-        """LeRobot's statistics of an episode's values (F, *shape), over the frames that its own writer looks at.
+        """LeRobot's statistics of an episode's values (F, *shape), over the same frames as LeRobot's own writer.
 
         Clouds are reduced over all points, which LeRobot's writer does not do for an episode of one frame.
         """
@@ -132,7 +132,7 @@ class Column:
             sampled = [
                 auto_downsample_height_width(np.moveaxis(values[row], -1, 0)) for row in sample_indices(len(values))
             ]
-            # Each channel in one piece of memory: the same numbers, three times faster.
+            # With each channel contiguous, the same result is three times faster.
             pictures = np.stack(sampled, axis=1).swapaxes(0, 1)
             scale = 1.0 if self.kind == "depth" else 255.0
             stats = get_feature_stats(pictures, axis=(0, 2, 3), keepdims=True)
@@ -149,11 +149,11 @@ class Column:
 
         Args:
             rows: Consecutive rows of each array, (F, ...).
-            first_row: The number of the first of them.
-            store_name: What the user knows the store by.
+            first_row: Number of the first row.
+            store_name: The user's name for the store.
 
         Raises:
-            InputError: Naming the array, the row and the entry.
+            InputError: Names the array, the row, and the entry.
         """
         for part in self.parts:
             label = f"{store_name}: data/{part.origin}"
@@ -164,15 +164,15 @@ class Column:
                 self._check_colors(self.colors_of(part, rows[part.array]), first_row, label, part.array)
 
     def _check_depth(self, depth: NDArray, first_row: int, label: str) -> None:
-        """Refuse depth (F, ...) in another unit than LeRobot will take it for, as far as that can be seen."""
+        """Refuse float depth (F, ...) that seems to be in millimeters, because LeRobot reads floats as meters."""
         if depth.dtype.kind != "f":
             return
         means = depth.reshape(len(depth), -1).mean(axis=1)
         if (means > FARTHEST_MEAN).any():
             row = int(np.argmax(means > FARTHEST_MEAN))
             raise InputError(
-                f"{label}: row {first_row + row} has a mean depth of {means[row]:.0f} m, because LeRobot takes floats "
-                "for meters. It seems to be in millimeters: keep the numbers as they are with --depth=array."
+                f"{label}: row {first_row + row} has a mean depth of {means[row]:.0f} m, because LeRobot reads floats "
+                "as meters. If it is in millimeters, keep the numbers unchanged with --depth=array."
             )
 
     def _check_colors(self, colors: NDArray, first_row: int, label: str, array: str) -> None:
@@ -182,7 +182,7 @@ class Column:
             place = np.argwhere(wrong)[0]
             raise InputError(
                 f"{label}: row {first_row + int(place[0])} has a color of {colors[tuple(place)]}, outside of 0 to "
-                f"{limit}. Declare what the colors are with --color-range 0-255, 0-1 or none."
+                f"{limit}. Set the range of the colors with --color-range 0-255, 0-1, or none."
             )
         if self.kind == "values":
             return
@@ -190,40 +190,40 @@ class Column:
         if wrong.any():
             row = first_row + int(np.argwhere(wrong)[0][0])
             raise InputError(
-                f"{label}: row {row} is no picture of 8 bits per color, so a PNG or video would lose something. "
+                f"{label}: row {row} is not a picture with 8 bits per color, so PNG or video would lose precision. "
                 f"Keep the numbers with --map {array}=NAME, where NAME does not begin with observation.image, "
-                "or declare another --color-range."
+                "or set another --color-range."
             )
 
 
 def _check_numbers(rows: NDArray, first_row: int, label: str, array: str) -> None:
-    """Refuse NaN, infinity and whole numbers that LeRobot cannot read in rows (F, ...)."""
+    """Refuse rows (F, ...) with NaN, infinity, or integers that LeRobot cannot read."""
     bad = bad_frames(rows)
     if bad is not None:
         row = int(np.argmax(bad))
         place = np.argwhere(~np.isfinite(rows[row])).tolist()[0]
         raise InputError(
             f"{label}[{', '.join(map(str, [first_row + row, *place]))}] is {rows[row][tuple(place)]}, in "
-            f"{int(bad.sum())} of the rows {first_row} to {first_row + len(rows) - 1}. Repair the store, or leave "
-            f"the array out with --skip {array}."
+            f"{int(bad.sum())} of the rows {first_row} to {first_row + len(rows) - 1}. Repair the store, or exclude "
+            f"the array with --skip {array}."
         )
     if rows.dtype == np.uint64 and rows.max() > LARGEST_INTEGER:
         row = first_row + int(np.argwhere(rows > LARGEST_INTEGER)[0][0])
         raise InputError(
-            f"{label}: row {row} holds a number above {LARGEST_INTEGER}, which LeRobot cannot read. "
-            f"Leave the array out with --skip {array}."
+            f"{label}: row {row} contains a number above {LARGEST_INTEGER}, which LeRobot cannot read. "
+            f"Exclude the array with --skip {array}."
         )
 
 
 def resample(cloud: NDArray, count: int) -> NDArray:
-    """Thin a cloud out to `count` points by farthest point sampling.
+    """Subsample a cloud to `count` points by farthest point sampling.
 
     Args:
-        cloud: (N, C), x, y, z first. Rows that are all zero are padding, as DP3's generators write it.
+        cloud: (N, C), with x, y, z first. All-zero rows are padding, as written by DP3's generators.
         count: Rows of the result.
 
     Returns:
-        (count, C) in farthest-point order, padded with zero rows where the cloud has too few points.
+        (count, C) in farthest-point order, padded with zero rows if the cloud has too few points.
     """
     points = cloud[cloud.any(axis=1)]
     order = farthest_point_sampling(points[:, :3].astype(np.float32), min(count, len(points)))

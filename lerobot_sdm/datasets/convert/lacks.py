@@ -1,4 +1,4 @@
-"""What a policy will look for in a dataset and not find: said before anything is written."""
+"""Reports columns that policies need and a dataset will not have, before anything is written."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -15,14 +15,14 @@ MOST_NAMES = 12
 
 
 def check_usable(columns: Sequence[Column], arrays: Mapping[str, ArrayInfo]) -> None:
-    """Refuse a dataset that nothing can be learned from.
+    """Refuse a dataset that no policy can learn from.
 
     Args:
-        columns: Of the dataset.
-        arrays: Of the store.
+        columns: The dataset's columns.
+        arrays: The store's arrays.
 
     Raises:
-        InputError: No action, or no observation; it says which array could be one and how.
+        InputError: It has no action or no observation; the message says which array could become one.
     """
     keys = [column.key for column in columns]
     if ACTION not in keys:
@@ -32,11 +32,11 @@ def check_usable(columns: Sequence[Column], arrays: Mapping[str, ArrayInfo]) -> 
 
 
 def lacks(columns: Sequence[Column], arrays: Mapping[str, ArrayInfo]) -> tuple[str, ...]:
-    """A sentence for each column that policies need and that this dataset will not have.
+    """A sentence for each column that policies need and this dataset will not have.
 
     Args:
-        columns: Of the dataset.
-        arrays: Of the store.
+        columns: The dataset's columns.
+        arrays: The store's arrays.
     """
     keys = {column.key for column in columns}
     said = [
@@ -57,7 +57,7 @@ def lacks(columns: Sequence[Column], arrays: Mapping[str, ArrayInfo]) -> tuple[s
 
 
 def _advice(key: str, columns: Sequence[Column], arrays: Mapping[str, ArrayInfo]) -> str:
-    """How the store's arrays could become this column."""
+    """Advice on how the store's arrays could become this column."""
     unfit = _unfit(key, arrays)
     if unfit:
         return " ".join(unfit)
@@ -71,12 +71,12 @@ def _advice(key: str, columns: Sequence[Column], arrays: Mapping[str, ArrayInfo]
     ]
     if len(parts) > 1:
         options = " ".join(f"--map {name}={key}" for name in parts)
-        return f"If these are its parts, they are joined in the order of the options: {options}."
+        return f"If these arrays are its parts, join them in the order of the options: {options}."
     return _say_which(key, arrays)
 
 
 def _unfit(key: str, arrays: Mapping[str, ArrayInfo]) -> list[str]:
-    """Why arrays that are named like this column cannot become it."""
+    """Why arrays with a name of this column cannot become it."""
     named = [name for name in arrays if NAMED.get(name.rpartition("/")[2].lower()) == key]
     frames = {name: arrays[name].shape[1:] or (1,) for name in named}
     wrong = {name: misfit(key, frame, name) for name, frame in frames.items()}
@@ -90,4 +90,4 @@ def _unfit(key: str, arrays: Mapping[str, ArrayInfo]) -> list[str]:
 def _say_which(key: str, arrays: Collection[str]) -> str:
     names = list(arrays)
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    return f"Say which: --map NAME={key}; there are {', '.join(names[:MOST_NAMES])}{more}."
+    return f"Choose one with --map NAME={key}; the arrays are {', '.join(names[:MOST_NAMES])}{more}."

@@ -1,4 +1,4 @@
-"""What is known about published demonstration stores but not written in them: rates, frames, cameras, crops."""
+"""Facts about published demonstration stores that the stores do not contain: rates, frames, cameras, crops."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -11,19 +11,19 @@ from lerobot_sdm.errors import InputError, unknown_name
 
 @dataclass(frozen=True)
 class Layout:
-    """A family of stores that were written by the same script.
+    """A family of stores written by the same script.
 
     Attributes:
-        arrays: Arrays that a store of this family has -> their shape without the rows.
-        fps: Frames per second; None where every recording has its own.
-        task: The task in words, where the store's name does not say it.
-        frame: The coordinates of the cloud.
-        camera: What looked.
-        crop: The box that the cloud was cut to, in its frame, in meters.
-        mapping: `NAME=COLUMN` or `NAME[a:b]=COLUMN`, where the family means something else than the names say.
-        shown_by: Type and task of the environments whose view `dp3` shows the same; None where there is none.
-        notes: What a user must know besides.
-        guessed: Whether its arrays are unlike any other store's, so that they give it away.
+        arrays: Array of the family's stores -> its shape without the rows.
+        fps: Frames per second; None if each recording has its own.
+        task: Description of the task; None to use the store's name.
+        frame: Coordinate frame of the cloud.
+        camera: The camera that made the cloud.
+        crop: Box that the cloud was cropped to, in its frame, in meters.
+        mapping: `NAME=COLUMN` or `NAME[a:b]=COLUMN`, where the array names are misleading.
+        shown_by: Type and task of the environment whose view `dp3` shows the same; None if there is none.
+        notes: Other facts a user must know.
+        guessed: Whether the family can be recognized by its arrays.
     """
 
     arrays: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class Layout:
     guessed: bool = True
 
     def view(self, points: int) -> dict[str, Any] | None:
-        """How clouds of so many points of this family are made, as datasets keep it; None where it is not known."""
+        """The view that makes this family's clouds of `points` points, as datasets store it; None if it is unknown."""
         if self.shown_by is None:
             return None
         env_type, task = self.shown_by
@@ -71,7 +71,7 @@ def _adroit_top(height: float) -> str:
     return f"legacy DP3: world = Rz(3.14) (p - (0, 0, 1)) + (0, 0, {height})"
 
 
-# Frames, cameras and crops: the generators of the DP3 repository, with the transforms that they really apply.
+# Frames, cameras, and crops come from the generators in the DP3 repository, with the transforms that they really apply.
 LAYOUTS: dict[str, Layout] = {
     "metaworld": Layout(
         arrays={"state": (9,), "full_state": (39,), "action": (4,)},
@@ -82,7 +82,7 @@ LAYOUTS: dict[str, Layout] = {
         ),
         camera="corner2 at (0.6, 0.295, 0.8), 128 x 128 pixels, fovy 60",
         crop="[[-0.5, -1.5, -0.795], [1, -0.4, 100]]",
-        # Views of MetaWorld's tasks differ in the default view alone.
+        # The views of MetaWorld's tasks differ only in the default view.
         shown_by=("metaworld_pc", "reach"),
         notes="Actions are what the scripted expert asked for, not clipped to [-1, 1].",
     ),
@@ -112,7 +112,7 @@ LAYOUTS: dict[str, Layout] = {
         arrays={"state": (5,), "keypoint": (9, 2), "action": (2,)},
         fps=10,
         task="Push the T-shaped block onto the target",
-        # Only the pusher's position is known to a robot; the block's pose stays in the dataset, beside it.
+        # A robot knows only the pusher's position; the block's pose stays in the dataset as another column.
         mapping=("state[:2]=observation.state", "state=full_state"),
         notes=(
             "observation.state is the pusher's position (x, y) in pixels of a 512 x 512 table; full_state adds the "
@@ -139,11 +139,11 @@ def find_layout(name: str | None, shapes: Mapping[str, tuple[int, ...]]) -> str:
     """The layout that a store follows.
 
     Args:
-        name: What the user says, None for a guess from the arrays.
+        name: The user's choice; None to guess from the arrays.
         shapes: Array -> shape without the rows.
 
     Raises:
-        InputError: The name is not known, or the store does not fit it.
+        InputError: The name is unknown, or the store does not fit it.
     """
     if name is None:
         guessable = (key for key, layout in LAYOUTS.items() if layout.guessed)
@@ -153,5 +153,7 @@ def find_layout(name: str | None, shapes: Mapping[str, tuple[int, ...]]) -> str:
     for array, expected in LAYOUTS[name].arrays.items():
         if shapes.get(array) != expected:
             has = f"has shape {shapes[array]}" if array in shapes else "is missing"
-            raise InputError(f"--layout={name}: expects data/{array} with shape {expected}, which {has}.")
+            raise InputError(
+                f"--layout={name}: expects data/{array} with shape {expected}, which {has}. Drop the option."
+            )
     return name

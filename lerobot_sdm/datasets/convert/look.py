@@ -1,4 +1,4 @@
-"""What can be shown of a store, whether or not it can be converted as it stands."""
+"""Opens a store for viewing, even if it cannot be converted as it is."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -22,12 +22,12 @@ UNKNOWN_FPS = 10
 
 @dataclass
 class Look:
-    """A store to be looked at.
+    """A store opened for viewing.
 
     Attributes:
-        plan: What conversion would make of it, of the arrays that can be read; not for converting.
-        layout: The layout that it follows.
-        notes: What is left out or not as it seems, in sentences.
+        plan: The conversion of the readable arrays; for viewing only.
+        layout: The layout that the store follows.
+        notes: Sentences on arrays that are excluded or incomplete.
     """
 
     plan: Plan
@@ -36,14 +36,14 @@ class Look:
 
 
 def look_at(source: Path, fps: float | None = None) -> Look:
-    """Open a store for looking: an array that cannot be read safely, or does not belong to the episodes, is left out.
+    """Open a store for viewing, without arrays that cannot be read safely or do not belong to the episodes.
 
     Args:
         source: Folder or zip file.
-        fps: Frames per second, where the store's layout does not say so.
+        fps: Frames per second; None for the rate of the store's layout.
 
     Raises:
-        InputError: It is no store, its episodes make no sense, or nothing is left.
+        InputError: It is not a store, its episodes are inconsistent, or no array is left.
     """
     left_out: dict[str, str] = {}
     store = open_source(source, left_out=left_out)
@@ -63,7 +63,7 @@ def look_at(source: Path, fps: float | None = None) -> Look:
             left_out[name] = f"it has {info.shape[0]} rows, not {rows}."
             del store.arrays[name]
         elif absent:
-            notes.append(f"data/{name}: {absent} chunks are absent and shown as if they held the fill value.")
+            notes.append(f"data/{name}: {absent} chunks are missing and shown as the fill value.")
     layout = find_layout(store.layout, {name: info.shape[1:] for name, info in store.arrays.items()})
     columns = _columns(store, layout, left_out)
     if not columns:
@@ -71,11 +71,11 @@ def look_at(source: Path, fps: float | None = None) -> Look:
         raise InputError(f"{source}: has no array that can be shown. {said}")
     ends = checked_ends(store, list(dict.fromkeys(name for column in columns for name in column.arrays)))
     plan = Plan(store, tuple(columns), ends, fps or LAYOUTS[layout].fps or UNKNOWN_FPS, "")
-    return Look(plan, layout, [*(f"data/{name} is left out: {why}" for name, why in left_out.items()), *notes])
+    return Look(plan, layout, [*(f"data/{name} is excluded: {why}" for name, why in left_out.items()), *notes])
 
 
 def _columns(store: Store, layout: str, left_out: dict[str, str]) -> list[Column]:
-    """Columns for as many arrays as there can be some for."""
+    """Columns for all arrays that can be shown."""
     entries = complete(parse(LAYOUTS[layout].mapping, store.arrays), store.arrays, store.optional)
     columns: list[Column] = []
     for key in dict.fromkeys(entry.key for entry in entries):
@@ -83,13 +83,13 @@ def _columns(store: Store, layout: str, left_out: dict[str, str]) -> list[Column
         try:
             columns += with_color_scale(store, columns_of(group, store.arrays, Choices()), Choices())
         except InputError:
-            # What conversion would advise are its own options.
+            # The original message advises options of `convert`.
             names = (entry.array for entry in group)
             left_out |= {name: f"frames of shape {store.arrays[name].shape[1:]} cannot be shown." for name in names}
     return columns
 
 
 def _rows(ends: NDArray[np.int64], lengths: Sequence[int]) -> int:
-    """How many rows an array of the episodes has; what most arrays have where none goes with the ends."""
+    """Rows of the arrays that belong to the episodes; the most common length if none matches the ends."""
     last = int(ends[-1]) if len(ends) else 0
     return last if last in lengths else Counter(lengths).most_common(1)[0][0]

@@ -1,4 +1,4 @@
-"""Which array of a store becomes which column: guessed from names and shapes, or given."""
+"""Maps arrays of a store to columns, as given or guessed from names and shapes."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -42,7 +42,7 @@ NAMED = {
 }
 VECTORS = (ACTION, OBS_STATE, "observation.environment_state")
 CLOUDS = (OBS_POINT_CLOUD, OBS_IMAGIN_ROBOT)
-LARGEST_RANK = 5  # what LeRobot stores
+LARGEST_RANK = 5  # limit of LeRobot
 ENTRY = re.compile(
     r"(?P<array>[^=\[\]]+)"
     r"(\[(?!\])((?P<row>-?\d+)(?=[,\]]),?)?((?P<start>-?\d*):(?P<stop>-?\d*))?\])?"
@@ -54,10 +54,10 @@ class Entry(NamedTuple):
     """One line of a mapping.
 
     Attributes:
-        array: Name of the array below `data/`.
+        array: Name of the array under `data/`.
         key: Name of the column.
         channels: Bounds of a slice of the array's last axis.
-        row: Which entry of the first axis of a frame; all of them where None.
+        row: Index into the first axis of a frame; None for all entries.
     """
 
     array: str
@@ -73,9 +73,9 @@ class Choices:
     Attributes:
         images: `image` for PNG, `video`, or `skip`.
         depth: `image` for LeRobot's depth images, `array` for a plain column, or `skip`.
-        color_range: Of colors that are not uint8: `0-255`, `0-1`, `none` if they are something else; None to ask
-            the data.
-        points: Thin clouds out to so many points.
+        color_range: Range of colors that are not uint8: `0-255`, `0-1`, or `none` if they are not colors; None to
+            detect it from the data.
+        points: Subsample clouds to this many points.
     """
 
     images: str = "image"
@@ -88,14 +88,14 @@ class Choices:
             if getattr(self, option) not in known:
                 raise unknown_name(f"--{option.replace('_', '-')}", getattr(self, option), filter(None, known))
         if self.points is not None and self.points < 1:
-            raise InputError(f"--resample-points={self.points}: give 1 or more.")
+            raise InputError(f"--resample-points={self.points}: must be at least 1.")
 
 
 def parse(entries: Iterable[str], arrays: Mapping[str, ArrayInfo]) -> list[Entry]:
-    """Read a mapping that was given as `NAME=COLUMN`, `NAME[a:b]=COLUMN` or `NAME[i]=COLUMN`.
+    """Parse a mapping given as `NAME=COLUMN`, `NAME[a:b]=COLUMN`, or `NAME[i]=COLUMN`.
 
     Raises:
-        InputError: An entry cannot be read, or there is no such array.
+        InputError: An entry cannot be parsed, or there is no such array.
     """
     parsed = []
     for entry in entries:
@@ -103,8 +103,8 @@ def parse(entries: Iterable[str], arrays: Mapping[str, ArrayInfo]) -> list[Entry
         if match is None:
             raise InputError(
                 f"--map {entry}: expected NAME=COLUMN, such as point_cloud=observation.point_cloud, NAME[a:b]=COLUMN "
-                "for a part of the last axis, or NAME[i]=COLUMN for an entry of the first axis of a frame. Columns "
-                "consist of letters, digits, dots, dashes and underscores."
+                "for a slice of the last axis, or NAME[i]=COLUMN for an entry of the first axis of a frame. Column "
+                "names consist of letters, digits, dots, dashes, and underscores."
             )
         if match["array"] not in arrays:
             raise unknown_name("--map", match["array"], arrays)
@@ -114,17 +114,17 @@ def parse(entries: Iterable[str], arrays: Mapping[str, ArrayInfo]) -> list[Entry
 
 
 def complete(entries: Sequence[Entry], arrays: Mapping[str, ArrayInfo], optional: Collection[str] = ()) -> list[Entry]:
-    """A mapping with a column for every array, guessed from its name and shape where there is none yet.
+    """Complete a mapping with a column for every array, guessed from its name and shape.
 
-    What no policy should see keeps its own name, and so does what would become a column that is taken.
+    An array that no policy should see keeps its own name, and so does one whose column is already taken.
 
     Args:
-        entries: What is mapped already.
+        entries: The mapping so far.
         arrays: All arrays of the store.
-        optional: Those for which nothing is guessed.
+        optional: Arrays without a guess.
 
     Returns:
-        The entries in the order of the arrays; those of one column in the order given, where its first array stands.
+        The entries in the order of the arrays; those of one column in the order given, at its first array.
     """
     given = {entry.array for entry in entries}
     taken = {entry.key for entry in entries}
@@ -152,7 +152,7 @@ def complete(entries: Sequence[Entry], arrays: Mapping[str, ArrayInfo], optional
 
 
 def columns_of(entries: Sequence[Entry], arrays: Mapping[str, ArrayInfo], choices: Choices) -> list[Column]:
-    """Columns for the entries of a mapping, checked against what the arrays are.
+    """Columns for the entries of a mapping, checked against the arrays.
 
     Args:
         entries: The mapping; the entries of one column are its parts, joined in their order.
@@ -160,14 +160,14 @@ def columns_of(entries: Sequence[Entry], arrays: Mapping[str, ArrayInfo], choice
         choices: How columns are stored.
 
     Raises:
-        InputError: An array does not have the shape or type that its column asks for.
+        InputError: An array does not have the shape or type that its column requires.
     """
     parts: dict[str, list[Entry]] = {}
     for entry in entries:
         parts.setdefault(entry.key, []).append(entry)
     columns = [column for group in parts.values() if (column := _column(group, arrays, choices))]
     if choices.points is not None and not any(column.key == OBS_POINT_CLOUD for column in columns):
-        raise InputError(f"--resample-points={choices.points}: no array becomes '{OBS_POINT_CLOUD}'.")
+        raise InputError(f"--resample-points={choices.points}: no array becomes '{OBS_POINT_CLOUD}'. Drop the option.")
     return columns
 
 
@@ -175,8 +175,8 @@ def _column(entries: Sequence[Entry], arrays: Mapping[str, ArrayInfo], choices: 
     key = entries[0].key
     label = f"--map data/{entries[0].array}={key}"
     if key in DEFAULT_FEATURES:
-        raise InputError(f"{label}: LeRobot keeps '{key}' for itself. Choose another column.")
-    # LeRobot takes every column with "image" in its name for pictures.
+        raise InputError(f"{label}: LeRobot reserves '{key}'. Choose another column.")
+    # LeRobot treats every column with "image" in its name as pictures.
     is_picture = "image" in key
     parts = tuple(_part(entry, arrays[entry.array], is_picture) for entry in entries)
     dtype = np.result_type(*(arrays[entry.array].dtype for entry in entries))
@@ -188,7 +188,7 @@ def _column(entries: Sequence[Entry], arrays: Mapping[str, ArrayInfo], choices: 
             return None
         if not is_depth(frame):
             raise InputError(f"{label}: has shape {frame} per row; depth must be (H, W), (H, W, 1) or (1, H, W).")
-        # LeRobot's depth images are of these two types; others stay plain numbers, so that no bit is lost.
+        # LeRobot's depth images have one of these two dtypes; others stay plain numbers, so that no bit is lost.
         if choices.depth == "image" and dtype in (np.float32, np.uint16):
             shape = (*frame[1:], 1) if len(frame) == 3 and frame[0] == 1 else (*frame[:2], 1)
             return Column(parts, key, "depth", shape, dtype)
@@ -203,14 +203,14 @@ def _column(entries: Sequence[Entry], arrays: Mapping[str, ArrayInfo], choices: 
 
 
 def _part(entry: Entry, info: ArrayInfo, is_picture: bool) -> Part:
-    """What an entry takes of its array, in the shape that its column asks for."""
+    """The part of an array that an entry takes, in the shape that its column requires."""
     label = f"--map data/{entry.array}={entry.key}"
     frame = taken_shape(info.shape[1:] or (1,), entry.row, entry.channels)
     if 0 in frame:
-        raise InputError(f"{label}: has shape {info.shape[1:]} per row, of which nothing would be left.")
+        raise InputError(f"{label}: has shape {info.shape[1:]} per row, and the slice is empty.")
     if len(frame) > LARGEST_RANK:
         raise InputError(
-            f"{label}: has {len(frame)} axes per row, and LeRobot stores {LARGEST_RANK}. Leave the array out with "
+            f"{label}: has {len(frame)} axes per row, but LeRobot allows {LARGEST_RANK}. Exclude the array with "
             f"--skip {entry.array}."
         )
     if wanted := misfit(entry.key, frame, entry.array):
@@ -224,19 +224,19 @@ def _part(entry: Entry, info: ArrayInfo, is_picture: bool) -> Part:
 
 
 def _joined_shape(key: str, parts: Sequence[Part]) -> tuple[int, ...]:
-    """The shape of a frame of several parts, one behind the other along its first axis."""
+    """The shape of a frame of several parts, concatenated along the first axis."""
     shapes = [part.shape for part in parts]
     listed = ", ".join(f"data/{part.origin} {part.shape}" for part in parts)
     is_list = all(len(shape) == 1 for shape in shapes) or key in CLOUDS
     if not is_list or "image" in key or key.startswith(OBS_DEPTH):
         raise InputError(
-            f"--map: several arrays become '{key}' ({listed}), and only vectors and clouds are joined. Give each a "
-            "column of its own."
+            f"--map: several arrays become '{key}' ({listed}), but only vectors and clouds can be joined. Give "
+            "each its own column."
         )
     if len({shape[1:] for shape in shapes}) > 1:
         raise InputError(
-            f"--map: several arrays become '{key}' ({listed}), and points of different kinds cannot be joined. Take "
-            "the same part of the last axis of each, such as NAME[:3]."
+            f"--map: several arrays become '{key}' ({listed}), but points with different channels cannot be joined. "
+            "Take the same slice of the last axis of each, such as NAME[:3]."
         )
     return (sum(shape[0] for shape in shapes), *shapes[0][1:])
 
@@ -250,12 +250,12 @@ def _picture(key: str, label: str, parts: tuple[Part, ...], frame: tuple[int, ..
 
 
 def misfit(key: str, frame: tuple[int, ...], name: str) -> str | None:
-    """The shape that a column must have and how to get it, if that of one row of the array `name` is another and
-    cannot be turned into it."""
+    """The shape that a column must have and how to get it; None if one row of the array `name` fits or can be
+    reshaped to fit."""
     if key in VECTORS and len(as_vector(frame)) != 1:
         return (
-            f"a vector. Take one of its {frame[0]} entries with --map '{name}[0]={key}'; several, one --map for each, "
-            "are joined in the order given"
+            f"a vector. Take one of its {frame[0]} entries with --map '{name}[0]={key}'; several, with one --map "
+            "each, are joined in the order given"
         )
     if key in CLOUDS and not _is_cloud_shape(frame):
         return "(points, 3 or more channels), with more points than channels"
@@ -267,7 +267,7 @@ def _is_cloud_shape(frame: tuple[int, ...]) -> bool:
 
 
 def _column_name(name: str) -> str:
-    """An array's own name as a column that neither LeRobot nor a policy takes for something else."""
+    """An array's own name as a column name that neither LeRobot nor a policy interprets."""
     plain = re.sub(r"[^A-Za-z0-9_.-]", ".", name)
     special = (
         plain in DEFAULT_FEATURES or plain == "task" or "image" in plain or plain.startswith((ACTION, "observation"))

@@ -1,4 +1,4 @@
-"""Opening a demonstration store of any format that is known."""
+"""Opens demonstration stores of all supported formats."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -14,22 +14,22 @@ def open_source(path: Path, skip: Collection[str] = (), left_out: dict[str, str]
 
     Args:
         path: A zarr store, in a folder or a zip file; or RoboTwin's folder of HDF5 files.
-        skip: Arrays that are not looked at.
-        left_out: Takes the arrays that cannot be handled safely, name -> reason, where they are no error.
+        skip: Arrays to ignore.
+        left_out: If given, receives the arrays that cannot be handled safely, name -> reason, instead of an error.
 
     Raises:
-        InputError: It is no store, or cannot be handled safely.
+        InputError: It is not a store, or cannot be handled safely.
     """
     files = episode_files(path)
     return open_episodes(path, files, skip, left_out) if files else open_store(path, skip, left_out)
 
 
 def source_name(path: Path) -> str:
-    """What a dataset of this store is called unless it is given another name; the store need not exist."""
+    """Default name of a dataset made from this store; the store need not exist."""
     files = episode_files(path)
     return name_of(files) if files else stem(path)
 
 
 def holds_demonstrations(folder: Path) -> bool:
-    """Whether a folder is a store, so that nothing may be written into it."""
+    """Whether a folder is a store, which nothing may be written to."""
     return is_store_folder(folder) or (folder.is_dir() and bool(episode_files(folder)))

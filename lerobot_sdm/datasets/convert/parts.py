@@ -1,4 +1,4 @@
-"""What a column takes from one array of a store: which entries, which way round."""
+"""The part of one array of a store that a column takes: its entries and their axis order."""
 
 from dataclasses import dataclass
 
@@ -16,11 +16,11 @@ class Part:
     """All of an array, or some of its entries.
 
     Attributes:
-        array: Name of the array below `data/`.
-        row: Which entry of the first axis of a frame is taken; all of them where None.
-        channels: Which entries of the last axis are taken.
-        turned: The source's clouds are (channels, points).
-        shape: Of a frame as it is taken, axes of length 1 left out of vectors; None for the shape that comes out.
+        array: Name of the array under `data/`.
+        row: Index into the first axis of a frame; None for all entries.
+        channels: Bounds of the slice of the last axis.
+        turned: Whether the source's clouds are (channels, points).
+        shape: Shape of the resulting frame, without axes of length 1 for vectors; None to keep the shape.
     """
 
     array: str
@@ -31,7 +31,7 @@ class Part:
 
     @property
     def origin(self) -> str:
-        """The array with what is taken of it, as `--map` takes it."""
+        """The array with its index and slice, in the notation of `--map`."""
         row = [] if self.row is None else [str(self.row)]
         if self.channels != ALL:
             row.append("{}:{}".format(*("" if bound is None else bound for bound in self.channels)))
@@ -50,7 +50,7 @@ class Part:
 
 
 def taken_shape(frame: tuple[int, ...], row: int | None, channels: tuple[int | None, int | None]) -> tuple[int, ...]:
-    """The shape that is left of a frame; 0 somewhere in it where nothing is.
+    """The shape of a frame after indexing and slicing; contains a 0 if nothing is left.
 
     Args:
         frame: Shape of a frame; (1,) for a single number.
@@ -65,15 +65,15 @@ def taken_shape(frame: tuple[int, ...], row: int | None, channels: tuple[int | N
 
 
 def lies_on_its_side(frame: tuple[int, ...]) -> bool:
-    """Whether clouds of this shape are (channels, points): few numbers of very many points, not the other way round."""
+    """Whether clouds of this shape are (channels, points): a few rows of very many values."""
     return len(frame) == 2 and 3 <= frame[0] <= MOST_CHANNELS and frame[1] >= SMALLEST_CLOUD
 
 
 def as_vector(frame: tuple[int, ...]) -> tuple[int, ...]:
-    """A shape without its axes of length 1; (1,) where there are no others."""
+    """A shape without its axes of length 1; (1,) if there are no others."""
     return tuple(size for size in frame if size != 1) or (1,)
 
 
 def join(parts: list[NDArray]) -> NDArray:
-    """Parts (F, n_i, ...) one behind the other: (F, sum of n_i, ...)."""
+    """Concatenate parts (F, n_i, ...) to (F, sum of n_i, ...)."""
     return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)

@@ -1,4 +1,4 @@
-"""What a conversion will do, decided before anything is written."""
+"""The plan of a conversion, made before anything is written."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from lerobot_sdm.datasets.convert.columns import Column
 from lerobot_sdm.datasets.convert.source import RowReader, Store
 
-# Of values in a block as they lie in memory: small enough to hold one per process, large enough for few files.
+# Size of a block in memory: small enough to hold one per process, large enough for few files.
 BLOCK_BYTES = 64 * 10**6
 BLOCK_EPISODES = 1000
-"""The statistics of all its episodes are in memory with a block; those of short ones are larger than their values."""
+"""A block's statistics are in memory with it, and those of a short episode are larger than its values."""
 PICTURE_NAMES = ["height", "width", "channels"]
 
 
@@ -36,17 +36,17 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that decides what a converted dataset contains. It can be sent to other processes.
+    """Everything that determines the content of a converted dataset. It can be sent to other processes.
 
     Attributes:
         store: The source.
-        columns: The dataset's columns, LeRobot's own not included.
+        columns: The dataset's columns, without LeRobot's own.
         ends: (E,) the row after the last one of each episode.
         fps: Frames per second.
-        task: The task, in words.
-        facts: What the provenance says besides: layout, frame of the cloud and the like.
-        block_bytes: Size at which a block is closed.
-        block_episodes: Number of episodes at which it is closed.
+        task: Description of the task.
+        facts: Other entries of the provenance, such as layout and frame of the cloud.
+        block_bytes: Size at which a block ends.
+        block_episodes: Number of episodes at which a block ends.
     """
 
     store: Store
@@ -60,11 +60,11 @@ class Plan:
 
     @property
     def frames(self) -> int:
-        """Frames of the dataset."""
+        """Number of frames of the dataset."""
         return int(self.ends[-1])
 
     def readers(self, columns: Iterable[Column] | None = None) -> dict[str, RowReader]:
-        """A reader for each array that the columns, all of them unless given, are made of."""
+        """A reader for each array of the columns; defaults to all columns."""
         names = dict.fromkeys(name for column in columns or self.columns for name in column.arrays)
         return {name: self.store.reader(name) for name in names}
 
@@ -77,7 +77,7 @@ class Plan:
         return self.span(block.first_episode)[0], self.span(block.stop_episode - 1)[1]
 
     def place_of(self, block: Block) -> dict[str, int]:
-        """Where LeRobot's layout of files has the data file and videos of a block."""
+        """Chunk and file index of a block's data file and videos in LeRobot's layout."""
         chunk, file = divmod(block.index, DEFAULT_CHUNK_SIZE)
         return {"chunk_index": chunk, "file_index": file}
 
@@ -88,7 +88,7 @@ class Plan:
         return (start - first) / self.fps, (stop - first) / self.fps
 
     def blocks(self) -> list[Block]:
-        """The episodes in blocks of about equal size; the same whatever the number of processes."""
+        """The episodes in blocks of about equal size, independent of the number of processes."""
         frame_bytes = sum(int(np.prod(column.shape)) * column.dtype.itemsize for column in self.columns)
         blocks, first = [], 0
         for episode in range(len(self.ends)):
@@ -101,7 +101,7 @@ class Plan:
         return blocks
 
     def features(self) -> dict[str, dict[str, Any]]:
-        """LeRobot's description of the columns, with the cloud's frame and units beside its shape."""
+        """LeRobot's description of the columns, including the cloud's frame and units."""
         return {column.key: self._feature(column) for column in self.columns}
 
     def all_features(self) -> dict[str, dict[str, Any]]:

@@ -1,8 +1,8 @@
-"""RoboTwin's demonstrations as its generator writes them: a folder of HDF5 files, one an episode.
+"""Reads RoboTwin's demonstrations: a folder of HDF5 files, one per episode, as its generator writes them.
 
-A file holds T frames: `joint_action/vector` (T, A), for two arms 14 numbers with their grippers; `pointcloud` (T, N, 6)
-where the task's configuration asks for clouds; poses, camera matrices, and pictures as JPEG. An action is the joint
-vector that the next frame has, so that an episode gives T - 1 rows; RoboTwin's own zarr stores are made in this way.
+A file contains T frames: `joint_action/vector` (T, A), with A = 14 for two arms with grippers; `pointcloud` (T, N, 6)
+if the task's configuration asks for clouds; poses, camera matrices, and pictures as JPEG. An action is the joint vector
+of the next frame, so an episode gives T - 1 rows. RoboTwin's own zarr stores are made the same way.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from lerobot_sdm.errors import InputError, unknown_name
 FILE = re.compile(r"episode(\d+)\.hdf5")
 VECTOR, CLOUD = "joint_action/vector", "pointcloud"
 NEXT = "next/"
-"""Before the name of an array: its rows one frame later, which is what an action is."""
+"""Prefix of arrays whose rows are one frame later, like actions."""
 GROUPS = ("joint_action", "endpose")
 CLOUDS_OFF = (
     "Collect the demonstrations again with `pointcloud: true` under `data_type` in the task's configuration, or "
@@ -37,11 +37,11 @@ CLOUDS_OFF = (
 
 
 class Origin(NamedTuple):
-    """Where an array lies in the files.
+    """Location of an array in the files.
 
     Attributes:
         dataset: Path inside each file.
-        later: Rows later than the frame: 1 for actions.
+        later: Offset of its rows from the frame: 1 for actions.
     """
 
     dataset: str
@@ -49,7 +49,7 @@ class Origin(NamedTuple):
 
 
 def episode_files(path: Path) -> list[Path]:
-    """The files of a folder, of its folder `data`, or a single one, by number; empty where there are none."""
+    """The episode files of a folder or of its folder `data`, or a single file, by number; empty if there are none."""
     if path.is_file():
         return [path] if FILE.fullmatch(path.name) else []
     for folder in (path, path / "data"):
@@ -60,7 +60,7 @@ def episode_files(path: Path) -> list[Path]:
 
 
 def name_of(files: Sequence[Path]) -> str:
-    """Task and configuration of episodes, as RoboTwin calls its own stores: `beat_block_hammer-demo_clean`."""
+    """Task and configuration of episodes, in RoboTwin's naming: `beat_block_hammer-demo_clean`."""
     folder = files[0].resolve().parent
     parts = folder.parts[1:-1][-2:] if folder.name == "data" else ()
     return "-".join(parts) or folder.name
@@ -71,9 +71,9 @@ class RoboTwinStore(Store):
     """Episodes in HDF5 files.
 
     Attributes:
-        episodes: The files, one an episode.
-        lengths: Rows that each gives.
-        origins: Array -> where it lies.
+        episodes: The files, one per episode.
+        lengths: Rows of each episode.
+        origins: Array -> its location.
     """
 
     episodes: tuple[Path, ...] = field(default=(), repr=False)
@@ -103,7 +103,7 @@ class RoboTwinStore(Store):
                     missing = _missing(root[dataset])
                     if missing and not fill_missing:
                         raise InputError(
-                            f"{file.name}: {missing} of '{dataset}' is absent: the file was not written to its end. "
+                            f"{file.name}: {missing} of '{dataset}' is missing, because the file is incomplete. "
                             "Collect or copy the episode again, or move its file out of the folder."
                         )
                     absent += bool(missing)
@@ -119,7 +119,7 @@ class RoboTwinStore(Store):
 
 
 class EpisodeReader:
-    """Reads spans of rows of one array; keeps the episode that it read last.
+    """Reads spans of rows of one array; keeps the last episode in memory.
 
     Args:
         store: The store.
@@ -149,7 +149,7 @@ class EpisodeReader:
             with open_file(file) as root:
                 try:
                     values = root[self._origin.dataset][later : later + self._store.lengths[number]]
-                # What its filters make of damaged bytes.
+                # Raised by HDF5 filters for damaged bytes.
                 except (OSError, RuntimeError, ValueError) as error:
                     raise InputError(
                         f"{file.name}: '{self._origin.dataset}' cannot be read ({error}). Copy the file again."
@@ -161,16 +161,16 @@ class EpisodeReader:
 def open_episodes(
     path: Path, files: list[Path], skip: Collection[str] = (), left_out: dict[str, str] | None = None
 ) -> RoboTwinStore:
-    """Look at the files of a folder; no data is read.
+    """Open the files of a folder and read their metadata; no data is read.
 
     Args:
-        path: What the user gave.
-        files: Its episodes.
-        skip: Arrays that are not looked at.
-        left_out: Takes the arrays that cannot be used, name -> reason, where they are no error.
+        path: The path given by the user.
+        files: Its episode files.
+        skip: Arrays to ignore.
+        left_out: If given, receives the arrays that cannot be used, name -> reason, instead of an error.
 
     Raises:
-        InputError: A file is damaged, leads out of itself, or differs from the others.
+        InputError: A file is damaged, refers to another file, or differs from the others.
     """
     described = None
     lengths = []
@@ -189,7 +189,7 @@ def open_episodes(
         origins["point_cloud"] = Origin(CLOUD)
     elif "point_cloud" not in skip:
         if left_out is None:
-            raise InputError(f"{path.name}: the episodes hold no clouds. {CLOUDS_OFF}")
+            raise InputError(f"{path.name}: the episodes contain no clouds. {CLOUDS_OFF}")
         left_out["point_cloud"] = "the episodes were collected without clouds."
     optional = {}
     for dataset in described:
@@ -211,10 +211,10 @@ def open_episodes(
 
 @contextlib.contextmanager
 def open_file(file: Path) -> Iterator[Any]:
-    """An HDF5 file, open for reading.
+    """Open an HDF5 file for reading.
 
     Raises:
-        InputError: It is none, or what reads it is not installed.
+        InputError: It is not an HDF5 file, or h5py is not installed.
     """
     try:
         h5py = importlib.import_module("h5py")
@@ -226,13 +226,15 @@ def open_file(file: Path) -> Iterator[Any]:
     try:
         root = h5py.File(file, "r")
     except OSError as error:
-        raise InputError(f"{file.name}: is no whole HDF5 file ({error}). Collect or copy the episode again.") from error
+        raise InputError(
+            f"{file.name}: not a complete HDF5 file ({error}). Collect or copy the episode again."
+        ) from error
     with root:
         yield root
 
 
 def _describe(file: Path, root: Any) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-    """Shape and type of the datasets that can become columns: path inside the file -> both."""
+    """Shape and dtype of the datasets that can become columns, by path inside the file."""
     names = [CLOUD]
     for group in GROUPS:
         members = _own(file, root, group)
@@ -243,15 +245,15 @@ def _describe(file: Path, root: Any) -> dict[str, tuple[tuple[int, ...], np.dtyp
         if dataset is None or not hasattr(dataset, "shape"):
             continue
         if dataset.external or dataset.is_virtual:
-            raise InputError(f"{file.name}: the data of '{name}' lie in another file, which is not opened.")
+            raise InputError(f"{file.name}: the data of '{name}' are in another file, which is not opened.")
         shape, dtype = tuple(dataset.shape), dataset.dtype
         if dtype.kind in "biuf" and len(shape) >= 1 and 0 not in shape:
             found[name] = (shape, dtype.newbyteorder("="))
     if VECTOR not in found:
-        raise InputError(f"{file.name}: has no numbers '{VECTOR}', so it is no episode of RoboTwin.")
+        raise InputError(f"{file.name}: has no numeric '{VECTOR}', so it is not an episode of RoboTwin.")
     frames = found[VECTOR][0][0]
     if frames < 2:
-        raise InputError(f"{file.name}: has {frames} frame; an action is what the next one has. Leave the file out.")
+        raise InputError(f"{file.name}: has {frames} frame, but an action needs the next one. Remove the file.")
     for name, (shape, _) in found.items():
         if shape[0] != frames:
             raise InputError(f"{file.name}: '{name}' has {shape[0]} frames and '{VECTOR}' {frames}. Copy it again.")
@@ -259,31 +261,31 @@ def _describe(file: Path, root: Any) -> dict[str, tuple[tuple[int, ...], np.dtyp
 
 
 def _own(file: Path, root: Any, name: str) -> Any:
-    """A member of the file itself; None where there is none."""
+    """A member of the file itself, never of a linked one; None if there is none."""
     place = root
     for part in name.split("/"):
         link = place.get(part, getlink=True) if hasattr(place, "keys") else None
         if link is None:
             return None
         if type(link).__name__ != "HardLink":
-            raise InputError(f"{file.name}: '{name}' is a link, perhaps to another file, and is not followed.")
+            raise InputError(f"{file.name}: '{name}' is a link, possibly to another file, and is not followed.")
         place = place[part]
     return place
 
 
 def _difference(first: Path, described: dict[str, Any], file: Path, found: dict[str, Any]) -> str:
-    """In what two files differ, in a sentence."""
+    """A sentence on the difference between two files."""
     name = next(name for name in sorted(described.keys() | found.keys()) if described.get(name) != found.get(name))
     said = [
         f"{where.name} has none" if name not in has else f"{has[name][1].name} {has[name][0]} in {where.name}"
         for where, has in ((first, described), (file, found))
     ]
     hint = " Clouds of one size need `pcd_down_sample_num` in the task's configuration." if name == CLOUD else ""
-    return f"'{name}' differs between episodes: {', '.join(said)}. Move out what does not belong together.{hint}"
+    return f"'{name}' differs between episodes: {', '.join(said)}. Remove the files that do not belong together.{hint}"
 
 
 def _missing(dataset: Any) -> str | None:
-    """What of a dataset is not in its file: HDF5 reads it as zeros."""
+    """The missing share of a dataset, which HDF5 would read as zeros; None if it is complete."""
     if dataset.chunks is None:
         stored = dataset.id.get_storage_size()
         return None if stored >= dataset.size * dataset.dtype.itemsize else "all"

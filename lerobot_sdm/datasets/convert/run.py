@@ -1,4 +1,4 @@
-"""Converting a store: plan, check, write in blocks, put together, read back, rename."""
+"""Converts a store: plan, check, write blocks, assemble, read back, rename."""
 
 import contextlib
 import dataclasses
@@ -43,20 +43,20 @@ class ConvertConfig:
 
     Attributes:
         source: zarr folder or zip file with `data/*` and `meta/episode_ends`, or RoboTwin's folder of HDF5 files.
-        repo_id: Name of the dataset, `local/<store>` unless given.
-        root: Folder of the dataset, which must not exist yet; `data/<name>` unless given.
-        layout: What kind of store it is, guessed from its arrays unless given.
+        repo_id: Name of the dataset; defaults to `local/<store>`.
+        root: Folder of the dataset, which must not exist yet; defaults to `data/<name>`.
+        layout: Kind of store; defaults to a guess from its arrays.
         fps: Frames per second; known for some layouts.
-        task: The task in words, from the store's name unless given.
+        task: Description of the task; defaults to the store's name.
         mapping: `NAME=COLUMN` or `NAME[a:b]=COLUMN`, replacing the guess for that array.
-        skip: Arrays to leave out.
-        choices: How pictures, depth and clouds are stored.
-        frame: The coordinates of the cloud, in words; known for some layouts.
+        skip: Arrays to exclude.
+        choices: How to store pictures, depth, and clouds.
+        frame: Description of the cloud's coordinate frame; known for some layouts.
         unit: Unit of the cloud's coordinates.
-        camera: What looked, in words; known for some layouts.
-        crop: The box the cloud was cut to, in words; known for some layouts.
-        fill_missing_chunks: Take absent chunks for chunks of the fill value.
-        workers: Processes. The dataset does not depend on it.
+        camera: Description of the camera; known for some layouts.
+        crop: Description of the cloud's crop box; known for some layouts.
+        fill_missing_chunks: Treat missing chunks as chunks of the fill value.
+        workers: Number of processes. The dataset does not depend on it.
     """
 
     source: Path
@@ -76,27 +76,27 @@ class ConvertConfig:
     workers: int = 1
 
     def __post_init__(self) -> None:
-        # A dataset is named like its store, which "." does not say.
+        # A dataset is named after its store, and "." is not a name.
         object.__setattr__(self, "source", named(self.source))
 
     def checked(self) -> "ConvertConfig":
         """This configuration with its names filled in.
 
         Raises:
-            InputError: A value that cannot work; nothing has been written then.
+            InputError: A value is invalid; nothing has been written.
         """
         for name in ("workers", "fps"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise InputError(f"--{name}={value}: give 1 or more.")
+                raise InputError(f"--{name}={value}: must be at least 1.")
         repo_id = self.repo_id or f"local/{source_name(self.source)}"
         if not 1 <= len([part for part in repo_id.split("/") if part]) <= 2 or repo_id.count("/") > 1:
-            raise InputError(f"--repo-id={repo_id}: expected NAME or USER/NAME.")
+            raise InputError(f"--repo-id={repo_id}: must be NAME or USER/NAME.")
         root = self.root or Path("data") / repo_id.rpartition("/")[2]
         if holds_demonstrations(self.source) and root.resolve().is_relative_to(self.source.resolve()):
             raise InputError(
-                f"--root={root}: lies inside the store {self.source.name}, which must stay as it is. Choose a folder "
-                "outside of it."
+                f"--root={root}: is inside the store {self.source.name}, which must not change. Choose a folder "
+                "outside the store."
             )
         refuse_existing("--root", root)
         check_lerobot_can_read("--root", root)
@@ -107,10 +107,10 @@ def make_plan(config: ConvertConfig) -> Plan:
     """Decide what the dataset will contain; reads the store's metadata and a few rows, and writes nothing.
 
     Args:
-        config: What to convert; only what concerns the dataset's content matters here.
+        config: What to convert; only options that affect the dataset's content matter here.
 
     Raises:
-        InputError: The store or the mapping cannot work.
+        InputError: The store or the mapping is invalid.
     """
     store = open_source(config.source, config.skip)
     store.check_data(store.arrays, store.files(), config.fill_missing_chunks)
@@ -122,7 +122,7 @@ def make_plan(config: ConvertConfig) -> Plan:
     fps = config.fps or layout.fps
     if fps is None:
         raise InputError(
-            "--fps: is missing. The store does not say how many frames there are in a second, and LeRobot needs it."
+            "--fps: is missing. LeRobot needs the frame rate, and the store does not contain it. Give the option."
         )
     columns = with_color_scale(store, columns_of(entries, store.arrays, config.choices), config.choices)
     check_usable(columns, store.arrays)
@@ -151,20 +151,20 @@ def make_plan(config: ConvertConfig) -> Plan:
 def convert(config: ConvertConfig, plan: Plan | None = None) -> Path:
     """Convert a store into a LeRobotDataset.
 
-    The store is read twice: once to be sure that all of it can be stored, before anything is written, and once to
-    write it. Finished blocks are kept beside the dataset until it is complete: the same call, repeated after an
-    interruption, goes on with them. The dataset appears under its root whole or not at all.
+    The store is read twice: once to check all values before anything is written, and once to write them. Finished
+    blocks are kept next to the dataset until it is complete: the same call, repeated after an interruption, resumes
+    from them. The dataset appears at its root only when it is complete.
 
     Args:
         config: What to convert.
-        plan: What `make_plan` has made of it, to save making it again.
+        plan: Result of `make_plan(config)`, if already known.
 
     Returns:
         The folder of the dataset.
 
     Raises:
-        InputError: The store or an option cannot work, or the disk is full.
-        RuntimeError: The dataset, read back, is not what was converted.
+        InputError: The store or an option is invalid, or the disk is full.
+        RuntimeError: The dataset, read back, differs from the store.
     """
     config = config.checked()
     plan = plan or make_plan(config)
@@ -177,7 +177,9 @@ def convert(config: ConvertConfig, plan: Plan | None = None) -> Path:
     folder = config.root.parent / f".{config.root.name}.converting-{_fingerprint(plan, config)}"
     with Workers(min(config.workers, len(blocks)), plan, verify_block.__module__) as workers, SuppressProgressBars():
         for other in set(config.root.parent.glob(f".{config.root.name}.converting-*")) - {folder}:
-            logger.warning("%s holds an unfinished conversion of something else. Remove it if it is not wanted.", other)
+            logger.warning(
+                "%s contains an unfinished conversion of something else. Remove it if you do not need it.", other
+            )
         if not folder.exists():
             _run(workers, check_block, plan, blocks, "checking")
         with _only_one(folder), disk_full_is_an_input_error(config.root):
@@ -190,17 +192,17 @@ def convert(config: ConvertConfig, plan: Plan | None = None) -> Path:
                 extents = _run(workers, verify_block, plan, blocks, "reading back", unfinished)
                 verify(plan, unfinished, config.repo_id, extents)
             except RuntimeError:
-                shutil.rmtree(folder)  # what is finished but wrong must not be taken again
+                shutil.rmtree(folder)  # a repeated call must not reuse wrong blocks
                 raise
             if config.root.exists():
-                raise InputError(f"--root={config.root}: was created meanwhile. Move it, and repeat the command.")
+                raise InputError(f"--root={config.root}: was created in the meantime. Move it, and rerun the command.")
             unfinished.rename(config.root)
             shutil.rmtree(folder)
     return config.root
 
 
 def _entries(config: ConvertConfig, store: Store, layout_mapping: Iterable[str]) -> list[Entry]:
-    """The mapping: what the user gave, else what the layout says, else a guess; array by array."""
+    """The mapping of each array: from the user, else from the layout, else a guess."""
     entries = parse(config.mapping, store.arrays)
     given, taken = {entry.array for entry in entries}, {entry.key for entry in entries}
     known = parse(layout_mapping, store.arrays)
@@ -209,7 +211,7 @@ def _entries(config: ConvertConfig, store: Store, layout_mapping: Iterable[str])
 
 
 def with_color_scale(store: Store, columns: Iterable[Column], choices: Choices) -> list[Column]:
-    """The columns, told whether their colors lie in [0, 1]."""
+    """The columns with `unit_colors` set."""
     return [
         dataclasses.replace(column, unit_colors=column.colors is not None and _has_unit_colors(store, column, choices))
         for column in columns
@@ -217,7 +219,7 @@ def with_color_scale(store: Store, columns: Iterable[Column], choices: Choices) 
 
 
 def _has_unit_colors(store: Store, column: Column, choices: Choices) -> bool:
-    """Whether the colors of a column lie in [0, 1]: as declared, else as the first rows of its arrays look."""
+    """Whether the colors of a column are in [0, 1]: as given, else judged by the first rows of its arrays."""
     arrays = {part: store.arrays[part.array] for part in column.parts}
     if any(info.dtype == np.uint8 for info in arrays.values()):
         return False
@@ -230,7 +232,7 @@ def _has_unit_colors(store: Store, column: Column, choices: Choices) -> bool:
 
 
 def _task(name: str, layout: str) -> str:
-    """The task as DP3's file names say it: `metaworld_drawer-open_expert` is `drawer-open`."""
+    """The task in a file name of DP3: `metaworld_drawer-open_expert` is `drawer-open`."""
     return name.removeprefix(f"{layout.partition('-')[0]}_").removesuffix("_expert")
 
 
@@ -246,16 +248,18 @@ def _run(workers: Workers, task: Callable, plan: Plan, blocks: list[Block], titl
 
 @contextlib.contextmanager
 def _only_one(folder: Path) -> Iterator[None]:
-    """Keep a second conversion to the same place out; the lock of a killed one is void."""
+    """Lock the folder against a second conversion; the lock of a killed process does not count."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(folder / "lock", timeout=0):
             yield
     except filelock.Timeout as error:
-        raise InputError(f"{folder.name}: another process is converting to this place. Wait for it.") from error
+        raise InputError(
+            f"{folder.name}: another process is converting to this folder. Wait until it has finished."
+        ) from error
 
 
 def _fingerprint(plan: Plan, config: ConvertConfig) -> str:
-    """Of everything that decides what the blocks contain, so that no other conversion's are taken for them."""
+    """Hash of everything that determines the blocks, so that blocks of another conversion are not reused."""
     text = json.dumps([provenance(plan), plan.block_bytes, plan.block_episodes, config.root.name], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

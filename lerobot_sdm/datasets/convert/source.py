@@ -1,4 +1,4 @@
-"""What conversion and viewing ask of a demonstration store, whatever format it has."""
+"""The interface of a demonstration store of any format, for conversion and viewing."""
 
 import hashlib
 from abc import ABC, abstractmethod
@@ -20,12 +20,12 @@ HASHED_AT_ONCE = 2**22
 
 @dataclass(frozen=True)
 class ArrayInfo:
-    """What an array of the store says about itself.
+    """Metadata of an array of the store.
 
     Attributes:
         shape: (T, ...).
-        dtype: In the byte order of this machine.
-        chunk_rows: Rows that are stored together.
+        dtype: In native byte order.
+        chunk_rows: Rows per chunk.
     """
 
     shape: tuple[int, ...]
@@ -34,25 +34,25 @@ class ArrayInfo:
 
 
 class RowReader(Protocol):
-    """Reads spans of rows of one array, fast as long as they move forward."""
+    """Reads spans of rows of one array; fast if the spans move forward."""
 
     def read(self, start: int, stop: int) -> NDArray:
-        """Rows (stop - start, ...) in native byte order; a view, not to be written to.
+        """Rows (stop - start, ...) in native byte order; a read-only view.
 
         Raises:
-            InputError: They cannot be read.
+            InputError: The rows cannot be read.
         """
 
 
 @dataclass(frozen=True)
 class Store(ABC):
-    """A store whose metadata has been read and found harmless. Small, so that it can be sent to other processes.
+    """A store whose metadata has been read and checked. Small, so that it can be sent to other processes.
 
     Attributes:
         path: Folder or file.
-        arrays: Name -> what the array says about itself.
+        arrays: Name -> metadata of the array.
         optional: Arrays that are read only if `--map` names them.
-        layout: The layout that all stores of this format have; None where it is to be found out.
+        layout: The layout of all stores of this format; None to guess it.
     """
 
     path: Path
@@ -68,34 +68,34 @@ class Store(ABC):
     @property
     @abstractmethod
     def kind(self) -> str:
-        """What it is, for people."""
+        """Description of the format, for users."""
 
     @abstractmethod
     def reader(self, name: str) -> RowReader:
-        """Reads rows of an array."""
+        """A reader of an array's rows."""
 
     @abstractmethod
     def episode_ends(self) -> NDArray[np.int64]:
-        """(E,) the row after the last one of each episode, as stored; `checked_ends` says whether it makes sense.
+        """(E,) the row after the last one of each episode, as stored; `checked_ends` checks them.
 
         Raises:
-            InputError: It cannot be read, or holds no whole numbers.
+            InputError: They cannot be read, or are not integers.
         """
 
     @abstractmethod
     def check_data(self, names: Iterable[str], files: Mapping[str, int], fill_missing: bool) -> int:
-        """Refuse arrays whose data are not all there, and ends of episodes that are not.
+        """Refuse arrays and episode ends with missing or truncated data.
 
         Args:
-            names: Which arrays.
-            files: The store's, from `files`.
-            fill_missing: Whether absent pieces are taken for the fill value.
+            names: The arrays.
+            files: The store's files, from `files`.
+            fill_missing: Whether missing chunks count as the fill value.
 
         Returns:
-            How many pieces are absent.
+            Number of missing chunks.
 
         Raises:
-            InputError: Naming what is absent or cut short.
+            InputError: Names the missing or truncated data.
         """
 
     @abstractmethod
@@ -104,10 +104,10 @@ class Store(ABC):
 
     @abstractmethod
     def opened(self) -> AbstractContextManager[OpenFile]:
-        """A function that opens one of `files`."""
+        """Yield a function that opens one of `files`."""
 
     def digest(self, files: Iterable[str], advance: Callable[[int], Any]) -> str:
-        """SHA-256 over the names and contents of `files`: the same for a folder and for a zip file of it.
+        """SHA-256 over the names and contents of `files`, equal for a folder and a zip file of it.
 
         Args:
             files: The store's files.
@@ -126,7 +126,7 @@ class Store(ABC):
 
 
 def checked_ends(store: Store, names: list[str]) -> NDArray[np.int64]:
-    """The episodes' ends, (E,), if the arrays `names` agree with them.
+    """The episodes' ends, (E,), checked against the arrays `names`.
 
     Raises:
         InputError: Arrays differ in length, or the ends do not cut them into episodes of at least one row.
@@ -137,7 +137,7 @@ def checked_ends(store: Store, names: list[str]) -> NDArray[np.int64]:
         listed = ", ".join(f"data/{name} has {length}" for name, length in lengths.items())
         raise InputError(
             f"{store.path.name}: arrays differ in their number of rows ({listed}). "
-            "Leave out what does not belong to the episodes with --skip NAME."
+            "Exclude those that do not belong to the episodes with --skip NAME."
         )
     if len(ends) == 0:
         raise InputError(f"{label} is empty: the store has no episodes.")
@@ -148,11 +148,11 @@ def checked_ends(store: Store, names: list[str]) -> NDArray[np.int64]:
         wrong = "is empty" if ends[episode] == before else "ends before it begins"
         raise InputError(
             f"{label}[{episode}]={int(ends[episode])} follows {before}: episode {episode} {wrong}. The ends must "
-            "increase: each is the row after the last one of its episode."
+            "increase, because each is the row after the last one of its episode."
         )
     rows = next(iter(lengths.values()))
     if ends[-1] != rows:
-        wrong = "lie beyond the data" if ends[-1] > rows else "would leave rows without an episode"
+        wrong = "are beyond the data" if ends[-1] > rows else "leave rows without an episode"
         raise InputError(
             f"{label}[-1]={int(ends[-1])}, but the arrays have {rows} rows: the ends {wrong}. The store is "
             "incomplete, or was written to while it was copied."

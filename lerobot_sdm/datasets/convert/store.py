@@ -1,4 +1,4 @@
-"""Opening a zarr store that may be damaged or hostile: version 2 or 3, a folder or a zip file."""
+"""Opens untrusted zarr stores: version 2 or 3, in a folder or a zip file."""
 
 import contextlib
 import dataclasses
@@ -19,7 +19,7 @@ from lerobot_sdm.datasets.progress import BAR_DELAY
 from lerobot_sdm.errors import InputError, unknown_name
 
 METADATA_NAMES = {".zarray": 2, "zarr.json": 3}
-# Blosc cannot make larger ones; a store that declares more asks for memory that it has no data for.
+# Blosc cannot write larger chunks; a store that declares more would only exhaust memory.
 MAX_CHUNK_BYTES = 2**31
 MAX_METADATA_BYTES = 2**20
 
@@ -29,7 +29,7 @@ class ZarrStore(Store):
     """A store in zarr.
 
     Attributes:
-        prefix: Where the store begins inside a zip file; empty, or ending in a slash.
+        prefix: Path of the store inside a zip file; empty, or ends in a slash.
         zarr_format: 2 or 3.
     """
 
@@ -57,7 +57,7 @@ class ZarrStore(Store):
         if array.ndim != 1 or array.dtype.kind not in "iu":
             raise InputError(
                 f"{self.path.name}: {EPISODE_ENDS} has shape {array.shape} and type {array.dtype}; it must be a list "
-                "of whole numbers, the row after the last one of each episode."
+                "of integers, the row after the last one of each episode."
             )
         info = ArrayInfo(array.shape, array.dtype.newbyteorder("="), array.chunks[0])
         return ChunkReader(self.path.name, EPISODE_ENDS, array, info).read(0, array.shape[0]).astype(np.int64)
@@ -81,7 +81,7 @@ class ZarrStore(Store):
 
 
 class ChunkReader:
-    """Reads spans of rows of one array; while the spans move forward, every chunk is decoded once."""
+    """Reads spans of rows of one array; decodes every chunk once if the spans move forward."""
 
     def __init__(self, store_name: str, key: str, array: zarr.Array, info: ArrayInfo):
         self._label = f"{store_name}: {key}"
@@ -91,10 +91,10 @@ class ChunkReader:
         self._rows = np.empty((0, *info.shape[1:]), info.dtype)
 
     def read(self, start: int, stop: int) -> NDArray:
-        """Rows (stop - start, ...) in native byte order; a view, not to be written to.
+        """Rows (stop - start, ...) in native byte order; a read-only view.
 
         Raises:
-            InputError: A chunk is truncated or corrupt, named by its rows.
+            InputError: A chunk is truncated or corrupt; names its rows.
         """
         step = self._info.chunk_rows
         first = start // step * step
@@ -109,7 +109,7 @@ class ChunkReader:
     def _decode(self, start: int, stop: int) -> NDArray:
         try:
             rows = np.asarray(self._array[start:stop])
-        # Each codec has its own kind of exception for bytes that it cannot decode.
+        # Each codec raises its own exception for bytes that it cannot decode.
         except Exception as error:
             raise InputError(
                 f"{self._label}: rows {start} to {stop - 1} cannot be read ({type(error).__name__}: {error}). "
@@ -119,7 +119,7 @@ class ChunkReader:
 
 
 def is_store_folder(path: Path) -> bool:
-    """Whether a folder is a store, as far as that can be seen without listing it."""
+    """Whether a folder is a store, judged without listing it."""
     return any((path / EPISODE_ENDS / name).is_file() for name in METADATA_NAMES)
 
 
@@ -128,14 +128,14 @@ def open_store(path: Path, skip: Collection[str] = (), left_out: dict[str, str] 
 
     Args:
         path: A folder, or a zip file with the store anywhere inside.
-        skip: Arrays under `data/` that are not looked at.
-        left_out: Takes the arrays that cannot be handled safely, name -> reason, where they are no error.
+        skip: Arrays under `data/` to ignore.
+        left_out: If given, receives the arrays that cannot be handled safely, name -> reason, instead of an error.
 
     Raises:
-        InputError: It is no store, a zip member leads out of its folder, or an array cannot be handled safely.
+        InputError: It is not a store, a zip member leads outside its folder, or an array cannot be handled safely.
     """
     is_folder = path.is_dir()
-    # A folder is listed only if it is one: it might be a whole disk.
+    # List a folder only if it is a store, because it might be a whole disk.
     files = list_files(path, "") if is_store_folder(path) or not is_folder else {}
     found = {
         key.removesuffix(f"{EPISODE_ENDS}/{name}"): zarr_format
@@ -148,7 +148,7 @@ def open_store(path: Path, skip: Collection[str] = (), left_out: dict[str, str] 
     if len(found) != 1:
         inside = ", ".join(sorted(folder.name for folder in path.glob("*.zarr"))) if is_folder else ""
         raise InputError(
-            f"{path}: is no demonstration store: it has {len(found) or 'no'} {EPISODE_ENDS}. Expected a zarr folder "
+            f"{path}: not a demonstration store: it has {len(found) or 'no'} {EPISODE_ENDS}. Give a zarr folder "
             f"or zip file with data/* and {EPISODE_ENDS}{f', such as {inside} in it' if inside else ''}."
         )
     ((prefix, zarr_format),) = found.items()
@@ -169,7 +169,7 @@ def open_store(path: Path, skip: Collection[str] = (), left_out: dict[str, str] 
     described = {}
     for key in wanted:
         name = key.removeprefix("data/")
-        remedy = "Copy the store again." if key == EPISODE_ENDS else f"Leave the array out with --skip {name}."
+        remedy = "Copy the store again." if key == EPISODE_ENDS else f"Exclude the array with --skip {name}."
         label = f"{path.name}: {key}/{metadata_name}"
         try:
             if is_safe_array(label, raw[key], remedy if left_out is None else ""):
@@ -190,12 +190,12 @@ def _describe(store: ZarrStore, key: str) -> ArrayInfo:
     except Exception as error:
         raise InputError(f"{store.path.name}: {key} cannot be opened ({type(error).__name__}: {error}).") from error
     if array.ndim < 1:
-        raise InputError(f"{store.path.name}: {key} is a single value; an array has one row for each time step.")
+        raise InputError(f"{store.path.name}: {key} is a single value, but an array must have one row per time step.")
     outer = array.shards or array.chunks
     size = int(np.prod(outer, dtype=object)) * array.dtype.itemsize
     if size > MAX_CHUNK_BYTES:
         raise InputError(
             f"{store.path.name}: {key} declares chunks of {size} bytes, more than {MAX_CHUNK_BYTES}. "
-            "Write the store again with fewer rows in a chunk."
+            "Write the store again with fewer rows per chunk."
         )
     return ArrayInfo(array.shape, array.dtype.newbyteorder("="), max(outer[0], 1))

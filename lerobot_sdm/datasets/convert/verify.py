@@ -1,4 +1,4 @@
-"""Reading a converted dataset back and comparing it with its source."""
+"""Reads a converted dataset back and compares it with its source."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,13 +20,13 @@ from lerobot_sdm.datasets.convert.columns import Column
 from lerobot_sdm.datasets.convert.plan import Block, Plan
 from lerobot_sdm.datasets.write import VIDEO_BACKEND
 
-# Lossy, but the same picture: mean difference of a frame, in units of the whole range.
+# Video is lossy: limit of a frame's mean difference, relative to the full range.
 VIDEO_TOLERANCE = 0.1
-MEAN_TOLERANCE = 1e-4  # relative to the largest value; LeRobot adds up in float32
+MEAN_TOLERANCE = 1e-4  # relative to the largest value; LeRobot sums in float32
 
 
 class Extent(NamedTuple):
-    """What the values of a column in one block add up to, per entry of the last axis, in float64."""
+    """Minimum, maximum, sum, and count of a column's values in one block, per entry of the last axis, in float64."""
 
     low: NDArray[np.float64]
     high: NDArray[np.float64]
@@ -35,15 +35,15 @@ class Extent(NamedTuple):
 
 
 def verify_block(plan: Plan, block: Block, root: Path) -> dict[str, Extent]:
-    """Read all of a block's data file; compare first, last and a random frame of each episode bit for bit.
+    """Read a block's data file; compare the first, the last, and a random frame of each episode bit for bit.
 
     Args:
-        plan: What was converted.
-        block: Which episodes.
+        plan: The conversion.
+        block: The episodes to compare.
         root: Folder of the dataset.
 
     Returns:
-        The extent of every column of numbers, over all frames.
+        The extent of every numeric column over all frames.
 
     Raises:
         RuntimeError: Something is missing or different.
@@ -52,7 +52,7 @@ def verify_block(plan: Plan, block: Block, root: Path) -> dict[str, Extent]:
     file = pq.ParquetFile(root / DEFAULT_DATA_PATH.format(**place))
     first_row, last_row = plan.span_of(block)
     if file.metadata.num_rows != last_row - first_row:
-        raise RuntimeError(f"{root}: file {block.index} came back with {file.metadata.num_rows} frames.")
+        raise RuntimeError(f"{root}: file {block.index} has {file.metadata.num_rows} frames after writing.")
     rng = np.random.default_rng(block.index)
     readers = plan.readers()
     extents: dict[str, list[Extent]] = {column.key: [] for column in plan.columns if not column.is_picture}
@@ -62,7 +62,7 @@ def verify_block(plan: Plan, block: Block, root: Path) -> dict[str, Extent]:
         same = same and np.array_equal(table.column("index").to_numpy(), np.arange(start, stop))
         same = same and np.array_equal(table.column("episode_index").to_numpy(), np.full(stop - start, episode))
         if not same:
-            raise RuntimeError(f"{root}: episode {episode} came back with other frames.")
+            raise RuntimeError(f"{root}: episode {episode} has different frames after writing.")
         picked = sorted({0, int(rng.integers(stop - start)), stop - start - 1})
         for column in plan.columns:
             expected = column.values({name: readers[name].read(start, stop)[picked] for name in column.arrays})
@@ -79,14 +79,14 @@ def verify_block(plan: Plan, block: Block, root: Path) -> dict[str, Extent]:
                 extents[column.key].append(_extent(values))
                 found = values[picked]
             if found.dtype != expected.dtype or found.tobytes() != expected.tobytes():
-                raise RuntimeError(f"{root}: '{column.key}' of episode {episode} came back different.")
+                raise RuntimeError(f"{root}: '{column.key}' of episode {episode} differs after writing.")
     return {key: _sum(parts) for key, parts in extents.items()}
 
 
 def _episode_tables(
     file: pq.ParquetFile, first_episode: int, spans: Iterable[tuple[int, int]]
 ) -> Iterator[tuple[int, tuple[int, int], pa.Table]]:
-    """Each episode with its span of rows and its part of the file, which is read once, a row group at a time."""
+    """Each episode with its span of rows and its part of the file; reads the file once, one row group at a time."""
     groups = iter(range(file.num_row_groups))
     rest = file.schema_arrow.empty_table()
     for episode, (start, stop) in enumerate(spans, start=first_episode):
@@ -97,28 +97,28 @@ def _episode_tables(
 
 
 def verify(plan: Plan, root: Path, repo_id: str, extents: Iterable[Mapping[str, Extent]]) -> None:
-    """Open the dataset as LeRobot does, and compare counts, episodes, statistics and some frames.
+    """Open the dataset with LeRobot, and compare counts, episodes, statistics, and some frames.
 
     Args:
-        plan: What was converted.
+        plan: The conversion.
         root: Folder of the dataset.
-        repo_id: Its name.
-        extents: What `verify_block` returned for all blocks.
+        repo_id: Name of the dataset.
+        extents: Results of `verify_block` for all blocks.
 
     Raises:
         RuntimeError: Something is missing or different.
     """
     meta = LeRobotDatasetMetadata(repo_id, root)
     if (meta.total_episodes, meta.total_frames) != (len(plan.ends), plan.frames):
-        raise RuntimeError(f"{root}: {meta.total_episodes} episodes, {meta.total_frames} frames came back.")
+        raise RuntimeError(f"{root}: has {meta.total_episodes} episodes, {meta.total_frames} frames after writing.")
     if list(meta.episodes["dataset_to_index"]) != plan.ends.tolist():
-        raise RuntimeError(f"{root}: episodes came back with other ends.")
+        raise RuntimeError(f"{root}: episodes have different ends after writing.")
     chunks, files = (np.array(meta.episodes[f"data/{name}"]) for name in ("chunk_index", "file_index"))
     for block in plan.blocks():
         place = plan.place_of(block)
         episodes = slice(block.first_episode, block.stop_episode)
         if (chunks[episodes] != place["chunk_index"]).any() or (files[episodes] != place["file_index"]).any():
-            raise RuntimeError(f"{root}: episodes of file {block.index} are looked for in other files.")
+            raise RuntimeError(f"{root}: the metadata list episodes of file {block.index} in other files.")
     extents = list(extents)
     for key in extents[0]:
         _check_stats(root, key, meta.stats[key], _sum([part[key] for part in extents]))
@@ -132,7 +132,9 @@ def verify(plan: Plan, root: Path, repo_id: str, extents: Iterable[Mapping[str, 
         for column in plan.columns:
             expected = _as_lerobot_reads(column, column.read(readers, start, start + 1))
             if column.kind != "video" and not torch.equal(item[column.key].reshape(expected.shape), expected):
-                raise RuntimeError(f"{root}: LeRobot reads another '{column.key}' at the start of episode {episode}.")
+                raise RuntimeError(
+                    f"{root}: LeRobot reads a different '{column.key}' at the start of episode {episode}."
+                )
         position += stop - start
     if len(dataset) != position:
         raise RuntimeError(f"{root}: LeRobot reads {len(dataset)} frames of {position}.")
@@ -160,7 +162,7 @@ def _check_stats(root: Path, key: str, stats: Mapping[str, NDArray], extent: Ext
     same = np.array_equal(stats["min"], extent.low) and np.array_equal(stats["max"], extent.high)
     if not same or (mean_error > MEAN_TOLERANCE * scale + np.finfo(np.float32).tiny).any():
         said = json.dumps({name: np.asarray(stats[name]).tolist() for name in ("min", "max", "mean")})
-        raise RuntimeError(f"{root}: the statistics of '{key}' ({said}) are not those of its values.")
+        raise RuntimeError(f"{root}: the statistics of '{key}' ({said}) do not match its values.")
 
 
 def _check_video(path: Path, times: list[float], expected: NDArray) -> None:
@@ -168,11 +170,13 @@ def _check_video(path: Path, times: list[float], expected: NDArray) -> None:
     pictures = torch.from_numpy(expected).permute(0, 3, 1, 2).float() / 255
     worst = float((frames - pictures).abs().mean(dim=(1, 2, 3)).max())
     if worst > VIDEO_TOLERANCE:
-        raise RuntimeError(f"{path}: a frame between {times[0]} and {times[-1]} s came back {worst:.2f} off.")
+        raise RuntimeError(
+            f"{path}: a frame between {times[0]} and {times[-1]} s differs by {worst:.2f} after encoding."
+        )
 
 
 def _as_lerobot_reads(column: Column, values: NDArray) -> torch.Tensor:
-    """What LeRobot's reader makes of the stored values (1, *shape): its default float, channels first, depth in mm."""
+    """Stored values (1, *shape) as LeRobot's reader returns them: default float, channels first, depth in mm."""
     if column.is_picture:
         pictures = torch.from_numpy(values.astype(np.float32)).movedim(-1, 1)[0]
         if column.kind == "depth":

@@ -46,11 +46,11 @@ def demo(tmp_path) -> Path:
         ([4, 4, 12], r"meta/episode_ends\[1\]=4 follows 4: episode 1 is empty"),
         ([0, 4, 12], r"meta/episode_ends\[0\]=0 follows 0: episode 0 is empty"),
         ([-3, 12], r"meta/episode_ends\[0\]=-3"),
-        ([4, 13], r"meta/episode_ends\[-1\]=13, but the arrays have 12 rows: the ends lie beyond the data"),
-        ([4, 11], r"meta/episode_ends\[-1\]=11, .* would leave rows without an episode"),
+        ([4, 13], r"meta/episode_ends\[-1\]=13, but the arrays have 12 rows: the ends are beyond the data"),
+        ([4, 11], r"meta/episode_ends\[-1\]=11, .* leave rows without an episode"),
         (np.zeros(0, int), "meta/episode_ends is empty"),
-        ([4.0, 12.0], "it must be a list of whole numbers"),
-        ([[4], [12]], "it must be a list of whole numbers"),
+        ([4.0, 12.0], "it must be a list of integers"),
+        ([[4], [12]], "it must be a list of integers"),
     ],
 )
 def test_ends_that_do_not_cut_the_data_into_episodes(tmp_path, arrays, ends, match):
@@ -79,14 +79,15 @@ def test_values_that_no_policy_can_learn_from(tmp_path, arrays, name, place, val
 def test_numbers_that_lerobot_cannot_read(tmp_path, arrays):
     arrays["clock"] = np.arange(12, dtype=np.uint64) + np.uint64(2**63 - 8)
     refuse(
-        write_store(tmp_path / "demo.zarr", arrays, [12]), "data/clock: row 8 holds a number above 9223372036854775807"
+        write_store(tmp_path / "demo.zarr", arrays, [12]),
+        "data/clock: row 8 contains a number above 9223372036854775807",
     )
 
 
 def test_pictures_that_are_not_of_8_bits(tmp_path, arrays):
     arrays["img"] = arrays["img"].astype(np.float32)
     arrays["img"][9, 0, 0, 0] += 0.25 if arrays["img"][9, 0, 0, 0] < 255 else -0.25
-    refuse(write_store(tmp_path / "demo.zarr", arrays, [12]), "row 9 is no picture of 8 bits per color")
+    refuse(write_store(tmp_path / "demo.zarr", arrays, [12]), "row 9 is not a picture with 8 bits per color")
 
 
 def test_depth_in_another_unit_than_lerobot_takes_it_for(tmp_path, arrays):
@@ -131,7 +132,7 @@ def test_chunks_of_garbage(demo):
 
 def test_absent_chunks_are_no_zeros(demo):
     (demo / "data/state/2.0").unlink()
-    refuse(demo, r"chunk data/state/2.0 is absent")
+    refuse(demo, r"chunk data/state/2.0 is missing")
 
 
 def test_absent_chunks_are_zeros_on_request(demo):
@@ -183,11 +184,11 @@ def test_text_arrays_of_version_3(tmp_path, arrays):
 @pytest.mark.parametrize(
     ("spoil", "match"),
     [
-        (lambda path: shutil.rmtree(path / "meta"), "is no demonstration store"),
+        (lambda path: shutil.rmtree(path / "meta"), "not a demonstration store"),
         (lambda path: shutil.rmtree(path / "data"), "has no arrays under data/"),
-        (lambda path: (path / "meta/episode_ends/0").unlink(), "chunk meta/episode_ends/0 is absent"),
-        (lambda path: (path / "data/action/.zarray").write_text("{"), "data/action/.zarray is no readable metadata"),
-        (lambda path: (path / "data/action/.zarray").write_text("[]"), "data/action/.zarray is no readable metadata"),
+        (lambda path: (path / "meta/episode_ends/0").unlink(), "chunk meta/episode_ends/0 is missing"),
+        (lambda path: (path / "data/action/.zarray").write_text("{"), "data/action/.zarray cannot be parsed"),
+        (lambda path: (path / "data/action/.zarray").write_text("[]"), "data/action/.zarray cannot be parsed"),
         (lambda path: (path / "data/action/.zarray").write_text("{}"), "data/action/.zarray has type None"),
     ],
 )
@@ -206,8 +207,8 @@ def test_declared_chunks_that_no_memory_holds(demo):
     ("make", "match"),
     [
         (lambda path: None, "does not exist"),
-        (lambda path: path.write_bytes(b"no zip"), "is neither a folder nor a whole zip file"),
-        (lambda path: path.write_bytes(path.with_suffix(".good").read_bytes()[:-200]), "nor a whole zip file"),
+        (lambda path: path.write_bytes(b"no zip"), "is neither a folder nor a complete zip file"),
+        (lambda path: path.write_bytes(path.with_suffix(".good").read_bytes()[:-200]), "nor a complete zip file"),
     ],
 )
 def test_paths_that_are_no_stores(tmp_path, demo, make, match):
@@ -222,7 +223,7 @@ def test_zip_files_that_lead_out_of_their_folder(tmp_path, demo, name):
     path = zip_store(demo, tmp_path / "demo.zip")
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(name, b"out")
-    refuse(path, "leads out of the zip file's folder")
+    refuse(path, "leads outside the zip file's folder")
 
 
 def test_zip_files_with_links(tmp_path, demo):
@@ -231,7 +232,7 @@ def test_zip_files_with_links(tmp_path, demo):
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(link, "/etc/passwd")
-    refuse(path, "leads out of the zip file's folder")
+    refuse(path, "leads outside the zip file's folder")
 
 
 def test_zip_files_with_damaged_members(tmp_path, demo):
@@ -245,7 +246,7 @@ def test_zip_files_with_damaged_members(tmp_path, demo):
 
 
 def test_the_folder_around_a_store_is_none(tmp_path, demo):
-    with pytest.raises(InputError, match=r"is no demonstration store.* such as demo.zarr in it"):
+    with pytest.raises(InputError, match=r"not a demonstration store.* such as demo.zarr in it"):
         convert(ConvertConfig(tmp_path, root=tmp_path / "out", fps=20))
     assert not (tmp_path / "out").exists()
 
@@ -269,9 +270,9 @@ def test_zip_files_with_two_stores(tmp_path, demo):
         ({"mapping": ("img=observation.state", "state=s")}, "'observation.state' must be a vector"),
         ({"mapping": ("state=observation.image", "img=i")}, r"pictures must be \(H, W, 3\)"),
         ({"mapping": ("state=observation.depth", "depth=d")}, "depth must be"),
-        ({"mapping": ("depth=frames", "img=frames")}, "'frames' .*only vectors and clouds are joined"),
-        ({"mapping": ("state=index",)}, "LeRobot keeps 'index' for itself"),
-        ({"mapping": ("state[9:]=observation.state",)}, "nothing would be left"),
+        ({"mapping": ("depth=frames", "img=frames")}, "'frames' .*only vectors and clouds can be joined"),
+        ({"mapping": ("state=index",)}, "LeRobot reserves 'index'"),
+        ({"mapping": ("state[9:]=observation.state",)}, "the slice is empty"),
         ({"mapping": ("action=what",)}, "no array becomes 'action'"),
         ({"mapping": ("state=s", "point_cloud=p", "img=i", "depth=d")}, "no array becomes an observation"),
         ({"layout": "metawrld"}, "Did you mean 'metaworld'"),
@@ -311,6 +312,6 @@ def test_an_array_that_cannot_be_read_can_be_left_out(tmp_path, demo):
     metadata = demo / "data/img/.zarray"
     codec = {"id": "imagecodecs_jpegxl"}
     metadata.write_text(json.dumps(json.loads(metadata.read_text()) | {"compressor": codec}))
-    refuse(demo, r"codec 'imagecodecs_jpegxl', which is not accepted\. Leave the array out with --skip img\.")
+    refuse(demo, r"codec 'imagecodecs_jpegxl', which is not accepted\. Exclude the array with --skip img\.")
     root = convert(ConvertConfig(demo, root=tmp_path / "out", fps=20, skip=("img",)))
     assert "observation.image" not in stored_columns(root)

@@ -290,5 +290,5 @@ def test_a_dataset_that_came_out_different_is_noticed(source, converted, tmp_pat
     *others, last = plan.blocks()
     for block in others:
         verify_block(plan, block, converted)
-    with pytest.raises(RuntimeError, match=r"'observation.state' of episode 2 came back different"):
+    with pytest.raises(RuntimeError, match=r"'observation.state' of episode 2 differs after writing"):
         verify_block(plan, last, converted)

@@ -26,7 +26,7 @@ def store(folder, **shapes: tuple[int, ...]):
             r"data/action has shape \(8, 7\) per row, and 'action' must be a vector.*action\[0\]=action",
         ),
         ({"left_action": (7,), "right_action": (7,)}, "--map left_action=action --map right_action=action"),
-        ({"velocity": (7,)}, "Say which: --map NAME=action; there are "),
+        ({"velocity": (7,)}, "Choose one with --map NAME=action; the arrays are "),
     ],
 )
 def test_no_action_is_refused_with_a_way_to_get_one(shapes, match, tmp_path):
@@ -84,7 +84,7 @@ def test_a_store_of_umi(tmp_path):
     def plan(*mapping: str, skip: tuple[str, ...] = ()):
         return make_plan(ConvertConfig(source, fps=60, mapping=mapping, skip=skip))
 
-    with pytest.raises(InputError, match=r"codec 'imagecodecs_jpegxl'.*Leave the array out with --skip camera0_rgb"):
+    with pytest.raises(InputError, match=r"codec 'imagecodecs_jpegxl'.*Exclude the array with --skip camera0_rgb"):
         plan()
     with pytest.raises(InputError, match=r"no array becomes 'action'.*robot0_eef_pos, robot0_eef_rot_axis_angle"):
         plan(skip=("camera0_rgb",))

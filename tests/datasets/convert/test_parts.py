@@ -130,9 +130,9 @@ def test_parts_are_joined_in_the_order_given(tmp_path):
         (
             ["a=observation.point_cloud", "b=observation.point_cloud"],
             {"a": (80, 3), "b": (80, 6)},
-            r"points of different kinds.*NAME\[:3\]",
+            r"points with different channels.*NAME\[:3\]",
         ),
-        (["a[3]=action"], {"a": (3, 4)}, "of which nothing would be left"),
+        (["a[3]=action"], {"a": (3, 4)}, "the slice is empty"),
         (["a=observation.point_cloud"], {"a": (20, 30)}, "must be .points, 3 or more channels., with more points"),
     ],
 )

@@ -90,7 +90,9 @@ def test_an_episode_can_be_looked_at(folder):
 
 def test_demonstrations_without_clouds(tmp_path):
     folder = write_hdf5(tmp_path / "task/demo", episodes(), clouds=False)
-    with pytest.raises(InputError, match=r"hold no clouds.*`pointcloud: true` under `data_type`.*--skip point_cloud"):
+    with pytest.raises(
+        InputError, match=r"contain no clouds.*`pointcloud: true` under `data_type`.*--skip point_cloud"
+    ):
         make_plan(ConvertConfig(folder))
     plan = make_plan(ConvertConfig(folder, skip=("point_cloud",)))
     assert {column.key for column in plan.columns} == {"action", "observation.state"}
@@ -125,18 +127,18 @@ def chunked_in_part(file):
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (replaced("pointcloud", h5py.ExternalLink("episode0.hdf5", "/pointcloud")), "is a link, perhaps to another"),
+        (replaced("pointcloud", h5py.ExternalLink("episode0.hdf5", "/pointcloud")), "is a link, possibly to another"),
         (replaced("pointcloud", h5py.SoftLink("/joint_action")), "is a link"),
-        (external, "lie in another file, which is not opened"),
-        (chunked_in_part, r"episode1\.hdf5: 2 of 4 chunks of 'pointcloud' is absent"),
+        (external, "are in another file, which is not opened"),
+        (chunked_in_part, r"episode1\.hdf5: 2 of 4 chunks of 'pointcloud' is missing"),
         (replaced("pointcloud", np.ones((4, 60, 6), "f4")), r"'pointcloud' differs.*pcd_down_sample_num"),
         (
             replaced("pointcloud", np.ones((3, POINTS, 6), "f4")),
             "'pointcloud' has 3 frames and 'joint_action/vector' 4",
         ),
-        (replaced("joint_action/vector", None), "has no numbers 'joint_action/vector'"),
+        (replaced("joint_action/vector", None), "has no numeric 'joint_action/vector'"),
         (replaced("joint_action/vector", np.full((4, JOINTS), np.nan)), r"data/state\[5, 0\] is nan"),
-        (replaced("joint_action", np.ones(3)), "has no numbers 'joint_action/vector'"),
+        (replaced("joint_action", np.ones(3)), "has no numeric 'joint_action/vector'"),
         (replaced("endpose/left_endpose", None), "'endpose/left_endpose' differs.*episode1.hdf5 has none"),
     ],
 )
@@ -151,7 +153,7 @@ def test_files_that_cannot_be_trusted_or_do_not_belong_together(change, match, f
 def test_files_that_were_cut(keep, folder, tmp_path):
     file = folder / "data/episode2.hdf5"
     file.write_bytes(file.read_bytes()[:keep])
-    with pytest.raises(InputError, match=r"episode2\.hdf5: is no whole HDF5 file"):
+    with pytest.raises(InputError, match=r"episode2\.hdf5: not a complete HDF5 file"):
         convert(ConvertConfig(folder, root=tmp_path / "out"))
 
 
@@ -168,8 +170,8 @@ def test_without_what_reads_hdf5(folder, monkeypatch):
 
 def test_nothing_is_written_into_the_demonstrations(folder, monkeypatch):
     monkeypatch.chdir(folder)
-    with pytest.raises(InputError, match="lies inside the store demo_clean"):
+    with pytest.raises(InputError, match="is inside the store demo_clean"):
         ConvertConfig(Path()).checked()
     shutil.rmtree(folder / "data")
-    with pytest.raises(InputError, match="is no demonstration store"):
+    with pytest.raises(InputError, match="not a demonstration store"):
         make_plan(ConvertConfig(folder))

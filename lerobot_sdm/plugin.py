@@ -28,11 +28,11 @@ dataset or network. `policy_types` lists the policy types."""
 def register_all() -> None:
     """Register everything this package offers to LeRobot. Calling it again is free."""
     from lerobot_sdm import policies, quiet
-    from lerobot_sdm.datasets import damage, fast_loading, matrix_columns, resume_order
+    from lerobot_sdm.datasets import checked_metadata, fast_loading, matrix_columns, resume_order
 
     for name in REGISTERING:
         importlib.import_module(name)
-    damage.register()
+    checked_metadata.register()
     fast_loading.register()
     matrix_columns.register()
     policies.register()

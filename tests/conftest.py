@@ -2,6 +2,13 @@ import pytest
 
 from lerobot_sdm.processes.scheduling import leave_real_time
 
+LONGEST = ("test_benchmark_smoke.py", "test_two_processes.py", "test_compiled_training.py", "test_training_runs.py")
+"""Files that take a minute and more. They begin first, so that no core waits for one of them at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
 
 @pytest.fixture(autouse=True)
 def ordinary_scheduling():

@@ -96,7 +96,9 @@ def import_checkpoint(file: Path, output: Path, weights: str | None = None) -> I
         tensors = model_weights(archive, entries, expected, network)
     policy = (SDMPolicy if student else DP3Policy)(config)
     policy.model.load_state_dict(tensors)
-    pipelines = make_dp3_pre_post_processors(network, stats)
+    features = {**network.input_features, **network.output_features}
+    unnormalized = [key for key in features if key not in stats]
+    pipelines = make_dp3_pre_post_processors(network, stats, unnormalized)
     if imagined:
         _add_imagined_robot(pipelines[0])
     facts = _facts(file, checkpoint, weights)

@@ -10,7 +10,6 @@ import operator
 import string
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,14 +18,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lerobot_sdm.datasets.checks import must_be_finite
-from lerobot_sdm.datasets.import_hook import when_imported
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.safe_files.json_files import read_object, said, short
 
 if TYPE_CHECKING:
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
-FACTORY = "lerobot.datasets.factory"
 INFO = Path("meta/info.json")
 STATS = Path("meta/stats.json")
 TASKS = Path("meta/tasks.parquet")
@@ -325,26 +322,3 @@ def _damaged_data(folder: Path) -> str | None:
 
 def _short(value: Any) -> str:
     return short(repr(value))
-
-
-def install(factory: ModuleType) -> None:
-    """Make LeRobot's training check the dataset's metadata when it reads them."""
-    read = factory.LeRobotDatasetMetadata
-
-    def read_and_check(repo_id: str, root: Any = None, *args: Any, **kwargs: Any) -> Any:
-        with damage_is_an_input_error(repo_id, root):
-            meta = read(repo_id, root, *args, **kwargs)
-        check_dataset(Path(meta.root))  # It may just have been downloaded from the Hub.
-        if meta.total_episodes and meta.stats is None:
-            raise InputError(
-                f"dataset {meta.root}: {STATS} is missing, so nothing would be normalized. Copy or download it "
-                "again, or create it with `lerobot-sdm edit-dataset FOLDER --recompute-stats --root=NEW`."
-            )
-        return meta
-
-    factory.LeRobotDatasetMetadata = read_and_check
-
-
-def register() -> None:
-    """Install as soon as LeRobot's factory is imported."""
-    when_imported(FACTORY, install)

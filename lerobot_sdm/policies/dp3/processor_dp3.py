@@ -1,5 +1,6 @@
 """Pre- and post-processing of DP3: LeRobot's own steps, and one for the point cloud."""
 
+from collections.abc import Collection
 from typing import Any
 
 from lerobot.processor import PolicyAction, PolicyProcessorPipeline, ProcessorStep
@@ -15,7 +16,7 @@ RECOMPUTE = "`lerobot-sdm edit-dataset FOLDER --recompute-stats --root=NEW` reco
 
 
 def make_dp3_pre_post_processors(
-    config: DP3Config, dataset_stats: Stats | None = None
+    config: DP3Config, dataset_stats: Stats | None = None, unnormalized: Collection[str] = ()
 ) -> tuple[
     PolicyProcessorPipeline[dict[str, Any], dict[str, Any]],
     PolicyProcessorPipeline[PolicyAction, PolicyAction],
@@ -25,6 +26,7 @@ def make_dp3_pre_post_processors(
     Args:
         config: Policy configuration.
         dataset_stats: Statistics of the training data; prepared in place by `prepare_stats`.
+        unnormalized: Features that need no statistics because they are not normalized.
 
     Raises:
         InputError: A statistic is missing, not finite, or does not match the shape of its feature.
@@ -32,8 +34,11 @@ def make_dp3_pre_post_processors(
     if dataset_stats is not None:
         prepare_stats(dataset_stats, config.cloud_channels, config.depth_to_cloud)
         features = {**config.input_features, **config.output_features}
+        features = {key: feature for key, feature in features.items() if key not in unnormalized}
         check_statistics(dataset_stats, features, config.normalization_mapping, "the dataset's statistics", RECOMPUTE)
     steps = make_default_policy_processor_steps(config, dataset_stats)
+    for step in (steps.normalize, steps.unnormalize):
+        step.features = {key: feature for key, feature in step.features.items() if key not in unnormalized}
     cloud: list[ProcessorStep] = [PointCloudProcessorStep(channels=config.cloud_channels)]
     if config.depth_to_cloud is not None:
         cloud.insert(0, DepthToPointCloudStep.from_config(config.depth_to_cloud))

@@ -1,4 +1,4 @@
-"""`lerobot-sdm benchmark`: methods on a suite of tasks, cell by cell, into one page."""
+"""`lerobot-sdm benchmark`: run methods on a suite of tasks and write one page of results."""
 
 import signal
 from pathlib import Path
@@ -20,49 +20,53 @@ from lerobot_sdm.processes.threads import available_cores, default_threads
 
 def benchmark(
     suite: Annotated[str | None, typer.Option(help=f"Tasks: {', '.join(SUITES)}.")] = None,
-    output: Annotated[Path | None, typer.Option(help="Folder; an interrupted or extended benchmark goes on.")] = None,
-    methods: Annotated[str | None, typer.Option(help=f"Some of {','.join(METHODS)}; all if absent.")] = None,
-    tasks: Annotated[str | None, typer.Option(help="Some tasks of the suite, with commas between.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Output folder; rerun to resume or extend.")] = None,
+    methods: Annotated[
+        str | None, typer.Option(help=f"Comma-separated, from {','.join(METHODS)}. Default: all.")
+    ] = None,
+    tasks: Annotated[str | None, typer.Option(help="Comma-separated tasks of the suite. Default: all.")] = None,
     protocol: Annotated[
-        str, typer.Option(help=f"How to evaluate: {', '.join(PROTOCOLS)}, or both, with a comma between.")
+        str, typer.Option(help=f"How to evaluate: {', '.join(PROTOCOLS)}, or both, comma-separated.")
     ] = "strict",
     paper_methods: Annotated[
-        str | None, typer.Option(help="Methods that protocol paper is for, too; all of --methods if absent.")
+        str | None, typer.Option(help="Methods to also evaluate with protocol paper. Default: all of --methods.")
     ] = None,
     env_view: Annotated[
-        str | None, typer.Option(help="What clouds show, as --env.view; the environment's default if absent.")
+        str | None, typer.Option(help="Point-cloud view, as --env.view. Default: the environment's.")
     ] = None,
-    size: Annotated[str | None, typer.Option(help=f"{', '.join(SIZES)}; small if absent.")] = None,
-    episodes: Annotated[int | None, typer.Option(help="Episodes of a strict evaluation; 100 if absent.")] = None,
+    size: Annotated[str | None, typer.Option(help=f"{', '.join(SIZES)}. Default: small.")] = None,
+    episodes: Annotated[int | None, typer.Option(help="Episodes of each strict evaluation. Default: 100.")] = None,
     seeds: Annotated[str, typer.Option(help="Training seeds, such as 0,1,2.")] = "1",
-    data: Annotated[Path | None, typer.Option(help="Folder of DP3's zarr stores; recorded if absent.")] = None,
-    device: Annotated[str, typer.Option(help="Torch device of trainings and policies.")] = "cpu",
-    threads: Annotated[
-        int | None, typer.Option(help="CPU threads of each command; of cores that jobs leave free if absent.")
+    data: Annotated[
+        Path | None, typer.Option(help="Folder with DP3's zarr stores. Default: record demonstrations.")
     ] = None,
-    jobs: Annotated[int, typer.Option(help="Cells that run at once.")] = 1,
+    device: Annotated[str, typer.Option(help="Torch device for training and evaluation.")] = "cpu",
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads per command. Default: what the other jobs leave free.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Cells to run in parallel.")] = 1,
     gpus: Annotated[
-        str | None, typer.Option(help="GPUs that cells are spread over, such as 0,1,2,3; with --device=cuda.")
+        str | None, typer.Option(help="GPUs to spread cells over, such as 0,1,2,3; needs --device=cuda.")
     ] = None,
     engine: Annotated[str, typer.Option(help=f"Where cells run: {', '.join(ENGINES)}.")] = "local",
-    submitit_cluster: Annotated[str, typer.Option(help=f"What submitit submits to: {', '.join(CLUSTERS)}.")] = "slurm",
+    submitit_cluster: Annotated[str, typer.Option(help=f"Where submitit submits: {', '.join(CLUSTERS)}.")] = "slurm",
     submitit_parameter: Annotated[
-        list[str] | None, typer.Option(help="KEY=VALUE for submitit, such as timeout_min=600; repeatedly.")
+        list[str] | None, typer.Option(help="KEY=VALUE for submitit, such as timeout_min=600; repeatable.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print cells and commands.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print cells and commands, and exit.")] = False,
     render: Annotated[
         Path | None,
         typer.Option(
-            help="Only write the page of this folder, from its finished cells; with --output, copy the cells of its "
-            "whole tasks there and write the page of these."
+            help="Only write the page for this folder from its finished cells. With --output, copy the cells of its "
+            "complete tasks there and write the page for those."
         ),
     ] = None,
 ) -> None:
-    """Measure methods on a suite of tasks: one cell for each task, method and training seed, and one page of all.
+    """Run methods on a suite of tasks: one cell per task, method and training seed, and one page of results.
 
-    A cell records or converts demonstrations, trains, evaluates and measures, by LeRobot's own commands, and shares
-    what it can with others. Interrupted at any time, the same call goes on; with more tasks, methods, seeds or
-    protocols, too.
+    A cell records or converts demonstrations, trains, evaluates and measures with LeRobot's own commands, and shares
+    what it can with other cells. Rerun the same command to resume after an interruption, or rerun it with more tasks,
+    methods, seeds or protocols to extend the benchmark.
 
     lerobot-sdm benchmark --suite=dp3-37 --methods=dp3-10,sdm --tasks=hammer,assembly --output=outputs/dp3-37
     """
@@ -72,7 +76,7 @@ def benchmark(
     if suite is None:
         raise InputError(f"--suite: is missing. Give one of {', '.join(SUITES)}.")
     root = output or Path("outputs/benchmark") / suite
-    # What is submitted runs on machines that are not known here.
+    # Submitted cells run on machines whose core count is unknown here.
     default = 1 if engine == "submitit" else default_threads(available_cores() // max(1, jobs))
     chosen = make_benchmark(
         root=root,
@@ -90,7 +94,7 @@ def benchmark(
         data=data,
     )
     if gpus is not None and device != "cuda":
-        raise InputError(f"--gpus={gpus}: goes with --device=cuda, which each cell takes as the GPU that it is given.")
+        raise InputError(f"--gpus={gpus}: needs --device=cuda, which each cell resolves to the GPU assigned to it.")
     parameters = parse_parameters(submitit_parameter or [])
     where = Engine(engine, jobs, submitit_cluster, parameters, gpus=_names("--gpus", gpus) or ())
     _dry_run(chosen) if dry_run else _run(chosen, where)
@@ -101,7 +105,7 @@ def _run(chosen: Benchmark, where: Engine) -> None:
     from lerobot_sdm.measure.run_benchmark import run_benchmark
 
     console = Console()
-    # A polite kill is treated like Ctrl-C: running commands are ended with this one.
+    # SIGTERM is treated like Ctrl-C: it also ends the running commands.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         outcome = run_benchmark(chosen, where, console)
@@ -109,12 +113,12 @@ def _run(chosen: Benchmark, where: Engine) -> None:
         console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt:
-        console.print("Interrupted. The same command goes on from there.")
+        console.print("Interrupted. Rerun the same command to resume.")
         raise typer.Exit(130) from None
     for cell, error in outcome.failed:
         console.print(f"{cell.key}: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
     if outcome.skipped:
-        console.print(f"Not tried, since they need what failed: {', '.join(cell.key for cell in outcome.skipped)}")
+        console.print(f"Skipped because they depend on what failed: {', '.join(cell.key for cell in outcome.skipped)}")
     if (page := chosen.root / "results.md").exists():
         console.print(page)
     if outcome.failed:
@@ -142,31 +146,33 @@ def _render(folder: Path, output: Path | None) -> None:
 
     if output is not None:
         tasks = export(folder, output)
-        typer.echo(f"{len(tasks)} whole tasks: {', '.join(tasks)}")
+        typer.echo(f"{len(tasks)} complete tasks: {', '.join(tasks)}")
         folder = output
     render(folder)
     typer.echo(folder / "results.md")
 
 
 def _names(option: str, text: str | None) -> tuple[str, ...] | None:
-    """Names with commas between.
+    """Split comma-separated names.
 
     Raises:
         InputError: There are none.
     """
     names = tuple(name.strip() for name in (text or "").split(",") if name.strip())
     if text is not None and not names:
-        raise InputError(f"{option}={text}: names nothing. Give names with commas between, or leave it out.")
+        raise InputError(f"{option}={text}: names nothing. Give comma-separated names, or drop the option.")
     return names or None
 
 
 def _seeds(text: str) -> tuple[int, ...]:
-    """Training seeds.
+    """Parse comma-separated training seeds.
 
     Raises:
-        InputError: One is no whole number.
+        InputError: A seed is not an integer.
     """
     try:
         return tuple(dict.fromkeys(int(part) for part in text.split(",")))
     except ValueError as error:
-        raise InputError(f"--seeds={text}: give whole numbers with commas between, such as 0,1,2.") from error
+        raise InputError(
+            f"--seeds={text}: not a list of integers. Give comma-separated seeds, such as 0,1,2."
+        ) from error

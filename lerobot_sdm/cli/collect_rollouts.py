@@ -1,4 +1,4 @@
-"""`lerobot-sdm collect-rollouts`: options in, dataset folder out; the rest is in `lerobot_sdm.measure.rollouts`."""
+"""`lerobot-sdm collect-rollouts`: parses options and calls `lerobot_sdm.measure.rollouts`."""
 
 from collections.abc import Sequence
 
@@ -18,10 +18,10 @@ OPTIONS = "lerobot_sdm.measure.rollout_options:RolloutOptions"
 
 
 def collect_rollouts(context: typer.Context) -> None:
-    """Roll a policy out into a LeRobot dataset, with the rewards."""
+    """Record a policy's rollouts, rewards included, as a LeRobot dataset."""
     if not context.args or {"--help", "-h"} & set(context.args):
         typer.echo("\n\n".join([USAGE, outline(CONFIG).documentation, outline(OPTIONS).documentation]))
-        typer.echo("    policy: --policy.path, and any field that differs from the checkpoint, as --policy.FIELD.")
+        typer.echo("    policy: --policy.path, and --policy.FIELD to override a field of the checkpoint.")
         return
     path, overrides, rest = policy_options(context.args)
     if value_of(rest, TYPE) is None:
@@ -38,10 +38,10 @@ def collect_rollouts(context: typer.Context) -> None:
 
 
 def policy_options(arguments: Sequence[str]) -> tuple[str, dict[str, str], list[str]]:
-    """The policy's path, its overridden fields, and all other options.
+    """Split arguments into the policy's path, its overridden fields, and all other options.
 
     Raises:
-        InputError: There is no path, or an option of the policy has no value.
+        InputError: The path is missing, or a policy option has no value.
     """
     overrides, rest = {}, []
     for argument in joined(arguments):

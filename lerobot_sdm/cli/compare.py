@@ -1,4 +1,4 @@
-"""`lerobot-sdm compare`: policies in an environment, on the same seeds, in one table."""
+"""`lerobot-sdm compare`: evaluate policies in one environment on the same seeds."""
 
 import signal
 from pathlib import Path
@@ -14,26 +14,26 @@ def compare(
     env: Annotated[str, typer.Option(help="TYPE[,FIELD=VALUE...], as `--env.FIELD` of lerobot-eval.")],
     policy: Annotated[
         list[str],
-        typer.Option(help="PATH[,label=NAME][,FIELD=VALUE...], repeatedly; the first is what others are held against."),
+        typer.Option(help="PATH[,label=NAME][,FIELD=VALUE...], repeatable; the first is the reference."),
     ],
-    output: Annotated[Path, typer.Option(help="Folder for everything; an interrupted or extended run goes on there.")],
-    episodes: Annotated[int, typer.Option(help="Episodes for each policy.")] = 100,
-    seed: Annotated[int, typer.Option(help="Seed of the first episode; they count up.")] = 100_000,
-    batch_size: Annotated[int, typer.Option(help="Episodes that run together.")] = 50,
+    output: Annotated[Path, typer.Option(help="Output folder; rerun to resume or extend.")],
+    episodes: Annotated[int, typer.Option(help="Episodes per policy.")] = 100,
+    seed: Annotated[int, typer.Option(help="Seed of the first episode; counts up from there.")] = 100_000,
+    batch_size: Annotated[int, typer.Option(help="Episodes to run in parallel.")] = 50,
     device: Annotated[str, typer.Option(help="Torch device of the policies.")] = "cpu",
-    threads: Annotated[int, typer.Option(help="CPU threads of each command.")] = 1,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Show all that the commands print.")] = False,
+    threads: Annotated[int, typer.Option(help="CPU threads per command.")] = 1,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show the commands' full output.")] = False,
 ) -> None:
-    """Evaluate policies with `lerobot-eval` on the same seeds, and write table, plot and raw results.
+    """Evaluate policies with `lerobot-eval` on the same seeds, and write a table, a plot and raw results.
 
-    Each policy's command is shown before it runs. Given again with more policies, only those are evaluated.
+    Each command is shown before it runs. Rerun with more policies to evaluate only the new ones.
 
     lerobot-sdm compare --env=pusht,obs_type=environment_state_agent_pos --policy=TEACHER,label=teacher
     --policy=STUDENT,label=student --output=outputs/comparison
     """
     rows = tuple(Contender.parse(text).checked() for text in policy)
 
-    # LeRobot's environments, torch and matplotlib take seconds to import; a mistyped option should not.
+    # Imported late: LeRobot, torch and matplotlib take seconds, and a mistyped option should fail at once.
     from lerobot_sdm.measure.comparison import Comparison
 
     comparison = Comparison(env, rows, episodes, seed, batch_size, device, threads)
@@ -44,7 +44,7 @@ def compare(
     from lerobot_sdm.measure.plan import RunLayout
 
     console = Console()
-    # A polite kill is treated like Ctrl-C: the running command is ended with this one.
+    # SIGTERM is treated like Ctrl-C: it also ends the running command.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         results = run_comparison(comparison, RunLayout(output), console, verbose)
@@ -52,7 +52,7 @@ def compare(
         console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt:
-        console.print("Interrupted. The same command goes on from there.")
+        console.print("Interrupted. Rerun the same command to resume.")
         raise typer.Exit(130) from None
     console.print(terminal_table(results))
     for name in ("table.md", "rewards.png", "results.json"):

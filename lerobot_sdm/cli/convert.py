@@ -1,4 +1,4 @@
-"""`lerobot-sdm convert`: a demonstration store in, a LeRobot dataset out."""
+"""`lerobot-sdm convert`: convert a demonstration store into a LeRobot dataset."""
 
 import os
 from pathlib import Path
@@ -16,50 +16,54 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 def convert(
     source: Annotated[
         Path,
-        typer.Argument(help="A zarr store, v2 or v3, folder or zip; or RoboTwin's folder of HDF5.", metavar="SOURCE"),
+        typer.Argument(
+            help="A zarr v2 or v3 store (folder or zip), or a folder of RoboTwin HDF5 files.", metavar="SOURCE"
+        ),
     ],
     repo_id: Annotated[
-        str | None, typer.Option("--repo-id", "--repo_id", help="Name; local/<store> if absent.")
+        str | None, typer.Option("--repo-id", "--repo_id", help="Dataset name. Default: local/<store>.")
     ] = None,
-    root: Annotated[Path | None, typer.Option(help="Folder to create; data/<name> if absent.")] = None,
-    layout: Annotated[str | None, typer.Option(help="Kind of store; guessed from its arrays if absent.")] = None,
-    fps: Annotated[int | None, typer.Option(help="Frames per second; known for some layouts.")] = None,
-    task: Annotated[str | None, typer.Option(help="The task in words; from the store's name if absent.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder to create. Default: data/<name>.")] = None,
+    layout: Annotated[str | None, typer.Option(help="Layout of the store. Default: inferred from its arrays.")] = None,
+    fps: Annotated[int | None, typer.Option(help="Frames per second. Default: the layout's, if known.")] = None,
+    task: Annotated[str | None, typer.Option(help="The task in words. Default: from the store's name.")] = None,
     mapping: Annotated[
         list[str] | None,
         typer.Option(
             "--map",
-            help="NAME=COLUMN, NAME[a:b]=COLUMN or NAME[i]=COLUMN, instead of the guess; several are joined.",
+            help="NAME=COLUMN, NAME[a:b]=COLUMN or NAME[i]=COLUMN, overriding the inferred one; several are joined.",
         ),
     ] = None,
-    skip: Annotated[list[str] | None, typer.Option(help="An array to leave out. May be given repeatedly.")] = None,
+    skip: Annotated[list[str] | None, typer.Option(help="An array to leave out. Repeatable.")] = None,
     images: Annotated[str, typer.Option(help="image (PNG, lossless), video, or skip.")] = "image",
     depth: Annotated[str, typer.Option(help="image (TIFF, lossless), array, or skip.")] = "image",
     color_range: Annotated[
-        str | None, typer.Option(help="Of colors that are not uint8: 0-255, 0-1, or none; guessed if absent.")
+        str | None, typer.Option(help="Range of non-uint8 colors: 0-255, 0-1, or none. Default: inferred.")
     ] = None,
-    resample_points: Annotated[int | None, typer.Option(help="Thin clouds out to so many points.")] = None,
-    frame: Annotated[str | None, typer.Option(help="Coordinates of the cloud, in words, for the card.")] = None,
+    resample_points: Annotated[int | None, typer.Option(help="Subsample clouds to this many points.")] = None,
+    frame: Annotated[str | None, typer.Option(help="Coordinate frame of the cloud, in words, for the card.")] = None,
     unit: Annotated[str, typer.Option(help="Unit of the cloud, for the card.")] = "m",
-    camera: Annotated[str | None, typer.Option(help="What looked, in words, for the card.")] = None,
-    crop: Annotated[str | None, typer.Option(help="The cloud's box, in words, for the card.")] = None,
-    fill_missing_chunks: Annotated[bool, typer.Option(help="Absent chunks hold the fill value.")] = False,
-    workers: Annotated[int | None, typer.Option(help="Processes; one for each core if absent.")] = None,
-    dry_run: Annotated[bool, typer.Option(help="Only show what would become of the arrays.")] = False,
+    camera: Annotated[str | None, typer.Option(help="The camera, in words, for the card.")] = None,
+    crop: Annotated[str | None, typer.Option(help="The cloud's crop box, in words, for the card.")] = None,
+    fill_missing_chunks: Annotated[
+        bool, typer.Option(help="Treat missing chunks as filled with the fill value.")
+    ] = False,
+    workers: Annotated[int | None, typer.Option(help="Worker processes. Default: one per core.")] = None,
+    dry_run: Annotated[bool, typer.Option(help="Show the planned mapping, and exit.")] = False,
 ) -> None:
     """Convert a demonstration store (zarr with data/* and meta/episode_ends, or RoboTwin's HDF5) into a LeRobot
     dataset, without loss.
 
-    Which array becomes which column is guessed from names and shapes, and shown. Interrupted, the same command goes
-    on where it stopped.
+    Infers from names and shapes which array becomes which column, and shows the mapping. Rerun the same command to
+    resume after an interruption.
 
     lerobot-sdm convert metaworld_drawer-open_expert.zarr --repo-id local/drawer-open
     """
-    # What lies inside the store is refused as such, later.
+    # Paths inside the store are refused later, with a message of their own.
     if root is not None and not root.resolve().is_relative_to(source.resolve()):
         refuse_existing("--root", root)
 
-    # Torch and LeRobot's models take seconds to import; a mistyped option should not.
+    # Imported late: torch and LeRobot take seconds, and a mistyped option should fail at once.
     from lerobot.configs.video import infer_depth_unit
 
     from lerobot_sdm.datasets.convert.assemble import STORED_AS
@@ -91,8 +95,8 @@ def convert(
     for column in plan.columns:
         infos = [plan.store.arrays[part.array] for part in column.parts]
         stored = f"{column.dtype.name} {column.shape}, {STORED_AS[column.kind]}"
-        stored += f", taken for {infer_depth_unit(column.dtype)}" if column.kind == "depth" else ""
-        stored += ", turned to (points, channels)" if column.is_turned else ""
+        stored += f", assumed to be {infer_depth_unit(column.dtype)}" if column.kind == "depth" else ""
+        stored += ", transposed to (points, channels)" if column.is_turned else ""
         stored += ", colors times 255" if column.unit_colors else ""
         stored += ", resampled" if column.points else ""
         rows = "\n".join(f"{info.dtype.name} {info.shape[1:]}" for info in infos)

@@ -1,4 +1,4 @@
-"""`lerobot-sdm demo`: a trained teacher and its one-step student, to see in a minute."""
+"""`lerobot-sdm demo`: watch a trained teacher and its one-step student."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,19 +14,19 @@ VIDEO = Path("outputs/demo/comparison.mp4")
 
 
 def demo(
-    episodes: Annotated[int, typer.Option(help="Episodes for each policy, on seeds that none was trained on.")] = 5,
-    filmed: Annotated[int, typer.Option(help="How many of them the video shows.")] = 3,
-    output: Annotated[Path | None, typer.Option(help=f"Video to write; {VIDEO}, renewed, if absent.")] = None,
+    episodes: Annotated[int, typer.Option(help="Episodes per policy, on seeds that no policy was trained on.")] = 5,
+    filmed: Annotated[int, typer.Option(help="How many of them to film.")] = 3,
+    output: Annotated[Path | None, typer.Option(help=f"Video to write. Default: {VIDEO}, overwritten.")] = None,
     pair: Annotated[
-        Path | None, typer.Option(help="Folder of another pair, made by examples/maintenance/make_demo.py.")
+        Path | None, typer.Option(help="Folder of another pair, from examples/maintenance/make_demo.py.")
     ] = None,
-    render_size: Annotated[int, typer.Option(help="Height and width of each picture in the video.")] = 256,
+    render_size: Annotated[int, typer.Option(help="Height and width of each panel, in pixels.")] = 256,
     threads: Annotated[int, typer.Option(help="CPU threads; small networks are fastest with one.")] = 1,
 ) -> None:
-    """Evaluate the trained pair that comes with this package, and write a video of teacher and student side by side.
+    """Run the trained pair that ships with this package, and write a video of teacher and student side by side.
 
-    A diffusion teacher in ten network evaluations, the same teacher in one, and its distilled student in one do the
-    same episodes of `detour`: pass a wall, on either side.
+    A diffusion teacher with ten network evaluations, the same teacher with one, and its distilled student with one
+    run the same episodes of `detour`: pass a wall, on either side.
     """
     for name, value, least in (("episodes", episodes, 1), ("filmed", filmed, 0), ("threads", threads, 1)):
         if value < least:
@@ -39,7 +39,7 @@ def demo(
 
     console = Console()
     with console.status("Loading torch and LeRobot"):
-        # They take seconds to import; a mistyped option should not.
+        # Imported late: they take seconds, and a mistyped option should fail at once.
         import torch
 
         from lerobot_sdm.demo.run import perform, table_rows, write_side_by_side
@@ -50,14 +50,14 @@ def demo(
     with console.status("Acting") as status:
         for performance in perform(chosen, seeds, filmed, render_size):
             performances.append(performance)
-            status.update(f"Acting: {len(performances)} of 3 policies have done their {episodes} episodes")
+            status.update(f"Running: {len(performances)} of 3 policies have finished their {episodes} episodes")
         video = output or VIDEO
         if filmed:
             status.update("Writing the video")
             write_side_by_side(performances, seeds, video)
     table = Table(
         title=f"{chosen.task}, seeds {seeds[0]} to {seeds[-1]}",
-        caption="evaluated: success in the evaluation after its training; ms: a decision, median",
+        caption="evaluated: success in the evaluation after training; ms: median per decision",
     )
     for column in ("policy", "success", "evaluated", "network evaluations", "ms"):
         table.add_column(column, justify="left" if column == "policy" else "right", no_wrap=True)

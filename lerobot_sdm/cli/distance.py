@@ -1,4 +1,4 @@
-"""`lerobot-sdm distance`: how close policies act to their teacher, measured on held-out observations."""
+"""`lerobot-sdm distance`: compare action distributions with the teacher's on held-out observations."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,19 +16,19 @@ def distance(
     teacher: Annotated[
         str, typer.Option(help="The reference: PATH[,label=NAME][,FIELD=VALUE...]; FIELDs are config fields.")
     ],
-    policy: Annotated[list[str], typer.Option(help="A policy to compare, written alike. May be given repeatedly.")],
+    policy: Annotated[list[str], typer.Option(help="A policy to compare, in the same form. Repeatable.")],
     repo_id: Annotated[str, typer.Option("--dataset.repo_id", help="Held-out dataset, not trained on.")],
-    root: Annotated[Path | None, typer.Option("--dataset.root", help="Its folder; LeRobot's cache if absent.")] = None,
+    root: Annotated[Path | None, typer.Option("--dataset.root", help="Its folder. Default: LeRobot's cache.")] = None,
     observations: Annotated[int, typer.Option(help="Observations, evenly spaced over the dataset.")] = 64,
-    samples: Annotated[int, typer.Option(help="Action chunks for each observation and policy.")] = 64,
+    samples: Annotated[int, typer.Option(help="Action chunks per observation and policy.")] = 64,
     seed: Annotated[int, typer.Option(help="Seed of all start noise.")] = 0,
     device: Annotated[str, typer.Option(help="Torch device.")] = "cpu",
-    output: Annotated[Path | None, typer.Option(help="JSON file for the results; must not exist.")] = None,
+    output: Annotated[Path | None, typer.Option(help="JSON file for the results; must not exist yet.")] = None,
 ) -> None:
-    """Compare the action distributions of policies with their teacher's, and with what was demonstrated.
+    """Compare policies' action distributions with their teacher's and with the demonstrations.
 
-    Distances and RMS are in normalized action units over the executed chunk; a student that has learned
-    its teacher comes close to the first row, the teacher under other noise. For example:
+    Distances and RMS are in normalized action units over the executed chunk. The first row, the teacher under
+    different noise, is the floor that a good student approaches. For example:
 
     lerobot-sdm distance --teacher=T,num_inference_steps=10 --policy=T,num_inference_steps=1 --policy=S
     --dataset.repo_id=local/held-out --dataset.root=data/held-out
@@ -38,7 +38,7 @@ def distance(
 
     entries = [Contender.parse(text).checked() for text in (teacher, *policy)]
 
-    # Torch and LeRobot's models take seconds to import; a mistyped option should not.
+    # Imported late: torch and LeRobot take seconds, and a mistyped option should fail at once.
     from lerobot_sdm.measure.contenders import load_contender
     from lerobot_sdm.measure.distillation import FLOOR, compare_to_teacher
     from lerobot_sdm.measure.files import write_json

@@ -1,7 +1,7 @@
-"""Refusing `--env.*` options that cannot work before torch and LeRobot are imported, which takes ten seconds.
+"""Check `--env.*` options before importing torch and LeRobot, which takes ten seconds.
 
-LeRobot's configuration of an environment and its parser decide in the end; here the environment itself, which needs
-neither of them, looks at the same options.
+LeRobot's parser and environment configuration have the final say. This module lets the environment itself, which
+needs neither import, check the same options early.
 """
 
 from collections.abc import Sequence
@@ -15,17 +15,17 @@ TYPE = "--env.type="
 
 
 def check_options[T](options_class: type[T], arguments: Sequence[str]) -> T | None:
-    """Refuse options that this package can judge alone. Environment types of others pass; LeRobot will judge them.
+    """Refuse invalid options of this package's environments. Other environment types pass, for LeRobot to check.
 
     Args:
-        options_class: A dataclass of all options but `--env.*`, with a method `check_values` that refuses its values.
+        options_class: A dataclass of all options but `--env.*`, whose `check_values` refuses invalid values.
         arguments: As for `parse_options`.
 
     Returns:
-        The options with their `env`, which has `task`; None where only LeRobot knows the type of environment.
+        The options with their `env`, which has `task`; None if only LeRobot knows the environment type.
 
     Raises:
-        InputError: An option is unknown, or its value cannot work.
+        InputError: An option is unknown or its value is invalid.
     """
     arguments = joined(arguments)
     kind = value_of(arguments, TYPE)
@@ -51,7 +51,7 @@ def _field(name: str, kind: Any, default: Any) -> tuple[str, Any, Any]:
 
 
 def joined(arguments: Sequence[str]) -> list[str]:
-    """All options in one form: `--repo-id x` as `--repo_id=x`."""
+    """Normalize all options: `--repo-id x` becomes `--repo_id=x`."""
     found: list[str] = []
     for argument in map(with_underscores, arguments):
         if found and not argument.startswith("--") and "=" not in found[-1]:
@@ -62,7 +62,7 @@ def joined(arguments: Sequence[str]) -> list[str]:
 
 
 def value_of(arguments: Sequence[str], option: str) -> str | None:
-    """The last value of an option `--name=`, None if it is not given."""
+    """The last value given for an option `--name=`; None if it is not given."""
     return next(
         (argument.removeprefix(option) for argument in reversed(arguments) if argument.startswith(option)), None
     )

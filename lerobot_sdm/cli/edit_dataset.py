@@ -1,4 +1,4 @@
-"""`lerobot-sdm edit-dataset`: drop bad demonstrations, join recordings, split, rename tasks; clouds included."""
+"""`lerobot-sdm edit-dataset`: drop, join and split episodes and rename tasks, point clouds included."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,25 +8,25 @@ import typer
 from lerobot_sdm.errors import InputError
 
 MOST_EPISODES = 10_000_000
-"""More than anybody has recorded, so that a typo cannot exhaust memory."""
+"""More episodes than any dataset has, so that a typo cannot exhaust memory."""
 
 
 def edit_dataset(
     sources: Annotated[list[Path], typer.Argument(help="Datasets; several are joined.", metavar="FOLDER...")],
     root: Annotated[Path, typer.Option(help="Folder to create. Sources are never changed.")],
     repo_id: Annotated[
-        str | None, typer.Option("--repo-id", "--repo_id", help="Name; local/<folder> if absent.")
+        str | None, typer.Option("--repo-id", "--repo_id", help="Dataset name. Default: local/<folder>.")
     ] = None,
     delete: Annotated[str | None, typer.Option(help="Episodes to leave out, such as 3,7,10-19; from 0.")] = None,
-    keep: Annotated[str | None, typer.Option(help="Or the only ones to keep.")] = None,
-    task: Annotated[str | None, typer.Option(help="What all episodes are called from now on.")] = None,
-    rename_task: Annotated[list[str] | None, typer.Option(help="OLD=NEW. May be given repeatedly.")] = None,
+    keep: Annotated[str | None, typer.Option(help="The only episodes to keep, instead of --delete.")] = None,
+    task: Annotated[str | None, typer.Option(help="New task description for all episodes.")] = None,
+    rename_task: Annotated[list[str] | None, typer.Option(help="OLD=NEW. Repeatable.")] = None,
     split: Annotated[
-        list[str] | None, typer.Option(help="NAME=SHARE or NAME=EPISODES, repeatedly: folders in --root.")
+        list[str] | None, typer.Option(help="NAME=SHARE or NAME=EPISODES, a folder in --root. Repeatable.")
     ] = None,
-    recompute_stats: Annotated[bool, typer.Option(help="Compute statistics of all numbers anew.")] = False,
+    recompute_stats: Annotated[bool, typer.Option(help="Recompute all statistics from the data.")] = False,
 ) -> None:
-    """Make a new dataset of one or several, with LeRobot's own tools.
+    """Make a new dataset from one or several, with LeRobot's own tools.
 
     lerobot-sdm edit-dataset data/monday data/tuesday --delete=3,17 --root=data/week
 
@@ -60,7 +60,7 @@ def parse_episodes(option: str, text: str) -> tuple[int, ...]:
     for part in filter(None, map(str.strip, text.split(","))):
         first, dash, last = part.partition("-")
         if not (first.isdecimal() and (last.isdecimal() if dash else not last)) or (dash and int(last) < int(first)):
-            raise InputError(f"{option}={text}: '{part}' is no episode and no range. Write 3,7,10-19.")
+            raise InputError(f"{option}={text}: '{part}' is neither an episode nor a range. Write 3,7,10-19.")
         if int(last or first) > MOST_EPISODES:
             raise InputError(f"{option}={text}: no dataset has an episode {int(last or first)}.")
         numbers |= set(range(int(first), int(last or first) + 1))
@@ -70,14 +70,16 @@ def parse_episodes(option: str, text: str) -> tuple[int, ...]:
 def _split(text: str) -> tuple[str, float | tuple[int, ...]]:
     name, part = _pair("--split", text, "NAME=SHARE or NAME=EPISODES")
     if not name.replace("-", "").replace("_", "").isalnum():
-        raise InputError(f"--split={text}: '{name}' becomes a folder. Give letters, digits, - and _.")
+        raise InputError(f"--split={text}: '{name}' is not a valid folder name. Use letters, digits, - and _.")
     if "." in part:
         try:
             share = float(part)
         except ValueError as error:
-            raise InputError(f"--split={text}: '{part}' is no share. Write 0.8, or episodes such as 0-39.") from error
+            raise InputError(
+                f"--split={text}: '{part}' is not a share. Write 0.8, or episodes such as 0-39."
+            ) from error
         if not 0 < share <= 1:
-            raise InputError(f"--split={text}: a share lies above 0 and is at most 1.")
+            raise InputError(f"--split={text}: the share must be above 0 and at most 1. Write, say, train=0.9.")
         return name, share
     return name, parse_episodes(f"--split={name}", part)
 

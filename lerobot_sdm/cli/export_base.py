@@ -1,4 +1,4 @@
-"""`lerobot-sdm export-base`: a fine-tuned policy as a plain policy of its base's type."""
+"""`lerobot-sdm export-base`: export a fine-tuned policy as a plain policy of its base's type."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,11 +14,11 @@ def export_base(
 ) -> None:
     """Write a fine-tuned policy as a plain policy of its base's type.
 
-    The folder serves as `--policy.path` of LeRobot's commands, and as `--policy.teacher_path` of a distillation.
+    The folder works as `--policy.path` of LeRobot's commands and as `--policy.teacher_path` for distillation.
     """
     refuse_existing("--output", output)
 
-    # Torch and LeRobot's models take seconds to import; a mistyped option should not.
+    # Imported late: torch and LeRobot take seconds, and a mistyped option should fail at once.
     from lerobot_sdm.checkpoints.export_base import export_base as export
 
     typer.echo(f"Wrote {export(checkpoint, output)}")

@@ -1,4 +1,4 @@
-"""`lerobot-sdm latency`: what a decision of a policy costs on this machine."""
+"""`lerobot-sdm latency`: time a policy's decisions on this machine."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -13,20 +13,18 @@ from lerobot_sdm.measure.policy_spec import Contender
 
 
 def latency(
-    policy: Annotated[
-        list[str], typer.Option(help="A policy: PATH[,label=NAME][,FIELD=VALUE...]; may be given repeatedly.")
-    ],
-    repeats: Annotated[int, typer.Option(help="Timed chunks of actions for each policy.")] = 30,
-    warmup: Annotated[int, typer.Option(help="Untimed ones before that.")] = 5,
-    batch_size: Annotated[int, typer.Option(help="Environments that act together.")] = 1,
-    threads: Annotated[int | None, typer.Option(help="Threads of the CPU; torch's choice if absent.")] = None,
+    policy: Annotated[list[str], typer.Option(help="A policy: PATH[,label=NAME][,FIELD=VALUE...]. Repeatable.")],
+    repeats: Annotated[int, typer.Option(help="Timed action chunks per policy.")] = 30,
+    warmup: Annotated[int, typer.Option(help="Untimed chunks before that.")] = 5,
+    batch_size: Annotated[int, typer.Option(help="Environments in a batch.")] = 1,
+    threads: Annotated[int | None, typer.Option(help="CPU threads. Default: torch's choice.")] = None,
     device: Annotated[str, typer.Option(help="Torch device.")] = "cpu",
     seed: Annotated[int, typer.Option(help="Seed of the observations.")] = 0,
-    output: Annotated[Path | None, typer.Option(help="JSON file for the results; must not exist.")] = None,
+    output: Annotated[Path | None, typer.Option(help="JSON file for the results; must not exist yet.")] = None,
 ) -> None:
-    """Time decisions, split into processors, encoder and network.
+    """Time a policy's decisions, split into processors, encoder and network.
 
-    Policies take turns; ratios within one table mean something, on a busy machine too. Observations are random
+    Policies take turns, so ratios within one table are meaningful even on a busy machine. Observations are random
     numbers. The last column compares actions with the first policy's, given the same start noise. For example:
 
     lerobot-sdm latency --policy=S --policy=S,label=int8,inference_precision=int8
@@ -39,7 +37,7 @@ def latency(
 
     entries = [Contender.parse(text).checked() for text in policy]
 
-    # Torch and LeRobot's models take seconds to import; a mistyped option should not.
+    # Imported late: torch and LeRobot take seconds, and a mistyped option should fail at once.
     import torch
 
     from lerobot_sdm.measure.contenders import load_contender
@@ -69,7 +67,7 @@ def latency(
     console.print(table)
     hardware = machine()
     console.print(
-        f"milliseconds, medians but for p95; batch size {batch_size}, {rows[0].threads} thread(s), {device}, "
+        f"milliseconds; medians unless marked p95; batch size {batch_size}, {rows[0].threads} thread(s), {device}, "
         f"{hardware['gpu'] if device != 'cpu' else hardware['processor']}"
     )
     if output is not None:

@@ -11,7 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.processes.threads import passive_waiting
 
-os.environ.update(passive_waiting())  # Read when torch is imported, which verbs do.
+os.environ.update(passive_waiting())  # Before any verb imports torch, which reads these.
 
 
 class Verb(NamedTuple):
@@ -20,7 +20,7 @@ class Verb(NamedTuple):
     Attributes:
         target: "module:function"; a function with typer parameters.
         summary: One line for `lerobot-sdm --help`.
-        raw: The function takes a `typer.Context` and reads `context.args` itself, `--help` included.
+        raw: The function takes a `typer.Context` and parses `context.args` itself, `--help` included.
     """
 
     target: str
@@ -29,24 +29,24 @@ class Verb(NamedTuple):
 
 
 VERBS: dict[str, Verb] = {
-    "demo": Verb("lerobot_sdm.cli.demo:demo", "A trained teacher and its one-step student, to see in a minute."),
+    "demo": Verb("lerobot_sdm.cli.demo:demo", "Watch a trained teacher and its one-step student, in a minute."),
     "quickstart": Verb(
         "lerobot_sdm.cli.quickstart:quickstart",
-        "Demonstrations, teacher, one-step student and their success rates, on this machine.",
+        "Record, train, distill and evaluate on this machine, from scratch.",
     ),
     "record": Verb("lerobot_sdm.cli.record:record", "Record expert demonstrations as a LeRobot dataset.", raw=True),
     "import-checkpoint": Verb(
         "lerobot_sdm.cli.import_checkpoint:import_checkpoint",
-        "Make a LeRobot policy of an original DP3, SDM or ManiCM checkpoint.",
+        "Convert an original DP3, SDM or ManiCM checkpoint to a LeRobot policy.",
     ),
-    "convert": Verb("lerobot_sdm.cli.convert:convert", "Turn a zarr demonstration store into a LeRobot dataset."),
+    "convert": Verb("lerobot_sdm.cli.convert:convert", "Convert a zarr demonstration store into a LeRobot dataset."),
     "edit-dataset": Verb(
         "lerobot_sdm.cli.edit_dataset:edit_dataset",
-        "Drop episodes of datasets, join and split them, rename tasks; clouds included.",
+        "Drop, join and split episodes and rename tasks, point clouds included.",
     ),
     "publish": Verb(
         "lerobot_sdm.cli.publish:publish",
-        "Upload a policy or a dataset with its card to the Hugging Face Hub.",
+        "Upload a policy or dataset with its card to the Hugging Face Hub.",
     ),
     "compare": Verb(
         "lerobot_sdm.cli.compare:compare",
@@ -54,11 +54,11 @@ VERBS: dict[str, Verb] = {
     ),
     "benchmark": Verb(
         "lerobot_sdm.cli.benchmark:benchmark",
-        "Methods on a suite of tasks: cells that resume and run side by side, table and plots.",
+        "Run methods on a suite of tasks: resumable, parallel, with tables and plots.",
     ),
     "collect-rollouts": Verb(
         "lerobot_sdm.cli.collect_rollouts:collect_rollouts",
-        "Roll a policy out into a LeRobot dataset, with the rewards.",
+        "Record a policy's rollouts, rewards included, as a LeRobot dataset.",
         raw=True,
     ),
     "reward-error": Verb(
@@ -69,24 +69,22 @@ VERBS: dict[str, Verb] = {
         "lerobot_sdm.cli.export_base:export_base",
         "Write a fine-tuned policy as a plain policy of its base's type.",
     ),
-    "distance": Verb("lerobot_sdm.cli.distance:distance", "How far a policy's actions are from its teacher's."),
-    "latency": Verb(
-        "lerobot_sdm.cli.latency:latency", "What a decision of a policy costs on this machine, part by part."
-    ),
-    "view": Verb("lerobot_sdm.cli.view:view", "Look at an episode: cloud over time, images, state, actions."),
+    "distance": Verb("lerobot_sdm.cli.distance:distance", "Measure how far a policy's actions are from its teacher's."),
+    "latency": Verb("lerobot_sdm.cli.latency:latency", "Time a policy's decisions on this machine, part by part."),
+    "view": Verb("lerobot_sdm.cli.view:view", "Look at an episode: point cloud over time, images, state, actions."),
 }
 
 OLD_NAMES = {"bench": "latency"}
-"""Names that verbs had until version 0.1: they work, not listed, in this version alone."""
+"""Old names of verbs, until version 0.1. They still work in this version, unlisted."""
 
 
 def available_verbs() -> dict[str, Verb]:
-    """The verbs whose modules this installation has."""
+    """The verbs whose modules are installed."""
     return {name: verb for name, verb in VERBS.items() if importlib.util.find_spec(verb.target.partition(":")[0])}
 
 
 def load(name: str) -> TyperCommand:
-    """Import the module of a verb and make a command of its function."""
+    """Import a verb's module and wrap its function as a command."""
     verb = VERBS[name]
     module, _, function = verb.target.partition(":")
     raw = {"ignore_unknown_options": True, "allow_extra_args": True}
@@ -98,20 +96,20 @@ def load(name: str) -> TyperCommand:
 
 
 class LazyGroup(TyperGroup):
-    """Lists verbs from the table, imports the one that is called, and prints bad input without a traceback."""
+    """Command group that imports only the verb that is called and prints input errors without a traceback."""
 
     def list_commands(self, context: typer.Context) -> list[str]:
         return list(available_verbs())
 
     def get_command(self, context: typer.Context, name: str) -> TyperCommand | None:
-        """A stand-in with the summary, which is all that the list of verbs shows."""
+        """A placeholder with the summary, which is all that the list of verbs needs."""
         verb = available_verbs().get(name)
         return TyperCommand(name, help=verb.summary) if verb else None
 
     def resolve_command(
         self, context: typer.Context, args: list[str]
     ) -> tuple[str | None, TyperCommand | None, list[str]]:
-        """The verb that was called, imported only now."""
+        """Import the verb that was called."""
         if args and (now := OLD_NAMES.get(args[0])):
             typer.secho(
                 f"`lerobot-sdm {args[0]}` is now `lerobot-sdm {now}`; the next version drops the old name.",

@@ -1,4 +1,4 @@
-"""Options read the way LeRobot's own commands read them, dashes in their names allowed."""
+"""Parse options as LeRobot's own commands do, but also allow dashes in their names."""
 
 import contextlib
 import io
@@ -13,24 +13,24 @@ import yaml
 
 from lerobot_sdm.errors import InputError
 
-CONFIG = "--config_path"  # draccus' own, whose value it takes as it is.
+CONFIG = "--config_path"  # draccus' own option, which takes its value literally.
 NOTHING = ("null", "~", "Null", "NULL", "none", "None")
-"""How an option says that it has no value."""
+"""How to write that an option has no value."""
 
 
 def parse_options[T](config_class: type[T], arguments: Sequence[str]) -> T:
-    """A configuration from its options.
+    """Build a configuration from its options.
 
     Args:
         config_class: A dataclass; an option for each field, `--env.FIELD` for those of a field `env`.
         arguments: Such as `--env.type=metaworld_pc`, `--env.task=drawer-open`, `--repo-id=local/drawer-open`.
 
     Raises:
-        InputError: An option is unknown or missing, or its value cannot work.
+        InputError: An option is unknown or missing, or its value is invalid.
     """
     complaint = io.StringIO()
     try:
-        # draccus prints every option of every environment before it says what is wrong.
+        # draccus would print every option of every environment before it says what is wrong.
         with contextlib.redirect_stderr(complaint):
             texts = _texts(config_class)
             return draccus.parse(config_class, args=[quoted(with_underscores(item), texts) for item in arguments])
@@ -41,19 +41,19 @@ def parse_options[T](config_class: type[T], arguments: Sequence[str]) -> T:
 
 
 def with_underscores(argument: str) -> str:
-    """`--repo-id=x` as `--repo_id=x`."""
+    """Turn `--repo-id=x` into `--repo_id=x`."""
     name, equals, value = argument.partition("=")
     return f"--{name[2:].replace('-', '_')}{equals}{value}" if name.startswith("--") else argument
 
 
 def quoted(argument: str, texts: Collection[str] = ()) -> str:
-    """An option as draccus must get it so that its value arrives whole.
+    """Quote an option so that draccus passes its value on unchanged.
 
-    draccus reads values as YAML, which takes what follows ` #` for a comment, `&x` for nothing and `1.5` for a number.
+    draccus reads values as YAML, where ` #` starts a comment, `&x` is an empty anchor and `1.5` is a number.
 
     Args:
         argument: Such as `--root=runs #1`.
-        texts: Options whose value is a text or a path and never a list, without dashes.
+        texts: Options whose value is a string or a path and never a list, without dashes.
     """
     name, equals, value = argument.partition("=")
     if not (name.startswith("--") and value) or name == CONFIG or value in NOTHING or value[0] in "'\"":
@@ -69,13 +69,13 @@ def quoted(argument: str, texts: Collection[str] = ()) -> str:
 
 
 def _texts(config_class: type) -> set[str]:
-    """Fields of a dataclass that hold a text or a path, or nothing."""
+    """Fields of a dataclass that hold a string or a path, or None."""
     kinds = {name: set(get_args(hint)) or {hint} for name, hint in get_type_hints(config_class).items()}
     return {name for name, types in kinds.items() if types <= {str, Path, NoneType}}
 
 
 def _input_error_behind(error: BaseException) -> InputError:
-    """The complaint of a configuration class, which draccus wraps in its own."""
+    """The configuration class's own error, which draccus wraps in another one."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, InputError):

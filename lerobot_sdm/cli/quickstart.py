@@ -1,4 +1,4 @@
-"""`lerobot-sdm quickstart`: from nothing to a table of success rates, on this machine."""
+"""`lerobot-sdm quickstart`: from demonstrations to a table of success rates on this machine."""
 
 import signal
 from dataclasses import replace
@@ -22,34 +22,36 @@ from lerobot_sdm.processes.threads import available_cores, default_threads
 
 
 def quickstart(
-    task: Annotated[str, typer.Option(help="A task, as `--env.task` of the other commands.")] = SMALL.task,
+    task: Annotated[str, typer.Option(help="Task, as `--env.task` of the other commands.")] = SMALL.task,
     env_type: Annotated[
-        str, typer.Option(help="Environments, as `--env.type`; adroit and dexart have other tasks.")
+        str, typer.Option(help="Environment type, as `--env.type`; adroit and dexart have other tasks.")
     ] = SMALL.env_type,
-    output: Annotated[Path, typer.Option(help="Folder for everything; an interrupted run goes on there.")] = Path(
-        "outputs/quickstart"
-    ),
-    size: Annotated[str, typer.Option(help=f"Networks and trainings: {', '.join(QUICKSTART_SIZES)}.")] = "small",
+    output: Annotated[Path, typer.Option(help="Output folder; rerun to resume.")] = Path("outputs/quickstart"),
+    size: Annotated[
+        str, typer.Option(help=f"Size of networks and trainings: {', '.join(QUICKSTART_SIZES)}.")
+    ] = "small",
     episodes: Annotated[int | None, typer.Option(help="Demonstrations to train on.")] = None,
-    held_out_episodes: Annotated[int | None, typer.Option(help="Demonstrations on which actions are compared.")] = None,
-    eval_episodes: Annotated[int | None, typer.Option(help="Episodes for each row of the table.")] = None,
-    observations: Annotated[int | None, typer.Option(help="Observations on which actions are compared.")] = None,
-    samples: Annotated[int | None, typer.Option(help="Chunks of actions sampled for each of them.")] = None,
+    held_out_episodes: Annotated[
+        int | None, typer.Option(help="Held-out demonstrations for comparing actions.")
+    ] = None,
+    eval_episodes: Annotated[int | None, typer.Option(help="Episodes per row of the table.")] = None,
+    observations: Annotated[int | None, typer.Option(help="Observations for comparing actions.")] = None,
+    samples: Annotated[int | None, typer.Option(help="Action chunks sampled per observation.")] = None,
     teacher_steps: Annotated[int | None, typer.Option(help="Training steps of the teacher.")] = None,
     student_steps: Annotated[int | None, typer.Option(help="Training steps of the student.")] = None,
-    expert: Annotated[str | None, typer.Option(help="Who demonstrates; the task's own expert if absent.")] = None,
-    expert_path: Annotated[Path | None, typer.Option(help="The file that the expert reads, if it reads one.")] = None,
-    train_seed: Annotated[int | None, typer.Option(help="Seed of both trainings.")] = None,
+    expert: Annotated[str | None, typer.Option(help="Expert that demonstrates. Default: the task's own.")] = None,
+    expert_path: Annotated[Path | None, typer.Option(help="File for an expert that reads one.")] = None,
+    train_seed: Annotated[int | None, typer.Option(help="Seed for both trainings.")] = None,
     threads: Annotated[
-        int | None, typer.Option(help="CPU threads of each command; fewer than this process's cores if absent.")
+        int | None, typer.Option(help="CPU threads per command. Default: fewer than the available cores.")
     ] = None,
-    device: Annotated[str, typer.Option(help="Torch device of trainings and policies.")] = "cpu",
-    verbose: Annotated[bool, typer.Option("--verbose", help="Show all that the commands print.")] = False,
+    device: Annotated[str, typer.Option(help="Torch device for training and evaluation.")] = "cpu",
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show the commands' full output.")] = False,
 ) -> None:
-    """Record demonstrations, train a teacher, distil it into a one-step student, and measure all of them.
+    """Record demonstrations, train a teacher, distill it into a one-step student, and evaluate all of them.
 
     Runs `lerobot-sdm record`, `lerobot-train`, `lerobot-eval` and `lerobot-sdm distance`, and shows each command
-    before it runs. Interrupted, the same call goes on where it stopped.
+    before it runs. Rerun the same command to resume after an interruption.
     """
     given = {
         "episodes": episodes,
@@ -74,16 +76,16 @@ def quickstart(
         config = replace(config, student=replace(config.student, steps=student_steps))
 
     console = Console()
-    # A polite kill is treated like Ctrl-C: the running command is ended with this one.
+    # SIGTERM is treated like Ctrl-C: it also ends the running command.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         results = run_pipeline(config, RunLayout(output), console, verbose)
     except CommandFailedError as error:
         console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
-        console.print("Once that is mended, the same command goes on from there.")
+        console.print("Fix the error and rerun the same command to resume.")
         raise typer.Exit(1) from error
     except KeyboardInterrupt:
-        console.print("Interrupted. The same command goes on from there.")
+        console.print("Interrupted. Rerun the same command to resume.")
         raise typer.Exit(130) from None
     console.print(terminal_table(results))
     for name in ("table.md", "success.png", "cloud.png", "comparison.mp4", "results.json"):
@@ -91,21 +93,21 @@ def quickstart(
 
 
 def _single_task(env_type: str, task: str) -> str:
-    """The short name of the one task that is meant.
+    """The short name of the single task that the options name.
 
     Raises:
-        InputError: No such environments or task, or several tasks.
+        InputError: The environment type or task is unknown, or several tasks match.
     """
     if env_type not in FAMILIES:
         raise unknown_name("--env-type", env_type, FAMILIES)
     tasks = FAMILIES[env_type].task_names(task)
     if len(tasks) != 1:
-        raise InputError(f"--task={task} stands for {len(tasks)} tasks. Give a single one.")
+        raise InputError(f"--task={task}: stands for {len(tasks)} tasks. Give a single one.")
     return tasks[0]
 
 
 def _check_expert(config: RunSettings) -> None:
-    """Find out now, not when recording begins, that no such expert can drive or that its ways do not add up."""
+    """Refuse an unknown expert, or episode counts that it cannot serve, before recording starts."""
     name = config.record.get("expert") or default_expert(config.env_type, config.task)
     path = config.record.get("expert_path")
     check_expert(name, config.env_type, None if path is None else Path(path))
@@ -113,6 +115,6 @@ def _check_expert(config: RunSettings) -> None:
     for key in ("episodes", "held_out_episodes"):
         if getattr(config, key) % variants:
             raise InputError(
-                f"{key}={getattr(config, key)}: expert '{name}' shows every start in {variants} ways. "
+                f"{key}={getattr(config, key)}: expert '{name}' demonstrates every start in {variants} ways. "
                 f"Give a multiple of {variants}."
             )

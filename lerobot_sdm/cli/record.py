@@ -1,4 +1,4 @@
-"""`lerobot-sdm record`: options in, dataset folder out. Everything else is in `lerobot_sdm.datasets.record`."""
+"""`lerobot-sdm record`: parses options and calls `lerobot_sdm.datasets.record`."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ def record(context: typer.Context) -> None:
 
 
 def parse(arguments: Sequence[str]) -> RecordConfig:
-    """Read options the way LeRobot's own commands do, dashes in their names allowed.
+    """Parse options as LeRobot's own commands do, but also allow dashes in their names.
 
     Args:
         arguments: Such as `--env.type=metaworld_pc`, `--env.task=drawer-open`, `--repo-id=local/drawer-open`.
 
     Raises:
-        InputError: An option is unknown or missing, or its value cannot work.
+        InputError: An option is unknown or missing, or its value is invalid.
     """
     kind = value_of(joined(arguments), TYPE)
     if kind is None:
         raise InputError("--env.type: is missing. Give an environment, such as --env.type=metaworld_pc.")
     if kind not in FAMILIES:
-        raise InputError(f"--env.type={kind}: no expert can drive it. Give one of {', '.join(FAMILIES)}.")
+        raise InputError(f"--env.type={kind}: has no expert. Give one of {', '.join(FAMILIES)}.")
     options = check_options(RecordOptions, arguments)
     if options is not None:
         options.checked_expert(kind, options.env.task)
@@ -59,7 +59,7 @@ def parse(arguments: Sequence[str]) -> RecordConfig:
 
 
 def help_text() -> str:
-    """All options with their meaning, from the configuration classes themselves."""
+    """All options with their documentation, taken from the configuration classes."""
     options = outline("lerobot_sdm.datasets.record_options:RecordOptions").documentation
     parts = [USAGE, outline(CONFIG).documentation, options]
     for name, family in FAMILIES.items():

@@ -1,4 +1,4 @@
-"""`lerobot-sdm reward-error`: a trained reward model on the episodes that its training held out."""
+"""`lerobot-sdm reward-error`: evaluate a reward model on the episodes held out of its training."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,14 +15,14 @@ def reward_error(
     root: Annotated[Path | None, typer.Option(help="The dataset's folder, if it has moved.")] = None,
     output: Annotated[Path | None, typer.Option(help="JSON file to write.")] = None,
 ) -> None:
-    """Error and rank correlation of a reward model on the episodes that its training held out.
+    """Measure a reward model's error and rank correlation on the episodes held out of its training.
 
     lerobot-sdm reward-error --reward=outputs/pusht-keypoints/chunk_reward/checkpoints/last/pretrained_model
     """
     if output is not None:
         refuse_existing("--output", output)
 
-    # Torch and LeRobot's models take seconds to import; a mistyped option should not.
+    # Imported late: torch and LeRobot take seconds, and a mistyped option should fail at once.
     from lerobot_sdm.measure.files import write_json
     from lerobot_sdm.measure.reward_error import measure_reward_error
 

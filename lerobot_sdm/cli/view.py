@@ -16,23 +16,27 @@ FOLDER = Path("outputs/view")
 
 
 def view(
-    source: Annotated[str, typer.Argument(help="Folder of a dataset, demonstration store, or name on the Hub.")],
+    source: Annotated[
+        str, typer.Argument(help="A dataset's folder, a demonstration store, or a dataset's name on the Hub.")
+    ],
     episode: Annotated[int, typer.Option(help="Which episode.")] = 0,
     rrd: Annotated[Path | None, typer.Option(help="Write a Rerun recording to this file.")] = None,
     png: Annotated[Path | None, typer.Option(help="Write a contact sheet to this file.")] = None,
-    serve: Annotated[bool, typer.Option("--serve", help="Serve it to a browser, also on another machine.")] = False,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Serve it to a browser, which may be on another machine.")
+    ] = False,
     cameras: Annotated[
-        Path | None, typer.Option(help="Make a cloud of depth images, with the cameras and crop of this file.")
+        Path | None, typer.Option(help="Make clouds from depth images, with the cameras and crop in this file.")
     ] = None,
     moments: Annotated[int, typer.Option(help="Columns of the contact sheet.")] = 6,
-    fps: Annotated[float | None, typer.Option(help="Frames per second of a store that does not say so.")] = None,
+    fps: Annotated[float | None, typer.Option(help="Frames per second, for a store that does not say.")] = None,
     port: Annotated[int, typer.Option(help="Port of --serve for Rerun viewers.")] = 9876,
     web_port: Annotated[int, typer.Option(help="Port of --serve for browsers.")] = 9090,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
     """Show an episode: its cloud over time, images, robot state and actions.
 
-    Opens Rerun's viewer. Where there is no screen, writes an .rrd file and a PNG sheet into outputs/view instead.
+    Opens the Rerun viewer. Without a display, writes an .rrd file and a PNG contact sheet to outputs/view instead.
 
     lerobot-sdm view data/drawer-open --episode=3
     """
@@ -43,15 +47,15 @@ def view(
     show = not (rrd or png or serve) and has_screen()
     if not (rrd or png or serve or show):
         rrd, png = (FOLDER / f"{stem(Path(source))}_episode_{episode}.{kind}" for kind in ("rrd", "png"))
-        # These two were not asked for by name, so they may be renewed.
+        # The user did not name these two files, so they may be overwritten.
         overwrite = True
     for option, file, suffix in (("--rrd", rrd, ".rrd"), ("--png", png, ".png")):
         if file is not None and file.suffix != suffix:
             raise InputError(f"{option}={file}: give a file that ends in {suffix}.")
         if file is not None and file.exists() and not overwrite:
-            raise InputError(f"{option}={file}: exists already. Give another name, or --overwrite.")
+            raise InputError(f"{option}={file}: already exists. Give another name, or add --overwrite.")
 
-    # Torch, LeRobot's datasets and Rerun take seconds to import; a mistyped option should not.
+    # Imported late: torch, LeRobot and Rerun take seconds, and a mistyped option should fail at once.
     from lerobot_sdm.processors.depth_config import read_depth_config
     from lerobot_sdm.viewing.palette import Scene
     from lerobot_sdm.viewing.sources import open_episode
@@ -90,7 +94,7 @@ def has_screen() -> bool:
 
 
 def _wait(console: Console) -> None:
-    console.print("Ctrl-C ends it.")
+    console.print("Press Ctrl-C to stop.")
     try:
         threading.Event().wait()
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Making a pair of a finished quickstart: two policies in half precision, each with a card that says its provenance."""
+"""Build a demo pair from a finished quickstart: two half-precision policies with cards."""
 
 import importlib.metadata
 import shutil
@@ -23,15 +23,15 @@ from lerobot_sdm.policies.source.files import WEIGHTS_FILE
 from lerobot_sdm.safe_files.weights import read_weights
 
 MOST_BYTES = 4 * 2**20
-"""A repository and a wheel should not grow by more than this: two networks of a million weights just fit."""
+"""Size limit, since the pair ships in the repository and the wheel: two networks of a million weights just fit."""
 
 
 def build_pair(run: Path, output: Path) -> Path:
-    """Write a pair.
+    """Write a teacher-student pair.
 
     Args:
         run: Folder of a finished quickstart.
-        output: Folder to create; it appears whole or not at all.
+        output: Folder to create, atomically.
 
     Returns:
         The folder.
@@ -68,11 +68,11 @@ def build_pair(run: Path, output: Path) -> Path:
         },
     )
     if found := list(private_passages(unfinished)):
-        raise InputError(f"{run}: private things would be stored: {'; '.join(found[:5])}. Remove them, and try again.")
+        raise InputError(f"{run}: private data would be stored: {'; '.join(found[:5])}. Remove it, and try again.")
     size = sum(file.stat().st_size for file in unfinished.rglob("*") if file.is_file())
     if size > MOST_BYTES:
         raise InputError(
-            f"{run}: the pair takes {size:,} bytes of at most {MOST_BYTES:,}. Train smaller networks: "
+            f"{run}: the pair takes {size:,} bytes, but at most {MOST_BYTES:,} are allowed. Train smaller networks: "
             "`lerobot-sdm quickstart --size=small`."
         )
     unfinished.rename(output)
@@ -84,27 +84,27 @@ def _store(checkpoint: Path, target: Path, name: str, results: Path, provenance:
     kind = read_policy_config(checkpoint)["type"]
     with TemporaryDirectory(prefix="pair-") as scratch:
         halved = Path(scratch)
-        for file in set(policy_files(checkpoint)) - {TRAIN_CONFIG_FILE}:  # The commands say as much in less room.
+        for file in set(policy_files(checkpoint)) - {TRAIN_CONFIG_FILE}:  # The card says it more briefly.
             shutil.copyfile(checkpoint / file, halved / file)
         save_file(_half(checkpoint / WEIGHTS_FILE), halved / WEIGHTS_FILE)
         evaluations = read_results(results, kind, None, trained_steps(checkpoint))
         stage_policy(Order(halved, name, license="mit", evaluations=evaluations), target)
-    write_json(target / CONFIG_FILE, read_json(target / CONFIG_FILE) | {"repo_id": None})  # It is on no Hub.
+    write_json(target / CONFIG_FILE, read_json(target / CONFIG_FILE) | {"repo_id": None})  # It is not on the Hub.
     card = target / "README.md"
     card.write_text(f"{card.read_text(encoding='utf-8')}\n{_provenance_text(provenance)}", encoding="utf-8")
 
 
 def _half(file: Path) -> dict[str, torch.Tensor]:
-    """Weights in half precision; whole numbers stay as they are.
+    """Convert weights to half precision; integers stay as they are.
 
     Raises:
-        InputError: A weight is too large for it.
+        InputError: A weight is too large for half precision.
     """
     stored = {}
     for name, value in read_weights(file).items():
         stored[name] = value.half() if value.is_floating_point() else value
         if value.is_floating_point() and not bool(stored[name].isfinite().all()):
-            raise InputError(f"{file}: '{name}' holds numbers above 65504, the largest in half precision.")
+            raise InputError(f"{file}: '{name}' holds values above 65504, the largest in half precision.")
     return stored
 
 
@@ -130,7 +130,7 @@ def _provenance(layout: RunLayout, results: dict[str, Any]) -> dict[str, Any]:
 
 
 def _commit() -> str:
-    """The commit of this package's checkout, marked where files differ from it; its version where there is none."""
+    """The commit of this package's checkout, marked if files differ; without a checkout, the version."""
     folder = Path(__file__).parent
     command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=, with changes"]
     try:
@@ -146,7 +146,7 @@ def _provenance_text(provenance: dict[str, Any]) -> str:
     first, last = seeds["evaluation"]
     return f"""## Provenance
 
-Weights are stored in half precision and are float32 again once loaded. What was evaluated is the policy before that.
+Weights are stored in half precision and loaded as float32. The evaluation used the original float32 weights.
 
 - Commit: `{provenance["commit"]}`.
 - SHA-256 of the demonstrations: `{provenance["dataset_sha256"]}`.

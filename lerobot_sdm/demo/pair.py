@@ -1,4 +1,4 @@
-"""A teacher and its student in one folder, with what is known of them. Light: neither torch nor LeRobot."""
+"""A teacher and its student in one folder, with their facts. Imports neither torch nor LeRobot."""
 
 import json
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ RUNS = ("teacher", "student")
 
 @dataclass(frozen=True)
 class Pair:
-    """Two policies for one task, and how they were measured.
+    """Two policies for one task, with their measured results.
 
     Attributes:
-        folder: Where they lie, in `teacher/` and `student/`.
+        folder: Folder that holds `teacher/` and `student/`.
         env_type: Environment type, as `--env.type`.
         task: Short name of the task.
         env: `--env.*` options that differ from the defaults.
-        first_seed: Seed of the first episode of the evaluation; no policy was trained on these.
+        first_seed: Seed of the first evaluation episode; no policy was trained on these seeds.
         measured: Row of the quickstart's table -> (successful episodes, all episodes) in the evaluation.
         provenance: Commit, commands, hashes and seeds, for the card.
     """
@@ -45,7 +45,7 @@ class Pair:
         return self.folder / "student"
 
     def make_env(self, **options: Any) -> Any:
-        """The Gymnasium environment of the task, as the policies see it.
+        """The task's Gymnasium environment, as the policies see it.
 
         Args:
             options: Fields of its configuration that differ, such as `render_size`.
@@ -59,23 +59,23 @@ class Pair:
 
 
 def read_pair(folder: Path | None = None) -> Pair:
-    """Read what is known of a pair.
+    """Read a pair's facts.
 
     Args:
-        folder: What `examples/maintenance/make_demo.py` wrote; the pair that is shipped if None.
+        folder: Written by `examples/maintenance/make_demo.py`; the shipped pair if None.
 
     Raises:
-        InputError: There is none.
+        InputError: There is no pair.
     """
     place = folder or SHIPPED
     if not (place / FACTS_FILE).is_file():
         if folder is None:
             raise InputError(
-                "--pair: is missing, because this version ships no trained pair. Make one of a finished quickstart: "
+                "--pair: is missing, because this version ships no trained pair. Make one from a finished quickstart: "
                 "python examples/maintenance/make_demo.py outputs/quickstart --output=outputs/pair"
             )
         raise InputError(
-            f"--pair={folder}: holds no {FACTS_FILE}. Give a folder that examples/maintenance/make_demo.py wrote."
+            f"--pair={folder}: contains no {FACTS_FILE}. Give a folder that examples/maintenance/make_demo.py wrote."
         )
     facts = json.loads((place / FACTS_FILE).read_text(encoding="utf-8"))
     measured = {key: (successes, episodes) for key, (successes, episodes) in facts.pop("measured").items()}

@@ -1,4 +1,4 @@
-"""Teacher and student do the same episodes, watched: outcomes, network evaluations, milliseconds, and a video."""
+"""Run teacher and student on the same episodes; report success, network evaluations, milliseconds, and a video."""
 
 import time
 from collections.abc import Iterator
@@ -19,22 +19,21 @@ from lerobot_sdm.measure.policy_spec import Contender
 from lerobot_sdm.measure.video import save_video, side_by_side
 
 SKIPPED = 2
-"""Control steps for each picture: with 30 pictures a second, 80 steps a second are shown at three quarters of their
-speed."""
+"""Control steps per video frame: at 30 frames per second, 80 steps per second play at three quarters of real speed."""
 
 Clip = list[NDArray[np.uint8]]
 
 
 @dataclass
 class Performance:
-    """What a policy did.
+    """What a policy did in the demo's episodes.
 
     Attributes:
         key: Row of the quickstart's table.
         successes: Outcome of each episode.
         milliseconds: How long each planned chunk of actions took, processors included.
-        evaluations: Network evaluations of each.
-        clips: Pictures (H, W, 3) of the filmed episodes.
+        evaluations: Network evaluations of each chunk.
+        clips: Frames (H, W, 3) of the filmed episodes.
     """
 
     key: str
@@ -45,16 +44,16 @@ class Performance:
 
 
 def perform(pair: Pair, seeds: list[int], filmed: int, render_size: int = 256) -> Iterator[Performance]:
-    """Let the teacher in ten steps, the teacher in one, and the student do the same episodes.
+    """Run the 10-step teacher, the 1-step teacher and the student on the same episodes.
 
     Args:
         pair: The policies and their task.
         seeds: One for each episode.
         filmed: How many of the first episodes are filmed.
-        render_size: Height and width of the pictures.
+        render_size: Height and width of the frames.
 
     Returns:
-        One after the other, in the order of `SHOWN`.
+        One performance after another, in the order of `SHOWN`.
     """
     env = pair.make_env(render_size=render_size)
     try:
@@ -69,8 +68,8 @@ def perform(pair: Pair, seeds: list[int], filmed: int, render_size: int = 256) -
 
 
 def _episode(env: gym.Env, policy: LoadedPolicy, seed: int, performance: Performance, film: bool) -> None:
-    """One episode; its outcome, costs and pictures go into `performance`."""
-    torch.manual_seed(seed)  # Of the start noise: the same call shows the same episodes.
+    """Run one episode; append its outcome, costs and frames to `performance`."""
+    torch.manual_seed(seed)  # Seeds the start noise, so that the same call shows the same episodes.
     observation, info = env.reset(seed=seed)
     policy.reset()
     clip: Clip = []
@@ -82,7 +81,7 @@ def _episode(env: gym.Env, policy: LoadedPolicy, seed: int, performance: Perform
             began = time.perf_counter()
             action = policy.act(observation)
             took = 1000 * (time.perf_counter() - began)
-        if counter.calls:  # Other steps take the next action of the chunk.
+        if counter.calls:  # Zero on steps that only take the next action of the chunk.
             performance.milliseconds.append(took)
             performance.evaluations.append(counter.calls)
         observation, _, terminated, truncated, info = env.step(action)
@@ -98,7 +97,7 @@ def write_side_by_side(performances: list[Performance], seeds: list[int], path: 
     Args:
         performances: The rows.
         seeds: Of the episodes.
-        path: MP4 file, which is replaced.
+        path: MP4 file; overwritten.
     """
     frames: Clip = []
     for number in range(len(performances[0].clips)):
@@ -111,10 +110,10 @@ def write_side_by_side(performances: list[Performance], seeds: list[int], path: 
 
 
 def table_rows(pair: Pair, performances: list[Performance]) -> list[dict[str, Any]]:
-    """What a table of the performances shows, one entry for each row.
+    """The table's entries, one per row.
 
     Returns:
-        `policy`, `success`, `measured` (in the evaluation that the pair comes with), `network_evaluations` and
+        `policy`, `success`, `measured` (in the evaluation shipped with the pair), `network_evaluations` and
         `milliseconds` (median) of each planned chunk.
     """
     return [

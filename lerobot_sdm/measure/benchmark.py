@@ -1,4 +1,4 @@
-"""What a benchmark is: its cells, and what their numbers depend on."""
+"""Definition of a benchmark: its cells, and the settings that determine their numbers."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,17 +22,16 @@ from lerobot_sdm.measure.sizes import SIZES, task_config
 from lerobot_sdm.measure.suites import SUITES, SuiteTask, interleaved, suite_tasks
 
 SMOKE = "smoke"
-"""What the demonstrations in DP3's stores show."""
+"""View of the demonstrations in DP3's stores."""
 STORE = "{family}_{task}_expert.zarr"
-"""How DP3's script names a task's demonstrations."""
+"""File name that DP3's script gives a task's demonstrations."""
 STORE_NAMES = {"metaworld_pc": "metaworld", "adroit": "adroit"}
-"""What it calls the environments; DexArt's demonstrations show objects that are not here."""
+"""Its names of the environments. DexArt is missing: its demonstrations show objects that this package lacks."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One entry of the tables with everything that belongs to it: a task, a method and a training seed. It is measured
-    by one protocol or by both."""
+    """One entry of the tables: a task, a method and a training seed, measured by one protocol or by both."""
 
     task: SuiteTask
     method: str
@@ -40,26 +39,26 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """Name of its file."""
+        """Name of its file, without suffix."""
         return f"{self.task.name}.{self.method}.seed{self.seed}"
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A benchmark. Numbers depend on these values and on nothing else.
+    """A benchmark's settings. Its numbers depend on these values alone.
 
     Args:
-        root: Folder for everything.
+        root: Output folder.
         suite: Name of the suite.
         size: Name of the size.
         tasks: Tasks of the suite; all unless given.
-        methods: The rows.
+        methods: Rows of the tables.
         protocols: How they are measured.
-        paper_methods: Those of the methods that are measured by the protocol `paper`, if it is among them.
+        paper_methods: The methods measured by the protocol `paper`, if that is among the protocols.
         training_seeds: Seeds of the trainings.
-        episodes: Protocol -> episodes of each evaluation, for all protocols that there are.
-        view: What the clouds show, as `--env.view`.
-        device: Torch device of trainings and policies.
+        episodes: Protocol -> episodes per evaluation, for every existing protocol.
+        view: Point-cloud view, as `--env.view`.
+        device: Torch device for training and evaluation.
         threads: CPU threads of each command.
         data: Folder of demonstrations in zarr; None to record them.
 
@@ -83,10 +82,10 @@ class Benchmark:
 
     def __post_init__(self) -> None:
         if self.threads < 1:
-            raise InputError(f"--threads={self.threads}: give a whole number of at least 1.")
+            raise InputError(f"--threads={self.threads}: must be at least 1. Give a positive integer.")
         for seed in self.training_seeds:
             if seed < 0:
-                raise InputError(f"--seeds: {seed} is below 0.")
+                raise InputError(f"--seeds={seed}: must not be negative. Give integers from 0.")
         for task in self.tasks:
             known = FAMILIES[task.env_type].views(task.task)
             if self.view not in known:
@@ -95,25 +94,25 @@ class Benchmark:
 
     @property
     def finished(self) -> Path:
-        """Where finished cells are written down."""
+        """Folder of the finished cells' files."""
         return self.root / "cells"
 
     def protocols_of(self, method: str) -> tuple[str, ...]:
-        """How a method is measured."""
+        """The protocols by which a method is measured."""
         return tuple(name for name in self.protocols if name != PAPER or method in self.paper_methods)
 
     def rules(self, protocol: str) -> Protocol:
-        """What a protocol does in this suite, with these numbers of episodes."""
+        """A protocol with this suite's and this benchmark's numbers of episodes."""
         return replace(suite_protocols(self.suite)[protocol], episodes=self.episodes[protocol])
 
     @property
     def checkpoints(self) -> int:
-        """How many checkpoints every training saves: as many as any protocol evaluates, whichever are measured now."""
+        """Checkpoints that every training saves: enough for every protocol, even if it is not measured now."""
         return max(protocol.evaluations for protocol in suite_protocols(self.suite).values())
 
     def settings(self) -> dict[str, Any]:
-        """What all cells of a folder share: tasks, methods, seeds and protocols can be added to it later, these do not
-        change."""
+        """Settings that all cells of a folder share and that cannot change later, unlike tasks, methods, seeds and
+        protocols, which can be added."""
         return {
             "suite": self.suite,
             "size": self.size,
@@ -125,8 +124,8 @@ class Benchmark:
         }
 
     def cells(self) -> list[Cell]:
-        """All cells: task by task, so that the first tasks are whole as early as can be; tasks in an order that makes
-        those which are whole a fair sample of the suite."""
+        """All cells, task by task, so that tasks complete early, in an order that makes the completed tasks a fair
+        sample of the suite."""
         return [
             Cell(task, method, seed)
             for task in interleaved(self.tasks)
@@ -135,7 +134,7 @@ class Benchmark:
         ]
 
     def task_config(self, task: SuiteTask) -> RunSettings:
-        """Settings of a task, but for what a single protocol decides."""
+        """Settings of a task, except for what depends on the protocol."""
         config = task_config(self.size, task)
         if self.view != FAMILIES[task.env_type].default_view:
             config = replace(config, env=self._other_view(config.env))
@@ -148,41 +147,41 @@ class Benchmark:
         )
 
     def _other_view(self, env: Flags) -> Flags:
-        """Options with another view than the size is made for: it brings its own number of points and all else that
-        makes a cloud. Clouds of the smoke suite stay small."""
+        """Options for a view other than the one the size is tuned for: that view sets the number of points and
+        everything else about the cloud. Clouds of the smoke suite stay small."""
         ours = {} if self.suite == SMOKE else dict.fromkeys((*OPTION_NAMES, "sampling"))
         return {"view": self.view} | {name: value for name, value in env.items() if name not in ours}
 
     def cloud(self, task: SuiteTask) -> dict[str, Any]:
-        """How a task's clouds are made: the view's name and all options, JSON-compatible."""
+        """Settings of a task's clouds: the view's name and all options, JSON-compatible."""
         env = self.task_config(task).env
         given = {name: value for name, value in env.items() if name in OPTION_NAMES}
         return described_view(self.view, options_of_view(FAMILIES[task.env_type].views(task.task), self.view, **given))
 
     def store(self, task: SuiteTask) -> Path | None:
-        """The demonstrations of a task in zarr; None where they are recorded.
+        """A task's demonstrations in zarr; None if they are recorded.
 
         Raises:
-            InputError: There are none, or none that would fit.
+            InputError: The demonstrations are missing, or cannot be used for this task.
         """
         if self.data is None:
             return None
         if task.env_type not in STORE_NAMES:
             raise InputError(
-                f"--data={self.data}: {task.name} cannot be learned from it, since those demonstrations show objects "
-                "that the simulator here does not have. Leave --data out, or the task, with --tasks."
+                f"--data={self.data}: {task.name} cannot be learned from it, because those demonstrations show objects "
+                "that this package's simulator lacks. Drop --data, or exclude the task with --tasks."
             )
         path = self.data / STORE.format(family=STORE_NAMES[task.env_type], task=task.task)
         if not path.exists():
             raise InputError(
-                f"--data={self.data}: holds no {path.name}. Put it there, or leave tasks out with --tasks, or record "
-                "demonstrations by leaving --data out."
+                f"--data={self.data}: contains no {path.name}. Add it, exclude tasks with --tasks, or drop --data to "
+                "record demonstrations."
             )
         return path
 
 
 def suite_protocols(suite: str) -> dict[str, Protocol]:
-    """The protocols as a suite uses them."""
+    """The protocols with a suite's numbers of episodes."""
     return SMOKE_PROTOCOLS if suite == SMOKE else PROTOCOLS
 
 
@@ -200,16 +199,16 @@ def make_benchmark(
     data: Path | None = None,
     **others: Any,
 ) -> Benchmark:
-    """A benchmark from the names that the command line takes; blanks get the values of suite and protocols.
+    """Build a benchmark from command-line values; missing ones get the suite's and protocols' defaults.
 
     Args:
         episodes: Episodes of a `strict` evaluation; in the smoke suite, of every evaluation.
-        view: What clouds show; None for the environments' default, or for what the given demonstrations show.
+        view: Point-cloud view; None for the environments' default, or for the view of the given demonstrations.
         data: Folder of demonstrations in DP3's view.
-        root, suite, size, tasks, methods, protocols, paper_methods, training_seeds, others: As for `Benchmark`.
+        root, suite, size, tasks, methods, protocols, paper_methods, training_seeds, others: See `Benchmark`.
 
     Raises:
-        InputError: A name is not known, or a value cannot work.
+        InputError: A name is unknown, or a value is invalid.
     """
     if suite not in SUITES:
         raise unknown_name("--suite", suite, SUITES)
@@ -236,27 +235,27 @@ def make_benchmark(
 
 
 def _view(suite: str, asked: str | None, data: Path | None) -> str:
-    """The view of demonstrations and evaluations.
+    """The view for demonstrations and evaluations.
 
     Raises:
-        InputError: Given demonstrations show another.
+        InputError: The given demonstrations show another view.
     """
     if data is None:
-        # All families call theirs alike; a suite with several would be asked to name one otherwise.
+        # All families share the default's name; otherwise a suite with several families would have to name one.
         return asked or FAMILIES[SUITES[suite][0].env_type].default_view
     if asked not in (None, PAPERS_VIEW):
         raise InputError(
             f"--env-view={asked}: demonstrations in --data={data} show the view '{PAPERS_VIEW}'. Drop --env-view, or "
-            "record demonstrations by leaving --data out."
+            "drop --data to record demonstrations."
         )
     return PAPERS_VIEW
 
 
 def _episodes(suite: str, asked: int | None) -> dict[str, int]:
-    """Episodes of each evaluation by protocol.
+    """Episodes per evaluation, by protocol.
 
     Raises:
-        InputError: Too few are asked for.
+        InputError: The number is too small.
     """
     usual = {name: protocol.episodes for name, protocol in suite_protocols(suite).items()}
     if asked is None:
@@ -264,8 +263,8 @@ def _episodes(suite: str, asked: int | None) -> dict[str, int]:
     least = 1 if suite == SMOKE else usual[STRICT]
     if asked < least:
         raise InputError(
-            f"--episodes={asked}: protocol 'strict' needs at least {least}, or intervals are too wide to tell methods "
-            "apart. Give more, or --suite=smoke to try things out."
+            f"--episodes={asked}: protocol 'strict' needs at least {least}; with fewer, intervals are too wide to tell "
+            "methods apart. Give more, or use --suite=smoke to try things out."
         )
-    # What the papers' protocol is includes its number of episodes.
+    # The number of episodes is part of the papers' protocol.
     return dict.fromkeys(usual, asked) if suite == SMOKE else usual | {STRICT: asked}

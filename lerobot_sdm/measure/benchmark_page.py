@@ -1,4 +1,4 @@
-"""The page of a benchmark: summaries, tasks, and what others published, in Markdown."""
+"""A benchmark's results page in Markdown: summaries, tasks, and published numbers."""
 
 from collections.abc import Callable
 from statistics import mean
@@ -16,10 +16,10 @@ Summary = dict[str, Any]
 
 
 def page(results: Results) -> str:
-    """The whole page.
+    """The complete page.
 
     Args:
-        results: What `results.gather` gives.
+        results: Output of `summaries.gather`.
     """
     settings = results["settings"]
     return "\n".join(
@@ -45,12 +45,12 @@ def page(results: Results) -> str:
 
 
 def pictures(results: Results) -> list[str]:
-    """Names of the pictures that can be drawn: the first two compare methods over tasks that have all of them."""
+    """Names of the plots that can be drawn; the first two compare methods over tasks that have all of them."""
     return ["success_by_difficulty", "success_against_latency"] * bool(results["summaries"]) + ["learning_curves"]
 
 
 def title(summary: Summary) -> str:
-    """What a summary is of: `strict, training seed 1`."""
+    """Title of a summary, such as `strict, training seed 1`."""
     seeds = summary["seeds"]
     return f"{summary['protocol']}, training seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
 
@@ -65,7 +65,7 @@ def _task_section(results: Results, protocol: str) -> tuple[str, ...]:
 
 
 def summary_table(results: Results, summary: Summary) -> str:
-    """One row for each method: mean success in % over tasks, by level. Columns without any entry are left out."""
+    """One row per method: mean success in % over tasks, by level. Empty columns are left out."""
     levels_of = {cell["task"]: cell["level"] for cell in results["cells"] if cell["task"] in summary["tasks"]}
     levels = [level for level in LEVELS if level in levels_of.values()]
     names = [f"{LEVELS[level]} ({list(levels_of.values()).count(level)})" for level in levels]
@@ -94,22 +94,22 @@ def summary_table(results: Results, summary: Summary) -> str:
 
 
 def _differences(row: dict[str, Any]) -> tuple[str, str]:
-    """A method against its teacher and against the best free baseline; blank where there is none."""
+    """A method's difference to its teacher and to the best free baseline; blank if there is none."""
     difference, free = row["difference"], row["free_baseline"]
     return points(difference) if difference else "", f"{points(free['difference'])}, {free['method']}" if free else ""
 
 
 def task_table(cells: Cells) -> str:
-    """One row for each task: success of each method, of all its seeds.
+    """One row per task: success of each method over all its seeds.
 
     Args:
-        cells: Cells as one protocol has measured them.
+        cells: Cells as measured by one protocol.
     """
     return _by_task(cells, lambda found: rate(pooled(found)))
 
 
 def distance_table(results: Results) -> str:
-    """One row for each task: how far the actions of each method are from its teacher's, mean of all its seeds."""
+    """One row per task: distance of each method's actions to its teacher's, mean over its seeds."""
     return _by_task(
         results["cells"],
         lambda cells: distance(mean(cell["distance_to_teacher"]["energy"]["estimate"] for cell in cells)),
@@ -117,14 +117,14 @@ def distance_table(results: Results) -> str:
 
 
 def demonstrations_table(results: Results) -> str:
-    """One row for each task: how far the actions of each method are from held-out demonstrations, mean of its seeds."""
+    """One row per task: distance of each method's actions to held-out demonstrations, mean over its seeds."""
     cells = [cell for cell in results["cells"] if "distance_to_demonstrations" in cell]
     return _by_task(cells, lambda mine: distance(mean(cell["distance_to_demonstrations"]["estimate"] for cell in mine)))
 
 
 def _by_task(cells: Cells, text: Callable[[Cells], str]) -> str:
-    """One row for each task, a column for each method with what `text` says of its cells. Where a method has not all
-    training seeds of the task, its own stand beside."""
+    """One row per task, one column per method with `text` of its cells. A method without all of the task's training
+    seeds shows its own seeds."""
     if not cells:
         return "Not measured.\n"
     methods = [key for key in METHODS if any(cell["method"] == key for cell in cells)]
@@ -150,7 +150,7 @@ def _seeds(cells: Cells) -> str:
 
 
 def summary_notes(results: Results, summary: Summary) -> str:
-    """How a summary's numbers came about."""
+    """Notes on how a summary's numbers were obtained."""
     cells = measured_by(results["cells"], summary["protocol"])
     protocol, evaluated = PROTOCOLS[summary["protocol"]], cells[0]["evaluations"]
     episodes, (first, _) = len(evaluated[0]["successes"]), evaluated[0]["seeds"]
@@ -158,34 +158,34 @@ def summary_notes(results: Results, summary: Summary) -> str:
     if protocol.best:
         how = (
             f"Rates are means of the {protocol.best} highest of {len(evaluated)} evaluations of {episodes} episodes, "
-            "evenly spaced over the training: they are too high, as published ones are, and have no interval."
+            "evenly spaced over training: they are biased upward, as published ones are, and have no interval."
         )
     else:
         how = (
             f"Rates are of the last checkpoint over {episodes} episodes from seed {first} on, the same for all "
             "methods; in brackets Wilson's 95% interval over all episodes; differences: Newcombe's interval for pairs, "
-            "over all episodes. Intervals cover the luck of episodes, not of tasks or trainings. The best free "
-            "baseline is the way to run the teacher without training that succeeds most often here, of equal ones the "
-            "nearest to it; its name stands beside the difference."
+            "over all episodes. Intervals cover the variation between episodes, not between tasks or trainings. The "
+            "best free baseline is the training-free way to run the teacher that succeeds most often here (ties: the "
+            "one closest to the teacher); its name stands beside the difference."
         )
     return bullets(
         how,
-        *(["± is the deviation between training seeds."] if len(summary["seeds"]) > 1 else []),
+        *(["± is the standard deviation between training seeds."] if len(summary["seeds"]) > 1 else []),
         f"Tasks that have all these methods and seeds: {len(summary['tasks'])}; without: "
         f"{', '.join(missing) or 'none'}.",
     )
 
 
 def notes(results: Results) -> str:
-    """What all numbers rest on."""
+    """Notes on how all numbers were obtained."""
     settings, cells = results["settings"], results["cells"]
     machines = sorted({cell["machine"]["gpu"] or cell["machine"]["processor"] for cell in cells})
     commits = sorted({cell["commit"] for cell in cells if cell.get("commit")})
     return bullets(
         "A teacher is `dp3, 10 steps`, for consistency `edm`. Distances are in normalized action units on held-out "
-        "observations; in summaries medians over tasks. To the teacher: energy distance, a teacher's own to itself "
-        "under other noise. To demonstrations: the energy distance less the demonstrations' own spread, which is the "
-        "same for all methods, so that only differences between methods mean something.",
+        "observations; summaries give medians over tasks. To the teacher: energy distance, a teacher's to itself "
+        "under different noise. To demonstrations: energy distance minus the demonstrations' own spread, which is the "
+        "same for all methods, so only differences between methods are meaningful.",
         f"Clouds, in demonstrations and evaluations: view `{settings['view']}`, {_clouds(cells)}.",
         f"Trainings: {_recipes(cells)}.",
         f"Milliseconds: medians at batch size 1, its teacher timed in turns with it; {settings['device']}, "
@@ -196,7 +196,7 @@ def notes(results: Results) -> str:
 
 
 def _clouds(cells: Cells) -> str:
-    """Points, their frame, and what is drawn besides the scene or left out."""
+    """Number of points, frame, and what is drawn in addition to the scene or left out."""
     clouds = [cell["cloud"] for cell in cells]
     counts = sorted({cloud["num_points"] for cloud in clouds})
     frames = sorted({cloud["frame"] for cloud in clouds})
@@ -210,7 +210,7 @@ def _clouds(cells: Cells) -> str:
 
 
 def _recipes(cells: Cells) -> str:
-    """Steps and batch size of each kind of training, as in the cells."""
+    """Steps and batch size of each kind of training, from the cells."""
     found: dict[str, set[str]] = {}
     for cell in cells:
         for run, training in cell["trainings"].items():
@@ -219,6 +219,6 @@ def _recipes(cells: Cells) -> str:
 
 
 def published_table() -> str:
-    """Published numbers with where they were read."""
+    """Published numbers and where they were read."""
     header = ("published by", "network evaluations", "mean over", "success in %", "read in")
     return markdown((header, *((row.method, row.steps, row.tasks, row.success, row.source) for row in PUBLISHED)))

@@ -1,4 +1,4 @@
-"""Pictures of a benchmark: success by difficulty, success against latency, learning curves."""
+"""A benchmark's plots: success by difficulty, success against latency, learning curves."""
 
 import math
 from pathlib import Path
@@ -25,7 +25,7 @@ Results = dict[str, Any]
 
 
 def success_by_difficulty(results: Results) -> Figure:
-    """Mean success of each method at each level, with intervals where there are such."""
+    """Mean success of each method at each level, with intervals if there are any."""
     summary = results["summaries"][0]
     entries = summary["rows"]
     levels = [level for level in LEVELS if level in entries[0]["levels"]]
@@ -48,7 +48,7 @@ def success_by_difficulty(results: Results) -> Figure:
 
 
 def success_against_latency(results: Results) -> Figure:
-    """Each method as a point: what a decision costs, and how often it succeeds."""
+    """Success against latency, one point per method."""
     summary = results["summaries"][0]
     figure, axes = _figure(7, _title(results, summary))
     for entry in summary["rows"]:
@@ -69,7 +69,7 @@ def success_against_latency(results: Results) -> Figure:
 
 
 def learning_curves(results: Results) -> Figure:
-    """Success along the trainings where several checkpoints were evaluated; their losses where only the last was."""
+    """Success during training if several checkpoints were evaluated; otherwise training losses."""
     cells = measured_by(results["cells"], PAPER)
     return _success_curves(results, cells) if cells else _loss_curves(results)
 
@@ -80,7 +80,7 @@ def _success_curves(results: Results, measured: Cells) -> Figure:
         cells = [cell for cell in measured if cell["method"] == key]
         curves = [[mean(item["successes"]) for item in cell["evaluations"]] for cell in cells]
         if curves:
-            # Tasks of one size train equally long.
+            # Tasks of one size train for the same number of steps.
             share = np.linspace(0, 100, len(curves[0]) + 1)[1:]
             axes.plot(share, 100 * np.mean(curves, axis=0), color=COLORS[key], marker=".", label=key)
     axes.set_xlabel("share of the training in %")
@@ -92,8 +92,7 @@ def _success_curves(results: Results, measured: Cells) -> Figure:
 
 
 def _loss_curves(results: Results) -> Figure:
-    """One panel for each kind of training, a line for each task and seed: losses of different kinds mean different
-    things."""
+    """One panel per kind of training, since their losses are not comparable; one line per task and seed."""
     curves: dict[str, dict[tuple[str, int], Any]] = {}
     for cell in results["cells"]:
         for run, training in cell["trainings"].items():
@@ -119,7 +118,7 @@ DRAWINGS = {drawing.__name__: drawing for drawing in (success_by_difficulty, suc
 
 
 def draw(name: str, results: Results, folder: Path) -> None:
-    """Write one of the page's pictures as PNG."""
+    """Write one of the page's plots as PNG."""
     save_figure(DRAWINGS[name](results), folder / f"{name}.png")
 
 

@@ -1,4 +1,4 @@
-"""A cell from its first stage to its file: the unit that is run side by side, and submitted to other machines."""
+"""Run a cell from its first stage to its file: the unit of parallel and cluster execution."""
 
 import fcntl
 import hashlib
@@ -29,12 +29,12 @@ from lerobot_sdm.processes.launcher import Launcher
 
 
 def cell_file(benchmark: Benchmark, cell: Cell) -> Path:
-    """Where a finished cell is written down."""
+    """Path of a finished cell's file."""
     return benchmark.finished / f"{cell.key}.json"
 
 
 def finished_cell(benchmark: Benchmark, cell: Cell) -> dict[str, Any] | None:
-    """What a cell's file says; None where there is none.
+    """Content of a cell's file; None if there is none.
 
     Raises:
         InputError: It was measured in another way.
@@ -46,15 +46,15 @@ def finished_cell(benchmark: Benchmark, cell: Cell) -> dict[str, Any] | None:
     for protocol, measured in found["protocols"].items():
         if measured["fingerprint"] != fingerprint(benchmark, cell, protocol):
             raise InputError(
-                f"--output={benchmark.root}: cell {cell.key} was measured by other commands, of another version or "
-                "with other demonstrations. Give another --output, or delete the folder to start over; to measure only "
-                f"{cell.method} anew, delete cells/*.{cell.method}.* and tasks/*/{METHODS[cell.method].run}_seed*."
+                f"--output={benchmark.root}: cell {cell.key} was measured by other commands, by another version or on "
+                "other demonstrations. Give another --output, or delete the folder to start over; to redo only "
+                f"{cell.method}, delete cells/*.{cell.method}.* and tasks/*/{METHODS[cell.method].run}_seed*."
             )
     return found
 
 
 def missing_protocols(benchmark: Benchmark, cell: Cell) -> tuple[str, ...]:
-    """The protocols that are asked of a cell and not in its file yet.
+    """The protocols that a cell still has to be measured by.
 
     Raises:
         InputError: It was measured in another way.
@@ -65,27 +65,26 @@ def missing_protocols(benchmark: Benchmark, cell: Cell) -> tuple[str, ...]:
 
 
 def unfinished_stages(benchmark: Benchmark, cell: Cell) -> set[str]:
-    """Stages that a cell still needs, by task and name."""
+    """The unfinished stages of a cell, by task and name."""
     root = layout_of(benchmark, cell.task).root
     wanted = stages(benchmark, cell, missing_protocols(benchmark, cell))
     return {f"{cell.task.name}/{stage.name}" for stage in wanted if finished_stage(stage, root) is None}
 
 
 def run_cell(benchmark: Benchmark, launcher: Launcher | None, cell: Cell) -> Path:
-    """Do what has not been done yet of a cell: by a protocol that its file has, nothing. What it tells goes to
-    `logs/CELL.log`.
+    """Run a cell's unfinished work, skipping protocols that its file already has. Output goes to `logs/CELL.log`.
 
     Args:
         benchmark: The benchmark, whose folder is claimed.
-        launcher: Starts the commands; None where the cell has a machine of its own, and a warm process there.
+        launcher: Starts the commands; None if the cell runs on its own machine, with its own warm process.
         cell: One of its cells.
 
     Returns:
         The cell's file.
 
     Raises:
-        InputError: A finished stage was another command, or what was made again differs from what finished cells of
-            the task rest on.
+        InputError: A finished stage ran another command, or data or weights made again differ from those of the
+            task's finished cells.
         CommandFailedError: A command failed.
     """
     layout = layout_of(benchmark, cell.task)
@@ -110,10 +109,10 @@ def run_cell(benchmark: Benchmark, launcher: Launcher | None, cell: Cell) -> Pat
 
 @contextmanager
 def stage_lock(layout: RunLayout, console: Console, stage: Stage) -> Iterator[tuple[int, ...]]:
-    """Hold a stage for this process and for the command that it starts.
+    """Lock a stage for this process and the command that it starts.
 
-    The command inherits the lock: if this process is killed and its command lives on, whoever continues waits until
-    the command is gone too, instead of writing into the same folder. The kernel lets go of a dead process's locks.
+    The command inherits the lock: if this process is killed and its command survives, a resumed run waits for that
+    command to end instead of writing into the same folder. The kernel releases a dead process's locks.
     """
     path = layout.root / "stages" / f"{stage.name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -121,25 +120,25 @@ def stage_lock(layout: RunLayout, console: Console, stage: Stage) -> Iterator[tu
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            console.print(f"{stage.title}: another process is at it; waiting")
+            console.print(f"{stage.title}: waiting for another process that is running it")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield (file.fileno(),)
 
 
 def collect(benchmark: Benchmark, cell: Cell) -> dict[str, Any]:
-    """Everything about a cell whose stages have finished, JSON-compatible.
+    """Gather everything about a cell whose stages have finished, JSON-compatible.
 
     Args:
         benchmark: The benchmark.
         cell: The cell.
 
     Returns:
-        What it is; by protocol its outcomes episode by episode and its rate; distances, latency, and what they rest
-        on: commands, times, hashes of data and weights, versions, commit, machine. What its file has already of other
-        protocols stays.
+        The cell's identity; by protocol the outcome of every episode and the rate; distances, latency, and provenance:
+        commands, times, hashes of data and weights, versions, commit, machine. Other protocols already in its file are
+        kept.
 
     Raises:
-        InputError: Its file rests on other data or weights.
+        InputError: Its file was made with other data or weights.
     """
     layout, method = layout_of(benchmark, cell.task), METHODS[cell.method]
     before = finished_cell(benchmark, cell) or {"protocols": {}, "stages": []}
@@ -178,7 +177,7 @@ def collect(benchmark: Benchmark, cell: Cell) -> dict[str, Any]:
 
 
 def _measured(benchmark: Benchmark, cell: Cell, protocol: str) -> dict[str, Any]:
-    """What a cell's evaluations by a protocol have brought."""
+    """Results of a cell's evaluations by a protocol."""
     layout, config = layout_of(benchmark, cell.task), benchmark.task_config(cell.task)
     evaluated = [
         {
@@ -197,7 +196,7 @@ def _measured(benchmark: Benchmark, cell: Cell, protocol: str) -> dict[str, Any]
 
 
 def fingerprint(benchmark: Benchmark, cell: Cell, protocol: str) -> str:
-    """Hash of all that decides a cell's outcomes by a protocol: what its stages do, but for those that only check."""
+    """Hash of everything that determines a cell's outcomes by a protocol: its stages, except those that only check."""
     root = layout_of(benchmark, cell.task).root
     decisive = [stage for stage in stages(benchmark, cell, (protocol,)) if stage.command or stage.settings]
     return hashlib.sha256(json.dumps([stage.fingerprint(root) for stage in decisive]).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The stages of a cell and the exact command of each. Pure functions but for the measurement's start."""
+"""The stages of a cell and the exact command of each. Pure functions, except the one that starts the measurement."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ class CheckpointEvaluation:
         step: Training step of the checkpoint.
         seed: Seed of the first episode.
         episodes: How many episodes.
-        rule: The protocol's rules for this family, if it has any.
+        rule: The protocol's rules for this environment family, if any.
     """
 
     row: TableRow
@@ -38,19 +38,19 @@ class CheckpointEvaluation:
 
 
 def layout_of(benchmark: Benchmark, task: SuiteTask) -> RunLayout:
-    """Where everything of a task lies."""
+    """Paths of a task's files."""
     return RunLayout(benchmark.root / "tasks" / task.name)
 
 
 def trained(benchmark: Benchmark, task: SuiteTask, run: str) -> Training:
-    """Settings of a training, which saves a checkpoint wherever any protocol evaluates one."""
+    """Settings of a training, which saves every checkpoint that any protocol evaluates."""
     settings = training(benchmark.size, benchmark.task_config(task), run)
     return replace(settings, save_freq=max(1, settings.steps // benchmark.checkpoints))
 
 
 def evaluations(benchmark: Benchmark, cell: Cell, protocol: str) -> list[CheckpointEvaluation]:
-    """The evaluations of a cell by a protocol: of the last checkpoint, or of evenly spaced ones, each on starts of its
-    own."""
+    """The evaluations of a cell by a protocol: of the last checkpoint, or of evenly spaced ones, each on its own
+    starts."""
     rules = benchmark.rules(protocol)
     config, row = benchmark.task_config(cell.task), last_checkpoint(cell, cell.method)
     settings = trained(benchmark, cell.task, METHODS[cell.method].run)
@@ -63,7 +63,7 @@ def evaluations(benchmark: Benchmark, cell: Cell, protocol: str) -> list[Checkpo
         CheckpointEvaluation(
             replace(row, key=f"{row.key}_step{step}", checkpoint=f"{step:0{width}d}"),
             step,
-            # The papers' evaluations are not seeded: each sees starts of its own. Here they can be had again.
+            # The papers' evaluations are not seeded: each sees other starts. Seeds make that reproducible here.
             config.eval_seed + number * rules.episodes,
             rules.episodes,
             rule,
@@ -73,16 +73,16 @@ def evaluations(benchmark: Benchmark, cell: Cell, protocol: str) -> list[Checkpo
 
 
 def stages(benchmark: Benchmark, cell: Cell, protocols: tuple[str, ...] | None = None) -> list[Stage]:
-    """Everything that a cell rests on, in order. Cells of one task share stages by their names.
+    """All stages that a cell depends on, in order. Cells of one task share stages of the same name.
 
     Args:
         benchmark: The benchmark.
         cell: One of its cells.
-        protocols: Those whose evaluations are included; None for all that the benchmark asks of the cell.
+        protocols: Those whose evaluations to include; None for all protocols of the cell.
     """
     layout, config = layout_of(benchmark, cell.task), benchmark.task_config(cell.task)
     method = METHODS[cell.method]
-    # What a view's name means may change from version to version, and then what was made with it does not fit.
+    # A view's definition may change between versions, and data made with the old one would not match.
     cloud = {"cloud": benchmark.cloud(cell.task)}
     return [
         _demonstrations(benchmark, cell.task, config, layout, cloud),
@@ -133,7 +133,7 @@ def stages(benchmark: Benchmark, cell: Cell, protocols: tuple[str, ...] | None =
 
 
 def measurement_file(layout: RunLayout, cell: Cell) -> Path:
-    """Where a cell's distance and latency are kept."""
+    """Path of a cell's distance and latency."""
     return layout.root / "measurements" / f"{run_name(cell.method, cell.seed)}.json"
 
 
@@ -146,7 +146,7 @@ def last_checkpoint(cell: Cell, method: str) -> TableRow:
 def _demonstrations(
     benchmark: Benchmark, task: SuiteTask, config: RunSettings, layout: RunLayout, settings: dict[str, Any]
 ) -> Stage:
-    """Record demonstrations, or convert those that are given."""
+    """Record demonstrations, or convert the given ones."""
     store = benchmark.store(task)
     if store is None:
         return plan.record_stage(config, layout, settings=settings)

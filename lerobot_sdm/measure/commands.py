@@ -1,4 +1,4 @@
-"""Running commands as the user could: shown first, watched while they run, kept in logs."""
+"""Run commands that the user could run too: print them, show their progress, and keep their logs."""
 
 import os
 import re
@@ -23,11 +23,11 @@ PLAIN = Launcher()
 
 
 class CommandFailedError(RuntimeError):
-    """A command ended with an error. The message holds the end of its output and the path of the log."""
+    """A command failed. The message contains the end of its output and the path of the log."""
 
 
 def format_command(command: Sequence[str]) -> str:
-    """A command for copying into a shell, one option a line."""
+    """A command to paste into a shell, one option per line."""
     program, *arguments = (shlex.quote(part) for part in command)
     words = [program]
     while arguments and not arguments[0].startswith("-"):
@@ -36,16 +36,16 @@ def format_command(command: Sequence[str]) -> str:
 
 
 class Running:
-    """A program that runs: all its output goes to a log, and its last lines are kept.
+    """A running program, whose output goes to a log and whose last lines are kept.
 
     Args:
         command: Program and arguments.
         log: File that the output is appended to.
         environment: Environment variables of the process.
         launcher: Starts it.
-        verbose: Copy the whole output to this process's own.
-        inherited: File descriptors that the process gets too.
-        function: Called in place of the command, which only names it then.
+        verbose: Also copy the output to this process's own.
+        inherited: Further file descriptors for the process.
+        function: Called instead of the command, which then only names it.
     """
 
     def __init__(
@@ -82,11 +82,11 @@ class Running:
             os.close(nothing)
 
     def fileno(self) -> int:
-        """File descriptor that is ready to be read when there is more output, or no more will come."""
+        """File descriptor that becomes readable when there is more output, or none will follow."""
         return self._output.fileno()
 
     def read(self) -> bool:
-        """Copy to the log what has been printed; false when the process has closed its output."""
+        """Copy new output to the log; false once the process has closed its output."""
         chunk = self._output.read(65536)
         self._file.write(chunk)
         self._file.flush()
@@ -101,7 +101,7 @@ class Running:
         return bool(chunk)
 
     def finish(self) -> None:
-        """Wait for the end of the process.
+        """Wait for the process to end.
 
         Raises:
             CommandFailedError: If the exit status is not 0.
@@ -117,7 +117,7 @@ class Running:
             )
 
     def stop(self) -> None:
-        """End the process: an interrupted parent must not leave a trainer behind that writes into the same folder."""
+        """End the process, so that an interrupted parent leaves no trainer behind that writes into the same folder."""
         if self._process.poll() is None:
             self._process.terminate()
         self._process.wait()
@@ -129,10 +129,10 @@ class Running:
 
 
 class Board:
-    """Shows the last line of everything that runs: redrawn in a terminal, now and then elsewhere.
+    """Shows the last line of each running program: redrawn in a terminal, printed periodically elsewhere.
 
     Args:
-        console: Where.
+        console: Where to print.
         quiet: Show nothing.
     """
 
@@ -151,7 +151,7 @@ class Board:
         self._status.stop()
 
     def show(self, name: str, line: str) -> None:
-        """Show what the program of that name printed last."""
+        """Show the last line of the program with that name."""
         if self._quiet:
             return
         self._lines[name] = line
@@ -163,7 +163,7 @@ class Board:
             self._console.print(f"   {self._text(name)}", style="dim", markup=False, highlight=False, soft_wrap=True)
 
     def remove(self, name: str) -> None:
-        """Show a program no longer."""
+        """Stop showing a program."""
         self._lines.pop(name, None)
         self._shown.pop(name, None)
         if self._console.is_terminal:
@@ -178,7 +178,7 @@ class Board:
 
 
 def wait_for_one(running: Mapping[str, Running], board: Board) -> str:
-    """Keep the logs of programs until one of them has closed its output; returns its name."""
+    """Write the logs of programs until one of them closes its output; returns its name."""
     with selectors.DefaultSelector() as selector:
         for name, program in running.items():
             selector.register(program, selectors.EVENT_READ, name)
@@ -193,6 +193,6 @@ def wait_for_one(running: Mapping[str, Running], board: Board) -> str:
 
 
 def _plain(line: str) -> str:
-    """A line without escape codes, and no longer than a person reads."""
+    """A line without escape codes, cut to a readable length."""
     line = ESCAPES.sub("", line).rstrip()
     return line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]} ..."

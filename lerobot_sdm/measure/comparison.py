@@ -1,4 +1,4 @@
-"""Any policies in any environment that LeRobot knows, on the same seeds: what is compared, and the evaluations."""
+"""Compare policies in any LeRobot environment on the same seeds: settings and evaluations."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is compared, and how.
+    """Settings of a comparison.
 
     Args:
         env: `TYPE[,FIELD=VALUE...]`, fields as `--env.FIELD` of LeRobot's commands.
-        policies: The rows; the first is what the others are held against.
-        episodes: Episodes for each row.
+        policies: The rows; the first is the reference.
+        episodes: Episodes per row.
         seed: Seed of the first episode; episode i has `seed` + i in every row.
-        batch_size: Episodes that run together.
+        batch_size: Episodes that run in parallel.
         device: Torch device of the policies.
-        threads: CPU threads of each command.
-        latency_repeats: Timed chunks for each row.
+        threads: CPU threads per command.
+        latency_repeats: Timed chunks per row.
 
     Raises:
-        InputError: A number is no positive one, a label stands twice, or there is no such environment.
+        InputError: A number is not positive, a label occurs twice, or the environment is unknown.
     """
 
     env: str
@@ -51,11 +51,13 @@ class Comparison:
     def __post_init__(self) -> None:
         for name in ("episodes", "batch_size", "threads", "latency_repeats"):
             if getattr(self, name) < 1:
-                raise InputError(f"{name}={getattr(self, name)}: must be at least 1.")
+                raise InputError(f"{name}={getattr(self, name)}: must be at least 1. Give a positive integer.")
         keys = [row_key(policy) for policy in self.policies]
         for key in keys:
             if keys.count(key) > 1:
-                raise InputError(f"--policy: two rows are called '{key}'. Name them apart: --policy=PATH,label=NAME.")
+                raise InputError(
+                    f"--policy: two rows are called '{key}'. Give them different labels: --policy=PATH,label=NAME."
+                )
         self.env_config()
 
     def env_options(self) -> dict[str, str]:
@@ -67,7 +69,7 @@ class Comparison:
         """LeRobot's configuration of the environment.
 
         Raises:
-            InputError: There is no such environment or field, or a value does not fit.
+            InputError: The environment or a field is unknown, or a value is invalid.
         """
         (_, kind), *options = self.env_options().items()
         values = {name.removeprefix("env."): yaml.safe_load(value) for name, value in options}
@@ -90,7 +92,7 @@ class Comparison:
             raise InputError(f"--env={self.env}: {error}") from error
 
     def protocol(self) -> dict[str, Any]:
-        """Everything but the policies: rows of one table share it."""
+        """Everything but the policies; all rows of one table share it."""
         return {name: value for name, value in vars(self).items() if name not in ("policies", "latency_repeats")}
 
 
@@ -122,7 +124,7 @@ def evaluate_command(comparison: Comparison, layout: RunLayout, policy: Contende
 
 
 def evaluations(comparison: Comparison, layout: RunLayout) -> list[Stage]:
-    """One evaluation for each row; one that has finished stands as long as the weights are the same."""
+    """One evaluation per row; a finished one stays valid as long as the weights are the same."""
     from lerobot_sdm.policies.source.files import fingerprint
 
     return [

@@ -1,4 +1,4 @@
-"""What a comparison reports: its table, and what that rests on."""
+"""A comparison's report: its table, with notes."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ def terminal_table(results: dict[str, Any]) -> Table:
 
 
 def summary(results: dict[str, Any]) -> str:
-    """What the table rests on, in Markdown."""
+    """Notes below the table, in Markdown."""
     (first, last), latency = results["evaluation_seeds"], results["rows"][0]["latency"]
     trainings = "; ".join(
         f"{row['label']}: {row['training']['steps']} steps of {row['training']['batch_size']}"

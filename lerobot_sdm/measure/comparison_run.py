@@ -1,4 +1,4 @@
-"""A comparison from its evaluations to what it shows: costs, results, table and picture."""
+"""Run a comparison: evaluations, costs, results, table and plot."""
 
 import os
 from collections.abc import Sequence
@@ -29,21 +29,21 @@ PACKAGES = ("lerobot_policy_sdm", "lerobot", "torch", "gymnasium", "numpy")
 PUSHT_PACKAGES = ("gym-pusht", "pymunk", "shapely")
 ENV_PACKAGES = {"pusht": PUSHT_PACKAGES, "pusht_dense": PUSHT_PACKAGES, "metaworld_pc": ("mujoco", "metaworld")}
 REWARDS = {"pusht": ("coverage", 1.0), "pusht_dense": ("closeness", 1.0), "metaworld_pc": ("reward", 10.0)}
-"""What an environment's highest reward of an episode is, and the most that it can be. Push-T's is the target's covered
-share, over the 95% that make a success, and at most 1, or how close the block comes; MetaWorld's is 10 where the task
-is solved."""
+"""Name of an environment's highest reward of an episode, and its upper bound. For Push-T it is the covered share of the
+target, divided by the 95% that make a success and capped at 1, or how close the block comes; for MetaWorld it is 10 if
+the task is solved."""
 
 
 def run_comparison(
     comparison: Comparison, layout: RunLayout, console: Console, verbose: bool = False
 ) -> dict[str, Any]:
-    """Do what has not been done yet of a comparison, and write its results anew.
+    """Run a comparison's unfinished evaluations, and rewrite its results.
 
     Args:
-        comparison: Rows that were not there before are added; those that were must have the same weights.
-        layout: Its folder; a new one, an empty one, or that of an earlier call with the same protocol.
-        console: Where to report.
-        verbose: Show everything that the commands print.
+        comparison: New rows are added; existing rows must have the same weights.
+        layout: Its folder: new, empty, or from an earlier call with the same protocol.
+        console: Where to print.
+        verbose: Show the commands' full output.
 
     Returns:
         Content of `results.json`.
@@ -68,7 +68,7 @@ def run_comparison(
 
 
 def measure_costs(comparison: Comparison) -> list[dict[str, Any]]:
-    """Time and count what a decision costs each row, from first observations of the environment."""
+    """Measure each row's cost per decision, on first observations of the environment."""
     torch.set_num_threads(comparison.threads)
     policies = [load_contender(policy, comparison.device) for policy in comparison.policies]
     config = comparison.env_config()
@@ -86,11 +86,11 @@ def collect_comparison(comparison: Comparison, layout: RunLayout, costs: Sequenc
 
     Args:
         comparison: Its settings.
-        layout: Its folder, all evaluations being finished.
-        costs: `measure_costs`.
+        layout: Its folder, with all evaluations finished.
+        costs: Output of `measure_costs`.
 
     Returns:
-        JSON-compatible: protocol, one entry for each row with the outcome of every episode, versions and machine.
+        JSON-compatible: protocol, one entry per row with the outcome of every episode, versions and machine.
     """
     kind = comparison.env_options()["env.type"]
     outcomes = [evaluated_successes(layout.evaluation(row_key(policy))) for policy in comparison.policies]
@@ -131,7 +131,7 @@ def collect_comparison(comparison: Comparison, layout: RunLayout, costs: Sequenc
 
 
 def _training(policy: Contender) -> dict[str, Any] | None:
-    """How a checkpoint was trained, as far as LeRobot wrote it down beside the weights."""
+    """How a checkpoint was trained, as far as LeRobot recorded it beside the weights."""
     file = Path(policy.path) / TRAIN_CONFIG_NAME
     if not file.is_file():
         return None

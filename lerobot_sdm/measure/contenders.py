@@ -1,4 +1,4 @@
-"""Loading the policies that take part in a comparison."""
+"""Load the policies of a comparison."""
 
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -40,14 +40,14 @@ class LoadedPolicy:
         return self.policy.config
 
     def reset(self) -> None:
-        """Forget the last episode; call it whenever one starts."""
+        """Reset the policy; call it at the start of each episode."""
         self.policy.reset()
 
     def act(self, observation: dict[str, NDArray]) -> NDArray[np.float32]:
         """The next action for an environment of this package.
 
         Args:
-            observation: As the environment gives it, `agent_pos` (S,), `point_cloud` (N, 3 or 6) and so on.
+            observation: As the environment returns it: `agent_pos` (S,), `point_cloud` (N, 3 or 6) and so on.
 
         Returns:
             (A,) in the environment's unit.
@@ -64,7 +64,7 @@ class LoadedPolicy:
 
 
 def read_config(contender: Contender, device: str = "cpu") -> PreTrainedConfig:
-    """A checkpoint's configuration with what differs from it; see `load_contender`."""
+    """A checkpoint's configuration with the policy spec's overrides; see `load_contender`."""
     config = _read_config(contender, [f"--device={device}"])
     known = {item.name for item in fields(config)}
     for key in contender.overrides:
@@ -80,14 +80,14 @@ def load_contender(contender: Contender, device: str = "cpu") -> LoadedPolicy:
     """Load a checkpoint as `lerobot-eval` does, with LeRobot's own functions.
 
     Args:
-        contender: What to load.
+        contender: Policy spec of what to load.
         device: Torch device of the network and its inputs.
 
     Raises:
-        InputError: If there is no checkpoint or it has no field of an overridden name.
+        InputError: If there is no checkpoint, or an overridden field does not exist.
     """
     config = read_config(contender, device)
-    with redirect_stdout(StringIO()):  # LeRobot prints a line for every policy that it loads.
+    with redirect_stdout(StringIO()):  # Hides the line that LeRobot prints for every policy it loads.
         policy = get_policy_class(config.type).from_pretrained(contender.path, config=config)
     preprocess, postprocess = make_pre_post_processors(
         policy_cfg=config,
@@ -98,7 +98,7 @@ def load_contender(contender: Contender, device: str = "cpu") -> LoadedPolicy:
 
 
 def same_action_units(a: LoadedPolicy, b: LoadedPolicy) -> bool:
-    """Whether both policies mean the same action by the same normalized numbers.
+    """Whether both policies map normalized numbers to the same actions.
 
     The action normalizer is affine per dimension, so three points show whether two of them agree.
     """

@@ -1,4 +1,4 @@
-"""How a training went, read from what LeRobot's command printed."""
+"""Read a training's loss curve from the output of LeRobot's command."""
 
 import re
 from pathlib import Path
@@ -12,11 +12,11 @@ LINE = re.compile(r"epch:(\d+\.\d+) loss:(-?\d+\.\d+)")
 def loss_curve(log: Path, training: Training) -> list[tuple[int, float]]:
     """Steps and losses of a training.
 
-    LeRobot prints steps shortened ("step:2K") but epochs in full, from which steps follow. Lines of a part that was
-    trained again after an interruption replace earlier ones.
+    LeRobot abbreviates steps ("step:2K") but prints epochs in full, from which the steps follow. Lines of a part that
+    was trained again after an interruption replace earlier ones.
 
     Args:
-        log: Output of `lerobot-train`, all attempts after one another.
+        log: Output of `lerobot-train`, all attempts in sequence.
         training: Its settings.
 
     Returns:

@@ -1,9 +1,9 @@
-"""Distances between sets of action samples, one number for each condition. Pure torch."""
+"""Distances between sets of action samples, one number per condition. Pure torch."""
 
 import torch
 from torch import Tensor
 
-# The matrix-product shortcut of cdist cancels badly for samples that lie close together.
+# The matrix-product shortcut of cdist loses precision for samples that lie close together.
 EXACT = "donot_use_mm_for_euclid_dist"
 
 
@@ -31,12 +31,11 @@ def energy_distance(x: Tensor, y: Tensor) -> Tensor:
 
 
 def distance_to_point(x: Tensor, y: Tensor) -> Tensor:
-    """Energy distance between samples and the distribution of which one draw is known, less that one's own spread.
+    """Energy distance between samples and a distribution known by one draw, minus that distribution's own spread.
 
     2 E|X - y| - E|X - X'|, twice the energy score of Gneiting and Raftery (2007), JASA 102, 359-378, which is strictly
-    proper: averaged over draws y it is smallest where x comes from the distribution of y. What the energy distance has
-    besides, - E|Y - Y'|, is the same for every x, so that differences between policies are differences of energy
-    distances.
+    proper: averaged over draws y, it is smallest if x comes from the distribution of y. The energy distance's remaining
+    term, - E|Y - Y'|, is the same for every x, so differences between policies are differences of energy distances.
 
     Args:
         x: Samples (K, M, D): K conditions, M samples each, D dimensions.
@@ -63,7 +62,7 @@ def spread(x: Tensor) -> Tensor:
         x: Samples (K, M, D).
 
     Returns:
-        (K,) in the unit of the samples; zero where start noise does not matter.
+        (K,) in the unit of the samples; zero if start noise does not matter.
     """
     return x.std(dim=1).mean(dim=-1)
 
@@ -86,7 +85,7 @@ def paired_rms(x: Tensor, y: Tensor) -> Tensor:
 def _mean_pair_distance(x: Tensor) -> Tensor:
     """Mean distance between different samples of each condition, (K, M, D) -> (K,)."""
     count = x.shape[1]
-    # The diagonal adds nothing to the sum, so leaving it out of the count leaves it out of the mean.
+    # The diagonal is zero, so excluding it from the count excludes it from the mean.
     return torch.cdist(x, x, compute_mode=EXACT).sum(dim=(1, 2)) / (count * (count - 1))
 
 

@@ -1,7 +1,7 @@
 """How close a policy's action distribution is to its teacher's, observation by observation.
 
-Success rates cannot tell a student from its teacher where every way of sampling succeeds. This can: on
-held-out observations many action chunks are drawn from start noise, and the two clouds of chunks compared.
+Success rates cannot tell a student from its teacher if every way of sampling succeeds. This can: it draws many
+action chunks from start noise on held-out observations, and compares the two sets of chunks.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -28,13 +28,13 @@ class DistillationRow:
     """One policy against the teacher. Distances in normalized action units over the executed chunk."""
 
     label: str
-    energy: list[float]  # energy distance to the teacher, one value for each observation
-    spread: list[float]  # standard deviation over start noise, one value for each observation
+    energy: list[float]  # energy distance to the teacher, one value per observation
+    spread: list[float]  # standard deviation over start noise, one value per observation
     map_rms: list[float]  # RMS difference to the teacher from the same start noise
-    demonstrations: list[float] = field(default_factory=list)  # distance to what was demonstrated, where that is given
+    demonstrations: list[float] = field(default_factory=list)  # distance to the demonstrations, if given
 
     def summary(self) -> dict[str, Interval]:
-        """Mean over observations with a bootstrap interval, for each measure that was taken."""
+        """Mean over observations with a bootstrap interval, for each available measure."""
         return {name: bootstrap_mean(values) for name, values in self._measures().items()}
 
     def as_json(self) -> dict[str, Any]:
@@ -61,25 +61,25 @@ def compare_to_teacher(
 ) -> list[DistillationRow]:
     """Compare policies with their teacher, and with demonstrations, on given observations.
 
-    The first row is the teacher against itself under independent noise: the floor, zero on average.
+    The first row compares the teacher with itself under independent noise: the floor, zero on average.
 
     Args:
         teacher: The reference, sampled as its config says (ten steps unless overridden).
-        contenders: Policies with the teacher's action shape and normalization.
+        contenders: Specs of policies with the teacher's action shape and normalization.
         observations: Raw inputs (K, n_obs_steps, ...), see `held_out_observations`.
-        samples: Start-noise samples M for each observation and policy, at least 2.
+        samples: Start-noise samples M per observation and policy, at least 2.
         seed: Seed of all start noise.
         progress: Wraps the loop over observations, for a progress bar.
-        demonstrated: What was demonstrated there, see `demonstrated_chunks`; None to leave that comparison out.
+        demonstrated: Demonstrated actions there, see `demonstrated_chunks`; None to skip that comparison.
 
     Returns:
-        One row for the floor and one for each contender, in order.
+        One row for the floor and one for each policy, in order.
 
     Raises:
-        InputError: If a contender's actions cannot be compared with the teacher's.
+        InputError: If a policy's actions cannot be compared with the teacher's.
     """
     if samples < 2:
-        raise InputError(f"--samples={samples}: the distance needs at least 2 samples for each observation.")
+        raise InputError(f"--samples={samples}: the distance needs at least 2 samples per observation. Give 2 or more.")
     for contender in contenders:
         _check_comparable(teacher, contender)
 
@@ -91,7 +91,7 @@ def compare_to_teacher(
         noise = start_noise(teacher, samples, (seed, index, 0))
         reference = draw_chunks(teacher, observation, noise)
         for row, loaded in zip(rows, (teacher, *contenders), strict=True):
-            # Every policy gets the same second noise, so that their distances share its luck.
+            # Every policy gets the same second noise, so that their distances are comparable.
             drawn = draw_chunks(loaded, observation, start_noise(loaded, samples, (seed, index, 1)))
             same_noise = reference if loaded is teacher else draw_chunks(loaded, observation, noise)
             row.energy.append(energy_distance(drawn, reference).item())
@@ -105,13 +105,13 @@ def compare_to_teacher(
 def _distance_to_demonstration(
     loaded: LoadedPolicy, observation: dict[str, Tensor], drawn: Tensor, demonstrated: tuple[Tensor, Tensor]
 ) -> float:
-    """How far action samples are from the chunk that was demonstrated, over the actions that it still has.
+    """Distance of action samples to the demonstrated chunk, up to the end of its episode.
 
     Args:
         loaded: The policy.
         observation: Raw inputs (1, n_obs_steps, ...).
-        drawn: Its samples there (1, M, n_action_steps * A), normalized.
-        demonstrated: Raw actions (n_action_steps, A), and which of them (n_action_steps,) are the demonstration's.
+        drawn: The policy's samples there (1, M, n_action_steps * A), normalized.
+        demonstrated: Raw actions (n_action_steps, A), and a mask (n_action_steps,) of those within the episode.
     """
     actions, given = demonstrated
     chunk = loaded.preprocess(observation | {ACTION: actions.unsqueeze(0)})[ACTION].cpu()
@@ -120,7 +120,7 @@ def _distance_to_demonstration(
 
 
 def start_noise(loaded: LoadedPolicy, samples: int, key: tuple[int, int, int]) -> Tensor:
-    """Standard normal start noise (M, horizon, A) that depends on nothing but the key.
+    """Standard normal start noise (M, horizon, A) that depends only on the key.
 
     Args:
         loaded: The policy whose shapes are used.
@@ -145,7 +145,7 @@ def draw_chunks(loaded: LoadedPolicy, observation: dict[str, Tensor], noise: Ten
         (1, M, n_action_steps * A) on the CPU, in normalized units.
     """
     batch = loaded.preprocess(observation)
-    loaded.policy.reset()  # With empty queues the policy takes the batch's own observation steps.
+    loaded.policy.reset()  # With empty queues, the policy uses the batch's own observation steps.
     chunks = loaded.policy.predict_action_chunk(batch, noise=noise.to(loaded.config.device))
     return chunks.flatten(1).unsqueeze(0).cpu()
 

@@ -1,4 +1,4 @@
-"""Where cells run: in processes of this machine, or wherever submitit sends them. Both take the very same cells."""
+"""Run cells in local processes or through submitit. Both run exactly the same cells."""
 
 import importlib.util
 import multiprocessing
@@ -22,11 +22,11 @@ from lerobot_sdm.errors import InputError, unknown_name
 ENGINES = ("local", "submitit")
 CLUSTERS = ("slurm", "local")
 GRACE_SECONDS = 5
-"""For a worker without parent to end its command."""
+"""Grace period for a worker without a parent to end its command."""
 
 
 class Job(Protocol):
-    """A call that runs somewhere."""
+    """A submitted call."""
 
     def done(self) -> bool: ...
 
@@ -45,14 +45,14 @@ class Engine:
 
     Args:
         name: `local` or `submitit`.
-        jobs: How many cells run at once.
-        cluster: What submitit submits to: `slurm`, or `local` for processes of this machine.
-        parameters: What submitit tells the cluster, such as {"timeout_min": 600, "slurm_partition": "gpu"}.
-        gpus: GPUs of this machine that cells are spread over, as CUDA_VISIBLE_DEVICES names them; what one cell sees
-            is its own alone. Nothing is said to cells where there are none.
+        jobs: How many cells run in parallel.
+        cluster: Where submitit submits: `slurm`, or `local` for local processes.
+        parameters: Submitit's parameters, such as {"timeout_min": 600, "slurm_partition": "gpu"}.
+        gpus: Local GPUs to spread cells over, as CUDA_VISIBLE_DEVICES names them; each cell sees only its own. If
+            empty, CUDA_VISIBLE_DEVICES is left alone.
 
     Raises:
-        InputError: A value cannot work, or submitit is not installed.
+        InputError: A value is invalid, or submitit is not installed.
     """
 
     name: str = "local"
@@ -67,25 +67,27 @@ class Engine:
         if self.cluster not in CLUSTERS:
             raise unknown_name("--submitit-cluster", self.cluster, CLUSTERS)
         if self.jobs < 1:
-            raise InputError(f"--jobs={self.jobs}: give a whole number of at least 1.")
+            raise InputError(f"--jobs={self.jobs}: must be at least 1. Give a positive integer.")
         if self.name == "submitit" and importlib.util.find_spec("submitit") is None:
             raise InputError(
-                "--engine=submitit: the package submitit is not installed. It comes with the extra `benchmark`: "
+                "--engine=submitit: the package submitit is not installed. Install the extra `benchmark`: "
                 "uv sync --extra benchmark, or pip install 'lerobot_policy_sdm[benchmark]'."
             )
         if self.name == "local" and self.parameters:
-            raise InputError(f"--submitit-parameter={min(self.parameters)}=...: goes with --engine=submitit.")
+            raise InputError(
+                f"--submitit-parameter={min(self.parameters)}=...: needs --engine=submitit. Add it, or drop the option."
+            )
         if self.name == "submitit" and self.gpus:
             raise InputError(
-                f"--gpus={','.join(self.gpus)}: goes with --engine=local; for a cluster, ask for GPUs with "
+                f"--gpus={','.join(self.gpus)}: needs --engine=local. On a cluster, request GPUs with "
                 "--submitit-parameter=gpus_per_node=1."
             )
         if self.name == "submitit":
-            self._executor(Path())  # Complains now, before anything is written, and writes nothing itself.
+            self._executor(Path())  # Fails now, before anything is written; writes nothing itself.
 
     @contextmanager
     def started(self, root: Path) -> Iterator[Submit]:
-        """Give what submits calls; whatever still runs when it is left is ended.
+        """Yield the submit function; calls still running when the context exits are ended.
 
         Args:
             root: The benchmark's folder; submitit keeps its files in `submitit/` there.
@@ -103,7 +105,7 @@ class Engine:
             try:
                 yield pool.submit
             except BaseException:
-                # The workers alone know the commands that they have started.
+                # Only the workers know the commands that they have started.
                 for process in multiprocessing.active_children():
                     process.terminate()
                 raise
@@ -123,23 +125,23 @@ class Engine:
 
 
 def parse_parameters(texts: list[str]) -> dict[str, Any]:
-    """Read `KEY=VALUE`, values as YAML has them.
+    """Parse `KEY=VALUE` with YAML values.
 
     Raises:
-        InputError: Something is not of that form.
+        InputError: A text does not have that form.
     """
     parameters = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not (key and equals):
-            raise InputError(f"--submitit-parameter={text}: is not KEY=VALUE, such as timeout_min=600.")
+            raise InputError(f"--submitit-parameter={text}: not of the form KEY=VALUE. Give, say, timeout_min=600.")
         parameters[key] = yaml.safe_load(value)
     return parameters
 
 
 def _start_worker(gpus: Any) -> None:
-    """Give a worker one of the GPUs that are left, for itself and for its commands; let it end its command with itself,
-    and itself with its parent, even if that is killed."""
+    """Assign a worker one of the free GPUs, for itself and its commands; make it end its command when it ends, and end
+    itself when its parent ends, even if that is killed."""
     if gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus.get()
     signal.signal(signal.SIGTERM, _leave)
@@ -148,12 +150,12 @@ def _start_worker(gpus: Any) -> None:
 
 
 def _leave(*_: Any) -> None:
-    raise SystemExit(1)  # On the way out, `run_stages` ends its command.
+    raise SystemExit(1)  # While this propagates, `run_stages` ends its command.
 
 
 def _watch_parent() -> None:
     wait([multiprocessing.parent_process().sentinel])
     os.kill(os.getpid(), signal.SIGTERM)
-    # The pool catches what that raises, and would wait for work that no one sends.
+    # The pool catches the exception and would wait for work that never comes.
     time.sleep(GRACE_SECONDS)
     os._exit(1)

@@ -1,4 +1,4 @@
-"""How long the rest of a run will take, from what its stages have taken so far."""
+"""Estimate a run's remaining time from the stages so far."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,25 +8,25 @@ from lerobot_sdm.measure.stages import Stage, startable
 def seconds_left(
     stages: Sequence[Stage], finished: Mapping[str, float], running: Mapping[str, float], cores: int
 ) -> float | None:
-    """Seconds until the last stage will have finished.
+    """Estimated seconds until the last stage finishes.
 
-    A stage takes as long for its size as those of its kind have taken so far, or a typical one as all typical stages,
-    where none of its kind has finished; the rest of the plan is then gone through as it will be run.
+    A stage's time per size is that of finished stages of its kind or, for a typical stage of a kind of which none has
+    finished, that of all typical stages; the rest of the plan is then simulated as it will run.
 
     Args:
         stages: The plan.
         finished: Seconds that each finished stage took.
-        running: Seconds for which each running one has run.
+        running: Seconds for which each running stage has run.
         cores: How many cores stages use together.
 
     Returns:
-        None where nothing is left, or nothing can be said of a stage that is left.
+        None if nothing is left, or if a remaining stage cannot be estimated.
     """
     durations = {stage.name: _duration(stage, stages, finished) for stage in stages if stage.name not in finished}
     if not durations or None in durations.values():
         return None
     now, over = 0.0, set(finished)
-    # One that is late already can end at any moment.
+    # A stage that is already overdue can end at any moment.
     active = {name: max(0.0, durations[name] - since) for name, since in running.items()}
     while active or len(over) < len(stages):
         while stage := startable(stages, over, active, cores):
@@ -38,7 +38,7 @@ def seconds_left(
 
 
 def _duration(stage: Stage, stages: Sequence[Stage], finished: Mapping[str, float]) -> float | None:
-    """Seconds that a stage will take; None where none has finished that it could be held against."""
+    """Estimated seconds of a stage; None if no comparable one has finished."""
     done = [other for other in stages if other.size and finished.get(other.name)]
     alike = [other for other in done if other.kind == stage.kind]
     if not alike and stage.typical:
@@ -49,7 +49,7 @@ def _duration(stage: Stage, stages: Sequence[Stage], finished: Mapping[str, floa
 
 
 def rough_time(seconds: float) -> str:
-    """A duration no more precise than an estimate is: less than a minute, about 4 min, about 1 h 30 min."""
+    """A duration at the precision of an estimate: less than a minute, about 4 min, about 1 h 30 min."""
     minutes = round(seconds / 60)
     if seconds < 45:
         return "less than a minute"

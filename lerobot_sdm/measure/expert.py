@@ -1,4 +1,4 @@
-"""How often the expert itself succeeds, on the seeds that policies are evaluated on."""
+"""Measure how often the expert succeeds on the policies' evaluation seeds."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +13,7 @@ from lerobot_sdm.experts import Expert, default_expert, make_expert
 
 @dataclass(frozen=True)
 class ExpertEpisode:
-    """What came of an episode.
+    """Outcome of an expert's episode.
 
     Attributes:
         seed: The episode's seed.
@@ -21,7 +21,7 @@ class ExpertEpisode:
         success_steps: Simulator steps at the goal.
         steps: Control steps.
         seconds: How long it took.
-        cpu_seconds: Processor time that it took, of all threads; what counts on a busy machine.
+        cpu_seconds: CPU time of all threads, which is meaningful on a busy machine, too.
     """
 
     seed: int
@@ -35,9 +35,9 @@ class ExpertEpisode:
 def expert_episodes(
     env_config: EnvConfig, seeds: Iterable[int], expert: str | None = None, **options: Any
 ) -> Iterator[ExpertEpisode]:
-    """Let an expert do the episodes of an evaluation, one at a time.
+    """Run an expert on an evaluation's episodes, one at a time.
 
-    Where the expert knows several ways of doing the task, they take turns.
+    If the expert knows several ways to do the task, they alternate.
 
     Args:
         env_config: The environment as policies are evaluated in it; one task.
@@ -46,9 +46,9 @@ def expert_episodes(
         options: Passed to the expert, such as `action_noise`.
 
     Returns:
-        What came of each episode, in order.
+        Outcome of each episode, in order.
     """
-    # Experts read the simulator's state and no cloud: the smallest one saves nearly all of the time.
+    # Experts read the simulator's state, not the cloud: the smallest cloud saves nearly all of the time.
     blind = replace(env_config, camera_size=1, num_points=1, render_size=1)
     env = gym.make(blind.gym_id, disable_env_checker=True, **blind.gym_kwargs)
     driver = make_expert(expert or default_expert(blind.type, blind.task), blind.task, **options)
@@ -69,7 +69,7 @@ def expert_successes(
     """Whether each episode of `expert_episodes` succeeded, in order.
 
     Args:
-        env_config, seeds, expert, options: As there.
+        env_config, seeds, expert, options: See `expert_episodes`.
         progress: Wraps the loop over seeds, for a progress bar.
     """
     return [episode.success for episode in expert_episodes(env_config, progress(seeds), expert, **options)]

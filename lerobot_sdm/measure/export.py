@@ -1,4 +1,4 @@
-"""From a benchmark that may still run to results that can be kept: the cells of whole tasks, without trainings."""
+"""Export a benchmark, even a running one: the cells of complete tasks, without trainings."""
 
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,11 @@ from lerobot_sdm.measure.files import read_json, write_json
 from lerobot_sdm.measure.stages import claim_folder
 
 PLAN = "plan.json"
-"""Every cell that was ever asked of a folder and its protocols: which tasks are whole depends on it."""
+"""Every cell ever requested in a folder, with its protocols: it decides which tasks are complete."""
 
 
 def remember_plan(benchmark: Benchmark) -> None:
-    """Add what a call asks for to what earlier ones have asked of the folder."""
+    """Add the requested cells to those that earlier calls requested in the folder."""
     path = benchmark.root / PLAN
     plan: dict[str, list[str]] = read_json(path) if path.exists() else {}
     for cell in benchmark.cells():
@@ -23,31 +23,28 @@ def remember_plan(benchmark: Benchmark) -> None:
 
 
 def export(root: Path, output: Path) -> list[str]:
-    """Copy the cells of the tasks that are whole, and the settings, to another folder. Cells of other tasks that are
-    there already stay.
+    """Copy the cells of complete tasks, and the settings, to another folder. Cells of other tasks already there stay.
 
     Args:
         root: Folder of a benchmark; one may be running there.
-        output: A new or an empty folder, or that of an earlier export of the same benchmark.
+        output: A new or empty folder, or one of an earlier export of the same benchmark.
 
     Returns:
-        Names of the tasks that are whole.
+        Names of the complete tasks.
 
     Raises:
-        InputError: No task is whole, or the other folder is something else.
+        InputError: No task is complete, or the output folder holds something else.
     """
     if not (root / "settings.json").exists() or not (root / PLAN).exists():
-        raise InputError(f"--render={root}: is no folder of `lerobot-sdm benchmark`. Give one that it has written.")
+        raise InputError(f"--render={root}: not a folder of `lerobot-sdm benchmark`. Give one that it wrote.")
     if output.resolve() == root.resolve():
-        raise InputError(
-            f"--output={output}: is the benchmark's own folder. Leave --output out to write the page there."
-        )
+        raise InputError(f"--output={output}: is the benchmark's own folder. Drop --output to write the page there.")
     cells = {path.stem: read_json(path) for path in sorted((root / "cells").glob("*.json"))}
     tasks = whole_tasks(read_json(root / PLAN), cells)
     if not tasks:
         raise InputError(
-            f"--render={root}: no task has all that was asked of it yet. Wait until the first one has, or leave "
-            "--output out to see what there is."
+            f"--render={root}: no task is complete yet. Wait for the first one, or drop --output to see the partial "
+            "results."
         )
     claim_folder(output, read_json(root / "settings.json"))
     for name, cell in cells.items():
@@ -57,11 +54,11 @@ def export(root: Path, output: Path) -> list[str]:
 
 
 def whole_tasks(plan: dict[str, list[str]], cells: dict[str, dict[str, Any]]) -> list[str]:
-    """The tasks of which every cell that was asked for has been measured by every protocol that was asked for.
+    """The tasks whose requested cells have all been measured by every requested protocol.
 
     Args:
         plan: Cells' names -> protocols.
-        cells: Cells' names -> what their files say.
+        cells: Cells' names -> content of their files.
     """
     whole: dict[str, bool] = {}
     for name, protocols in plan.items():

@@ -1,4 +1,4 @@
-"""Small files that are either whole or absent."""
+"""Write small files atomically."""
 
 import json
 import os
@@ -7,19 +7,19 @@ from typing import Any
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file under a temporary name and rename it, so that an interruption leaves no half file."""
+    """Write a file under a temporary name and rename it, so that an interruption leaves no partial file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_text(text)
         temporary.replace(path)
-    except OSError:  # A full disk is not filled further.
+    except OSError:  # Frees the space on a full disk.
         temporary.unlink(missing_ok=True)
         raise
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a value as readable JSON, whole or not at all."""
+    """Write a value as readable JSON, atomically."""
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 

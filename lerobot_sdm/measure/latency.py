@@ -1,4 +1,4 @@
-"""What one decision costs: wall-clock time, whole or part by part, network evaluations, and memory."""
+"""Measure the cost of one decision: wall-clock time, in total or by part, network evaluations, and memory."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +26,7 @@ class CallCounter:
 
 @contextmanager
 def count_calls(module: nn.Module) -> Iterator[CallCounter]:
-    """Count the forward calls of a module with a hook: evaluations are observed, not claimed."""
+    """Count a module's forward calls with a hook, so that evaluations are measured, not assumed."""
     counter = CallCounter()
 
     def hook(*_: object) -> None:
@@ -54,19 +54,19 @@ class Latency:
 
 @dataclass(frozen=True)
 class LatencyByPart:
-    """Cost of a policy at a batch size, medians unless said otherwise; all times in milliseconds.
+    """Cost of a policy at a batch size: medians unless stated otherwise, times in milliseconds.
 
     Args:
         label: Of the policy.
-        network_evaluations: For each chunk.
+        network_evaluations: Per chunk.
         chunk_p50, chunk_p95: From a raw observation to the first action of a new chunk.
-        processors, encoder, network, other: What that consists of; `other` is queues and sampling around the network.
+        processors, encoder, network, other: Its parts; `other` is queues and sampling around the network.
         step_p50, step_p95: One control step, of which one in `n_action_steps` plans.
         rate_hz: Control steps per second if nothing else took time.
-        weights_mb: Of the weights that act.
-        memory_mb: Of the process (CPU), or the most that was allocated (GPU).
+        weights_mb: Of the weights used for inference.
+        memory_mb: Of the process (CPU), or the peak allocation (GPU).
         action_error: Largest difference from the first policy's normalized actions, given the same observations and
-            start noise; None where the two do not compare.
+            start noise; None if the two are not comparable.
     """
 
     label: str
@@ -95,7 +95,7 @@ def measure_latency(
 
     Args:
         policies: What to time.
-        observations: Raw single-step inputs (1, ...) as an environment gives them; used in turn.
+        observations: Raw single-step inputs (1, ...) as an environment returns them; used in turn.
         repeats: Timed chunks for each policy.
         warmup: Untimed chunks for each policy before that.
 
@@ -126,7 +126,7 @@ def measure_parts(
         policies: What to time; the first is the reference of `action_error`.
         repeats: Timed chunks for each policy.
         warmup: Untimed chunks before that.
-        batch_size: Environments that act together.
+        batch_size: Environments in a batch.
         seed: Of the observations.
     """
 
@@ -169,7 +169,7 @@ def _in_turns(
     warmup: int,
     parts: bool = False,
 ) -> list[list[_Chunk]]:
-    """Chunks of each policy. Policies take turns, so that a busy moment of the machine hits all of them alike."""
+    """Time chunks of each policy. Policies take turns, so that a busy machine slows all of them alike."""
     timed: list[list[_Chunk]] = [[] for _ in policies]
     for turn in range(warmup + repeats):
         for loaded, kept in zip(policies, timed, strict=True):
@@ -180,7 +180,7 @@ def _in_turns(
 
 
 def _time_chunk(loaded: LoadedPolicy, observation: Observation, parts: bool) -> _Chunk:
-    """Time a chunk from empty queues on: its first control step as a whole, or that in parts and all others."""
+    """Time a chunk from empty queues: only its first control step, or that step's parts and all other steps."""
     chunk = _Chunk()
     loaded.policy.reset()
     for step in range(loaded.config.n_action_steps if parts else 1):
@@ -188,7 +188,7 @@ def _time_chunk(loaded: LoadedPolicy, observation: Observation, parts: bool) -> 
         with torch.inference_mode(), _watched(loaded, chunk, parts) if step == 0 else nullcontext():
             start = time.perf_counter()
             batch = loaded.preprocess(dict(observation))
-            # A GPU that waits between the parts is slower: only where they are asked for.
+            # Synchronizing a GPU between the parts slows it down, so only on request.
             preprocessed = _now(loaded) if parts else start
             action = loaded.policy.select_action(batch)
             acted = _now(loaded) if parts else start
@@ -202,7 +202,7 @@ def _time_chunk(loaded: LoadedPolicy, observation: Observation, parts: bool) -> 
 
 @contextmanager
 def _watched(loaded: LoadedPolicy, chunk: _Chunk, parts: bool) -> Iterator[None]:
-    """Count the network's evaluations in one decision and, if asked, time the encoder and the network."""
+    """Count the network's evaluations in one decision and, on request, time the encoder and the network."""
     with count_calls(loaded.denoiser) as counter, _timed_parts(loaded, chunk) if parts else nullcontext():
         yield
     chunk.evaluations = counter.calls
@@ -238,7 +238,7 @@ def _timed_parts(loaded: LoadedPolicy, chunk: _Chunk) -> Iterator[None]:
     try:
         yield
     finally:
-        delattr(owner, name)  # The class's own method shows again.
+        delattr(owner, name)  # Uncovers the class's own method again.
         for handle in handles:
             handle.remove()
 
@@ -269,7 +269,7 @@ def _by_part(loaded: LoadedPolicy, timed: Sequence[_Chunk], batch_size: int, err
 
 
 def _random_observation(loaded: LoadedPolicy, batch_size: int, seed: int) -> Observation:
-    """A raw observation of one time step, each entry (B, ...), uniform in 0 to 1 as pictures are."""
+    """A raw observation of one time step, each entry (B, ...), uniform in 0 to 1 like images."""
     generator = torch.Generator().manual_seed(seed)
     shapes = {key: feature.shape for key, feature in loaded.config.input_features.items()}
     return {key: torch.rand(batch_size, *shape, generator=generator) for key, shape in shapes.items()}
@@ -283,25 +283,25 @@ def _actions(loaded: LoadedPolicy, batch_size: int, seed: int) -> Tensor:
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(config.device)
     with torch.inference_mode():
         batch = loaded.preprocess(_random_observation(loaded, batch_size, seed))
-        loaded.policy.select_action(batch, noise=noise)  # Fills the queue of observations.
+        loaded.policy.select_action(batch, noise=noise)  # Fills the observation queue.
         return loaded.policy.predict_action_chunk(batch, noise=noise).float().cpu()
 
 
 def _weights_size(loaded: LoadedPolicy) -> int:
-    """Bytes of the weights that act."""
+    """Bytes of the weights used for inference."""
     tensors = [*loaded.policy.parameters(), *loaded.policy.buffers()]
     return sum(tensor.nbytes for tensor in tensors) + packed_bytes(loaded.policy)
 
 
 def _encoding(loaded: LoadedPolicy) -> tuple[object, str]:
-    """Whose method encodes observations, and its name."""
+    """The object whose method encodes observations, and the method's name."""
     if loaded.config.type == "diffusion":
         return loaded.policy.diffusion, "_prepare_global_conditioning"
     return loaded.policy.inference_model, "encode_frames"
 
 
 def _now(loaded: LoadedPolicy) -> float:
-    """Seconds, when a policy's device has finished all work."""
+    """Time in seconds, once a policy's device has finished all work."""
     _synchronize(loaded)
     return time.perf_counter()
 

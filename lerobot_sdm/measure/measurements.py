@@ -1,6 +1,6 @@
-"""What is measured besides the success of policies: the expert, distances of actions, costs of decisions.
+"""Measure what success rates do not show: the expert, action distances, and decision costs.
 
-Plans are made of these functions, and a plan is light: what a function needs is imported when it runs.
+Plans consist of these functions and must import fast, so each function imports what it needs when it runs.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SEED = 0
 
 
 def measure_expert(config: RunSettings, layout: RunLayout) -> None:
-    """Let the expert do the evaluation episodes and write the outcomes."""
+    """Run the expert on the evaluation episodes and write the outcomes."""
     from lerobot_sdm.measure.expert import expert_successes
 
     seeds = range(config.eval_seed, config.eval_seed + config.eval_episodes)
@@ -45,7 +45,7 @@ def measure_expert(config: RunSettings, layout: RunLayout) -> None:
 
 
 def environment_config(config: RunSettings, rule: Flags | None = None) -> EnvConfig:
-    """LeRobot's configuration of a run's environment, by one of its other rules if given."""
+    """LeRobot's configuration of a run's environment, with one of its other rules if given."""
     return FAMILIES[config.env_type].configuration(task=config.task, **config.env | (rule or {}))
 
 
@@ -61,39 +61,39 @@ def measure_latencies(config: RunSettings, layout: RunLayout) -> None:
 
 
 def load_rows(config: RunSettings, layout: RunLayout, rows: Iterable[TableRow]) -> list[LoadedPolicy]:
-    """The policies of rows, on the run's device; torch uses the run's threads from now on."""
+    """Load the rows' policies on the run's device, and set torch to the run's threads."""
     import torch
 
     from lerobot_sdm.measure.contenders import load_contender
 
     torch.set_num_threads(config.threads)
-    torch.manual_seed(SEED)  # What policies draw besides their start noise.
+    torch.manual_seed(SEED)  # For what policies draw in addition to their start noise.
     return [load_contender(policy_of(row, layout), config.device) for row in rows]
 
 
 def held_out(config: RunSettings, layout: RunLayout, policy: LoadedPolicy) -> tuple[Any, ...]:
-    """Where a run's held-out demonstrations lie, as `held_out_observations` and `demonstrated_chunks` take it."""
+    """Location of a run's held-out demonstrations, for `held_out_observations` and `demonstrated_chunks`."""
     return dataset_name(config, held_out=True), layout.held_out, policy.config, config.observations
 
 
 def newest_steps(histories: dict[str, Tensor]) -> Sequence[dict[str, Tensor]]:
-    """The newest step of each history, as environments give it: (K, n_obs_steps, ...) -> K times (1, ...)."""
+    """The newest step of each history, as environments return it: (K, n_obs_steps, ...) -> K times (1, ...)."""
     count = len(next(iter(histories.values())))
     return [{key: value[index : index + 1, -1] for key, value in histories.items()} for index in range(count)]
 
 
 def measure_method(config: RunSettings, layout: RunLayout, policy: TableRow, teacher: TableRow, output: Path) -> None:
-    """Compare a policy's actions with its teacher's and with what was demonstrated, on held-out observations; and time
-    the policy and its teacher in turns.
+    """Compare a policy's actions with its teacher's and with the demonstrations on held-out observations, and time
+    policy and teacher in turns.
 
-    Cells may run side by side or on different machines: only the teacher, timed at the same moment, makes their
+    Cells may run in parallel or on different machines: only the teacher, timed at the same moment, makes their
     milliseconds comparable.
 
     Args:
         config: The task's settings.
         layout: Its folder; both checkpoints and the held-out demonstrations are there.
-        policy: Which checkpoint is measured, and how it is run.
-        teacher: The same for what it is held against; may be the same.
+        policy: The checkpoint to measure, and its options.
+        teacher: The same for its reference; may be the policy itself.
         output: JSON file to write.
     """
     from lerobot_sdm.measure.distillation import compare_to_teacher
@@ -104,7 +104,7 @@ def measure_method(config: RunSettings, layout: RunLayout, policy: TableRow, tea
     reference, *others = load_rows(config, layout, {row.key: row for row in (teacher, policy)}.values())
     where = held_out(config, layout, reference)
     observations, demonstrated = held_out_observations(*where), demonstrated_chunks(*where)
-    # A teacher's own distance is that to itself under other noise: the first row, the floor.
+    # A teacher's own distance is to itself under different noise: the first row, the floor.
     *_, row = compare_to_teacher(reference, others, observations, config.samples, SEED, demonstrated=demonstrated)
     distances = {name: asdict(value) for name, value in row.summary().items()}
     *_, latency = latencies = measure_latency([reference, *others], newest_steps(observations), config.latency_repeats)

@@ -1,4 +1,4 @@
-"""The methods: what is trained from what, and how it is run. All tables take their rows from here."""
+"""The methods: what each is trained from and how it is run. All tables take their rows from here."""
 
 from dataclasses import dataclass, field
 
@@ -8,12 +8,12 @@ from lerobot_sdm.policies.sdm import GENERATOR_TIMESTEP
 
 @dataclass(frozen=True)
 class Run:
-    """A training that methods rest on.
+    """A training that methods depend on.
 
     Args:
-        policy: What is trained, as `--policy.type`.
+        policy: Policy type, as `--policy.type`.
         source: The training whose checkpoint this one starts from, if any.
-        option: `--policy.*` option that names that checkpoint.
+        option: `--policy.*` option for that checkpoint.
     """
 
     policy: str
@@ -24,7 +24,7 @@ class Run:
 RUNS = {
     "dp3": Run("dp3"),
     "edm": Run("edm"),
-    # sdm without its matching: for the whole training the student regresses onto the teacher's samples.
+    # sdm without score matching: the student regresses onto the teacher's samples for the whole training.
     "regression": Run("sdm", "dp3"),
     "sdm": Run("sdm", "dp3"),
     "manicm": Run("manicm", "dp3"),
@@ -35,12 +35,12 @@ RUNS = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a method is made and run.
+    """How a method is trained and run.
 
     Args:
         label: Its name in a benchmark's tables.
-        run: The training that its checkpoint comes from.
-        teacher: The method that it is held against: its success on the same seeds, its distribution of actions.
+        run: Training that its checkpoint comes from.
+        teacher: Method that it is compared with, in success on the same seeds and in action distribution.
         overrides: `--policy.*` options at evaluation.
     """
 
@@ -58,7 +58,7 @@ METHODS = {
     "dp3-10": Recipe("dp3, 10 steps", "dp3", "dp3-10", _steps(10)),
     "dp3-2": Recipe("dp3, 2 steps", "dp3", "dp3-10", _steps(2)),
     "dp3-1": Recipe("dp3, 1 step", "dp3", "dp3-10", _steps(1)),
-    # What sdm is before its first training step: a student has to beat it to have learned anything.
+    # sdm before its first training step: a student that does not beat it has learned nothing.
     "generator": Recipe(
         f"untrained student (dp3, 1 step at t = {GENERATOR_TIMESTEP})",
         "dp3",
@@ -76,14 +76,14 @@ METHODS = {
 
 @dataclass(frozen=True)
 class TableRow:
-    """One row of a table: a checkpoint, run in a certain way.
+    """One row of a table: a checkpoint and its options.
 
     Args:
         key: Name of its files.
         label: Name in the table.
-        run: Folder of the training that it comes from.
+        run: Folder of its training.
         overrides: `--policy.*` options at evaluation.
-        checkpoint: Which of its checkpoints: `last`, or a step as LeRobot writes it.
+        checkpoint: Which checkpoint: `last`, or a step as LeRobot writes it.
     """
 
     key: str
@@ -106,23 +106,23 @@ ROWS = tuple(
         ("sdm", "student", "student (SDM), 1 step"),
     )
 )
-"""A quickstart's table, whose names say what a method is to a reader who meets them for the first time."""
+"""The rows of a quickstart's table, with names that explain a method to a first-time reader."""
 
 SHOWN = {"teacher_10": "teacher, 10 steps", "teacher_1": "teacher, 1 step", "student": "student, 1 step"}
 """The rows of a quickstart that videos and overviews show, with short titles."""
 
 FREE_BASELINES = ("dp3-2", "dp3-1", "generator")
-"""Ways to run the teacher in few steps that cost no training: a student is held against the best of them."""
+"""Ways to run the teacher in few steps without training; a student is compared with the best of them."""
 
 SMOKE_METHODS = ("dp3-10", "generator", "sdm")
-"""What the smoke suite measures unless told otherwise: a teacher, the untrained student and the trained one."""
+"""The smoke suite's default methods: a teacher, the untrained student and the trained one."""
 
 
 def check_methods(names: tuple[str, ...]) -> tuple[str, ...]:
     """Methods in the order of the tables, each once.
 
     Raises:
-        InputError: One is not known.
+        InputError: A name is unknown.
     """
     for name in names:
         if name not in METHODS:
@@ -131,7 +131,7 @@ def check_methods(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def free_baselines(method: str) -> tuple[str, ...]:
-    """The ways to run a student's teacher without training anything; none for what runs the teacher itself."""
+    """The training-free ways to run a student's teacher; none for methods that run the teacher itself."""
     teacher = METHODS[method].teacher
     if METHODS[method].run == METHODS[teacher].run:
         return ()
@@ -139,7 +139,7 @@ def free_baselines(method: str) -> tuple[str, ...]:
 
 
 def trainings(method: str) -> tuple[str, ...]:
-    """The trainings that a method and its teacher rest on, sources before what is made from them."""
+    """The trainings that a method and its teacher depend on, in order of dependency."""
     chain: list[str] = []
     for name in (METHODS[METHODS[method].teacher].run, METHODS[method].run):
         source = RUNS[name].source

@@ -1,4 +1,4 @@
-"""Observations from a held-out dataset, as the inputs on which policies are compared."""
+"""Read observations from a held-out dataset, to compare policies on."""
 
 from pathlib import Path
 
@@ -19,18 +19,18 @@ from lerobot_sdm.processors.cloud_view import recorded_view, warn_of_another_vie
 from lerobot_sdm.processors.sizes import check_sizes, shapes_of
 
 Demonstrated = list[tuple[Tensor, Tensor]]
-"""For each observation, demonstrated actions and which of them are the demonstration's; see `demonstrated_chunks`."""
+"""For each observation, demonstrated actions and a mask of the valid ones; see `demonstrated_chunks`."""
 
 
 def held_out_observations(
     repo_id: str, root: str | Path | None, config: PreTrainedConfig, count: int
 ) -> dict[str, Tensor]:
-    """Read observations that are evenly spaced over all frames of a dataset.
+    """Read observations evenly spaced over all frames of a dataset.
 
     Args:
         repo_id: Dataset name, as `--dataset.repo_id`.
         root: Its folder, or None for LeRobot's own cache.
-        config: A policy config; its inputs and observation steps say what is read.
+        config: A policy config, whose inputs and observation steps determine what is read.
         count: How many observations; at most as many as there are frames.
 
     Returns:
@@ -38,7 +38,7 @@ def held_out_observations(
         episode's first frame repeat that frame.
 
     Raises:
-        InputError: If the count does not fit, or the dataset lacks an input of the policy or has it in another size.
+        InputError: If the count is invalid, or the dataset lacks a policy input or has it in another size.
     """
     metadata = _metadata(repo_id, root)
     keys = [_stored_key(key, metadata, repo_id) for key in config.input_features]
@@ -56,17 +56,17 @@ def held_out_observations(
 
 
 def demonstrated_chunks(repo_id: str, root: str | Path | None, config: PreTrainedConfig, count: int) -> Demonstrated:
-    """Read what was demonstrated at the frames of `held_out_observations`, as long as a policy's executed chunk.
+    """Read the demonstrated actions at the frames of `held_out_observations`, as many as a policy's executed chunk.
 
     Args:
-        repo_id, root, config, count: As for `held_out_observations`.
+        repo_id, root, config, count: See `held_out_observations`.
 
     Returns:
-        For each observation the raw actions (n_action_steps, A), and which of them (n_action_steps,) lie within the
-        episode: what is beyond its end repeats the last action.
+        For each observation the raw actions (n_action_steps, A), and a mask (n_action_steps,) of those within the
+        episode: beyond its end the last action is repeated.
 
     Raises:
-        InputError: If the count does not fit.
+        InputError: If the count is invalid.
     """
     metadata = _metadata(repo_id, root)
     stamps = {ACTION: [step / metadata.fps for step in range(config.n_action_steps)]}
@@ -82,10 +82,10 @@ def _metadata(repo_id: str, root: str | Path | None) -> LeRobotDatasetMetadata:
 def _items(
     metadata: LeRobotDatasetMetadata, repo_id: str, root: str | Path | None, stamps: dict[str, list[float]], count: int
 ) -> list[dict[str, Tensor]]:
-    """Evenly spaced frames of a dataset, with the steps around them that are asked for."""
+    """Evenly spaced frames of a dataset, with the requested steps around them."""
     if not 1 <= count <= metadata.total_frames:
         raise InputError(
-            f"--observations={count}: '{repo_id}' has {metadata.total_frames} frames. Ask for 1 to that many."
+            f"--observations={count}: '{repo_id}' has {metadata.total_frames} frames. Give a number from 1 to that."
         )
     indices = np.linspace(0, metadata.total_frames - 1, count).round().astype(int)
     dataset = open_checked(repo_id, root, delta_timestamps=stamps, video_backend=VIDEO_BACKEND)
@@ -93,7 +93,7 @@ def _items(
 
 
 def _stored_key(key: str, metadata: LeRobotDatasetMetadata, repo_id: str) -> str:
-    """Name under which the dataset holds a policy's input."""
+    """The dataset's name of a policy's input."""
     for candidate in POINT_CLOUD_KEYS if key == POINT_CLOUD else (key,):
         if candidate in metadata.features:
             return candidate

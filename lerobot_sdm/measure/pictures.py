@@ -1,4 +1,4 @@
-"""Pictures of runs and comparisons: estimates with their intervals, and what the policies see."""
+"""Plots of runs and comparisons: estimates with intervals, and what the policies see."""
 
 from pathlib import Path
 from typing import Any
@@ -62,11 +62,11 @@ def _interval_plot(
     Args:
         rows: Entries with `key`, `label`, and `estimate`, `low` and `high`, between 0 and 1, under a name.
         name: That name.
-        texts: Written beside each row.
+        texts: Text beside each row.
         axis: Label of the axis, which is in %.
         title: Shown on top.
         path: PNG file to write.
-        episodes: Name of the values of each episode, drawn as points; None for none.
+        episodes: Name of per-episode values to draw as points; None for none.
     """
     figure = Figure(figsize=(7.5, (0.8 if episodes else 0.55) * len(rows) + 1.3), layout="constrained")
     axes = figure.add_subplot()
@@ -92,11 +92,11 @@ def _interval_plot(
 
 
 def cloud_picture(cloud: NDArray[np.float32], trajectories: list[NDArray[np.float32]], title: str, path: Path) -> None:
-    """Draw a point cloud in space and from above, with paths of the hand.
+    """Draw a point cloud in 3D and from above, with paths of the hand.
 
     Args:
         cloud: (N, 3) colored by height, or (N, 6) with its own colors (0 to 255); world meters.
-        trajectories: Positions of the hand (T, 3) in world meters, one for each demonstration.
+        trajectories: Positions of the hand (T, 3) in world meters, one per demonstration.
         title: Shown on top.
         path: PNG file to write.
     """
@@ -128,7 +128,7 @@ def cloud_picture(cloud: NDArray[np.float32], trajectories: list[NDArray[np.floa
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, whole or not at all."""
+    """Write a figure as PNG, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     figure.savefig(temporary, format="png", dpi=150, bbox_inches="tight")

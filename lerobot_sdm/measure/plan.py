@@ -1,6 +1,6 @@
-"""The stages that quickstart and benchmark share, and the exact command of each.
+"""Stages shared by quickstart and benchmark, and the exact command of each.
 
-Pure functions of settings and a folder, but for `continue_training_command`, which may repair a link.
+Pure functions of settings and a folder, except `continue_training_command`, which may repair a link.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ TRAIN_CONFIG = Path("checkpoints/last/pretrained_model/train_config.json")
 
 @dataclass(frozen=True)
 class RunLayout:
-    """Where everything lies in a run's folder."""
+    """Paths in a run's folder."""
 
     root: Path
 
@@ -58,12 +58,12 @@ class RunLayout:
 
 
 def dataset_name(config: RunSettings, held_out: bool = False) -> str:
-    """Name of a run's dataset; it only ever exists in the run's folder."""
+    """Name of a run's dataset, which exists only in the run's folder."""
     return f"local/{config.name}" + ("-held-out" if held_out else "")
 
 
 def record_stage(config: RunSettings, layout: RunLayout, held_out: bool = False, **options: Any) -> Stage:
-    """The stage that records demonstrations, for training or held out; `options` are further ones of `Stage`."""
+    """The stage that records demonstrations, for training or held out; `options` are further fields of `Stage`."""
     name, what = ("record_held_out", "held-out demonstrations") if held_out else ("record", "demonstrations")
     produces = layout.held_out if held_out else layout.demonstrations
     command = (
@@ -89,17 +89,17 @@ def training_stage(
     title: str,
     **options: Any,
 ) -> Stage:
-    """The stage of one training, which an interruption sets back to its last checkpoint.
+    """The stage of one training, which resumes from its last checkpoint.
 
     Args:
         config: Dataset and device.
-        layout: Where everything lies.
+        layout: Paths in the run's folder.
         run: What is trained, one of `methods.RUNS`.
-        training: How much, and with which settings.
+        training: Its settings.
         seed: Its `--seed`.
         name_of: Run -> folder of that training.
-        title: What the user reads.
-        options: Further ones of `Stage`.
+        title: Title shown to the user.
+        options: Further fields of `Stage`.
     """
     name, recipe = name_of(run), RUNS[run]
     kind = {"type": recipe.policy}
@@ -125,11 +125,11 @@ def training_stage(
 
 
 def continue_training_command(layout: RunLayout, run: str) -> tuple[str, ...] | None:
-    """Command that resumes a training from its last checkpoint, None where it had not written one.
+    """Command that resumes a training from its last checkpoint; None if there is none.
 
-    LeRobot writes a checkpoint whole and then replaces the link `last`, by taking the old one away first. Where it was
-    killed in between, the link is missing, and the newest of several checkpoints is whole: the link is made again. A
-    single checkpoint without the link may be half-written.
+    LeRobot finishes writing a checkpoint and then replaces the link `last`, removing the old one first. If it was
+    killed in between, the link is missing and the newest of several checkpoints is complete, so the link is recreated.
+    A single checkpoint without the link may be incomplete.
     """
     train_config = layout.training(run) / TRAIN_CONFIG
     last = train_config.parents[1]
@@ -138,7 +138,7 @@ def continue_training_command(layout: RunLayout, run: str) -> tuple[str, ...] | 
         last.symlink_to(checkpoints[-1].name)
     if not train_config.exists():
         return None
-    # LeRobot would otherwise go on in the folder that the checkpoint remembers, even if it was moved since.
+    # Otherwise LeRobot would resume in the folder stored in the checkpoint, even if it has been moved since.
     return (
         "lerobot-train",
         "--resume=true",
@@ -156,7 +156,7 @@ def evaluate_command(config: RunSettings, layout: RunLayout, row: TableRow, rule
         f"--policy.device={config.device}",
         *_environment_flags(config, rule),
         f"--eval.n_episodes={config.eval_episodes}",
-        # LeRobot fills up its last batch with episodes that nobody counts.
+        # LeRobot fills up its last batch with episodes that are not counted.
         f"--eval.batch_size={min(config.eval_batch_size, config.eval_episodes)}",
         f"--eval.use_async_envs={'true' if config.eval_async else 'false'}",
         f"--seed={config.eval_seed}",
@@ -182,7 +182,7 @@ def distance_command(config: RunSettings, layout: RunLayout) -> tuple[str, ...]:
 
 
 def policy_of(row: TableRow, layout: RunLayout) -> Contender:
-    """The policy of a row, which tables know by the row's key."""
+    """The policy spec of a row, labeled with the row's key."""
     return Contender(row.key, str(layout.checkpoint(row.run, row.checkpoint)), row.overrides)
 
 

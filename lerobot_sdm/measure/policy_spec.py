@@ -1,4 +1,4 @@
-"""A policy that takes part in a comparison, as the command line names it. Light: neither torch nor LeRobot."""
+"""The policy spec: how the command line names a policy. Imports neither torch nor LeRobot."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,12 +10,12 @@ from lerobot_sdm.specs import split_spec
 
 @dataclass(frozen=True)
 class Contender:
-    """One row of a comparison.
+    """A policy to load: one row of a comparison.
 
     Args:
         label: Its name in tables.
         path: Checkpoint folder (`.../pretrained_model`) or Hub repository.
-        overrides: Config fields that differ from the checkpoint, such as `{"num_inference_steps": "1"}`.
+        overrides: Config fields to override, such as `{"num_inference_steps": "1"}`.
     """
 
     label: str
@@ -24,7 +24,7 @@ class Contender:
 
     @classmethod
     def parse(cls, text: str) -> "Contender":
-        """Read `PATH[,label=NAME][,FIELD=VALUE...]`, the form that the command line takes; a list is `[1,2]`.
+        """Parse `PATH[,label=NAME][,FIELD=VALUE...]` from the command line; a list is written `[1,2]`.
 
         Raises:
             InputError: If a part after the path is not `key=value`.
@@ -34,16 +34,16 @@ class Contender:
         return cls(label, path, overrides)
 
     def text(self) -> str:
-        """What `parse` makes this policy of."""
+        """The text that `parse` reads as this policy."""
         return ",".join(
             [self.path, f"label={self.label}", *(f"{key}={value}" for key, value in self.overrides.items())]
         )
 
     def checked(self) -> Self:
-        """This policy, whose checkpoint is there; whether a repository exists, only the Hub knows.
+        """This policy, after checking that its local checkpoint exists. Hub repositories are not checked.
 
         Raises:
-            InputError: There is no such folder, or it holds no policy.
+            InputError: The folder does not exist, or contains no policy.
         """
         path = Path(self.path)
         if path.is_dir() and not (path / "config.json").is_file():
@@ -53,6 +53,6 @@ class Contender:
             )
         if not path.is_dir() and (path.is_absolute() or self.path.count("/") != 1):
             raise InputError(
-                f"--policy: there is no folder '{self.path}', and it is no Hub repository (owner/name). Check the path."
+                f"--policy: '{self.path}' is neither a folder nor a Hub repository (owner/name). Check the path."
             )
         return self

@@ -1,4 +1,4 @@
-"""How trainings are evaluated: which checkpoints, how many episodes, on which seeds, by which rules."""
+"""Evaluation protocols: which checkpoints, how many episodes, which seeds, which rules."""
 
 from dataclasses import dataclass, field, replace
 
@@ -8,11 +8,11 @@ from lerobot_sdm.measure.settings import Flags
 
 @dataclass(frozen=True)
 class Protocol:
-    """A way to evaluate a training; the training itself is the same for all of them.
+    """A way to evaluate a training; all protocols share the same trainings.
 
     Args:
-        episodes: Episodes of each evaluation.
-        evaluations: How many checkpoints are evaluated, evenly spaced over a training; 1 for the last alone.
+        episodes: Episodes per evaluation.
+        evaluations: How many checkpoints are evaluated, evenly spaced over a training; 1 for only the last.
         best: How many of the highest rates are averaged; 0 for one rate of all episodes, with an interval.
         rules: Environment type -> `--env.*` options at evaluation.
     """
@@ -26,7 +26,7 @@ class Protocol:
 STRICT, PAPER = "strict", "paper"
 PROTOCOLS = {
     STRICT: Protocol(episodes=100),
-    # As the papers of the DP3 family report: 20 episodes every 200 of 3000 epochs, mean of the five best.
+    # As reported by the papers of the DP3 family: 20 episodes every 200 of 3000 epochs, mean of the five best.
     PAPER: Protocol(
         episodes=20,
         evaluations=15,
@@ -38,7 +38,7 @@ PROTOCOLS = {
         },
     ),
 }
-# Numbers of the smoke suite mean nothing, so it need not take long over them.
+# The smoke suite's numbers mean nothing, so it keeps them cheap.
 SMOKE_PROTOCOLS = {
     STRICT: replace(PROTOCOLS[STRICT], episodes=4),
     PAPER: replace(PROTOCOLS[PAPER], episodes=2, evaluations=3, best=2),
@@ -49,7 +49,7 @@ def check_protocols(names: tuple[str, ...]) -> tuple[str, ...]:
     """Protocols in the order of the tables, each once.
 
     Raises:
-        InputError: One is not known.
+        InputError: A name is unknown.
     """
     for name in names:
         if name not in PROTOCOLS:
@@ -60,27 +60,27 @@ def check_protocols(names: tuple[str, ...]) -> tuple[str, ...]:
 def check_paper_methods(
     chosen: tuple[str, ...] | None, methods: tuple[str, ...], protocols: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """The methods that the protocol `paper` is for, in the order of the tables.
+    """The methods to measure by the protocol `paper`, in the order of the tables.
 
     Args:
-        chosen: Those asked for; None for all.
+        chosen: The requested ones; None for all.
         methods: The rows of the benchmark.
         protocols: Its protocols.
 
     Raises:
-        InputError: `paper` is not measured, is measured alone, or one is no row.
+        InputError: `paper` is not among the protocols, is the only one, or a name is not among the methods.
     """
     if PAPER not in protocols:
         if chosen is not None:
             raise InputError(
-                f"--paper-methods={','.join(chosen)}: goes with --protocol=strict,paper. Add paper, or drop the option."
+                f"--paper-methods={','.join(chosen)}: needs --protocol=strict,paper. Add paper, or drop the option."
             )
         return ()
     if chosen is None:
         return methods
     if protocols == (PAPER,):
         raise InputError(
-            f"--paper-methods={','.join(chosen)}: goes with --protocol=strict,paper. With paper alone, name the "
+            f"--paper-methods={','.join(chosen)}: needs --protocol=strict,paper. With paper alone, choose the "
             "methods with --methods."
         )
     for name in chosen:

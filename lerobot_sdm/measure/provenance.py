@@ -1,9 +1,8 @@
-"""What the cells of a task rest on: hashes of data and weights, taken where they were made and checked when they are
-made again.
+"""Provenance of a task's cells: hashes of data and weights, taken when they are made and checked when remade.
 
 A folder may lose its trainings and keep its cells. New cells of the same task then need the teacher again: the same
-commands on the same kind of processor give the same bits, on another one they do not. Rows that rest on different
-teachers are never put side by side.
+commands give the same bits on the same kind of processor, but not on another. A table never mixes rows made from
+different teachers.
 """
 
 import hashlib
@@ -21,16 +20,16 @@ from lerobot_sdm.measure.records import machine
 from lerobot_sdm.measure.stages import Stage
 
 RESUMING = ("training_state", "pretrained_model/training_state.safetensors")
-"""Parts of a checkpoint that only resuming needs: LeRobot's, and the policy's own."""
+"""Parts of a checkpoint needed only for resuming: LeRobot's, and the policy's own."""
 
 
 def run_name(run: str, seed: int) -> str:
-    """Folder of a training; of a method, the key of its files."""
+    """Folder of a training or, for a method, the key of its files."""
     return f"{run}_seed{seed}"
 
 
 def data_hash(dataset: Path) -> str:
-    """SHA-256 of a dataset's rows: of its data files, in order of their names."""
+    """SHA-256 of a dataset's rows: its data files in order of their names."""
     digest = hashlib.sha256()
     for path in sorted(dataset.glob("data/**/*.parquet")):
         digest.update(path.read_bytes())
@@ -58,7 +57,7 @@ def check_data_stage(cells: Path, task: str, layout: RunLayout) -> Stage:
 
 
 def check_training_stage(cells: Path, task: str, layout: RunLayout, run: str, seed: int) -> Stage:
-    """The stage that follows a training: it drops what only resuming needs, and compares the weights.
+    """The stage that follows a training: it deletes what only resuming needs, and compares the weights.
 
     Args:
         cells: Folder of the finished cells.
@@ -68,14 +67,14 @@ def check_training_stage(cells: Path, task: str, layout: RunLayout, run: str, se
         seed: Its seed.
     """
     name = run_name(run, seed)
-    # In the training's own folder: where that is deleted, and so made again, the check is made again, too.
+    # In the training's own folder, so that deleting and repeating a training also repeats the check.
     output = layout.training(name) / "hashes.json"
     function = partial(_check_training, cells, task, layout, run, seed, output)
     return Stage(f"check_{name}", f"Check {run}", output, function=function)
 
 
 def drop_resuming(training: Path) -> None:
-    """Delete what only resuming needs from all checkpoints of a finished training but the last."""
+    """Delete what only resuming needs from all but the last checkpoint of a finished training."""
     checkpoints = training / "checkpoints"
     last = (checkpoints / "last").resolve()
     for checkpoint in checkpoints.glob("[0-9]*"):
@@ -86,11 +85,11 @@ def drop_resuming(training: Path) -> None:
 
 
 def check_shared(cells: list[dict[str, Any]]) -> None:
-    """Make sure that the cells of a task rest on the same demonstrations and trainings: a student is held against the
-    very teacher that it learned from. A training repeated on another processor ends with other weights.
+    """Check that a task's cells use the same demonstrations and trainings, so that a student is compared with the
+    teacher it was distilled from. A training repeated on another processor ends with other weights.
 
     Raises:
-        InputError: They do not.
+        InputError: They differ.
     """
     seen: dict[tuple[str, int, str], tuple[str, str]] = {}
     for cell in cells:
@@ -98,9 +97,9 @@ def check_shared(cells: list[dict[str, Any]]) -> None:
             other, known = seen.setdefault((cell["task"], cell["training_seed"], name), (cell["cell"], value))
             if value != known:
                 raise InputError(
-                    f"cells {other} and {cell['cell']} rest on different weights or data ('{name}'), so that their "
-                    f"difference says nothing. Delete the cells of {cell['task']} that come from elsewhere, and run "
-                    "the benchmark again."
+                    f"cells {other} and {cell['cell']} use different weights or data ('{name}'), so their difference "
+                    f"is meaningless. Delete the cells of {cell['task']} that come from elsewhere, and rerun the "
+                    "benchmark."
                 )
 
 
@@ -123,14 +122,14 @@ def _check_training(cells: Path, task: str, layout: RunLayout, run: str, seed: i
 
 
 def _compare(cells: Path, task: str, seed: int | None, layout: RunLayout, found: dict[str, str]) -> None:
-    """Compare hashes with those that finished cells of the task rest on.
+    """Compare hashes with those of the task's finished cells.
 
     Args:
         seed: Only cells of this training seed; None for all.
-        found: What was made now: name -> hash.
+        found: Hashes of what was made now, by name.
 
     Raises:
-        InputError: They rest on something else. Both hashes are kept in `differs.json` of the task's folder.
+        InputError: They differ. Both hashes are kept in `differs.json` of the task's folder.
     """
     others = {}
     for cell in _finished(cells, task):
@@ -143,10 +142,10 @@ def _compare(cells: Path, task: str, seed: int | None, layout: RunLayout, found:
     write_json(differs, {"made_now": found, "cells_rest_on": others, "machine": machine()})
     name, before = next(iter(next(iter(others.values())).items()))
     raise InputError(
-        f"--output={cells.parent}: '{name}' of {task}, made again, has SHA-256 {found[name][:12]}..., and the finished "
-        f"cells of that task rest on {before[:12]}..., as happens on another processor (see {differs}). New rows "
-        f"cannot stand beside them: go on where those were made, or delete {', '.join(sorted(others))} to measure "
-        "all rows of the task anew."
+        f"--output={cells.parent}: '{name}' of {task}, made again, has SHA-256 {found[name][:12]}..., but the finished "
+        f"cells of that task used {before[:12]}..., as happens on another processor (see {differs}). New rows are not "
+        f"comparable with them. Resume on the machine that made those, or delete {', '.join(sorted(others))} to redo "
+        "all rows of the task."
     )
 
 
@@ -155,7 +154,7 @@ def _finished(cells: Path, task: str) -> Iterator[dict[str, Any]]:
 
 
 def _forget_dependents(layout: RunLayout, run: str, seed: int) -> None:
-    """Make everything that rests on a training unfinished: it was made with other weights."""
+    """Mark everything that depends on a training as unfinished, because its weights have changed."""
     markers = list((layout.root / "stages").glob("*.json"))
     for method in (name for name in METHODS if run in trainings(name)):
         name = run_name(method, seed)

@@ -1,6 +1,6 @@
-"""Published success rates, and how they were measured. They are not comparable with ours, and are never shown alone.
+"""Published success rates and how they were measured. Not comparable with ours, so never shown without that.
 
-Most are second-hand: read in other papers' tables, in notes or in collections, not in the paper itself.
+Most are second-hand: from other papers' tables, notes or collections, not from the paper itself.
 """
 
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Published:
-    """A row of somebody else's table.
+    """A published success rate.
 
     Args:
         method: Name, paper.
-        steps: Network evaluations for each chunk of actions.
-        tasks: What it is a mean over.
+        steps: Network evaluations per action chunk.
+        tasks: Tasks that it averages over.
         success: Success in %, as given.
         source: Where the number was read.
     """
@@ -66,4 +66,4 @@ PROTOCOL_DIFFERENCES = (
     ("simulators", "MuJoCo 2.1, MetaWorld v2, SAPIEN", "MuJoCo 3.3, MetaWorld v3", "MuJoCo 3.3, MetaWorld v3"),
     ("demonstrations", "10 (DexArt 100); MetaWorld scripted, others learned", "as the size says", "as the size says"),
 )
-"""Rows of the table that stands above published numbers."""
+"""Rows of the table above the published numbers: how they and ours were measured."""

@@ -1,4 +1,4 @@
-"""A whole run: its stages in order."""
+"""Run a quickstart: its stages in order."""
 
 import os
 from dataclasses import replace
@@ -18,13 +18,13 @@ from lerobot_sdm.measure.stages import Stage, claim_folder
 
 
 def run_pipeline(config: RunSettings, layout: RunLayout, console: Console, verbose: bool = False) -> dict[str, Any]:
-    """Do what has not been done yet of a run.
+    """Run a quickstart's unfinished stages.
 
     Args:
         config: The run's settings.
-        layout: Its folder; a new one, an empty one, or that of an earlier call with the same settings.
-        console: Where to report.
-        verbose: Show everything that the commands print.
+        layout: Its folder: new, empty, or from an earlier call with the same settings.
+        console: Where to print.
+        verbose: Show the commands' full output.
 
     Returns:
         Content of `results.json`.
@@ -35,17 +35,17 @@ def run_pipeline(config: RunSettings, layout: RunLayout, console: Console, verbo
     """
     claim_folder(layout.root, config.settings())
     variables = shared_variables(config.threads)
-    console.print("Each command below can be copied; `uv run` goes before it where the environment is not active.")
+    console.print("You can copy each command below; prefix it with `uv run` if the environment is not active.")
     console.print("export " + " ".join(f"{key}={value}" for key, value in variables.items()), style="cyan")
     run_warm(all_stages(config, layout), layout.root, console, os.environ | variables, verbose)
     return read_json(layout.results)
 
 
 def all_stages(config: RunSettings, layout: RunLayout) -> list[Stage]:
-    """The stages of a run: first what others wait for, so that a single core loses nothing by the order."""
-    # Beside the training, which has the other cores.
+    """The stages of a run, with those that others wait for first."""
+    # Runs beside the training, which has the other cores.
     held_out = replace(config, record=config.record | {"workers": 1}) if "workers" in config.record else config
-    # What only one stage at a time may use: a GPU's memory may hold no more.
+    # Used by one stage at a time: the GPU's memory may not hold more.
     device = "" if config.device == "cpu" else config.device
     training = partial(
         plan.training_stage,
@@ -73,7 +73,7 @@ def all_stages(config: RunSettings, layout: RunLayout) -> list[Stage]:
             },
             needs=(),
         ),
-        training("sdm", config.student, title="Distil the student", needs=("train_teacher",)),
+        training("sdm", config.student, title="Distill the student", needs=("train_teacher",)),
         Stage(
             "distances",
             "Compare action distributions with the teacher's",

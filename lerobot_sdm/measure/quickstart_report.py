@@ -1,6 +1,6 @@
-"""What a quickstart reports: its table, what that rests on, and its pictures.
+"""A quickstart's report: its table, notes, pictures and video.
 
-The table is light; what draws, and what gathers results, is imported when it runs.
+Imports fast: functions that draw, or that collect results, import what they need when they run.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ from lerobot_sdm.measure.plan import RunLayout, dataset_name
 from lerobot_sdm.measure.settings import RunSettings
 from lerobot_sdm.measure.stages import format_seconds
 
-TRAJECTORIES = 6  # Demonstrations whose paths are drawn into the picture.
+TRAJECTORIES = 6  # Demonstrations whose paths are drawn.
 HEADER = (
     "policy",
     "success",
@@ -31,7 +31,7 @@ SHORT_HEADER = ("policy", "success", "95%", "vs teacher", "ms", "NFE", "energy",
 
 
 def header(results: dict[str, Any], names: tuple[str, ...] = HEADER) -> tuple[str, ...]:
-    """Names of the columns; further rules of success follow the differences to the teacher."""
+    """Names of the columns; other success rules follow the difference to the teacher."""
     rules = results["rows"][0].get("other_rules", {})
     return (*names[:4], *(f"success, {rule}" for rule in rules), *names[4:])
 
@@ -51,7 +51,7 @@ def terminal_table(results: dict[str, Any]) -> Table:
 
 
 def summary(results: dict[str, Any]) -> str:
-    """What the table rests on, in Markdown: seeds, demonstrations, trainings, machine, versions."""
+    """Notes below the table, in Markdown: seeds, demonstrations, trainings, machine, versions."""
     settings, machine = results["settings"], results["machine"]
     first, last = results["evaluation_seeds"]
     seconds = {record["stage"]: record["seconds"] for record in results["stages"]}
@@ -68,8 +68,8 @@ def summary(results: dict[str, Any]) -> str:
         f"Trainings: {trainings}.",
         f"Energy distance and spread: {distances['samples']} action chunks on each of "
         f"{distances['observations']} held-out observations, in {distances['unit']}; mean and 95% bootstrap "
-        "interval. The first teacher row compares the teacher with itself under other noise. Energy distance of "
-        f"the one-step read-out minus that of the student: {tables.interval(results['read_out_minus_student'])}.",
+        "interval. The first teacher row compares the teacher with itself under different noise. Energy distance of "
+        f"the 1-step teacher minus that of the student: {tables.interval(results['read_out_minus_student'])}.",
         f"Milliseconds: median (95th percentile) from raw observation to the first action of a chunk, batch "
         f"size 1, {settings['device']}, {settings['threads']} thread(s), {hardware}.",
         f"Versions: {tables.versions(results['versions'])}.",
@@ -94,7 +94,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def write_report(config: RunSettings, layout: RunLayout) -> None:
-    """Write results, table, pictures and video of a run whose other stages have finished."""
+    """Write a run's results, table, pictures and video, once its other stages have finished."""
     from lerobot_sdm.measure.pictures import success_plot
     from lerobot_sdm.measure.quickstart_results import collect_results
     from lerobot_sdm.measure.video import comparison_video
@@ -108,7 +108,7 @@ def write_report(config: RunSettings, layout: RunLayout) -> None:
 
 
 def draw_demonstrations(config: RunSettings, layout: RunLayout, path: Path) -> None:
-    """Draw the first cloud of the held-out demonstrations, with paths of the hand where its position is observed."""
+    """Draw the first held-out cloud, with paths of the hand if its position is observed."""
     import gymnasium as gym
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
@@ -124,9 +124,9 @@ def draw_demonstrations(config: RunSettings, layout: RunLayout, path: Path) -> N
     environment = environment_config(config)
     env = gym.make(environment.gym_id, disable_env_checker=True, **environment.gym_kwargs).unwrapped
     frame = env.frame
-    # Seen from the hand, the hand does not move.
+    # In the hand's own frame the hand does not move.
     hand = env.hand_in_agent_pos if frame.origin is None else None
-    # Both in world coordinates, where up is up: points go back through the frame that policies see.
+    # Draw in world coordinates, so that z is up: transform points back from the policies' frame.
     cloud[:, :3] = (cloud[:, :3] - frame.translation) @ frame.rotation
     cloud_picture(
         cloud=cloud,

@@ -1,4 +1,4 @@
-"""Everything that a run has measured, gathered from the files of its stages into one `results.json`."""
+"""Collect a run's measurements from the files of its stages into one `results.json`."""
 
 from dataclasses import asdict
 from typing import Any
@@ -17,14 +17,14 @@ EXPERT_LABEL = "expert (sees the full state)"
 
 
 def collect_results(config: RunSettings, layout: RunLayout) -> dict[str, Any]:
-    """Gather a run's measurements.
+    """Collect a run's measurements.
 
     Args:
         config: The run's settings.
-        layout: Its folder, all stages before the report being finished.
+        layout: Its folder, with all stages before the report finished.
 
     Returns:
-        JSON-compatible: settings, one entry for each row of the table (per-episode outcomes included), the
+        JSON-compatible: settings, one entry per row of the table (per-episode outcomes included), the
         command and duration of each stage, versions and machine.
 
     Raises:
@@ -35,7 +35,7 @@ def collect_results(config: RunSettings, layout: RunLayout) -> dict[str, Any]:
 
     distances = read_json(layout.distances)
     energies = {row["label"]: np.array(row["per_observation"]["energy"]) for row in distances["rows"]}
-    # The reference has no row of its own there: the floor, itself under other noise, is what is known of it.
+    # The reference has no row of its own there; it gets the floor, itself under different noise.
     measured = {row["label"]: row for row in distances["rows"]}
     measured[ROWS[0].key] = measured.pop(distances["floor"])
     latency = {row["label"]: row for row in read_json(layout.latency)}
@@ -67,7 +67,7 @@ def collect_results(config: RunSettings, layout: RunLayout) -> dict[str, Any]:
 
 
 def all_successes(config: RunSettings, layout: RunLayout, rule: str | None = None) -> dict[str, list[bool]]:
-    """Outcome of each episode for the expert and each row of the table, by a rule of success.
+    """Outcome of each episode for the expert and each row of the table, by a success rule.
 
     Raises:
         InputError: If rows were evaluated on different numbers of episodes.
@@ -82,7 +82,7 @@ def all_successes(config: RunSettings, layout: RunLayout, rule: str | None = Non
 
 
 def _success(successes: dict[str, list[bool]], key: str) -> dict[str, Any]:
-    """What is said of a row's success, and of the difference to the first row."""
+    """A row's success entries, and the difference to the first row."""
     return {
         "successes": successes[key],
         "success_rate": asdict(success_rate(successes[key])),

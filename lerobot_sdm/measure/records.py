@@ -1,4 +1,4 @@
-"""What stages leave to be read: outcomes and markers; and what they ran on: versions, commit, machine."""
+"""Read what stages recorded: outcomes and markers; and what they ran on: versions, commit, machine."""
 
 import importlib.metadata
 import os
@@ -11,7 +11,7 @@ from typing import Any
 from lerobot_sdm.measure.files import read_json
 
 PACKAGES = ("lerobot_policy_sdm", "lerobot", "torch", "mujoco", "metaworld", "gymnasium", "numpy")
-"""What a run in a simulator of MuJoCo's rests on."""
+"""Packages whose versions matter to a run in a MuJoCo simulator."""
 
 
 def evaluated_successes(folder: Path) -> list[bool]:
@@ -45,8 +45,8 @@ def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
 
 
 def source_commit() -> str | None:
-    """Commit of the checkout that this package runs from, with `-dirty` where the package has been changed since; None
-    where it was installed without one."""
+    """Commit of the checkout that this package runs from, with `-dirty` if the package has changed since; None if it
+    was installed without one."""
     package = Path(__file__).parents[1]
 
     def git(*arguments: str) -> str:
@@ -54,7 +54,7 @@ def source_commit() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
 
     try:
-        # A virtual environment inside somebody else's checkout says nothing about this package.
+        # A checkout that merely contains the virtual environment says nothing about this package.
         git("ls-files", "--error-unmatch", "errors.py")
         return git("rev-parse", "HEAD") + "-dirty" * bool(git("status", "--porcelain", "--untracked-files=no", "."))
     except (OSError, subprocess.SubprocessError):
@@ -62,8 +62,8 @@ def source_commit() -> str | None:
 
 
 def machine() -> dict[str, Any]:
-    """What the measurements ran on, without anything that identifies the machine."""
-    import torch  # Workers of a benchmark read records and leave torch to their commands.
+    """The hardware that the measurements ran on, without anything that identifies the machine."""
+    import torch  # Imported here because a benchmark's workers read records without needing torch.
 
     return {
         "system": f"{platform.system()} {platform.machine()}",

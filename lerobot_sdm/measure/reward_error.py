@@ -1,4 +1,4 @@
-"""How well a reward model predicts episodes that it was not trained on."""
+"""Measure a reward model's prediction error on held-out episodes."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ class RewardError:
 
     Attributes:
         episodes: Held-out episodes.
-        chunks: Chunks in them whose label is known.
+        chunks: Their chunks with a known label.
         rmse: Root mean square error of the ensemble's mean.
         mae: Mean absolute error.
         constant_rmse: Root mean square error of the best constant.
         rank_correlation: Spearman's, between prediction and label.
-        moving_rank_correlation: The same over the half of the chunks with the larger labels, by size: in many chunks
-            nothing moves, and ranks among those mean nothing.
+        moving_rank_correlation: The same over the half of the chunks with the largest absolute labels: in many chunks
+            nothing moves, and ranks among those are meaningless.
         spread: Mean standard deviation of the ensemble.
-        spread_rank_correlation: Spearman's between the ensemble's spread and the error's size: whether the model knows
-            where it is wrong.
+        spread_rank_correlation: Spearman's between the ensemble's spread and the absolute error: whether the model
+            knows where it is wrong.
     """
 
     episodes: int
@@ -54,12 +54,12 @@ class RewardError:
 
 
 def reward_error(predicted: np.ndarray, label: np.ndarray, episodes: int = 1) -> RewardError:
-    """Compare predictions with what came.
+    """Compare predictions with labels.
 
     Args:
-        predicted: Of each member (members, N).
-        label: (N,), at least 3 and not all the same.
-        episodes: How many episodes these are from.
+        predicted: Predictions of each ensemble member (members, N).
+        label: Labels (N,), at least 3 and not all equal.
+        episodes: Number of episodes they come from.
     """
     mean, spread = predicted.mean(axis=0), predicted.std(axis=0)
     error = mean - label
@@ -83,13 +83,13 @@ def measure_reward_error(path: str, root: Path | None = None, batch_size: int = 
     Args:
         path: A checkpoint's `pretrained_model` folder.
         root: The dataset's folder, if it has moved.
-        batch_size: Chunks at a time.
+        batch_size: Chunks per batch.
 
     Returns:
         JSON-compatible: what was measured, and how the model was trained.
 
     Raises:
-        InputError: The checkpoint says nothing about its training, or the training held nothing out.
+        InputError: The checkpoint does not describe its training, or the training held out no episodes.
     """
     model = load_reward_model(path, "cpu")
     config = _train_config(path)
@@ -121,7 +121,7 @@ def _train_config(path: str) -> TrainPipelineConfig:
     file = Path(path) / TRAIN_CONFIG_NAME
     if not file.is_file():
         raise InputError(
-            f"--reward={path}: holds no {TRAIN_CONFIG_NAME}, by which the episodes held out of its training are known. "
+            f"--reward={path}: contains no {TRAIN_CONFIG_NAME}, which tells the episodes held out of training. "
             "Give a folder that lerobot-train wrote."
         )
     register_all()
@@ -138,5 +138,5 @@ def _train_config(path: str) -> TrainPipelineConfig:
 
 
 def _rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Spearman's; 0 where one of them is constant, as the spread of a single member is."""
+    """Spearman's rank correlation; 0 if an input is constant, like the spread of a single member."""
     return 0.0 if np.ptp(a) == 0 or np.ptp(b) == 0 else float(spearmanr(a, b).statistic)

@@ -1,4 +1,4 @@
-"""Collecting what a policy does: its episodes in an environment become a LeRobotDataset, with their rewards."""
+"""Record a policy's episodes in an environment, rewards included, as a LeRobotDataset."""
 
 import dataclasses
 import hashlib
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(kw_only=True)
 class RolloutConfig(RolloutOptions):
-    """What to collect. Every field is an option of `lerobot-sdm collect-rollouts`; see `RolloutOptions` for the others.
+    """What to collect. Every field is an option of `lerobot-sdm collect-rollouts`; inherits `RolloutOptions`.
 
     Attributes:
         env: The environment, `--env.type=pusht_dense` and any other of its fields. Its reward is what is recorded.
@@ -47,10 +47,10 @@ class RolloutConfig(RolloutOptions):
     env: EnvConfig
 
     def checked(self) -> "RolloutConfig":
-        """This configuration with its blanks filled in.
+        """This configuration with defaults filled in.
 
         Raises:
-            InputError: A value that cannot work; nothing has been written then.
+            InputError: A value is invalid; nothing has been written.
         """
         self.check_values()
         name = f"{self.env.type}-rollouts"
@@ -61,20 +61,20 @@ class RolloutConfig(RolloutOptions):
 
 
 def collect_rollouts(config: RolloutConfig, policy: Contender) -> Path:
-    """Roll a policy out and keep all that it does.
+    """Roll a policy out and record all episodes.
 
-    Finished batches are kept beside the dataset until it is complete: the same call, repeated after an interruption,
-    resumes with them and gives the same dataset. The dataset appears under its root whole or not at all.
+    Finished batches are kept beside the dataset until it is complete: the same call after an interruption resumes from
+    them and produces the same dataset. The dataset appears under its root atomically.
 
     Args:
         config: What to collect.
-        policy: Who acts.
+        policy: The policy to roll out.
 
     Returns:
         The folder of the dataset.
 
     Raises:
-        InputError: A value cannot work, policy and environment do not fit, or the disk is full.
+        InputError: A value is invalid, policy and environment do not fit, or the disk is full.
     """
     config = config.checked()
     with disk_full_is_an_input_error(config.root):
@@ -83,7 +83,7 @@ def collect_rollouts(config: RolloutConfig, policy: Contender) -> Path:
 
 
 def _collect(config: RolloutConfig, policy: Contender) -> None:
-    """`collect_rollouts`, for a configuration that was checked."""
+    """`collect_rollouts` for a checked configuration."""
     loaded = load_contender(policy, config.device)
     columns = _columns(config.env, loaded)
     sha256 = fingerprint(policy.path)
@@ -93,11 +93,11 @@ def _collect(config: RolloutConfig, policy: Contender) -> None:
     tasks = [environment for suite in environments.values() for environment in suite.values()]
     try:
         if len(tasks) != 1:
-            raise InputError(f"--env.task={config.env.task}: stands for {len(tasks)} tasks. A dataset holds one.")
+            raise InputError(f"--env.task={config.env.task}: stands for {len(tasks)} tasks. Give a single one.")
         description = _task_description(tasks[0], config.env)
         folder.mkdir(parents=True, exist_ok=True)
         if finished := sum(path.exists() for path in paths):
-            logger.warning("Going on with %d episodes of an earlier run of this collection.", finished)
+            logger.warning("Resuming after %d episodes from an earlier run.", finished)
         _roll_out(config, loaded, tasks[0], columns, paths)
     finally:
         close_envs(environments)
@@ -126,7 +126,7 @@ def _collect(config: RolloutConfig, policy: Contender) -> None:
 
 
 def describe_rollouts(repo_id: str, env_config: EnvConfig, provenance: Mapping[str, Any]) -> str:
-    """What the card of collected rollouts says."""
+    """Text of the dataset card of collected rollouts."""
     episodes, policy = provenance["episodes"], provenance["policy"]
     return "\n".join(
         (
@@ -150,13 +150,13 @@ def describe_rollouts(repo_id: str, env_config: EnvConfig, provenance: Mapping[s
 
 
 class NoisyActions:
-    """A policy's postprocessor that adds noise, which stays the same for a whole chunk.
+    """A policy's postprocessor plus action noise, which is constant within a chunk.
 
     Args:
-        postprocess: Normalized actions (B, A) to the environment's.
-        std: Standard deviation, in the environment's unit; with 0 nothing is drawn.
-        share: Share of the chunks with noise, drawn for each environment.
-        hold: Steps for which a noise stays: noise of single steps averages out before it has moved anything.
+        postprocess: Maps normalized actions (B, A) to the environment's.
+        std: Standard deviation in the environment's unit; 0 for none.
+        share: Share of the chunks with noise, drawn per environment.
+        hold: Steps for which noise is held: noise of single steps averages out before it has an effect.
     """
 
     def __init__(self, postprocess: Callable[[Tensor], Tensor], std: float, share: float, hold: int):
@@ -174,13 +174,13 @@ class NoisyActions:
 
 
 def _columns(env: EnvConfig, loaded: LoadedPolicy) -> list[str]:
-    """Columns of the dataset that hold observations; refuses an environment that does not fit the policy."""
+    """The dataset's observation columns; refuses an environment that does not fit the policy."""
     check_environment(loaded.config, env, loaded.contender.path)
     return [env.features_map[key] for key in env.features if env.features_map[key] != ACTION]
 
 
 def _task_description(environment: gym.vector.VectorEnv, env: EnvConfig) -> str:
-    """The task in words, where the environment has them."""
+    """The task in words, if the environment provides them."""
     try:
         return str(environment.call("task_description")[0])
     except (AttributeError, NotImplementedError):
@@ -194,7 +194,7 @@ def _roll_out(
     columns: list[str],
     paths: list[Path],
 ) -> None:
-    """Let the policy act, batch by batch, and store each episode."""
+    """Run the policy, batch by batch, and store each episode."""
     from lerobot.scripts.lerobot_eval import rollout
 
     before, behind = make_env_pre_post_processors(env_cfg=config.env, policy_cfg=loaded.config)
@@ -208,9 +208,9 @@ def _roll_out(
         for start in range(0, config.episodes, size):
             batch = paths[start : start + size]
             if not all(path.exists() for path in batch):
-                # Where the policy's noise starts depends on nothing that went before, so that a batch can be repeated.
+                # Reseed for each batch, so that a batch can be repeated independently of earlier ones.
                 torch.manual_seed(config.seed + start)
-                # A last, smaller batch fills up with episodes that are not kept.
+                # A smaller last batch is filled up with episodes that are discarded.
                 seeds = [config.seed + start + i for i in range(size)]
                 act = NoisyActions(
                     loaded.postprocess, config.action_noise, config.noisy_share, loaded.config.n_action_steps
@@ -225,7 +225,7 @@ def _roll_out(
 
 
 def _episode(done: dict[str, Any], i: int, attempt: Attempt, columns: list[str], images: set[str]) -> Episode:
-    """One episode of a batch, cut where it ended."""
+    """One episode of a batch, cut at its end."""
     length = int(done["done"][i].int().argmax()) + 1
     frames = {}
     for key in columns:
@@ -238,7 +238,7 @@ def _episode(done: dict[str, Any], i: int, attempt: Attempt, columns: list[str],
 
 
 def _fingerprint(config: RolloutConfig, policy: Contender, sha256: str) -> str:
-    """Of everything that decides what the episodes contain, so that no other collection's are taken for them."""
+    """Hash of everything that determines the episodes, so that those of another collection are not reused."""
     decisive = {key: value for key, value in draccus.encode(config).items() if key not in ("root", "repo_id")}
     text = json.dumps([decisive, policy.overrides, sha256, versions()], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""A benchmark from its first cell to its page."""
+"""Run a benchmark from its first cell to its page."""
 
 import os
 from collections.abc import Iterator
@@ -31,18 +31,18 @@ STYLES = {"finished": "green", "failed": "red", "skipped": "yellow"}
 
 
 def run_benchmark(benchmark: Benchmark, engine: Engine, console: Console) -> CellOutcomes:
-    """Run the cells that have not finished yet, and write the page anew.
+    """Run the unfinished cells, and rewrite the page.
 
     Args:
-        benchmark: The benchmark; its folder is new, empty, or that of an earlier call with the same settings.
+        benchmark: The benchmark; its folder is new, empty, or from an earlier call with the same settings.
         engine: Where cells run.
-        console: Where to report.
+        console: Where to print.
 
     Returns:
-        What became of the cells that were left.
+        Outcome of the unfinished cells.
 
     Raises:
-        InputError: The folder belongs to something else, or another call works in it.
+        InputError: The folder belongs to something else, or is in use by another call.
         CommandFailedError: A worker was killed.
     """
     claim_folder(benchmark.root, benchmark.settings())
@@ -69,7 +69,7 @@ def render(root: Path) -> dict[str, Any]:
     for name in pictures(results):
         draw(name, results, root)
     write_text(root / "results.md", page(results))
-    # What cells rest on stands in their own files; many commands would make this one too long to keep in git.
+    # Provenance stays in the cells' own files; all commands would make this file too long to keep in git.
     cells = [{key: value for key, value in cell.items() if key != "stages"} for cell in results["cells"]]
     write_json(root / "results.json", results | {"cells": cells})
     return results
@@ -77,17 +77,17 @@ def render(root: Path) -> dict[str, Any]:
 
 @contextmanager
 def only_one(root: Path) -> Iterator[None]:
-    """Keep other calls out of a folder.
+    """Lock a folder against other calls.
 
     Raises:
-        InputError: One is there already.
+        InputError: Another call holds the lock.
     """
     try:
         with filelock.FileLock(root / ".lock", timeout=0):
             yield
     except filelock.Timeout as error:
         raise InputError(
-            f"--output={root}: another benchmark is running there. Wait for it, or give another."
+            f"--output={root}: another benchmark is running there. Wait for it, or give another folder."
         ) from error
 
 
@@ -118,7 +118,7 @@ def _run(benchmark: Benchmark, left: list[Cell], engine: Engine, console: Consol
 
 
 def _launcher(benchmark: Benchmark, engine: Engine) -> AbstractContextManager[Launcher | None]:
-    """One warm process for all cells of this machine; cells on other machines see to that themselves."""
+    """One warm process for all local cells; cells on other machines start their own."""
     if engine.name != "local":
         return nullcontext()
     return start_warm(os.environ | shared_variables(benchmark.threads), benchmark.root / "logs" / "warm_process.log")

@@ -1,4 +1,4 @@
-"""Running stages: in order, or side by side as far as cores and what they need of each other allow."""
+"""Run stages, in parallel as far as cores and dependencies allow."""
 
 import shutil
 import time
@@ -19,7 +19,7 @@ from lerobot_sdm.processes.preloaded import EVERYTHING_ELSE, RECORDING
 from lerobot_sdm.processes.threads import available_cores, passive_waiting
 
 Guard = Callable[[Stage], AbstractContextManager[tuple[int, ...]]]
-"""Entered around a stage, so that no two processes run it at once; gives the file descriptors that its command gets."""
+"""Context around a stage that keeps other processes from running it; yields descriptors for its command to inherit."""
 
 
 def run_stages(
@@ -32,22 +32,22 @@ def run_stages(
     launcher: Launcher = PLAIN,
     cores: int = 1,
 ) -> None:
-    """Run the stages that have not finished yet. On one core they run in order.
+    """Run the unfinished stages. On one core they run in order.
 
-    Where one fails, those that run beside it are ended; the next call continues them.
+    If one fails, the stages running beside it are ended; the next call resumes them.
 
     Args:
         stages: The plan.
         root: The run's folder, see `claim_folder`.
         console: Where to report.
         environment: Environment variables of the commands.
-        verbose: Show everything that the commands print, not only their last lines.
-        guard: Keeps other processes from the stages that run.
+        verbose: Show the commands' full output, not only their last lines.
+        guard: Locks running stages against other processes.
         launcher: Starts the commands.
-        cores: How many cores stages may use together.
+        cores: Cores that all stages may use together.
 
     Raises:
-        InputError: If a finished stage was another command.
+        InputError: If a finished stage ran another command.
         CommandFailedError: If a command fails; its output is in the log.
         Exception: What a stage's function raised.
     """
@@ -62,7 +62,7 @@ def run_stages(
 def run_warm(
     stages: Sequence[Stage], root: Path, console: Console, environment: dict[str, str], verbose: bool = False
 ) -> None:
-    """Run stages side by side, forked from one warm process, on all cores that there are; see `run_stages`."""
+    """Run stages in parallel on all cores, forked from one warm process; see `run_stages`."""
     if all(finished_stage(stage, root) for stage in stages):
         launching: AbstractContextManager[Launcher] = nullcontext(PLAIN)
     else:
@@ -72,25 +72,25 @@ def run_warm(
 
 
 def start_warm(environment: dict[str, str], log: Path) -> AbstractContextManager[Launcher]:
-    """A process that has imported what all commands need, from which they are forked."""
+    """Start the process that imports what all commands need, and from which they are forked."""
     return warm_process(environment, RECORDING, log, EVERYTHING_ELSE)
 
 
 def shared_variables(threads: int) -> dict[str, str]:
-    """Environment variables of all commands: nothing is fetched from the Hub, and cores are not oversubscribed."""
+    """Environment variables for all commands: no Hub downloads, no oversubscribed cores."""
     return {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(threads), **passive_waiting()}
 
 
 @dataclass
 class _Started:
-    """A stage that runs.
+    """A running stage.
 
     Args:
         stage: The stage.
         program: Its process.
-        continued: Whether it resumes the remainder of an earlier attempt.
+        continued: Whether it resumes an earlier attempt.
         held: Holds its guard.
-        since: When it began, by the performance counter.
+        since: Start time, by the performance counter.
     """
 
     stage: Stage
@@ -102,12 +102,12 @@ class _Started:
 
 @dataclass
 class _Runner:
-    """The state of `run_stages`, whose arguments it has.
+    """State of `run_stages`, including its arguments.
 
     Args:
         board: Shows what the running stages print.
-        running: By name.
-        finished: Seconds that each finished stage took; 0 where it went on from an earlier attempt.
+        running: Running stages by name.
+        finished: Seconds that each finished stage took; 0 if it resumed an earlier attempt.
     """
 
     stages: Sequence[Stage]
@@ -130,14 +130,14 @@ class _Runner:
                 self._finish(wait_for_one({name: item.program for name, item in self.running.items()}, self.board))
 
     def stop(self) -> None:
-        """End whatever still runs."""
+        """End all running stages."""
         while self.running:
             _, started = self.running.popitem()
             started.program.stop()
             started.held.close()
 
     def _start(self, stage: Stage) -> None:
-        """Start a stage, or see that there is nothing left to do."""
+        """Start a stage, or note that it has already finished."""
         heading = f"[bold]{self.stages.index(stage) + 1}/{len(self.stages)} {stage.title}[/bold]"
         with ExitStack() as held:
             inherited = held.enter_context(self.guard(stage))
@@ -154,7 +154,7 @@ class _Runner:
             if stage.function is None:
                 self.console.print(format_command(command), style="cyan", highlight=False, soft_wrap=True)
             if not self.running:
-                self.board.show(stage.name, "waits for the imports, which are made once for all commands")
+                self.board.show(stage.name, "waits for the imports, which happen once for all commands")
             program = Running(
                 command,
                 self.root / "logs" / f"{stage.name}.log",
@@ -167,7 +167,7 @@ class _Runner:
             self.running[stage.name] = _Started(stage, program, continued, held.pop_all(), time.perf_counter())
 
     def _command(self, stage: Stage) -> tuple[tuple[str, ...], bool]:
-        """What runs, and whether it resumes what an earlier attempt left; otherwise that is removed."""
+        """The command to run, and whether it resumes an earlier attempt, whose remains are otherwise removed."""
         if stage.function is not None:
             return (stage.title,), False
         if not stage.produces.exists():
@@ -175,13 +175,13 @@ class _Runner:
         if continuation := stage.continue_command():
             self.console.print("   continues where it was interrupted")
             return continuation, True
-        # No marker, so the remainder was never finished, and it lies in this run's own folder.
+        # Safe to delete: without a marker it is unfinished, and it is in this run's own folder.
         self.console.print(f"   starts over: {stage.produces} was left unfinished")
         shutil.rmtree(stage.produces) if stage.produces.is_dir() else stage.produces.unlink()
         return stage.command, False
 
     def _finish(self, name: str) -> None:
-        """Wait for a stage whose process has nothing more to say, and leave its marker."""
+        """Wait for a stage whose process has closed its output, and write its marker."""
         started = self.running.pop(name)
         with started.held:
             try:
@@ -192,7 +192,7 @@ class _Runner:
             self._mark(started.stage, time.perf_counter() - started.since, started.continued)
 
     def _mark(self, stage: Stage, seconds: float, continued: bool) -> None:
-        """Note that a stage has finished, and say how long the others will take."""
+        """Record that a stage has finished, and print the remaining time."""
         write_json(
             marker_file(stage, self.root),
             {
@@ -201,7 +201,7 @@ class _Runner:
                 "settings": stage.settings,
                 "fingerprint": stage.fingerprint(self.root),
                 "seconds": round(seconds, 1),
-                # The time of a continued stage counts from where it went on.
+                # A resumed stage's time counts from its resumption.
                 "continued": continued,
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             },
@@ -211,7 +211,7 @@ class _Runner:
         self.console.print(f"   [green]done[/green]{what} in {format_seconds(seconds)}{self._rest()}")
 
     def _rest(self) -> str:
-        """How long the stages that are left will take, as far as that can be told."""
+        """Estimated time of the remaining stages, if there is an estimate."""
         now = time.perf_counter()
         elapsed = {name: now - started.since for name, started in self.running.items()}
         left = seconds_left(self.stages, self.finished, elapsed, self.cores)

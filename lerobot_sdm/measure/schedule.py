@@ -1,4 +1,4 @@
-"""Which cell runs next: no two at once that need the same unfinished training."""
+"""Schedule cells so that no two running ones need the same unfinished training."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -12,12 +12,12 @@ POLL_SECONDS = 0.2
 
 @dataclass
 class CellOutcomes:
-    """What became of the cells.
+    """Outcome of the cells.
 
     Args:
-        finished: Cells with their file.
-        failed: Cells that ended with an error, and the error.
-        skipped: Cells that were not tried, since they need a stage that failed.
+        finished: Finished cells with their files.
+        failed: Failed cells with their errors.
+        skipped: Cells skipped because they need a failed stage.
     """
 
     finished: list[Cell] = field(default_factory=list)
@@ -32,16 +32,16 @@ def run_all(
     jobs: int,
     tell: Callable[[Cell, str], None],
 ) -> CellOutcomes:
-    """Run cells, as many at once as allowed, each as soon as no running one does part of its work.
+    """Run cells in parallel, each as soon as no running cell does part of its work.
 
-    One that fails does not stop the others, but those that need what failed are not tried.
+    A failed cell does not stop the others, but cells that need what failed are skipped.
 
     Args:
-        cells: What to run, the first ones first.
+        cells: Cells to run, in order of priority.
         needs: The unfinished stages of a cell, by name.
         submit: Starts a cell.
-        jobs: How many run at once.
-        tell: Called with a cell and what has just happened to it.
+        jobs: How many run in parallel.
+        tell: Called with a cell and its latest event.
     """
     waiting, outcome = list(cells), CellOutcomes()
     running: dict[Cell, tuple[Job, set[str]]] = {}
@@ -71,7 +71,7 @@ def run_all(
 
 
 def _first_done(running: dict[Cell, tuple[Job, set[str]]]) -> list[Cell]:
-    """Wait until a running cell is done; none where none runs."""
+    """Wait until a running cell is done; returns none if none is running."""
     while running:
         if done := [cell for cell, (job, _) in running.items() if job.done()]:
             return done
@@ -82,7 +82,7 @@ def _first_done(running: dict[Cell, tuple[Job, set[str]]]) -> list[Cell]:
 def _finish(
     cell: Cell, job: Job, needs: Callable[[Cell], set[str]], outcome: CellOutcomes, tell: Callable[[Cell, str], None]
 ) -> set[str]:
-    """Note what became of a cell; returns the stages that no other one shall try again."""
+    """Record a cell's outcome; returns the stages that other cells must not retry."""
     try:
         job.result()
     except Exception as error:

@@ -1,4 +1,4 @@
-"""From outcomes to numbers: rates of cells, of levels, and differences to the teacher. Pure functions."""
+"""Compute rates of cells and levels and differences to the teacher. Pure functions."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -20,12 +20,12 @@ def score(outcomes: Sequence[Sequence[bool]], best: int) -> dict[str, float]:
     """The success rate of a cell.
 
     Args:
-        outcomes: Episodes of each evaluation.
+        outcomes: Outcomes of the episodes of each evaluation.
         best: How many of the highest rates are averaged; 0 for one rate of all episodes.
 
     Returns:
-        `estimate`; and `low` and `high`, Wilson's limits, unless the highest rates were chosen, which no interval
-        accounts for.
+        `estimate`; and `low` and `high`, Wilson's limits, unless the highest rates were selected, for which no interval
+        is valid.
     """
     if best:
         rates = sorted((sum(episodes) / len(episodes) for episodes in outcomes), reverse=True)
@@ -38,9 +38,9 @@ def pooled(cells: Cells) -> dict[str, float]:
     """The success rate of several cells of one method.
 
     Returns:
-        `estimate`, the mean over cells; `low` and `high`, Wilson's limits over all their episodes, where rates are of
-        all episodes; `seed_sd`, the standard deviation over training seeds of the mean over tasks, where there are
-        several.
+        `estimate`, the mean over cells; `low` and `high`, Wilson's limits over all their episodes, if rates are over
+        all episodes; `seed_sd`, the standard deviation over training seeds of the mean over tasks, if there are
+        several seeds.
     """
     result = {"estimate": mean(cell["score"]["estimate"] for cell in cells)}
     if all("low" in cell["score"] for cell in cells):

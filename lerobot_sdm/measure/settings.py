@@ -1,4 +1,4 @@
-"""What a run is: the task, how much of everything, and the settings of its two trainings."""
+"""Settings of a run: the task, amounts, and its two trainings."""
 
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
@@ -16,8 +16,8 @@ class Training:
 
     Args:
         steps: Optimizer steps.
-        batch_size: Samples a step.
-        save_freq: Steps between checkpoints; what an interruption can lose at most.
+        batch_size: Samples per step.
+        save_freq: Steps between checkpoints, the most that an interruption can lose.
         policy: `--policy.*` options.
         options: Further options, such as {"num_workers": 0}.
     """
@@ -31,7 +31,7 @@ class Training:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """A run from demonstrations to a table. Results depend on these values and on nothing else.
+    """Settings of a run from demonstrations to a table. Results depend on these values alone.
 
     Args:
         task: Short name of the task, as `--env.task`.
@@ -42,15 +42,15 @@ class RunSettings:
         episodes: Demonstrations to train on.
         held_out_episodes: Further demonstrations on which action distributions are compared.
         record: Further options of `lerobot-sdm record`, such as {"expert": "scripted"}.
-        eval_episodes: Episodes for each row of the table, over the same seeds.
+        eval_episodes: Episodes per row of the table, over the same seeds.
         eval_batch_size: Environments that LeRobot steps together.
-        eval_async: Whether they run in processes of their own.
+        eval_async: Whether they run in separate processes.
         other_rules: Further evaluations of every row on the same seeds, such as another way of counting successes or
             other objects: name -> `--env.*` options that differ, such as {"ever": {"success_rule": "dp3_ever"}}.
         observations: Held-out observations on which action samples are compared.
-        samples: Action samples for each observation and policy.
-        latency_repeats: Timed action chunks for each policy.
-        demo_seed: Seed of the first demonstration; seeds count up from here, one an attempt.
+        samples: Action samples per observation and policy.
+        latency_repeats: Timed action chunks per policy.
+        demo_seed: Seed of the first demonstration; counts up by one per attempt.
         held_out_seed: Seed of the first held-out demonstration.
         eval_seed: Seed of the first evaluation episode.
         train_seed: `--seed` of both trainings.
@@ -83,20 +83,20 @@ class RunSettings:
     def __post_init__(self) -> None:
         for name in ("episodes", "held_out_episodes", "eval_episodes", "observations", "latency_repeats", "threads"):
             if getattr(self, name) < 1:
-                raise InputError(f"{name}={getattr(self, name)}: give a whole number of at least 1.")
+                raise InputError(f"{name}={getattr(self, name)}: must be at least 1. Give a positive integer.")
         if self.samples < 2:
-            raise InputError(f"samples={self.samples}: comparing action samples needs at least 2.")
-        # Far apart, so that attempts that the recorder throws away cannot run into the next range.
+            raise InputError(f"samples={self.samples}: comparing action samples needs at least 2. Give 2 or more.")
+        # Far apart, so that attempts that the recorder discards cannot run into the next range.
         first_seeds = sorted([self.demo_seed, self.held_out_seed, self.eval_seed])
         if min(b - a for a, b in pairwise(first_seeds)) < 10_000:
             raise InputError(
                 f"demo_seed={self.demo_seed}, held_out_seed={self.held_out_seed}, eval_seed={self.eval_seed}: keep "
-                "them at least 10000 apart, or policies are evaluated on starts that they were trained on."
+                "them at least 10000 apart, so that policies are not evaluated on starts that they were trained on."
             )
 
     @property
     def name(self) -> str:
-        """What the run is about, in tables and file names; MetaWorld and Adroit both have a hammer."""
+        """The task's name in tables and file names, unique across families: MetaWorld and Adroit both have a hammer."""
         return self.task if self.env_type == "metaworld_pc" else f"{self.env_type}-{self.task}"
 
     def settings(self) -> dict[str, Any]:

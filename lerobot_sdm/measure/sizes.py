@@ -1,5 +1,4 @@
-"""How much of everything: demonstrations, networks, trainings; and what single tasks need besides. The one place for
-such numbers."""
+"""The one place for amounts: demonstrations, networks and trainings of each size, and what single tasks need on top."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -32,7 +31,7 @@ def _training(steps: int, batch_size: int, save_freq: int, **policy: Any) -> Tra
     return Training(steps, batch_size, save_freq, policy, OPTIONS)
 
 
-# To see that everything works, in seconds of training; nobody learns much from two demonstrations.
+# A smoke test with seconds of training; two demonstrations are too few to learn from.
 TINY = RunSettings(
     task="handle-press",
     env={"num_points": 32, "camera_size": 24, "render_size": 64, "episode_length": 60},
@@ -63,7 +62,7 @@ TINY = RunSettings(
 SMALL = RunSettings(
     task="detour",
     episodes=10,
-    # Recording ends soon after success: the rest of an episode would only show the hand at rest.
+    # Stop soon after success: the rest of an episode would only show the hand at rest.
     record={"workers": 2, "stop_after_success": 10},
     teacher=_training(
         2000,
@@ -78,10 +77,10 @@ SMALL = RunSettings(
     student=_training(2000, 64, 500, warmup_steps=1500, generator_lr=5e-4, pair_reuse=8),
 )
 
-# Simple DP3 as published, for a GPU or a patient CPU.
+# Simple DP3 as published, for a GPU or a slow run on a CPU.
 SIMPLE = replace(
     SMALL,
-    # As many points as DP3 has, of a picture that has that many on small things.
+    # DP3's number of points, and an image large enough to have that many on small objects.
     env={"num_points": 512, "camera_size": 256},
     teacher=_training(20_000, 128, 2000, down_dims=[128, 256, 384], blocks_per_level=1),
     student=_training(10_000, 128, 2000, pair_reuse=8),
@@ -128,7 +127,7 @@ SIZES = {
 }
 
 QUICKSTART_SIZES = ("small", "simple", "paper")
-"""Those whose numbers mean something."""
+"""Sizes whose numbers are meaningful."""
 
 
 def preset(size: str, task: str, env_type: str = SMALL.env_type) -> RunSettings:
@@ -140,7 +139,7 @@ def preset(size: str, task: str, env_type: str = SMALL.env_type) -> RunSettings:
         env_type: Environment type, as `--env.type`.
 
     Raises:
-        InputError: If there is no such size.
+        InputError: If the size is unknown.
     """
     if size not in QUICKSTART_SIZES:
         raise unknown_name("--size", size, QUICKSTART_SIZES)
@@ -148,9 +147,9 @@ def preset(size: str, task: str, env_type: str = SMALL.env_type) -> RunSettings:
 
 
 def task_config(size: str, task: SuiteTask) -> RunSettings:
-    """Settings of a benchmark's task at a size, but for what the protocol decides."""
+    """Settings of a benchmark's task at a size, except for what the protocol determines."""
     base = SIZES[size].base
-    if task.task != base.task:  # `tiny` cuts episodes to what its own task needs; experts of others would not finish.
+    if task.task != base.task:  # `tiny` cuts episodes to its own task's needs; other tasks' experts would not finish.
         base = replace(base, env={name: value for name, value in base.env.items() if name != "episode_length"})
     return _adapted(base, task.task, task.env_type)
 
@@ -174,14 +173,14 @@ def training(size: str, config: RunSettings, run: str) -> Training:
 
 
 def _for_detour(config: RunSettings) -> RunSettings:
-    """What the two-way task needs: every start shown on both sides, and chunks that hold the whole decision.
+    """Settings for the two-way task: every start demonstrated on both sides, and chunks that cover the whole decision.
 
-    With chunks of 8 actions the one-step sample of an early version of this task still succeeded in 18 of 20 episodes:
-    it was driven off the middle by chance and then saw on which side it was.
+    With chunks of 8 actions, the 1-step teacher still succeeded in 18 of 20 episodes of an early version of this task:
+    it drifted off the middle by chance and then saw which side it was on.
     """
     policy = config.teacher.policy | {"horizon": 32, "n_action_steps": 28}
-    # Two ways differ in everything, where one way needs only small corrections: most of the training is regression, at
-    # twice the rate.
+    # The two ways differ throughout, while a task with one way needs only small corrections: most of the training is
+    # regression, at twice the learning rate.
     student = config.student.policy | {"warmup_steps": 9 * config.student.steps // 10, "pair_reuse": 16}
     if "generator_lr" in student:
         student |= {"generator_lr": 2 * student["generator_lr"]}
@@ -189,20 +188,20 @@ def _for_detour(config: RunSettings) -> RunSettings:
         config,
         episodes=20,
         env=config.env | {"num_points": 128, "episode_length": 120},
-        # There is nothing to grasp, and twice as much is shown: three fifths of the steps are enough.
+        # Nothing to grasp and twice the demonstrations: three fifths of the steps are enough.
         teacher=replace(config.teacher, steps=3 * config.teacher.steps // 5, policy=policy),
         student=replace(config.student, policy=student),
     )
 
 
 def _wide_enough(teacher: Training) -> Training:
-    """The training with the smallest networks twice as wide; others are wide enough for a hand."""
+    """The training with networks twice as wide if they are the smallest; others are wide enough for a hand."""
     wide = {"down_dims": [64, 128, 256]} if teacher.policy.get("down_dims") == [32, 64, 128] else {}
     return replace(teacher, policy=teacher.policy | wide)
 
 
 def _for_adroit(config: RunSettings) -> RunSettings:
-    """What a hand of 24 joints needs: DP3's demonstrations at full length, and networks wider than an arm's."""
+    """Settings for a 24-joint hand: DP3's demonstrations at full length, and networks wider than an arm's."""
     return replace(
         config,
         env={"num_points": min(512, 2 * config.env["num_points"])} if "num_points" in config.env else {},
@@ -213,28 +212,28 @@ def _for_adroit(config: RunSettings) -> RunSettings:
 
 
 def _for_dexart(config: RunSettings) -> RunSettings:
-    """What an arm with a hand needs: many objects shown, the hand's own points in the cloud, and networks wider than an
-    arm's; and a second evaluation, on objects that no demonstration shows."""
+    """Settings for an arm with a hand: many objects, the hand's own points in the cloud, networks wider than an arm's,
+    and a second evaluation on objects that no demonstration shows."""
     return replace(
         config,
         env={"imagin_robot": "joined"}
         | ({"num_points": max(256, config.env["num_points"])} if "num_points" in config.env else {}),
         episodes=100,
         other_rules={"unseen": {"objects": "unseen"}},
-        # Clouds are most of what a step costs, and these are large: rather more steps than more clouds in each.
+        # Clouds dominate the cost of a step, and these are large: prefer more steps to larger batches.
         teacher=replace(_wide_enough(config.teacher), batch_size=config.teacher.batch_size // 2),
     )
 
 
 FAMILIES = {"adroit": _for_adroit, "dexart": _for_dexart}
-"""Environment types that need other settings than the size's: type -> change."""
+"""Changes for environment types that need other settings than the size's, by type."""
 
 TASKS = {"metaworld_pc/detour": _for_detour}
-"""Tasks that do: type and name -> change."""
+"""Changes for tasks that do, by type and name."""
 
 
 def _adapted(config: RunSettings, task: str, env_type: str) -> RunSettings:
-    """A size's settings with what a task and its family need besides."""
+    """A size's settings with the changes for a task and its family."""
     config = replace(config, task=task, env_type=env_type)
     for change in (FAMILIES.get(env_type), TASKS.get(f"{env_type}/{task}")):
         if change is not None:

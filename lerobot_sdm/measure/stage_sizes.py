@@ -1,7 +1,7 @@
-"""How much each stage of a run has to do: about the seconds that it takes on one core of a usual machine.
+"""Sizes of a run's stages: roughly the seconds that each takes on one core of a typical machine.
 
-Only proportions matter, see `estimate`. They were measured with the default run; where networks, simulator or device
-are others, stages are held only against others of their kind.
+Only proportions matter, see `estimate`. They were measured with the default run; with other networks, simulators or
+devices, stages are compared only with others of their kind.
 """
 
 from dataclasses import replace
@@ -19,12 +19,12 @@ LATENCY, REPORT = 4.0, 6.0
 
 
 def sized(stage: Stage, config: RunSettings) -> Stage:
-    """A stage of a run that knows its size; as it is where that is not known."""
+    """A stage with its size filled in; unchanged if the size is unknown."""
     size = _size(stage, config)
     if size is None:
         return stage
     kind = stage.name.partition("_")[0]
-    # What is neither recorded nor trained is mostly sampling and simulating, as evaluations are.
+    # All other stages mostly sample and simulate, as evaluations do.
     kind = kind if kind in ("record", "train") else "evaluate"
     return replace(stage, kind=kind, size=size, typical=_is_typical(config))
 
@@ -48,6 +48,6 @@ def _size(stage: Stage, config: RunSettings) -> float | None:
 
 
 def _is_typical(config: RunSettings) -> bool:
-    """Whether stages of all kinds take times in the proportions that are written down here."""
+    """Whether the proportions given here hold across stages of all kinds."""
     usual = config.env_type == SMALL.env_type and config.device == SMALL.device
     return usual and config.teacher.policy.get("down_dims") == SMALL.teacher.policy["down_dims"]

@@ -1,4 +1,4 @@
-"""Stages: steps that run once, leave a marker, and are skipped when everything is started again.
+"""Stages: steps that run once, leave a marker, and are skipped when the run is started again.
 
 The folder of a run holds `settings.json` (what was asked for), `stages/NAME.json` (a marker for each finished
 stage) and `logs/NAME.log` (all that the stage printed). A marker is written only after its stage succeeded.
@@ -17,26 +17,26 @@ from lerobot_sdm.measure.files import read_json, write_json
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of a run: a command, or a function where a whole process would be wasteful.
+    """One step of a run: a command, or a function of this package.
 
     Args:
         name: Short name, used in file names.
-        title: What the user reads.
-        produces: Folder or file that the stage makes. Whatever stands there before the stage has a marker is
-            the remainder of an interrupted attempt.
+        title: Title shown to the user.
+        produces: Folder or file that the stage makes. If it exists before the stage has a marker, an earlier attempt
+            was interrupted.
         command: Program and arguments; the program is looked up beside the running Python.
-        whole: Whether what it produces appears all at once, so that whatever stands there is complete.
-        continue_command: Called where there is a remainder; the command that resumes it, or None to
-            start over.
-        function: Called instead of a command, in a process of its own; see `processes.calls`.
-        settings: What determines the result besides the command; all of it where there is a function instead.
-        needs: Names of the stages that must have finished before; None for all that stand before it.
-        cores: How many cores it keeps busy.
+        whole: Whether its product appears atomically, so that an existing one is complete.
+        continue_command: Called after an interrupted attempt; returns the command that resumes it, or None to start
+            over.
+        function: Called instead of a command, in its own process; see `processes.calls`.
+        settings: What determines the result in addition to the command or, with a function, on its own.
+        needs: Names of the stages that must finish first; None for all earlier ones.
+        cores: Cores that it keeps busy.
         alone: Whether nothing may run beside it.
-        device: Stages that name the same device do not run side by side.
-        kind: Stages of one kind take times in proportion to their sizes.
-        size: How much it has to do: about the seconds that it takes on a usual machine; 0 if not known.
-        typical: Whether stages of all kinds take times in proportion, too.
+        device: Stages with the same device do not run in parallel.
+        kind: Stages of one kind take time in proportion to their sizes.
+        size: Roughly the seconds that it takes on a typical machine; 0 if unknown.
+        typical: Whether its time is also in proportion to stages of other kinds.
     """
 
     name: str
@@ -56,20 +56,20 @@ class Stage:
     typical: bool = False
 
     def fingerprint(self, root: Path) -> str:
-        """Hash of what the stage does, independent of where the run's folder lies."""
+        """Hash of what the stage does, independent of the run folder's location."""
         text = json.dumps([*self.command, self.settings], sort_keys=True).replace(f"{root}/", "{output}/")
         return hashlib.sha256(text.encode()).hexdigest()
 
 
 def claim_folder(root: Path, settings: dict[str, Any]) -> None:
-    """Make a run's folder, or make sure that an existing one belongs to a run with the same settings.
+    """Create a run's folder, or check that an existing one belongs to a run with the same settings.
 
     Args:
         root: The run's folder.
-        settings: Everything that the results depend on, JSON-compatible.
+        settings: Everything that determines the results, JSON-compatible.
 
     Raises:
-        InputError: If the folder is something else, or a setting differs from the first time.
+        InputError: If the folder holds something else, or a setting has changed.
     """
     path = root / "settings.json"
     settings = json.loads(json.dumps(settings))
@@ -79,23 +79,23 @@ def claim_folder(root: Path, settings: dict[str, Any]) -> None:
             name, before, now = differences[0]
             more = f" ({len(differences) - 1} more settings differ.)" if len(differences) > 1 else ""
             raise InputError(
-                f"--output={root} holds a run with {name}={before!r}, and now it is {now!r}.{more} Give the "
-                "old value to continue that run, or another --output, or delete the folder to start over."
+                f"--output={root}: holds a run with {name}={before!r}, and now it is {now!r}.{more} Give the old "
+                "value to resume that run, or another --output, or delete the folder to start over."
             )
         return
-    # A kill between making the folder and its settings leaves a temporary file.
+    # A kill between creating the folder and writing its settings leaves a temporary file.
     if root.exists() and any(path.suffix != ".tmp" for path in root.iterdir()):
         raise InputError(
-            f"--output={root} is not empty and no earlier run of this command. Give a new or an empty folder."
+            f"--output={root}: is not empty, and not an earlier run of this command. Give a new or empty folder."
         )
     write_json(path, settings)
 
 
 def chosen_threads(root: Path, given: int | None, default: int) -> int:
-    """Threads of a run: as many as given, or else as it began with, whatever machine resumes it, or else `default`.
+    """Threads of a run: the given number, else the one it started with on any machine, else `default`.
 
-    The number decides how sums are rounded, so it belongs to the run; but a number that nobody chose is no reason to
-    refuse to go on elsewhere.
+    The number affects how sums are rounded, so it belongs to the run; but a default must not keep a run from resuming
+    on another machine.
     """
     if given is not None:
         return given
@@ -104,10 +104,10 @@ def chosen_threads(root: Path, given: int | None, default: int) -> int:
 
 
 def finished_stage(stage: Stage, root: Path) -> dict[str, Any] | None:
-    """What the marker of a stage says; None if it has not finished, or what it made has been deleted since.
+    """Content of a stage's marker; None if the stage has not finished or its product has been deleted.
 
     Raises:
-        InputError: It was another command.
+        InputError: The stage ran another command.
     """
     marker = marker_file(stage, root)
     if not (marker.exists() and stage.produces.exists()):
@@ -117,19 +117,19 @@ def finished_stage(stage: Stage, root: Path) -> dict[str, Any] | None:
         raise InputError(
             f"--output={root}: stage '{stage.name}' was finished by another version of the command "
             f"(then: {record['command'] or record['settings']}). Give another --output, or delete "
-            f"{marker} to run that stage again."
+            f"{marker} to rerun that stage."
         )
     return record
 
 
 def startable(stages: Sequence[Stage], finished: Collection[str], running: Collection[str], cores: int) -> Stage | None:
-    """The first stage that may start now; None if there is none.
+    """The first stage that can start now; None if there is none.
 
     Args:
         stages: The plan.
         finished: Names of the stages that have finished.
         running: Names of those that run.
-        cores: How many cores stages may use together; one that wants more runs alone.
+        cores: Cores that all stages may use together; a stage that needs more runs alone.
     """
     busy = [stage for stage in stages if stage.name in running]
     if any(stage.alone for stage in busy):
@@ -147,12 +147,12 @@ def startable(stages: Sequence[Stage], finished: Collection[str], running: Colle
 
 
 def marker_file(stage: Stage, root: Path) -> Path:
-    """What a stage leaves behind when it has finished."""
+    """Write the marker of a finished stage."""
     return root / "stages" / f"{stage.name}.json"
 
 
 def format_seconds(seconds: float) -> str:
-    """Seconds as a person reads them: 8 s, 3 min 20 s."""
+    """Human-readable duration: 8 s, 3 min 20 s."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 

@@ -1,4 +1,4 @@
-"""Confidence intervals for success rates, alone and in pairs, and for means. Pure functions."""
+"""Confidence intervals for success rates, their paired differences, and means. Pure functions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ class Interval:
 def wilson_interval(successes: int, trials: int) -> Interval:
     """95% confidence interval of a success rate.
 
-    Source: Wilson (1927), JASA 22, 209-212; it stays inside [0, 1] and keeps a width at 0 and at 100%,
-    which is where policies often are.
+    Source: Wilson (1927), JASA 22, 209-212; it stays inside [0, 1] and has positive width at 0 and 100%, where
+    policies often are.
 
     Args:
         successes: Number of successful episodes.
@@ -34,7 +34,7 @@ def wilson_interval(successes: int, trials: int) -> Interval:
     """
     if trials < 1 or not 0 <= successes <= trials:
         raise ValueError(f"Needs 0 <= successes <= trials and trials >= 1, got {successes} of {trials}.")
-    from scipy import stats  # Takes longer to import than everything else that a benchmark's worker needs.
+    from scipy import stats  # Slower to import than everything else that a benchmark's worker needs.
 
     limits = stats.binomtest(successes, trials).proportion_ci(method="wilson")
     return Interval(successes / trials, float(limits.low), float(limits.high))
@@ -81,7 +81,7 @@ def bootstrap_mean(values: Sequence[float], resamples: int = 2000, seed: int = 0
     """Mean with a 95% percentile bootstrap interval (Efron and Tibshirani, 1993, chapter 13).
 
     Args:
-        values: One value for each unit that could have been drawn differently.
+        values: One value per independently drawn unit.
         resamples: Number of bootstrap draws.
         seed: Seed of the draws; the interval is a fixed function of the values.
 

@@ -1,4 +1,4 @@
-"""The suites: which tasks, in which order, and how difficult each is called. Light: no simulator is imported."""
+"""The suites: tasks, their order, and their difficulty levels. Imports no simulator."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ LEVELS = {
     "hard": "MetaWorld hard",
     "very_hard": "MetaWorld very hard",
 }
-"""Groups that results are reported by, in the tables' order: name -> title. MetaWorld's are those of Seo et al."""
+"""Groups for reporting results, in the tables' order: name -> title. MetaWorld's are those of Seo et al."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class SuiteTask:
     Args:
         env_type: Environment type, as `--env.type`.
         task: Short name, as `--env.task`.
-        level: Which of `LEVELS` it is reported in.
+        level: One of `LEVELS`, in which it is reported.
     """
 
     env_type: str
@@ -33,7 +33,7 @@ class SuiteTask:
 
     @property
     def name(self) -> str:
-        """Its name in tables and files: MetaWorld and Adroit both have a hammer."""
+        """Its name in tables and files, unique across families: MetaWorld and Adroit both have a hammer."""
         return self.task if self.env_type == "metaworld_pc" else f"{self.env_type}-{self.task}"
 
 
@@ -52,15 +52,15 @@ SUITES: dict[str, tuple[SuiteTask, ...]] = {
     "metaworld-50": METAWORLD,
     "adroit-3": ADROIT,
     "dexart-4": DEXART,
-    # One task, to see in minutes that everything works. Its numbers mean nothing.
+    # One task, as a smoke test of minutes. Its numbers mean nothing.
     "smoke": _metaworld(("handle-press",)),
 }
 
 
 def interleaved(tasks: Sequence[SuiteTask]) -> list[SuiteTask]:
-    """The tasks in an order whose every prefix is a fair sample of the levels, so that a benchmark may end anywhere.
+    """The tasks in an order whose every prefix is a fair sample of the levels, so that a benchmark can stop anywhere.
 
-    Each next task is of the level that most falls short of its share; within a level, tasks keep their order.
+    The next task comes from the level furthest below its share; within a level, tasks keep their order.
 
     Args:
         tasks: Some or all tasks of a suite.
@@ -83,7 +83,7 @@ def suite_tasks(suite: str, names: Collection[str] | None = None) -> tuple[Suite
         names: Which tasks, by their name in tables; None for all.
 
     Raises:
-        InputError: There is no such suite, or it has no such task.
+        InputError: The suite or a task is unknown.
     """
     if suite not in SUITES:
         raise unknown_name("--suite", suite, SUITES)

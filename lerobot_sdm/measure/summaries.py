@@ -1,4 +1,4 @@
-"""All finished cells of a folder, gathered; and the numbers of the summaries."""
+"""Collect a folder's finished cells, and compute the summaries."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +15,7 @@ from lerobot_sdm.measure.suites import LEVELS, SUITES
 
 
 def gather(root: Path) -> dict[str, Any]:
-    """Everything that a benchmark's folder holds.
+    """Collect the results in a benchmark's folder.
 
     Args:
         root: The folder.
@@ -24,10 +24,12 @@ def gather(root: Path) -> dict[str, Any]:
         `settings`; `cells`, in the order of suite, methods and seeds; `summaries`, see `summarize`.
 
     Raises:
-        InputError: No benchmark's folder, no cell has finished, or cells of a task rest on different trainings.
+        InputError: Not a benchmark's folder, no cell has finished, or cells of a task use different trainings.
     """
     if not (root / "settings.json").exists() or not (root / "cells").is_dir():
-        raise InputError(f"{root}: holds no finished cell of a benchmark. Run `lerobot-sdm benchmark --output={root}`.")
+        raise InputError(
+            f"{root}: contains no finished cell of a benchmark. Run `lerobot-sdm benchmark --output={root}`."
+        )
     settings = read_json(root / "settings.json")
     order = [task.name for task in SUITES[settings["suite"]]]
     cells = sorted(
@@ -39,12 +41,12 @@ def gather(root: Path) -> dict[str, Any]:
 
 
 def summarize(cells: Cells) -> list[dict[str, Any]]:
-    """Methods held side by side: by each protocol, over the training seeds that all tasks have; and, where some tasks
-    have more seeds, over those tasks once more.
+    """Compare methods by each protocol over the training seeds that all tasks have and, if some tasks have more seeds,
+    also over those tasks with all their seeds.
 
     Returns:
-        For each `protocol` and `seeds` with a task that can be compared: `tasks`, those that have all methods and these
-        seeds; `rows`, one entry for each method, see `_row`.
+        For each `protocol` and `seeds` with comparable tasks: `tasks`, those that have all methods and these seeds;
+        `rows`, one entry per method, see `_row`.
     """
     summaries = []
     for protocol in PROTOCOLS:
@@ -58,7 +60,7 @@ def summarize(cells: Cells) -> list[dict[str, Any]]:
 
 
 def _seeds(cells: Cells) -> list[list[int]]:
-    """The training seeds that all tasks have, and all that occur, if those are more."""
+    """The training seeds that all tasks have and, if there are more, all that occur."""
     by_task: dict[str, set[int]] = {}
     for cell in cells:
         by_task.setdefault(cell["task"], set()).add(cell["training_seed"])
@@ -69,7 +71,7 @@ def _seeds(cells: Cells) -> list[list[int]]:
 
 
 def _summary(cells: Cells, protocol: str, seeds: list[int]) -> dict[str, Any] | None:
-    """The methods side by side over the tasks that have all of them; None where no task does."""
+    """The methods compared over the tasks that have all of them; None if no task does."""
     measured: dict[tuple[str, str], set[int]] = {}
     for cell in cells:
         measured.setdefault((cell["task"], cell["method"]), set()).add(cell["training_seed"])
@@ -80,7 +82,7 @@ def _summary(cells: Cells, protocol: str, seeds: list[int]) -> dict[str, Any] | 
         return None
     kept = [c for c in cells if c["task"] in tasks and c["method"] in methods and c["training_seed"] in seeds]
     by_method = {key: [cell for cell in kept if cell["method"] == key] for key in METHODS if key in methods}
-    # Where the highest of several rates were chosen, differences of episodes would be of other rates.
+    # If the highest of several rates were selected, episode differences would not match those rates.
     paired = PROTOCOLS[protocol].best == 0
     return {
         "protocol": protocol,
@@ -94,11 +96,10 @@ def _row(key: str, by_method: Mapping[str, Cells], paired: bool) -> dict[str, An
     """One method in a summary.
 
     Returns:
-        `method`, `label`, `teacher`; `levels`, success of each level; `all`, of all tasks; `difference`, episode by
-        episode to the teacher, where its cells are there too; `free_baseline`, for what was trained from the teacher:
-        the `method` that is the best of those that cost no training, and the `difference` to it; `energy`, distance to
-        the teacher, `demonstrations`, distance to them, `ms`, `teacher_ms` and `network_evaluations`, medians over
-        cells.
+        `method`, `label`, `teacher`; `levels`, success by level; `all`, over all tasks; `difference`, episode by
+        episode to the teacher, if its cells exist; `free_baseline`, for students: the best training-free `method` and
+        the `difference` to it; `energy`, distance to the teacher, `demonstrations`, distance to them, `ms`,
+        `teacher_ms` and `network_evaluations`, medians over cells.
     """
     method, mine = METHODS[key], by_method[key]
     groups = {level: [cell for cell in mine if cell["level"] == level] for level in LEVELS}
@@ -124,7 +125,7 @@ def _row(key: str, by_method: Mapping[str, Cells], paired: bool) -> dict[str, An
 
 
 def best_of(methods: list[str], by_method: dict[str, Cells]) -> str | None:
-    """The method with the highest success over the same cells; of equal ones, that nearest to the teacher."""
+    """The method with the highest success over the same cells; ties go to the one closest to the teacher."""
     return max(
         methods,
         key=lambda name: (pooled(by_method[name])["estimate"], -_energy(by_method[name])),
@@ -133,5 +134,5 @@ def best_of(methods: list[str], by_method: dict[str, Cells]) -> str | None:
 
 
 def _energy(cells: Cells) -> float:
-    # A median: one task that nobody has learned can be as far away as all others together.
+    # The median, because one unlearned task can have a larger distance than all others together.
     return median(cell["distance_to_teacher"]["energy"]["estimate"] for cell in cells)

@@ -1,4 +1,4 @@
-"""Tables in Markdown and for a terminal, and how they write numbers. Shared by everything that is reported."""
+"""Format tables and numbers for Markdown and terminals. Shared by all reports."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -6,18 +6,18 @@ from typing import Any
 from rich.table import Table
 
 Estimate = Mapping[str, float]
-"""`estimate`, `low` and `high`, as results hold a `statistics.Interval`."""
+"""`estimate`, `low` and `high`: a `statistics.Interval` as stored in results."""
 
 
 def markdown(rows: Iterable[Sequence[str]]) -> str:
-    """Rows as a Markdown table, the first one its header."""
+    """Rows as a Markdown table, with the first as header."""
     header, *others = rows
     lines = [header, ("---",) + ("---:",) * (len(header) - 1), *others]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 
 
 def terminal(title: str, rows: Iterable[Sequence[str]]) -> Table:
-    """Rows as a table for a terminal, the first one its header."""
+    """Rows as a table for a terminal, with the first as header."""
     header, *others = rows
     table = Table(title=title)
     for number, name in enumerate(header):
@@ -43,13 +43,13 @@ def limits(rate: Estimate) -> str:
 
 
 def points(difference: Estimate) -> str:
-    """A difference of success rates with its interval, in points; half a percent down is no minus zero."""
+    """A difference of success rates with its interval, in points, never as a negative zero."""
     estimate, low, high = (round(100 * difference[name]) for name in ("estimate", "low", "high"))
     return f"{estimate:+d} ({low:+d} to {high:+d})"
 
 
 def interval(value: Estimate | None, form: str = "{:.3f}", unit: float = 1.0) -> str:
-    """An estimate with its limits, in a unit; blank where nothing was measured."""
+    """An estimate with its limits, in a unit; blank if not measured."""
     if value is None:
         return ""
     estimate, low, high = (form.format(value[name] / unit) for name in ("estimate", "low", "high"))
@@ -57,7 +57,7 @@ def interval(value: Estimate | None, form: str = "{:.3f}", unit: float = 1.0) ->
 
 
 def rate(value: Estimate) -> str:
-    """A success rate in %, with its interval and the deviation between training seeds where there are such."""
+    """A success rate in %, with its interval and its deviation between training seeds, if any."""
     text = f"{100 * value['estimate']:.1f}"
     if "seed_sd" in value:
         text += f" ± {100 * value['seed_sd']:.1f}"
@@ -67,12 +67,12 @@ def rate(value: Estimate) -> str:
 
 
 def distance(value: float | None) -> str:
-    """A distance with three digits; blank where it was not measured. Unbiased, one of 0 may come out below it."""
+    """A distance with three digits; blank if not measured. The estimate is unbiased, so it can be below 0."""
     return "" if value is None else f"{value:.3f}".replace("-0.000", "0.000")
 
 
 def cost(latency: Mapping[str, Any] | None) -> tuple[str, str]:
-    """Milliseconds, median and 95th percentile, and network evaluations of a chunk; blank where nothing was timed."""
+    """Milliseconds (median and 95th percentile) and network evaluations of a chunk; blank if not timed."""
     if not latency:
         return "", ""
     return f"{latency['median_ms']:.1f} ({latency['p95_ms']:.1f})", f"{latency['network_evaluations']:g}"

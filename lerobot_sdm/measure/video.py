@@ -1,4 +1,4 @@
-"""One video in which rows of the table do the same episode side by side, made from LeRobot's evaluation videos."""
+"""Combine LeRobot's evaluation videos into one that shows the table's rows side by side on the same episodes."""
 
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ from lerobot_sdm.measure.methods import SHOWN
 from lerobot_sdm.measure.plan import RunLayout
 
 EPISODES = 3
-FPS = 30  # Simulated at 80: slowed down, a person can follow.
-HOLD = 30  # Frames for which the end of an episode stays.
+FPS = 30  # Simulated at 80, so this is slow motion that a viewer can follow.
+HOLD = 30  # Frames for which an episode's last frame is held.
 
 
 def comparison_video(results: dict[str, Any], layout: RunLayout, path: Path) -> list[int]:
@@ -30,7 +30,7 @@ def comparison_video(results: dict[str, Any], layout: RunLayout, path: Path) -> 
     """
     outcomes = {row["key"]: row["successes"] for row in results["rows"]}
     videos = {key: episode_videos(layout.evaluation(key)) for key in SHOWN}
-    # LeRobot also films the episodes that fill up its last batch, beyond those that are counted.
+    # LeRobot also films episodes that fill up its last batch but are not counted.
     counted = range(len(next(iter(outcomes.values()))))
     available = set(counted).intersection(*videos.values())
     shown = choose_episodes(outcomes, sorted(available))
@@ -45,7 +45,7 @@ def comparison_video(results: dict[str, Any], layout: RunLayout, path: Path) -> 
 
 
 def save_video(frames: list[NDArray[np.uint8]], path: Path) -> None:
-    """Write frames (H, W, 3) as MP4, whole or not at all."""
+    """Write frames (H, W, 3) as MP4, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.tmp.mp4")
     write_video(temporary, frames, FPS)
@@ -53,19 +53,19 @@ def save_video(frames: list[NDArray[np.uint8]], path: Path) -> None:
 
 
 def episode_videos(folder: Path) -> dict[int, Path]:
-    """Videos of an evaluation by number of the episode."""
+    """Videos of an evaluation by episode number."""
     return {int(path.stem.rpartition("_")[2]): path for path in folder.glob("videos/*/eval_episode_*.mp4")}
 
 
 def choose_episodes(outcomes: dict[str, list[bool]], available: list[int], count: int = EPISODES) -> list[int]:
     """Choose episodes to show: first those in which the rows differ, then any, each in order of seeds.
 
-    The video illustrates the differences that the table counts; it is no evidence of its own.
+    The video illustrates the differences in the table; it is not evidence of its own.
 
     Args:
         outcomes: Success of each row, episode by episode.
-        available: Episodes of which there are videos.
-        count: How many to choose at most.
+        available: Episodes with videos.
+        count: Maximum number to choose.
     """
     differing = [episode for episode in available if len({outcomes[key][episode] for key in SHOWN}) > 1]
     same = [episode for episode in available if episode not in differing]

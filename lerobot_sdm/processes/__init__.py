@@ -1,1 +1,1 @@
-"""Starting processes: programs that are forked from one warm process, and how many cores and threads they take."""
+"""Start programs as forks of one warm process, and choose their numbers of cores and threads."""

@@ -1,4 +1,4 @@
-"""Calls the function that standard input holds, see `calls`."""
+"""Call the function that standard input holds, see `calls`."""
 
 from lerobot_sdm.processes.calls import perform
 

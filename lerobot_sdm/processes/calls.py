@@ -1,6 +1,6 @@
-"""Calling a function in a process of its own; what it raises reaches the caller.
+"""Call a function in its own process; the caller gets any exception that it raises.
 
-The two share one nameless file, the process's standard input: the caller writes the function, and the process appends
+The two share one unnamed file, the process's standard input: the caller writes the function, and the process appends
 the exception, if there is one.
 """
 
@@ -18,10 +18,10 @@ COMMAND = (sys.executable, "-m", __package__)
 
 
 class Call:
-    """A function for another process.
+    """A function to be called in another process.
 
     Args:
-        function: What to call; its module is looked for where this process would.
+        function: What to call; its module is looked up on this process's path.
     """
 
     def __init__(self, function: Function):
@@ -31,7 +31,7 @@ class Call:
         self.file.seek(0)
 
     def raised(self) -> Exception | None:
-        """What the function raised in the process that has ended; None where it returned or was killed."""
+        """What the function raised in the finished process; None if it returned or was killed."""
         with self.file:
             self.file.seek(self._length)
             written = self.file.read()
@@ -55,7 +55,7 @@ def perform() -> None:
 
 
 def _picklable(error: Exception) -> bytes:
-    """An exception as the caller can read it: itself if that survives, otherwise what it says."""
+    """Pickle an exception for the caller: itself if it survives pickling, otherwise its message."""
     try:
         packed = pickle.dumps(error)
         pickle.loads(packed)

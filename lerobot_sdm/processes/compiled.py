@@ -1,4 +1,4 @@
-"""Importing this compiles what this package compiles, or loads it: once for all programs of a warm process."""
+"""Compile this package's compiled code, or load it, on import: once for all programs of a warm process."""
 
 import numpy as np
 

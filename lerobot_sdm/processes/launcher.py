@@ -1,4 +1,4 @@
-"""Starting programs: forked from a warm process where there is one, and otherwise as anyone would."""
+"""Start programs: as forks of a warm process if there is one, otherwise as plain subprocesses."""
 
 import contextlib
 import logging
@@ -21,11 +21,11 @@ from lerobot_sdm.processes.messages import Request, receive, send_request
 logger = logging.getLogger(__name__)
 
 SWITCH = "LEROBOT_SDM_WARM"
-"""Environment variable: 0 starts every program on its own; the path of a warm process's socket uses that one."""
+"""Environment variable: 0 starts every program as a plain subprocess; a socket's path selects that warm process."""
 
 
 class Process(Protocol):
-    """A program that was started; `subprocess.Popen` is one."""
+    """A started program; `subprocess.Popen` satisfies this protocol."""
 
     pid: int
 
@@ -37,11 +37,11 @@ class Process(Protocol):
 
 
 class Fork:
-    """A program that a warm process became.
+    """A program that runs as a fork of a warm process.
 
     Args:
-        pid: Its process.
-        connection: Where its exit status comes from.
+        pid: Its process id.
+        connection: Delivers its exit status.
     """
 
     def __init__(self, pid: int, connection: socket.socket):
@@ -50,7 +50,7 @@ class Fork:
         self._connection = connection
 
     def poll(self) -> int | None:
-        """Exit status, negative for a signal; None while it runs."""
+        """Exit status, negative for a signal; None while the program runs."""
         if self.returncode is None:
             self._connection.setblocking(False)
             try:
@@ -66,12 +66,12 @@ class Fork:
         return self.returncode
 
     def wait(self) -> int:
-        """Exit status, once it has ended."""
+        """Wait for the program to end, and return its exit status."""
         if self.returncode is None:
             answer = receive(self._connection)
             self._connection.close()
             if answer is None:
-                # The warm process is gone. What it started must not go on writing with nobody to look after it.
+                # The warm process is gone. Its program must not keep writing unsupervised.
                 self.returncode = -signal.SIGTERM
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(self.pid, signal.SIGTERM)
@@ -80,7 +80,7 @@ class Fork:
         return self.returncode
 
     def terminate(self) -> None:
-        """Ask it to end."""
+        """Send SIGTERM."""
         if self.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGTERM)
@@ -88,10 +88,10 @@ class Fork:
 
 @dataclass(frozen=True)
 class Launcher:
-    """Starts programs.
+    """Starts programs, through a warm process if there is one.
 
     Args:
-        address: Path of a warm process's socket, see `warm_process`; None where there is none.
+        address: Path of a warm process's socket, see `warm_process`; None without one.
     """
 
     address: str | None = None
@@ -104,14 +104,14 @@ class Launcher:
         output: int,
         inherited: Sequence[int] = (),
     ) -> Process:
-        """Start a program in the present folder.
+        """Start a program in the current directory.
 
         Args:
             argv: The program and its arguments.
             environment: All its environment variables.
             stdin: File descriptor of its standard input.
             output: The same for its standard output and errors.
-            inherited: Further ones that it holds open; under other numbers, perhaps.
+            inherited: Further descriptors to keep open, possibly under other numbers.
         """
         argv = (find_program(argv[0]), *argv[1:])
         if self.address is not None and _can_be_forked(argv):
@@ -124,17 +124,17 @@ class Launcher:
 
 
 def find_program(name: str) -> str:
-    """Path of a program of the running environment; the bare name where it is not installed there.
+    """Path of a program in the running environment; the bare name if it is not installed there.
 
-    `uv run` and a virtual environment that is not activated both leave the programs off PATH now and then,
-    and another LeRobot may stand before ours on it.
+    `uv run` and a virtual environment that is not activated may leave the programs off PATH, and another LeRobot may
+    come first on it.
     """
     beside = Path(sys.executable).parent / name
     return str(beside) if beside.exists() else name
 
 
 def is_wanted(environment: dict[str, str]) -> bool:
-    """Whether programs may be forked: the system can do that, and it was not switched off."""
+    """Whether programs may be forked: the system supports it, and it was not disabled."""
     if environment.get(SWITCH, "1").lower() in ("0", "false", "no", "off"):
         return False
     return hasattr(os, "fork") and hasattr(socket, "send_fds")
@@ -144,16 +144,16 @@ def is_wanted(environment: dict[str, str]) -> bool:
 def warm_process(
     environment: dict[str, str], modules: Sequence[str], log: Path, later: Sequence[str] = ()
 ) -> Iterator[Launcher]:
-    """Start a warm process; it ends with the context, or with this process however that ends.
+    """Start a warm process; it ends with the context, or with this process, even if that is killed.
 
-    Programs can be asked for at once: they start when the imports are done. Where it fails, and where it cannot be a
-    program (not of this environment, other environment variables), programs are started plainly.
+    Programs can be requested at once: they start when the imports are done. If the warm process fails, or cannot
+    become a program (not of this environment, other environment variables), programs start as plain subprocesses.
 
     Args:
         environment: Environment variables of all programs.
         modules: What it imports before any program starts, in order.
-        log: File for what it has to say.
-        later: What it imports further, while no program wants to start.
+        log: File for its output.
+        later: What else it imports while no program is waiting to start.
     """
     if not is_wanted(environment):
         yield Launcher()
@@ -162,7 +162,7 @@ def warm_process(
         yield Launcher(environment[SWITCH])
         return
     log.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="lerobot-sdm-"))  # Nobody else may enter it.
+    folder = Path(tempfile.mkdtemp(prefix="lerobot-sdm-"))  # Private to this user.
     address = str(folder / "socket")
     with socket.socket(socket.AF_UNIX) as listener, log.open("ab") as file:
         listener.bind(address)
@@ -195,13 +195,13 @@ def _can_be_forked(argv: Sequence[str]) -> bool:
 
 @cache
 def _scripts() -> frozenset[str]:
-    """Paths of the console scripts of this environment that only one package has."""
+    """Paths of this environment's console scripts that exactly one package provides."""
     names = [script.name for script in entry_points(group="console_scripts")]
     return frozenset(find_program(name) for name in names if names.count(name) == 1)
 
 
 def _is_alive(address: str) -> bool:
-    """Whether a warm process answers there."""
+    """Whether a warm process answers at this address."""
     if not Path(address).is_socket():
         return False
     with socket.socket(socket.AF_UNIX) as connection:
@@ -209,7 +209,7 @@ def _is_alive(address: str) -> bool:
 
 
 def _fork(address: str, request: Request) -> Fork | None:
-    """Ask a warm process for a program; None where it has ended or refuses."""
+    """Request a program from a warm process; None if the process has ended or refuses."""
     connection = socket.socket(socket.AF_UNIX)
     try:
         connection.connect(address)
@@ -217,7 +217,7 @@ def _fork(address: str, request: Request) -> Fork | None:
         answer = receive(connection)
     except OSError:
         answer = None
-    except BaseException:  # Such as an interrupt while it still imports: it will see that nobody waits.
+    except BaseException:  # Such as an interrupt during the imports: the warm process notices the closed connection.
         connection.close()
         raise
     if answer is None or "pid" not in answer:

@@ -1,7 +1,7 @@
-"""What is said between a warm process and those who start programs in it: a line of JSON, file descriptors beside it.
+"""Messages between a warm process and its clients: one line of JSON, with file descriptors.
 
-One connection is one program: a `Request`, answered by `{"pid": N}` or `{"refused": REASON}`; and when the program has
-ended, `{"status": N}`, negative for a signal, as `subprocess` has it.
+One connection serves one program: a `Request`, answered by `{"pid": N}` or `{"refused": REASON}`; and when the program
+has ended, `{"status": N}`, negative for a signal, as in `subprocess`.
 """
 
 import json
@@ -20,9 +20,9 @@ class Request:
     Args:
         argv: The program, a console script of this environment or this Python with a script or `-m MODULE`, and its
             arguments.
-        folder: Where it runs.
-        environment: Its environment variables, all of them.
-        descriptors: Standard input, output (errors too), and whatever else it shall hold open.
+        folder: Its working directory.
+        environment: All of its environment variables.
+        descriptors: Standard input, output (errors too), and whatever else to keep open.
     """
 
     argv: tuple[str, ...]
@@ -41,7 +41,7 @@ def send_request(connection: socket.socket, request: Request) -> None:
 
 
 def receive_request(connection: socket.socket) -> Request | None:
-    """Receive a request; None where the other side went away first. The descriptors belong to the caller."""
+    """Receive a request; None if the other side hung up first. The caller owns the descriptors."""
     text, descriptors, _, _ = socket.recv_fds(connection, LARGEST, MOST_DESCRIPTORS)
     while text and not text.endswith(b"\n"):
         more = connection.recv(LARGEST)
@@ -53,7 +53,7 @@ def receive_request(connection: socket.socket) -> Request | None:
 
 
 def send(connection: socket.socket, **values: Any) -> None:
-    """Send an answer; nothing happens where nobody waits for it any more."""
+    """Send an answer; a no-op if nobody is waiting for it any more."""
     try:
         connection.sendall(json.dumps(values).encode() + b"\n")
     except OSError:
@@ -61,11 +61,11 @@ def send(connection: socket.socket, **values: Any) -> None:
 
 
 def receive(connection: socket.socket) -> dict[str, Any] | None:
-    """Receive an answer; None where the other side is gone."""
+    """Receive an answer; None if the other side is gone."""
     text = b""
     try:
         while not text.endswith(b"\n"):
-            # One byte at a time, so that nothing of the next answer is taken along.
+            # One byte at a time, so as not to consume part of the next answer.
             byte = connection.recv(1)
             if not byte:
                 return None

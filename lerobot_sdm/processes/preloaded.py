@@ -1,6 +1,6 @@
-"""What the warm process of a run imports: all that LeRobot's commands and those of this package are made of.
+"""Modules that a run's warm process imports: everything that LeRobot's and this package's commands need.
 
-What is missing here costs each command its own import. Nothing here may start a thread.
+A module missing here is imported again by each command. Nothing here may start a thread.
 """
 
 RECORDING = (
@@ -16,7 +16,7 @@ RECORDING = (
     "pydantic.type_adapter",
     "scipy.io",
 )
-"""What `lerobot-sdm record` needs, the first command of a run."""
+"""Modules for `lerobot-sdm record`, the first command of a run."""
 
 EVERYTHING_ELSE = (
     "lerobot.scripts.lerobot_train",
@@ -34,4 +34,4 @@ EVERYTHING_ELSE = (
     "lerobot_sdm.measure.pictures",
     "lerobot_sdm.measure.video",
 )
-"""What trainings, evaluations and reports need besides."""
+"""Further modules for trainings, evaluations and reports."""

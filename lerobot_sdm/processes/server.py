@@ -1,13 +1,13 @@
-"""The warm process: imports once what programs need, then becomes each of them, as a fork of itself.
+"""The warm process: imports once what programs need, then forks itself for each program.
 
     python -P -m lerobot_sdm.processes.server SOCKET MODULE... [-- MODULE...]
 
-SOCKET is the number of a listening Unix socket, see `messages`. Programs start as soon as the first group of modules is
-imported; those that start before the second one is import themselves what they miss. The process ends as soon as its
-standard input is closed; programs that still run then go on.
+SOCKET is the file descriptor of a listening Unix socket, see `messages`. Programs start as soon as the first group of
+modules is imported; those that start before the second group is imported import the rest themselves. The process ends
+as soon as its standard input is closed; programs that are still running keep running.
 
-A fork has the forking thread alone, so this process starts none: nothing is computed here, no graphics are opened, and
-CUDA is not touched. What a program could tell from a fresh process is set anew: see `become`.
+A fork has only the forking thread, so this process starts no others: it computes nothing, opens no graphics, and does
+not touch CUDA. `become` resets everything by which a program could tell it from a fresh process.
 """
 
 import contextlib
@@ -33,23 +33,23 @@ from typing import Any
 from lerobot_sdm.processes.messages import Request, receive_request, send
 
 LATE_VARIABLES = ("CUDA_VISIBLE_DEVICES", "LC_CTYPE", "LEROBOT_SDM_WARM", "PYTEST_")
-"""How environment variables begin in which a program may differ from this process: none is read by an import. LC_CTYPE
-is what Python itself sets where no locale is given, and pytest keeps the name of the test in one."""
+"""Prefixes of environment variables that may differ between a program and this process: no import reads them. Python
+itself sets LC_CTYPE if no locale is given, and pytest keeps the name of the test in one."""
 
 TRIAL_SECONDS = 60
 
 NVML_CHECK = "PYTORCH_NVML_BASED_CUDA_CHECK"
-"""With it, an import that asks whether there is a GPU does not start CUDA, which would be lost to all programs."""
+"""Lets an import check for a GPU without initializing CUDA, which no fork could use afterwards."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What programs find as it was before the imports.
+    """Process state from before the imports, restored for each program.
 
     Args:
         environment: The environment variables.
-        interrupt: What an interrupt does: it is ignored where this was started in the background of a shell.
-        terminate: What SIGTERM does.
+        interrupt: SIGINT handler; ignored if this process was started in the background of a shell.
+        terminate: SIGTERM handler.
     """
 
     environment: dict[str, str]
@@ -58,10 +58,10 @@ class Origin:
 
 
 def import_in_turn(modules: Sequence[str]) -> Iterator[str]:
-    """Import modules, and say each; one that fails is left to the programs that need it."""
+    """Import modules, yielding each name; a failed import is left for the programs that need it to report."""
     os.environ.setdefault(NVML_CHECK, "1")
     for module in modules:
-        gc.disable()  # Nothing of what imports make is garbage, and looking for it takes a sixth of the time.
+        gc.disable()  # Imports produce no garbage, and looking for it takes a sixth of the time.
         try:
             importlib.import_module(module)
         except Exception:
@@ -72,7 +72,7 @@ def import_in_turn(modules: Sequence[str]) -> Iterator[str]:
 
 
 def survives(work: Callable[[], None], seconds: float) -> bool:
-    """Whether a fork of this process can do some work in that time."""
+    """Whether a fork of this process can do some work within the time limit."""
     if (pid := os.fork()) == 0:
         status = 1
         try:
@@ -92,7 +92,7 @@ def survives(work: Callable[[], None], seconds: float) -> bool:
 
 
 def compute_and_draw() -> None:
-    """What a fork cannot do where the system's libraries do not take it, as on some versions of macOS."""
+    """Work that hangs or fails in a fork if the system's libraries do not support it, as on some versions of macOS."""
     import torch
 
     from lerobot_sdm.envs.depth_camera import graphics_failure
@@ -102,22 +102,22 @@ def compute_and_draw() -> None:
 
 
 def refusal(request: Request, origin: Origin) -> str | None:
-    """Why a program cannot be a fork of this process; None if it can."""
+    """The reason why a program cannot be a fork of this process; None if it can."""
     if threading.active_count() > 1:
         return f"an import has started threads: {threading.enumerate()}"
     for name in request.environment.keys() | origin.environment.keys():
-        # Imports set some variables: whoever has made them as well has the same values.
+        # Imports set some variables: a program that made the same imports has the same values.
         same = request.environment.get(name) in (origin.environment.get(name), os.environ.get(name))
         if not same and not name.startswith(LATE_VARIABLES):
-            return f"{name} has another value than when this was started"
+            return f"{name} differs from its value when the warm process started"
     return None
 
 
 def serve(listener: socket.socket, origin: Origin, imports: Iterator[str]) -> Request | None:
-    """Fork for each request until standard input is closed, and go on with imports while there is none.
+    """Fork for each request until standard input is closed; continue with the imports while there is none.
 
     Returns:
-        In a fork, what it shall become; None in this process, at the end.
+        In a fork, the request to run; None in this process, at the end.
     """
     running: dict[int, socket.socket] = {}
     ended, wake = os.pipe()
@@ -143,9 +143,9 @@ def serve(listener: socket.socket, origin: Origin, imports: Iterator[str]) -> Re
             request = _receive(connection, origin)
             if request is None:
                 continue
-            gc.freeze()  # Otherwise each program's garbage collection would copy the pages of all modules.
+            gc.freeze()  # Otherwise each program's garbage collector would copy the memory pages of all modules.
             with warnings.catch_warnings():
-                # Python counts a thread of pyarrow's memory allocator, which is prepared for forks.
+                # Python counts a thread of pyarrow's memory allocator, which is fork-safe.
                 warnings.simplefilter("ignore", DeprecationWarning)
                 pid = os.fork()
             if pid == 0:
@@ -162,7 +162,7 @@ def serve(listener: socket.socket, origin: Origin, imports: Iterator[str]) -> Re
 
 
 def _receive(connection: socket.socket, origin: Origin) -> Request | None:
-    """A request that can be met; None, and nothing left open, if there is none."""
+    """A request that can be served; otherwise None, with everything closed."""
     request = None
     with contextlib.suppress(OSError, ValueError):
         request = receive_request(connection)
@@ -180,7 +180,7 @@ def _receive(connection: socket.socket, origin: Origin) -> Request | None:
 
 
 def _is_gone(connection: socket.socket) -> bool:
-    """Whether the other side has stopped waiting, in the time of the imports perhaps."""
+    """Whether the other side has stopped waiting, perhaps during the imports."""
     try:
         return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except BlockingIOError:
@@ -202,7 +202,7 @@ def _tell_what_ended(running: dict[int, socket.socket], ended: int) -> None:
 
 
 def become(request: Request, origin: Origin) -> None:
-    """Be a program in this process, which ends with it. All that a fresh process has of its own is renewed."""
+    """Run a program in this process, which ends with it, after resetting all state that a fresh process would have."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, origin.terminate)
     signal.signal(signal.SIGINT, origin.interrupt)
@@ -219,7 +219,7 @@ def become(request: Request, origin: Origin) -> None:
                 os.environ[name] = request.environment[name]
     os.chdir(request.folder)
     gc.enable()
-    # Generators that imports have seeded by chance. Python's own sees to itself.
+    # Imports have seeded these generators at random. Python reseeds its own after a fork.
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed(None)
     if torch := sys.modules.get("torch"):
@@ -253,17 +253,17 @@ def main() -> None:
     number, *modules = sys.argv[1:]
     first = [*modules, "--"].index("--")
     origin = Origin(dict(os.environ), signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; programs answer it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the programs handle it.
     with socket.socket(fileno=int(number)) as listener:
         address = Path(listener.getsockname())
         for _ in import_in_turn(modules[:first]):
             pass
         if sys.platform == "darwin" and not survives(compute_and_draw, TRIAL_SECONDS):
-            sys.exit("Forks of this process do not work here; programs are started one by one.")
+            sys.exit("Forking this process does not work here; programs start as plain subprocesses.")
         request = serve(listener, origin, import_in_turn(modules[first + 1 :]))
     if request is not None:
         become(request, origin)
-    else:  # Whoever started this may have been killed.
+    else:  # The process that started this may have been killed.
         with contextlib.suppress(OSError):
             address.unlink()
             address.parent.rmdir()

@@ -240,8 +240,8 @@ def test_statistics_anew(source, tmp_path):
         (["--keep=1,9"], "--keep=9: no such episode. Give numbers from 0 to 3"),
         (["--delete=0-3"], "names all 4 episodes"),
         (["--delete=1", "--keep=2"], "cannot be combined. Give one of the two"),
-        (["--delete=x"], "'x' is no episode and no range. Write 3,7,10-19"),
-        (["--delete=3-1"], "'3-1' is no episode and no range"),
+        (["--delete=x"], "'x' is neither an episode nor a range. Write 3,7,10-19"),
+        (["--delete=3-1"], "'3-1' is neither an episode nor a range"),
         (["--delete=0-99999999999"], "no dataset has an episode 99999999999"),
         (["--task= "], "--task: must not be empty"),
         (["--rename-task=Pour=Stack"], "--rename-task=Pour: no such task. The tasks are 'task 0', 'task 1'"),
@@ -252,7 +252,7 @@ def test_statistics_anew(source, tmp_path):
         (["--split=a=7"], "--split=a: episode 7 is not in 0 to 3"),
         (["--split=a=0.01"], "--split=a: no episode is left for it"),
         (["--split=../a=0.5"], "'../a' becomes a folder"),
-        (["--split=a=x.y"], "'x.y' is no share"),
+        (["--split=a=x.y"], "'x.y' is not a share"),
     ],
 )
 def test_bad_orders_leave_nothing_behind(source, tmp_path, options, offender):

@@ -193,7 +193,7 @@ def test_bad_runs_leave_no_pair(run, pair, tmp_path, monkeypatch):
     weights = load_file(file)
     name = next(iter(weights))
     save_file(weights | {name: torch.full_like(weights[name], 1e6)}, file)
-    with pytest.raises(InputError, match=f"'{name}' holds numbers above 65504"):
+    with pytest.raises(InputError, match=f"'{name}' holds values above 65504"):
         build_pair(copy, tmp_path / "pair")
     assert not (tmp_path / "pair").exists()
     assert json.loads((copy / "results.json").read_text())["task"] == "detour"

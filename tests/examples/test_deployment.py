@@ -229,7 +229,7 @@ def test_command(checkpoints, tmp_path, capsys):
     assert "other settings" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         deploy.main([f"--env={ENV}", "--policy=nowhere", f"--output={tmp_path / 'new'}"])
-    assert "there is no folder 'nowhere'" in capsys.readouterr().err
+    assert "'nowhere' is neither a folder nor a Hub repository" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
 
 

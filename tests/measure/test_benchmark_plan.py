@@ -198,8 +198,8 @@ def test_names_are_checked():
     for options, complaint in (
         ({"suite": "dp3"}, r"--suite: 'dp3' is not known"),
         ({"protocols": ("strickt",)}, r"--protocol: 'strickt' is not known. Did you mean 'strict'"),
-        ({"paper_methods": ("sdm",)}, r"--paper-methods=sdm: goes with --protocol=strict,paper"),
-        ({"paper_methods": ("sdm",), "protocols": ("paper",)}, r"--paper-methods=sdm: .* name the methods with"),
+        ({"paper_methods": ("sdm",)}, r"--paper-methods=sdm: needs --protocol=strict,paper"),
+        ({"paper_methods": ("sdm",), "protocols": ("paper",)}, r"--paper-methods=sdm: .* choose the methods with"),
         (
             {"paper_methods": ("sdm",), "protocols": ("strict", "paper"), "methods": ("dp3-10", "edm")},
             r"--paper-methods among --methods: 'sdm' is not known. Did you mean 'edm'",

@@ -151,7 +151,7 @@ def test_a_killed_workers_command_holds_its_stage(tmp_path):
     os.kill(orphan, signal.SIGKILL)
     assert took.wait(10)
     thread.join()
-    assert "another process is at it" in console.file.getvalue()
+    assert "waiting for another process" in console.file.getvalue()
 
 
 def test_a_command_lets_go_when_it_ends(tmp_path):

@@ -37,7 +37,7 @@ def test_cells_of_whole_tasks_and_their_page(root, tmp_path):
     output = tmp_path / "results"
     result = call(f"--render={root}", f"--output={output}")
     assert result.exit_code == 0, result.output
-    assert "1 whole tasks: reach" in result.output
+    assert "1 complete tasks: reach" in result.output
     assert sorted(path.name for path in output.iterdir()) == [
         "cells",
         "learning_curves.png",
@@ -59,7 +59,7 @@ def test_cells_of_whole_tasks_and_their_page(root, tmp_path):
     cell = read_json(path)
     cell["protocols"]["paper"] = measured("x... xxxx xx..")
     write_json(path, cell)
-    assert "2 whole tasks: reach, soccer" in call(f"--render={root}", f"--output={output}").output
+    assert "2 complete tasks: reach, soccer" in call(f"--render={root}", f"--output={output}").output
     assert [summary["tasks"] for summary in read_json(output / "results.json")["summaries"]] == [
         ["reach", "soccer"]
     ] * 2
@@ -93,7 +93,7 @@ def test_what_is_refused(root, tmp_path):
     assert "is the benchmark's own folder" in call(f"--render={root}", f"--output={root}").output
     (root / "cells" / "reach.dp3-10.seed1.json").unlink()
     result = call(f"--render={root}", f"--output={tmp_path / 'new'}")
-    assert "no task has all that was asked of it yet" in result.output
+    assert "no task is complete yet" in result.output
     result = call(f"--render={tmp_path / 'absent'}", f"--output={tmp_path / 'new'}")
     assert "is no folder of" in result.output
     assert not (tmp_path / "new").exists()

@@ -95,7 +95,7 @@ def test_command(tiny, tmp_path):
     arguments = ["latency", f"--policy={tiny.teacher},label=T", "--repeats=2", f"--output={output}"]
     result = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
     assert result.exit_code == 0, result.output
-    assert "milliseconds, medians" in result.output
+    assert "milliseconds; medians" in result.output
     (row,) = json.loads(output.read_text())["rows"]
     assert row["label"] == "T"
     again = CliRunner().invoke(app, arguments)

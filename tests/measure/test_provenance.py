@@ -70,7 +70,7 @@ def test_other_weights_are_refused_and_both_hashes_kept(layout):
     now = weights_hash(layout, "dp3_seed1")
     write_cells(layout.root.parents[1], [cell_on("0" * 64), cell_on("0" * 64, "sdm")])
     message = (
-        f"'dp3' of reach, made again, has SHA-256 {now[:12]}..., and the finished cells of that task rest on "
+        f"'dp3' of reach, made again, has SHA-256 {now[:12]}..., but the finished cells of that task used "
         "000000000000..., as happens on another processor"
     )
     with pytest.raises(InputError, match=re.escape(message)) as caught:

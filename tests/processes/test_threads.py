@@ -103,4 +103,4 @@ def test_a_training_says_it_once(monkeypatch, caplog):
             thread_notice.warn_of_too_many_threads(device)
     thread_notice.warn_of_too_many_threads.cache_clear()
     (record,) = caplog.records
-    assert re.search(r"3 threads, and about 1 of \d+ cores", record.message)
+    assert re.search(r"3 threads, but only about 1 of \d+ cores", record.message)

@@ -1,4 +1,4 @@
-"""What all point-cloud environments share: options, spaces, time, pictures. A family adds its simulator."""
+"""Base class of all point-cloud environments: options, spaces, time limits, images. A family adds its simulator."""
 
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -19,18 +19,18 @@ from lerobot_sdm.envs.depth_camera import GOAL, MARKER, VISIBLE_GEOM_GROUPS, Dep
 from lerobot_sdm.envs.frames import Frame
 from lerobot_sdm.envs.options import CloudOptions, require_known, require_positive
 
-# A ray-cast frame costs 2 microseconds per pixel: small pictures, enlarged.
+# A ray-cast frame costs 2 microseconds per pixel, so cast small images and enlarge them.
 MAX_RAYCAST_RENDER_SIZE = 96
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one control step came to.
+    """Outcome of one control step.
 
     Args:
         reward: The simulator's reward.
-        goal_steps: For how many of the step's simulator steps the goal held.
-        goal_reached: Whether it holds now.
+        goal_steps: Number of the step's simulator steps at which the goal held.
+        goal_reached: Whether the goal holds now.
         failed: Whether the episode can no longer succeed.
     """
 
@@ -44,25 +44,25 @@ class PointCloudEnv(gym.Env, ABC):
     """A simulated task observed as a point cloud and the robot's own position.
 
     Observation:
-        agent_pos: (S,) float32, what the robot knows of itself; the family says what. No goal.
+        agent_pos: (S,) float32, the robot's proprioception, defined by the family. No goal.
         point_cloud: (num_points, 3 or 6) float32 in farthest-point order, see `CloudOptions`.
-        pixels: (camera_size, camera_size, 3) uint8, upright, the picture behind the cloud; if asked for.
+        pixels: (camera_size, camera_size, 3) uint8, upright, the image that the cloud comes from; on request.
 
     Action: (A,) in -1..1.
 
-    `info` holds `is_success`, the verdict that evaluations count; `goal_reached`, whether the goal holds now; and
-    `success_steps`, for how many simulator steps of this episode it did. The scene is compiled and graphics opened
-    at the first reset: vector environments build their members before they start processes.
+    `info` contains `is_success`, the verdict that evaluations count; `goal_reached`, whether the goal holds now; and
+    `success_steps`, the number of simulator steps of this episode at which it held. The scene is compiled and graphics
+    opened at the first reset, because vector environments build their members before they start processes.
 
     Args:
-        options: How the scene becomes a cloud.
-        view: Name of the view that these options are, or were changed from.
+        options: Options of the cloud.
+        view: Name of the view that these options come from.
         cameras: Names of the cameras that the scene has.
         agent_pos_size: S.
         action_size: A.
         episode_length: Control steps after which an episode is truncated.
-        terminate_on_success: Whether the first success ends the episode. A failure that is final always does.
-        pixels: Whether observations hold the picture.
+        terminate_on_success: Whether the first success ends the episode. A final failure always does.
+        pixels: Whether observations include the image.
         render_size: Height and width of `render()`'s frames.
         render_mode: Only `rgb_array` exists.
 
@@ -71,13 +71,13 @@ class PointCloudEnv(gym.Env, ABC):
     """
 
     human_camera: str
-    """For people watching, who want to see small objects and no arm in the way."""
+    """Camera for human viewers: small objects visible, no arm in the way."""
 
     frames: ClassVar[Collection[str]] = ("legacy", "world")
-    """Frames that clouds may be given in."""
+    """Coordinate frames that clouds can have."""
 
     arm: ClassVar[Collection[str]] = ()
-    """Bodies of the robot's arm, which a view may leave out."""
+    """Bodies of the robot's arm, which a view can exclude."""
 
     hand: ClassVar[Collection[str]] = ()
     """Bodies of the robot's hand."""
@@ -86,7 +86,7 @@ class PointCloudEnv(gym.Env, ABC):
     """Bodies of table, floor and walls."""
 
     hand_in_agent_pos: ClassVar[slice | None] = None
-    """Where in `agent_pos` the hand's position in the world is, meters; None if it is not observed."""
+    """Slice of `agent_pos` with the hand's position in the world, meters; None if it is not observed."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class PointCloudEnv(gym.Env, ABC):
     @property
     @abstractmethod
     def task_description(self) -> str:
-        """What to do, in a sentence."""
+        """The task in a sentence."""
 
     @property
     @abstractmethod
@@ -148,7 +148,7 @@ class PointCloudEnv(gym.Env, ABC):
 
     @abstractmethod
     def _unload(self) -> None:
-        """Forget the simulator."""
+        """Discard the simulator."""
 
     @abstractmethod
     def _data(self) -> mujoco.MjData:
@@ -180,9 +180,9 @@ class PointCloudEnv(gym.Env, ABC):
         return sample_or_pad(points, count)
 
     def points_by_part(self) -> dict[str, int]:
-        """How many points of a cloud, drawn now, lie on what.
+        """Count a new cloud's points by the part of the scene that they lie on.
 
-        A diagnosis: it looks anew, and leaves the environment as it was.
+        For diagnosis: takes a new image, and leaves the environment's state unchanged.
 
         Returns:
             `hand`, `arm`, `scenery`, `goal`, `markers` or an object's name -> points. Parts that no point shows are
@@ -193,7 +193,7 @@ class PointCloudEnv(gym.Env, ABC):
         points, geoms, _ = self._sensor.points(self._data(), goal=self._goal())
         if not len(points):
             return {}
-        # Some environments draw their clouds by chance.
+        # Some environments sample their clouds at random.
         before = self.np_random.bit_generator.state
         cloud = self._thin_out(points, self.cloud_options.num_points)
         self.np_random.bit_generator.state = before
@@ -208,7 +208,7 @@ class PointCloudEnv(gym.Env, ABC):
         return {self._part_of(geom) for geom in visible} - {"hand", "arm", "scenery"}
 
     def _part_of(self, geom: int) -> str:
-        """The part of the scene that a geom, or what stands for one in `Picture.geoms`, belongs to."""
+        """The part of the scene that an entry of `Picture.geoms` belongs to."""
         if geom in (GOAL, MARKER):
             return "goal" if geom == GOAL else "markers"
         model = self._model
@@ -222,7 +222,7 @@ class PointCloudEnv(gym.Env, ABC):
         """Whether the episode counts as a success as of now.
 
         Args:
-            outcome: Of the present step, which the counts of the episode include already.
+            outcome: Outcome of the current step, already included in the episode's counts.
             over: Whether the episode ends with this step, whatever the verdict.
         """
         return outcome.goal_reached
@@ -239,12 +239,12 @@ class PointCloudEnv(gym.Env, ABC):
         return self._observation(), {"is_success": False, "goal_reached": False, "success_steps": 0}
 
     def step(self, action: NDArray) -> tuple[dict[str, NDArray], float, bool, bool, dict[str, Any]]:
-        """Advance by one control step. Actions beyond -1..1, as experts may give, are clipped."""
+        """Advance by one control step. Actions beyond -1..1, which experts may return, are clipped."""
         if self._model is None:
             raise RuntimeError("step: reset the environment first.")
         action = np.asarray(action, dtype=np.float64)
         if action.shape != self.action_space.shape or not np.isfinite(action).all():
-            raise ValueError(f"action: {self.action_space.shape[0]} finite numbers are needed, got {action}.")
+            raise ValueError(f"action: must be {self.action_space.shape[0]} finite numbers, got {action}.")
         outcome = self._advance(action)
         self._frame_cache = None
         self._steps += 1

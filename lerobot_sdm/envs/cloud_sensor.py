@@ -1,4 +1,4 @@
-"""From a MuJoCo scene to the point cloud of an observation: picture, frame, crop, farthest point sampling."""
+"""Turn a MuJoCo scene into an observation's point cloud: image, frame, crop, farthest point sampling."""
 
 from collections.abc import Callable, Collection
 
@@ -13,12 +13,12 @@ from lerobot_sdm.envs.options import CloudOptions
 
 
 class CloudSensor:
-    """Looks at one scene through one camera and returns clouds in one frame.
+    """Makes clouds of one scene from one camera, in one frame.
 
     Args:
-        model, camera, options, frame: What looks at what, and how.
-        thin_out: Makes a cloud of so many rows of all points in the crop.
-        arm: Bodies of the scene that `show_arm=False` leaves out.
+        model, camera, options, frame: Scene, camera, cloud options and coordinate frame.
+        thin_out: Subsamples the points in the crop to a cloud with the given number of rows.
+        arm: Bodies of the scene that `show_arm=False` excludes.
     """
 
     def __init__(
@@ -48,12 +48,12 @@ class CloudSensor:
 
         Args:
             data: State of the scene, with positions up to date.
-            image: Whether to return the picture the cloud is made of, too.
+            image: Whether to return the image that the cloud is made from, too.
             goal: (3,) world position to mark, or None.
 
         Returns:
             The cloud (num_points, 3 or 6), in farthest-point order unless `thin_out` has another, colors 0 to 255
-            from the pixel each point came from, and the picture (H, W, 3), upright, or None.
+            from the pixel each point came from, and the image (H, W, 3), upright, or None.
         """
         points, _, picture = self.points(data, image=image, goal=goal)
         cloud = self._thin_out(points, self._options.num_points)
@@ -62,13 +62,13 @@ class CloudSensor:
     def points(
         self, data: mujoco.MjData, *, image: bool = False, goal: NDArray[np.float64] | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.int32], Picture]:
-        """All points of the view, before a cloud is drawn from them.
+        """All points of the view, before subsampling.
 
         Args:
-            data, image, goal: As for `look`.
+            data, image, goal: See `look`.
 
         Returns:
-            The points (n, 3 or 6), what each lies on (n,), as `Picture.geoms` has it, and the picture.
+            The points (n, 3 or 6), what each lies on (n,), as in `Picture.geoms`, and the image.
         """
         options = self._options
         picture = self._camera.take(
@@ -97,10 +97,10 @@ class CloudSensor:
 
 
 def upright(image: NDArray[np.uint8], camera_rotation: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Turn a picture by half a turn if the camera that took it hangs upside down.
+    """Rotate an image by 180° if its camera hangs upside down.
 
     Args:
         image: (H, W, 3).
-        camera_rotation: (3, 3) camera to world; its second column is where the camera's up points.
+        camera_rotation: (3, 3) camera to world; its second column is the camera's up direction.
     """
     return np.ascontiguousarray(image[::-1, ::-1] if camera_rotation[2, 1] < 0 else image)

@@ -1,4 +1,4 @@
-"""What the configurations of all point-cloud environments share; a family adds its fields."""
+"""Base class of all point-cloud environments' configurations; a family adds its fields."""
 
 import functools
 import importlib
@@ -22,15 +22,15 @@ OBS_POINT_CLOUD = "observation.point_cloud"
 class PointCloudEnvConfig(EnvConfig):
     """An environment that `lerobot-sdm record` can record and LeRobot's commands can evaluate in.
 
-    A family's dataclass has `view` and the fields of `CloudOptions`, where None stands for the view's value, and
+    A family's dataclass has `view` and the fields of `CloudOptions`, where None means the view's value, and
     `episode_length`, `terminate_on_success`, `pixels` and `render_size`; it calls `_describe` in its `__post_init__`.
     """
 
     env_class: ClassVar[str]
-    """Where the environment is, as "module:Class": naming it does not import its simulator."""
+    """The environment's class as "module:Class", so that naming it does not import its simulator."""
 
     min_success_steps: ClassVar[int]
-    """For how many simulator steps a demonstration must be at the goal, as the DP3 scripts have it."""
+    """Simulator steps for which a demonstration must be at the goal, as in the DP3 scripts."""
 
     def _describe(self, agent_pos_size: int, action_size: int) -> None:
         """Check the options and fill in features and their names."""
@@ -47,15 +47,15 @@ class PointCloudEnvConfig(EnvConfig):
             self.features_map["pixels"] = OBS_IMAGE
 
     def cloud_options(self) -> CloudOptions:
-        """The options of the cloud, checked."""
+        """The checked options of the cloud."""
         return options_of_view(self.views(), self.view, **{name: getattr(self, name) for name in OPTION_NAMES})
 
     def cloud_view(self) -> dict[str, Any]:
-        """How clouds are made, as datasets and policies keep it."""
+        """Description of how clouds are made, as stored with datasets and policies."""
         return {"env_type": self.type} | described_view(self.view, self.cloud_options())
 
     def get_env_processors(self) -> tuple[PolicyProcessorPipeline, PolicyProcessorPipeline]:
-        """LeRobot's hook: observations say how their clouds are made, so that a policy can tell."""
+        """LeRobot's hook: adds to observations how their clouds are made, so that a policy can check it."""
         return PolicyProcessorPipeline(steps=[CloudViewStep(self.cloud_view())]), PolicyProcessorPipeline(steps=[])
 
     @abstractmethod
@@ -64,10 +64,10 @@ class PointCloudEnvConfig(EnvConfig):
 
     @abstractmethod
     def task_groups(self) -> dict[str, list[str]]:
-        """The tasks that `task` names, grouped by the names they were asked by."""
+        """The tasks that `task` names, grouped by the name that selected them."""
 
     def dataset_name(self, task: str) -> str:
-        """What demonstrations of a task are called unless told otherwise."""
+        """Default name of a task's demonstrations."""
         return task
 
     def task_names(self) -> list[str]:
@@ -75,12 +75,12 @@ class PointCloudEnvConfig(EnvConfig):
         return list(dict.fromkeys(task for tasks in self.task_groups().values() for task in tasks))
 
     def as_recorded(self, task: str, pixels: bool) -> Self:
-        """The environment for demonstrations of one task: it goes on after success."""
+        """The environment for demonstrations of one task; it continues after success."""
         return replace(self, task=task, pixels=pixels, terminate_on_success=False)
 
     @property
     def gym_kwargs(self) -> dict:
-        """Keyword arguments of the environment, but for the task."""
+        """Keyword arguments of the environment, except the task."""
         names = ["view", *OPTION_NAMES, "episode_length", "terminate_on_success", "pixels", "render_size"]
         return {name: getattr(self, name) for name in names}
 
@@ -89,7 +89,7 @@ class PointCloudEnvConfig(EnvConfig):
 
         Args:
             n_envs: Members of each vector environment.
-            use_async_envs: Whether members run in processes of their own; needs at least two members.
+            use_async_envs: Whether members run in separate processes; needs at least two members.
 
         Returns:
             For each part of `task`, under its own name, its vector environments by position. No simulator and

@@ -1,7 +1,7 @@
 """One camera interface for MuJoCo scenes, with two backends: OpenGL without a screen, and ray casting.
 
-Both see the same geoms, and leave out sites, which MetaWorld uses to mark goals and parts of objects, unless asked for
-them: a cloud does not depend on the machine it was made on.
+Both see the same geoms, so a cloud does not depend on the machine. By default, both leave out sites, which MetaWorld
+uses to mark goals and parts of objects.
 """
 
 import atexit
@@ -26,12 +26,12 @@ GOAL_RADIUS = 0.02
 GOAL_COLOR = np.array([0.0, 0.8, 0.0, 1.0], dtype=np.float32)
 BACKGROUND = np.zeros(3, dtype=np.uint8)
 NOTHING, MARKER, GOAL = -1, -2, -3
-"""What stands in `Picture.geoms` where a pixel shows no geom: nothing at all, a site, the goal ball."""
+"""Values in `Picture.geoms` for pixels without a geom: nothing at all, a site, the goal ball."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """What a camera saw.
+    """An image from a camera.
 
     Args:
         depth: (H, W) float32, meters along the optical axis, infinite where nothing was hit.
@@ -45,7 +45,7 @@ class Picture:
 
 
 class DepthCamera(Protocol):
-    """Takes square pictures of a MuJoCo scene, row 0 at the top as the camera holds itself."""
+    """Takes square images of a MuJoCo scene, with row 0 at the top of the camera's own view."""
 
     def take(
         self,
@@ -57,7 +57,7 @@ class DepthCamera(Protocol):
         goal: NDArray[np.float64] | None = None,
         markers: bool = False,
     ) -> Picture:
-        """Take one picture.
+        """Take one image.
 
         Args:
             data: State of the scene, with positions up to date.
@@ -70,15 +70,15 @@ class DepthCamera(Protocol):
         ...
 
     def close(self) -> None:
-        """Free what the backend holds. Safe to call twice."""
+        """Free the backend's resources. Safe to call twice."""
         ...
 
 
 class GLDepthCamera:
-    """Draws with OpenGL: EGL on Linux, whatever else `MUJOCO_GL` asks for if it is set.
+    """Draws with OpenGL: EGL on Linux, unless `MUJOCO_GL` selects another backend.
 
-    Shadows, reflections, sky and anti-aliasing are off: on a CPU they cost ten times the picture itself, and
-    blended edge pixels would have depths at which nothing stands.
+    Shadows, reflections, sky and anti-aliasing are off: on a CPU they cost ten times the image itself, and blended
+    edge pixels would have depths where there is no surface.
     """
 
     def __init__(self, model: mujoco.MjModel, max_size: int):
@@ -105,7 +105,7 @@ class GLDepthCamera:
         self._options.geomgroup[:] = VISIBLE_GEOM_GROUPS
         self._camera = mujoco.MjvCamera()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
-        # The display is terminated by another exit handler, registered just now and hence run after this one.
+        # Another exit handler terminates the display; it was registered just now, so it runs after this one.
         atexit.register(_close_if_alive, weakref.ref(self))
 
     def take(self, data, camera, size, *, color=False, goal=None, markers=False) -> Picture:
@@ -134,7 +134,7 @@ class GLDepthCamera:
 
     def _geoms(self, colors: NDArray[np.uint8]) -> NDArray[np.int32]:
         """(H, W) geom numbers of a picture of object numbers, which are one more than `segid`, lowest byte in red."""
-        # One row for each number that can occur: the background, then whatever the scene holds.
+        # One row per possible number: the background, then everything in the scene.
         shown = np.full(self._scene.maxgeom + 1, NOTHING, dtype=np.int32)
         for geom in self._scene.geoms[: self._scene.ngeom]:
             if 0 <= geom.segid < self._scene.maxgeom:
@@ -208,7 +208,7 @@ class RayDepthCamera:
             yield GOAL, goal, GOAL_RADIUS, GOAL_COLOR
 
     def close(self) -> None:
-        """Nothing is held."""
+        """No resources to free."""
 
 
 def open_camera(model: mujoco.MjModel, renderer: str, max_size: int) -> DepthCamera:
@@ -216,11 +216,11 @@ def open_camera(model: mujoco.MjModel, renderer: str, max_size: int) -> DepthCam
 
     Args:
         model: The compiled scene; its offscreen settings are changed.
-        renderer: `egl`, `raycast`, or `auto` for the first of them that works here.
-        max_size: Height and width of the largest picture that will be taken.
+        renderer: `egl`, `raycast`, or `auto` for the first that works here.
+        max_size: Height and width of the largest image to take.
 
     Raises:
-        RuntimeError: If `egl` was demanded and there is no working OpenGL.
+        RuntimeError: If `egl` was requested and OpenGL does not work.
     """
     if renderer == "raycast" or (renderer == "auto" and graphics_failure() is not None):
         return RayDepthCamera(model)
@@ -263,13 +263,13 @@ def _add_ball(scene: mujoco.MjvScene, center: NDArray[np.float64]) -> None:
     mujoco.mjv_initGeom(
         ball, mujoco.mjtGeom.mjGEOM_SPHERE, size, np.asarray(center, float), np.eye(3).ravel(), GOAL_COLOR
     )
-    # Pictures of object ids leave out geoms without one.
+    # Images of object ids leave out geoms without an id.
     ball.segid = scene.ngeom
     scene.ngeom += 1
 
 
 def _shown_by(geom) -> int:
-    """What `Picture.geoms` says where a geom of the scene is seen."""
+    """The value in `Picture.geoms` for pixels that show a geom."""
     if geom.objtype == mujoco.mjtObj.mjOBJ_GEOM:
         return geom.objid
     return MARKER if geom.objtype == mujoco.mjtObj.mjOBJ_SITE else GOAL

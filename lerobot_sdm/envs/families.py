@@ -1,4 +1,4 @@
-"""The families of environments that this package drives, one row each. Light: no simulator, torch or LeRobot."""
+"""Table of this package's environment families. Imports no simulator, torch or LeRobot."""
 
 import importlib
 import inspect
@@ -16,7 +16,7 @@ from lerobot_sdm.envs.options import CloudOptions
 from lerobot_sdm.outlines import outline
 
 INHERITED = {"max_parallel_tasks": (int, 1), "disable_env_checker": (bool, True)}
-"""Fields of LeRobot's `EnvConfig` that no family declares anew: name -> type and default."""
+"""Fields of LeRobot's `EnvConfig` that no family redeclares: name -> type and default."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class Family:
     """Environments of one type, as `--env.type` names them.
 
     Attributes:
-        env_class: The environment, as "module:Class": naming it does not import its simulator.
+        env_class: The environment as "module:Class", so that naming it does not import its simulator.
         config_class: LeRobot's configuration of it, likewise.
         tasks: Short names of all tasks.
-        task_names: What `--env.task` stands for -> short names of tasks. Raises InputError.
+        task_names: Maps the value of `--env.task` to short names of tasks. Raises InputError.
         gym_id: Short name of a task -> Gymnasium id.
-        default_view: Which view stands for none, as `--env.view`.
+        default_view: Default of `--env.view`.
         views: Short name of a task -> its views by name.
     """
 
@@ -46,7 +46,7 @@ class Family:
         return outline(self.config_class).fields | INHERITED
 
     def configuration(self, **fields: Any) -> Any:
-        """LeRobot's configuration of an environment, which takes LeRobot to import.
+        """LeRobot's configuration of an environment; imports LeRobot.
 
         Raises:
             InputError: A value cannot work.
@@ -54,10 +54,10 @@ class Family:
         return _load(self.config_class)(**fields)
 
     def check(self, given: dict[str, Any]) -> None:
-        """Let the environment look at options, which LeRobot's configuration takes seconds to do; nothing is built.
+        """Check options through the environment, without the seconds of importing LeRobot; builds nothing.
 
         Args:
-            given: Fields of the configuration by name; those that only the configuration knows are left to it.
+            given: Fields of the configuration by name; fields that only the configuration knows are ignored.
 
         Raises:
             InputError: A value cannot work.

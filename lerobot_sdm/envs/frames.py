@@ -1,4 +1,4 @@
-"""The coordinates that point clouds are given in."""
+"""Coordinate frames of point clouds."""
 
 from dataclasses import dataclass
 
@@ -10,13 +10,13 @@ from lerobot_sdm.envs.options import Corner
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A frame, and the part of it that is looked at.
+    """A coordinate frame and its default crop box.
 
     Args:
         rotation: (3, 3) world to frame.
         translation: (3,) meters, added after rotating.
         crop: Default box in this frame.
-        pixel_offset: Where in a pixel a point is taken to lie, see `clouds.geometry.pixel_rays`.
+        pixel_offset: Position within a pixel where its point is assumed, see `clouds.geometry.pixel_rays`.
         origin: Body whose position is taken from points after they were cropped, in a frame with the world's axes; None
             for a frame that stands still.
     """

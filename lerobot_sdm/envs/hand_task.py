@@ -1,7 +1,7 @@
-"""What a task of a dexterous hand consists of. A new hand, or a new task, is one class in one file.
+"""Abstract base class of dexterous-hand tasks. A new hand or task is one class in one file.
 
-Everything that judges a state (reward, goal) is written on measurements with any leading dimensions, so that
-the environment, which has one state, and a planner, which has thousands of predicted ones, use the same lines.
+Reward and goal are computed from measurements with any leading dimensions, so that the environment, which has one
+state, and a planner, which has thousands of predicted ones, share the code.
 """
 
 from abc import ABC, abstractmethod
@@ -24,7 +24,7 @@ Measured = dict[str, NDArray[np.float64]]
 """Name -> values (..., 3) of a watched point, and `qpos` (..., nq), `qvel` (..., nv)."""
 
 State = dict[str, NDArray[np.float64]]
-"""All that decides how an episode goes on: `qpos`, `qvel` and what the task placed at random."""
+"""The complete state: `qpos`, `qvel` and what the task placed at random."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class SuccessRule:
     """When an episode counts as a success.
 
     Args:
-        relaxed_goal: Whether the goal is what DP3 made of it, or the original one.
+        relaxed_goal: Whether to use DP3's goal or the original one.
         last_steps: The goal must hold at each of this many last control steps of the episode; None where it may
             hold at any time.
         counted: Whether the goal must hold for more than the task's `dapg_steps` simulator steps.
-        failure_ends: Whether an episode ends when it cannot succeed any more.
+        failure_ends: Whether an episode ends once it can no longer succeed.
     """
 
     relaxed_goal: bool = False
@@ -51,25 +51,25 @@ SUCCESS_RULES = {
     "dapg": SuccessRule(counted=True),
     "gymnasium_robotics": SuccessRule(failure_ends=False),
 }
-"""By the benchmark that judges so. `dp3_ever` is DP3's goal, reached at any time of the episode."""
+"""Success rules by benchmark. `dp3_ever` is DP3's goal, reached at any time of the episode."""
 
 
 class HandTask(ABC):
-    """One task: its scene, its chances, its observations and its judgment.
+    """One task: its scene, randomization, observations, reward and goal.
 
     Attributes:
         name: What `--env.task` calls it.
-        description: What to do, in a sentence.
+        description: The task in a sentence.
         action_size: Actuators.
         full_observation_size: What experts see.
         agent_pos: Which entries of qpos a policy sees.
         cameras: Names of the scene's cameras.
-        camera: The one that looks unless told otherwise.
-        human_camera: The one for people.
+        camera: The default camera.
+        human_camera: The camera for human viewers.
         crops: Frame name -> default box in it.
         episode_substeps: Length of an episode in simulator steps of 10 ms.
         demonstration_substeps: Length of a recorded demonstration.
-        dapg_steps: For how many simulator steps the goal must hold by the DAPG rule, and one more.
+        dapg_steps: The goal must hold for more than this many simulator steps by the DAPG rule.
         watched: Name of a measured point -> kind (`site` or `body`) and name of what is there.
     """
 
@@ -94,11 +94,11 @@ class HandTask(ABC):
 
     @abstractmethod
     def frame(self, name: str) -> Frame:
-        """The coordinates of clouds: `legacy` or `world`."""
+        """The clouds' frame: `legacy` or `world`."""
 
     @abstractmethod
     def place(self, model: "mujoco.MjModel", rng: np.random.Generator) -> None:
-        """Draw where things are, in a model whose state will be reset afterwards."""
+        """Randomize object placement in a model whose state is reset afterwards."""
 
     @abstractmethod
     def placement(self, model: "mujoco.MjModel") -> dict[str, NDArray[np.float64]]:
@@ -106,7 +106,7 @@ class HandTask(ABC):
 
     @abstractmethod
     def full_observation(self, model: "mujoco.MjModel", data: "mujoco.MjData") -> NDArray[np.float64]:
-        """What experts see, in the order of the original environments."""
+        """The experts' observation, in the order of the original environments."""
 
     @abstractmethod
     def start_of(self, model: "mujoco.MjModel", data: "mujoco.MjData", observation: NDArray[np.float64]) -> State:
@@ -114,8 +114,8 @@ class HandTask(ABC):
 
         Args:
             model: The scene.
-            data: The scene at rest, as `place` left it.
-            observation: What `full_observation` said then.
+            data: The scene at rest, after `place`.
+            observation: `full_observation` of the start state.
         """
 
     @abstractmethod
@@ -156,7 +156,7 @@ class HandTask(ABC):
         qvel: NDArray[np.float64],
         sensordata: NDArray[np.float64],
     ) -> Measured:
-        """What the judgment of states needs.
+        """The measurements that reward and goal need.
 
         Args:
             model: The scene, from `make_model`.

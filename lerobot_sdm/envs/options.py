@@ -1,4 +1,4 @@
-"""What a user can choose about the point cloud of an environment, checked before anything is built."""
+"""User options for an environment's point cloud, checked before anything is built."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -8,7 +8,7 @@ from lerobot_sdm.errors import InputError, unknown_name
 
 FRAMES = ("legacy", "world", "hand")
 PAPERS_VIEW = "dp3"
-"""What the view of the DP3 demonstrations is called, in every family."""
+"""Name of the DP3 demonstrations' view, in every family."""
 
 RENDERERS = ("auto", "egl", "raycast")
 
@@ -17,12 +17,12 @@ Corner = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class CloudOptions:
-    """How a scene becomes a point cloud. A view is a named set of these options.
+    """Options for turning a scene into a point cloud. A view is a named set of these options.
 
     Args:
         num_points: Rows of the cloud; larger clouds are subsampled, smaller ones padded with zeros.
         use_color: Whether each point carries r, g, b (0 to 255) after x, y, z.
-        camera: Which of the scene's cameras looks; the environment knows which there are.
+        camera: Name of one of the scene's cameras.
         camera_size: Width and height of the depth image in pixels.
         frame: `legacy`, the camera-centered frame of the DP3 demonstrations; `world`; or `hand`, the world's axes with
             the robot's hand as origin, where an environment has it.
@@ -33,7 +33,7 @@ class CloudOptions:
         show_goal: Whether the goal is drawn, as a ball, into clouds and images, inside the box or not. None draws
             it where nothing else in the scene shows it.
         show_markers: Whether the simulator's own markers of goals and parts are drawn.
-        show_arm: Whether points on the robot's arm stay. False drops them after looking, as a real robot does that
+        show_arm: Whether points on the robot's arm stay. False drops them from the image, as a real robot can that
             knows its own pose: the arm still hides what is behind it.
 
     Raises:
@@ -69,15 +69,15 @@ OPTION_NAMES = tuple(option.name for option in fields(CloudOptions))
 
 
 def options_of_view(views: Mapping[str, CloudOptions], view: str, **given: Any) -> CloudOptions:
-    """The options of a named view, with what was given in their place.
+    """The options of a named view, with overrides.
 
     Args:
-        views: The views that there are.
-        view: Name of one of them.
-        given: Options; None stands for the view's.
+        views: The available views.
+        view: Name of the view.
+        given: Overrides; None keeps the view's value.
 
     Raises:
-        InputError: There is no such view, or a value cannot work.
+        InputError: The view is unknown, or a value is invalid.
     """
     require_known("view", view, views)
     given = {name: value for name, value in given.items() if value is not None}
@@ -88,12 +88,12 @@ def options_of_view(views: Mapping[str, CloudOptions], view: str, **given: Any) 
 
 
 def _fixed(frame: str) -> str:
-    """The frame that boxes are given in."""
+    """The frame that crop boxes refer to."""
     return "world" if frame == "hand" else frame
 
 
 def described_view(view: str, options: CloudOptions) -> dict[str, Any]:
-    """What datasets and policies keep of the way their clouds were made, JSON-compatible.
+    """Description of how clouds are made, as stored with datasets and policies, JSON-compatible.
 
     Returns:
         `view`, its name, and all options that change what a cloud shows.
@@ -103,7 +103,7 @@ def described_view(view: str, options: CloudOptions) -> dict[str, Any]:
 
 
 def view_sentence(view: Mapping[str, Any]) -> str:
-    """A described view in words, for cards and messages; its name alone where it was written by another version."""
+    """A described view in words, for cards and messages; only its name if another version wrote it."""
     if not set(OPTION_NAMES) - {"renderer"} <= view.keys():
         return f"`{view.get('view', 'unknown')}`."
     box = "the frame's own" if view["crop"] is None else f"{view['crop'][0]} to {view['crop'][1]}"
@@ -117,7 +117,7 @@ def view_sentence(view: Mapping[str, Any]) -> str:
 
 
 def require_known(key: str, value: str, known: Collection[str]) -> None:
-    """Raise an InputError that names `key` and offers near names unless `value` is one of `known`."""
+    """Raise an InputError that names `key` and suggests similar names unless `value` is one of `known`."""
     if value not in known:
         raise unknown_name(key, str(value), known)
 
@@ -125,13 +125,13 @@ def require_known(key: str, value: str, known: Collection[str]) -> None:
 def require_positive(key: str, value: int) -> None:
     """Raise an InputError that names `key` unless `value` is an integer of at least 1."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise InputError(f"{key}={value!r}: give a whole number of at least 1.")
+        raise InputError(f"{key}={value!r}: must be at least 1. Give a positive integer.")
 
 
 def require_not_negative(key: str, value: float) -> None:
     """Raise an InputError that names `key` unless `value` is a finite number of at least 0."""
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < float("inf"):
-        raise InputError(f"{key}={value!r}: give a number of at least 0.")
+        raise InputError(f"{key}={value!r}: must be at least 0. Give a finite number.")
 
 
 def _checked_crop(crop) -> tuple[Corner, Corner]:

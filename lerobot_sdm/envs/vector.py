@@ -1,4 +1,4 @@
-"""Vector environments in which a finished member rests until the whole batch starts again."""
+"""Vector environments whose finished members idle until the whole batch restarts."""
 
 import multiprocessing
 import os
@@ -14,9 +14,9 @@ from lerobot_sdm.processes.threads import passive_waiting
 
 
 class _ResetStartsRollout:
-    """LeRobot's frozen members thaw on an option of its own rollout; here any reset of the batch thaws them.
+    """Frozen members thaw on any reset of the batch; LeRobot's own thaw only on an option of its rollout.
 
-    Gymnasium's automatic resets call the members, not the batch, so they still find them frozen.
+    Gymnasium's automatic resets call the members, not the batch, so members stay frozen.
     """
 
     def reset(self, *, seed: int | list[int] | None = None, options: dict[str, Any] | None = None):
@@ -28,7 +28,7 @@ class RestingSyncVectorEnv(_ResetStartsRollout, gym.vector.SyncVectorEnv):
 
 
 class RestingAsyncVectorEnv(_ResetStartsRollout, _LazyAsyncVectorEnv):
-    """Members in processes of their own, started at the first reset."""
+    """Members in separate processes, started at the first reset."""
 
     def __init__(self, makers: list[Callable[[], gym.Env]], preload: str):
         super().__init__(makers)
@@ -50,7 +50,7 @@ def make_vector_env(
     """Build a vector environment for LeRobot's rollouts.
 
     A rollout runs until its last member is done. A member that finishes early repeats its last transition,
-    with reward 0, at no cost, where Gymnasium would simulate and draw a further episode for nobody. That
+    with reward 0, at no cost, while Gymnasium would simulate and render a further episode for nothing. That
     needs `NEXT_STEP` autoreset: `SAME_STEP` would replace the final observation, and `DISABLED` refuses
     to step a batch with a finished member.
 

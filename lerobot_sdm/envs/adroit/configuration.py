@@ -22,9 +22,9 @@ class AdroitPointCloudEnvConfig(PointCloudEnvConfig):
     """Adroit tasks observed as point clouds.
 
     Args:
-        task: `hammer`, `door`, `pen` or `relocate`. They have different actions: one policy, one task.
+        task: `hammer`, `door`, `pen` or `relocate`. Their actions differ, so a policy fits one task.
         fps: Control steps per second; follows from `action_repeat`.
-        action_repeat: For how many simulator steps of 10 ms an action holds; DP3 has 2.
+        action_repeat: Simulator steps of 10 ms for which an action is held; 2 in DP3.
         success_rule: `dp3`, its goal at the last two control steps; `dp3_ever`, the same goal at any time; `dapg`,
             the original goal for more than 25 simulator steps (pen 20); `gymnasium_robotics`, the original goal
             at any time.

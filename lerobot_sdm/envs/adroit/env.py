@@ -1,4 +1,4 @@
-"""Adroit's dexterous tasks seen through point clouds, judged as in the DP3 benchmark unless told otherwise."""
+"""Adroit's dexterous tasks with point clouds and, by default, the DP3 benchmark's success rule."""
 
 from collections import deque
 from typing import Any
@@ -16,17 +16,17 @@ from lerobot_sdm.envs.hand_task import SIMULATOR_RATE, SUCCESS_RULES, State, act
 from lerobot_sdm.envs.options import options_of_view, require_known, require_positive
 
 PHYSICS_STEPS = 5
-"""Steps of 2 ms in a simulator step."""
+"""Physics steps of 2 ms per simulator step."""
 
 
 class AdroitPointCloudEnv(PointCloudEnv):
-    """One hand task, observed as `PointCloudEnv` says.
+    """An Adroit task; see `PointCloudEnv` for observations.
 
     `agent_pos` is (24,): the angles of the hand's joints in radians, without arm, velocities or objects. An action
-    is a set point for each actuator, arm first, with -1 and 1 the ends of its range; it is held for `action_repeat`
-    simulator steps of 10 ms. The reward is the sum of theirs.
+    is a set point for each actuator, arm first, where -1 and 1 are the ends of its range; it is held for
+    `action_repeat` simulator steps of 10 ms, whose rewards are summed.
 
-    Without its target, relocate cannot be done, and no camera sees it: clouds show it as a ball.
+    Relocate needs its target, which no camera sees, so clouds show it as a ball.
 
     Args:
         task: `hammer`, `door`, `pen` or `relocate`.
@@ -34,7 +34,7 @@ class AdroitPointCloudEnv(PointCloudEnv):
         num_points, use_color, camera, camera_size, frame, crop, renderer, show_goal, show_markers, show_arm: See
             `CloudOptions`; the view's for None. Only relocate has a hidden goal.
         success_rule: When an episode is a success: a name from `SUCCESS_RULES`.
-        action_repeat: For how many simulator steps an action holds.
+        action_repeat: Simulator steps for which an action is held.
         episode_length: Control steps after which an episode is truncated; the benchmark's for None.
         terminate_on_success: Whether the first success ends the episode. A dropped pen does, except by the rule
             of Gymnasium-Robotics.
@@ -117,7 +117,7 @@ class AdroitPointCloudEnv(PointCloudEnv):
 
     @property
     def model(self) -> mujoco.MjModel:
-        """The scene, things placed as in this episode. For experts."""
+        """The scene with this episode's object placement. For experts."""
         self._require_reset("model")
         return self._model
 
@@ -135,19 +135,19 @@ class AdroitPointCloudEnv(PointCloudEnv):
 
     @property
     def env_state(self) -> State:
-        """All that decides how the episode goes on: qpos, qvel, and where the task placed things."""
+        """The complete state: qpos, qvel, and where the task placed objects."""
         self._require_reset("env_state")
         state = {"qpos": self._mj_data.qpos, "qvel": self._mj_data.qvel, **self.hand_task.placement(self._model)}
         return {name: np.array(values) for name, values in state.items()}
 
     def set_env_state(self, state: State) -> None:
-        """Put the simulator into a state that `env_state` gave, here or in another process."""
+        """Restore a state that `env_state` returned, in this or another process."""
         self._require_reset("set_env_state")
         for name, placed in self.hand_task.placement(self._model).items():
             placed[:] = state[name]
         self._mj_data.qpos[:] = state["qpos"]
         self._mj_data.qvel[:] = state["qvel"]
-        # The solver starts from the last step's solution, which would let the past show in the last bits.
+        # The solver warm-starts from the last step's solution, so earlier steps would change the last bits.
         self._mj_data.qacc_warmstart[:] = 0
         self._frame_cache = None
         mujoco.mj_forward(self._model, self._mj_data)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import mujoco
 
 TOP_ANGLE = 3.14
-"""By how much DP3 turns its camera `top` about z, radians."""
+"""Angle by which DP3 rotates its camera `top` about z, radians."""
 
 FAR = 10.0
 
@@ -30,7 +30,7 @@ CONTROLLER_GAINS = {("A_WRJ1", "A_WRJ0"): 10.0, ("A_FFJ3", "A_THJ0"): 1.0}
 
 
 def above(height: float, origin_height: float) -> tuple[Corner, Corner]:
-    """A box that leaves out all below a height, given that of the frame's origin; wide open elsewhere."""
+    """A box that excludes everything below a height, given the height of the frame's origin; unbounded elsewhere."""
     return (-FAR, -FAR, height - origin_height), (FAR, FAR, FAR)
 
 
@@ -58,10 +58,10 @@ class AdroitTask(HandTask):
 
 
 class SeenFromAbove(AdroitTask):
-    """A task that DP3 looks at from straight above.
+    """A task that DP3 sees from straight above.
 
-    Its frame is that of the camera but for a meter along z: DP3 turns the cloud by the pose of another camera
-    and then by that pose's inverse, and leaves out the camera's position.
+    Its frame is the camera's, shifted by a meter along z: DP3 rotates the cloud by the pose of another camera and
+    then by that pose's inverse, and ignores the camera's position.
     """
 
     cameras = (*AdroitTask.cameras, "top")
@@ -96,14 +96,14 @@ class SeenAtAnAngle(AdroitTask):
 
 
 def angles_of(quaternion: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(3,) angles about x, y and z, in that order about axes that turn along, of a quaternion (w, x, y, z)."""
+    """(3,) intrinsic x-y-z Euler angles of a quaternion (w, x, y, z)."""
     from scipy.spatial.transform import Rotation
 
     return Rotation.from_quat(quaternion, scalar_first=True).as_euler("XYZ")
 
 
 def quaternion_of(angles: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(4,) quaternion (w, x, y, z) of such angles."""
+    """(4,) quaternion (w, x, y, z) of intrinsic x-y-z Euler angles."""
     from scipy.spatial.transform import Rotation
 
     return Rotation.from_euler("XYZ", angles).as_quat(scalar_first=True)

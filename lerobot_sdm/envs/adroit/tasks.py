@@ -1,6 +1,6 @@
-"""The four Adroit tasks, seen and judged as in the DP3 benchmark or as in others.
+"""The four Adroit tasks, with the cameras and success rules of DP3 and other benchmarks.
 
-Rewards are the published dense ones: the installed Gymnasium-Robotics has the sign of their reach terms wrong.
+Rewards are the published dense ones, because Gymnasium-Robotics has the wrong sign in their reach terms.
 """
 
 from typing import TYPE_CHECKING, ClassVar
@@ -143,7 +143,7 @@ class Pen(SeenAtAnAngle):
     def spec(self) -> "mujoco.MjSpec":
         spec = super().spec()
         spec.camera("vil_camera").pos = self.camera_position
-        # Here they are translucent, and a translucent thing has a depth in some pictures and none in others.
+        # Translucent here: a translucent object has a depth in some images and none in others.
         for name in ("pen", "target"):
             spec.geom(name).rgba[3] = 1.0
         return spec
@@ -185,7 +185,7 @@ class Pen(SeenAtAnAngle):
 
     @staticmethod
     def alignment(measured: Measured) -> NDArray[np.float64]:
-        """Cosine (...) of the angle between the pen and the one that shows how to hold it."""
+        """Cosine (...) of the angle between the pen and the target pen."""
         points = direction(measured["top"], measured["bottom"])
         return (points * direction(measured["target_top"], measured["target_bottom"])).sum(axis=-1)
 
@@ -193,7 +193,7 @@ class Pen(SeenAtAnAngle):
 class Relocate(SeenAtAnAngle):
     """Carry the ball to a point in the air.
 
-    Not a DP3 task. It is seen from the far side of the table: from any other side the hand hides ball and target.
+    Not a DP3 task. The camera is on the far side of the table: from any other side the hand hides ball and target.
     """
 
     name = "relocate"
@@ -206,7 +206,7 @@ class Relocate(SeenAtAnAngle):
     camera = human_camera = "front"
     camera_position = (0.0, 0.75, 0.65)
     camera_tilt: ClassVar[float] = 1.0
-    """How far from straight down the camera looks up, radians."""
+    """Tilt of the camera up from straight down, radians."""
 
     crops: ClassVar = {"legacy": above(0.01, 0.65), "world": above(0.01, 0.0)}
     watched: ClassVar = {"palm": ("site", "S_grasp"), "ball": ("body", "Object"), "target": ("site", "target")}
@@ -254,11 +254,11 @@ class Relocate(SeenAtAnAngle):
 
 
 HAND_TASKS: dict[str, type[HandTask]] = {task.name: task for task in (Hammer, Door, Pen, Relocate)}
-"""All tasks of `--env.type=adroit`. For another hand, write a `HandTask` in a file of its own and add it here."""
+"""All tasks of `--env.type=adroit`. For another hand, write a `HandTask` in its own file and add it here."""
 
 
 def hand_task(name: str) -> HandTask:
-    """The task of that name.
+    """The task with that name.
 
     Raises:
         InputError: If there is no such task; the nearest names are offered.

@@ -1,4 +1,4 @@
-"""How Adroit's scenes are looked at. Light: no simulator is imported."""
+"""Views of Adroit's scenes. Imports no simulator."""
 
 from dataclasses import replace
 
@@ -9,10 +9,9 @@ DEFAULT_VIEW = "workspace"
 
 
 def views(task: HandTask) -> dict[str, CloudOptions]:
-    """The views of a task by name, as `--env.view`. docs/views.md says what each shows.
+    """The views of a task by name, as `--env.view`. See docs/views.md for what each shows.
 
-    Boxes of both leave out table and floor, and nothing else stands there: what a tighter box would leave out is the
-    forearm, which hides as much as it shows.
+    Both boxes exclude table and floor, and nothing else stands there. A tighter box would only exclude the forearm.
     """
     dp3 = CloudOptions(
         num_points=512, camera=task.camera, camera_size=84, frame="legacy", show_goal=False, show_markers=True

@@ -22,7 +22,7 @@ KEY = "--env.assets_dir"
 ROBOT_NAME = "allegro_hand_xarm6_wrist_mounted_face_front"
 ROBOT_FILE = Path("robot/xarm6_description/xarm6_allegro_wrist_mounted_rotate.urdf")
 
-# Densities of handle and rest, friction torque as for the stand-ins, and the yaw to which chance is added.
+# Densities of handle and rest, friction torque as for the stand-ins, and the yaw before randomization.
 DENSITIES = {"laptop": (500, 500), "faucet": (7800, 7800), "bucket": (100, 7800), "toilet": (50, 50)}
 FRICTION = {"laptop": 0.8, "faucet": 0.3, "bucket": 0.0, "toilet": 0.8}
 YAW = {"laptop": 0.0, "faucet": 0.0, "bucket": np.pi, "toilet": -np.pi / 2}
@@ -143,7 +143,7 @@ class OfficialAssets:
             ) from error
 
     def _hinge(self, name: str) -> str:
-        """Which of the object's joints is the task's."""
+        """The name of the object's joint for the task."""
         if self.task == "toilet":
             if name not in self._lids:
                 raise InputError(f"{KEY}: toilet_joint.txt has no row for object {name}.")

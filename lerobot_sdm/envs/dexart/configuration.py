@@ -26,17 +26,17 @@ class DexArtPointCloudEnvConfig(PointCloudEnvConfig):
     """DexArt's tasks observed as point clouds, with objects made by this package or the official ones.
 
     Args:
-        task: `laptop`, `faucet`, `bucket` or `toilet`. One policy, one task: they see different things.
+        task: `laptop`, `faucet`, `bucket` or `toilet`. Their observations differ, so a policy fits one task.
         fps: Control steps per second: 25.
-        objects: `seen`, `unseen`, or names of objects with commas between; each episode draws one of them.
+        objects: `seen`, `unseen`, or comma-separated names of objects; each episode draws one of them.
         assets_dir: Folder of the official assets; null for stand-ins. Results of the two are not comparable.
-        rule_set: `dp3`, as DP3, ManiCM and SDM judge and observe, or `dexart`, as DexArt does.
+        rule_set: `dp3`, the success rules and observations of DP3, ManiCM and SDM, or `dexart`, those of DexArt.
         imagin_robot: `none`; `apart`, points of the hand as `observation.imagin_robot` (96, 7), as imported
             checkpoints take them; or `joined`, the same points in front of the cloud, which any policy can take.
         sampling: How clouds are subsampled: `random`, as DexArt does, or `fps`, farthest points first; null for the
             view's, `fps` for `workspace` and `random` for `dp3`.
-        cloud_noise: By how much points are stretched from the origin, relative standard deviation.
-        camera_jitter: How much the camera's pose differs from episode to episode; 1 is DexArt's, 0 none.
+        cloud_noise: Relative standard deviation by which points are scaled away from the origin.
+        camera_jitter: Scale of the camera's pose change between episodes; 1 is DexArt's, 0 none.
         episode_length: Control steps after which an episode is truncated; null for the rule set's.
         terminate_on_success: Whether an episode ends as soon as the rule set lets it.
         view: How the scene is looked at: `workspace`, made for learning, or `dp3`, that of the DP3 demonstrations, with
@@ -49,7 +49,7 @@ class DexArtPointCloudEnvConfig(PointCloudEnvConfig):
         frame: `legacy`, the base of the robot, or `world`.
         crop: Two opposite corners [[xmin, ymin, zmin], [xmax, ymax, zmax]] in that frame.
         renderer: `egl`, `raycast`, or `auto` for the first that works.
-        show_goal: Whether the goal is drawn; without effect, since no goal is hidden.
+        show_goal: Whether the goal is drawn; no effect, since no goal is hidden.
         show_markers: Whether the simulator's own markers are drawn.
         show_arm: Whether points on the robot's arm stay in the cloud.
         pixels: Whether observations hold the picture behind the cloud, as `observation.image`.
@@ -58,7 +58,7 @@ class DexArtPointCloudEnvConfig(PointCloudEnvConfig):
         features_map: Their names in datasets and policies; built likewise.
 
     Raises:
-        InputError: For a value that cannot work, or assets that are not whole, before any environment is built.
+        InputError: For an invalid value, or incomplete assets, before any environment is built.
     """
 
     env_class: ClassVar[str] = FAMILIES["dexart"].env_class
@@ -132,6 +132,6 @@ class DexArtPointCloudEnvConfig(PointCloudEnvConfig):
 
     @property
     def gym_kwargs(self) -> dict:
-        """Keyword arguments of `DexArtPointCloudEnv`, but for the task."""
+        """Keyword arguments of `DexArtPointCloudEnv`, except the task."""
         names = ("objects", "assets_dir", "rule_set", "imagin_robot", "sampling", "cloud_noise", "camera_jitter")
         return super().gym_kwargs | {name: getattr(self, name) for name in names}

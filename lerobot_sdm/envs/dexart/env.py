@@ -1,4 +1,4 @@
-"""DexArt's tasks, an arm with a dexterous hand and things that open and turn, seen through point clouds."""
+"""DexArt's tasks with point clouds: an arm with a dexterous hand, and objects that open and turn."""
 
 from pathlib import Path
 from typing import Any
@@ -31,11 +31,11 @@ from lerobot_sdm.envs.frames import Frame
 from lerobot_sdm.envs.options import options_of_view, require_known, require_not_negative
 
 MOST_OVERLAP, MOST_STARTS = 0.001, 100
-"""Starts with the hand deeper than this inside the object, meters, are drawn again, at most so many times."""
+"""Starts with the hand deeper than this inside the object, meters, are redrawn, up to this many times."""
 
 
 class DexArtPointCloudEnv(PointCloudEnv):
-    """One task, observed as `PointCloudEnv` says, but for the order and the filling of clouds, see `sampling`.
+    """A DexArt task; see `PointCloudEnv` for observations, and `sampling` for the clouds' order and padding.
 
     `agent_pos` is (32,): angles of the 22 joints, velocity, spin and position of the palm in the world, and the share
     of the rule set's time that is over, whatever `episode_length`; for the bucket (33,), with how far the palm faces up
@@ -45,16 +45,16 @@ class DexArtPointCloudEnv(PointCloudEnv):
 
     Args:
         task: `laptop`, `faucet`, `bucket` or `toilet`.
-        objects: `seen`, `unseen`, or names of objects with commas between; each episode draws one of them.
+        objects: `seen`, `unseen`, or comma-separated names of objects; each episode draws one of them.
         assets_dir: The official asset folder; None for stand-ins made by this package.
         rule_set: What counts as success, and sizes and lengths: a name from `RULE_SETS`.
         imagin_robot: `none`; `apart`, as an observation `imagin_robot` (96, 7); or `joined`, in front of the cloud,
             which then has 96 more rows.
-        view: How the scene is looked at, a name from `dexart.views`.
+        view: Name of a view from `dexart.views`.
         sampling: `random`, without order, or `fps`, farthest points first; the view's for None. Short clouds repeat
             their first point.
-        cloud_noise: By how much points are stretched from the origin, relative standard deviation.
-        camera_jitter: How much the camera's pose differs from episode to episode; 1 is DexArt's.
+        cloud_noise: Relative standard deviation by which points are scaled away from the origin.
+        camera_jitter: Scale of the camera's pose change between episodes; 1 is DexArt's.
         num_points, use_color, camera, camera_size, frame, crop, renderer, show_goal, show_markers, show_arm: See
             `CloudOptions`; the view's for None. The frame `legacy` is the robot's base. No goal is hidden.
         episode_length: Control steps after which an episode is truncated; the rule set's for None.
@@ -64,7 +64,7 @@ class DexArtPointCloudEnv(PointCloudEnv):
         render_mode: Only `rgb_array`, the default, exists.
 
     Raises:
-        InputError: For a value that cannot work, or official assets that are not whole, before anything is built.
+        InputError: For an invalid value, or incomplete official assets, before anything is built.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 25}  # noqa: RUF012 - Gymnasium's convention
@@ -161,7 +161,7 @@ class DexArtPointCloudEnv(PointCloudEnv):
 
     @property
     def measured(self) -> Measured:
-        """The present state as the task sees it. For experts."""
+        """The current state as the task sees it. For experts."""
         self._require_reset("measured")
         return self._measured
 
@@ -184,7 +184,7 @@ class DexArtPointCloudEnv(PointCloudEnv):
         return robot_frame(self.dexart_task, self.cloud_options.frame)
 
     def _build(self) -> None:
-        # Called once at each reset, after seeding: the object that an episode draws decides which scene it needs.
+        # Called once per reset, after seeding, because the drawn object determines the scene.
         chosen = self.object_names[self.np_random.integers(len(self.object_names))]
         if chosen != self.object_name:
             self.close()
@@ -228,7 +228,7 @@ class DexArtPointCloudEnv(PointCloudEnv):
         return Outcome(reward, int(success), success)
 
     def _verdict(self, outcome: Outcome, over: bool) -> bool:
-        """The goal at the end of the episode, which is where DexArt's rules end it or time does."""
+        """Whether the goal holds at the end of the episode, set by DexArt's rules or the time limit."""
         return outcome.goal_reached and (over or self.dexart_task.ends_early(self._measured, self._world.handle_range))
 
     def _agent_pos(self) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""DexArt's imagined robot: points on the hand that follow its joints, whatever the camera sees."""
+"""DexArt's imagined robot: points on the hand from its joint angles, independent of the camera."""
 
 from collections.abc import Mapping
 

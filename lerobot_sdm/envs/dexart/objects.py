@@ -1,4 +1,4 @@
-"""Which objects there are: DexArt's official ones by id, and this package's stand-ins by number; seen and unseen."""
+"""The objects, seen and unseen: DexArt's official ones by id, and this package's stand-ins by number."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -37,7 +37,7 @@ OFFICIAL_IDS: dict[str, dict[str, tuple[int, ...]]] = {
         "unseen": (101320, 102621, 102622, 102630, 102634, 102645, 102648, 102651, 102652, 102654, 102658),
     },
 }
-"""Numbers of PartNet-Mobility, by task and split, in DexArt's order."""
+"""PartNet-Mobility ids by task and split, in DexArt's order."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def resolve_objects(task: str, objects: str, official: bool) -> tuple[str, ...]:
 
     Args:
         task: Whose.
-        objects: `seen`, `unseen`, or names with commas between.
+        objects: `seen`, `unseen`, or comma-separated names.
         official: Whether names are official ids or those of stand-ins.
 
     Raises:

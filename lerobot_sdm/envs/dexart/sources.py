@@ -1,4 +1,4 @@
-"""Where DexArt's bodies come from: made by this package, or read from the official assets. Never both."""
+"""Sources of DexArt's bodies: made by this package, or read from the official assets, never both."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -15,7 +15,7 @@ class BodySource(Protocol):
     """Gives robots and objects to scenes.
 
     Attributes:
-        label: What results with these bodies must be called.
+        label: Label that results with these bodies must carry.
     """
 
     label: str

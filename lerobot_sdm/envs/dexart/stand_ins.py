@@ -1,6 +1,6 @@
-"""Laptops, faucets, buckets and toilets made of simple solids, each instance of other proportions.
+"""Laptops, faucets, buckets and toilets made of simple solids, with different proportions per instance.
 
-They stand for DexArt's PartNet-Mobility objects, whose files cannot be shipped. Every object's origin is on the
+They replace DexArt's PartNet-Mobility objects, whose files cannot be shipped. Every object's origin is on the
 ground below it, z up; the side that opens faces -x, where the robot stands. Lengths in meters, angles in radians.
 """
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 # Densities and mobility of roots are DexArt's. Its joint friction, 5, is a coefficient in PhysX; here it is a torque in
 # N m, large enough that an open lid stays open and small enough for a finger.
 LID_FRICTION, LEVER_FRICTION = 0.8, 0.3
-# With MuJoCo's own softness a lid held by friction sinks by some degrees per second.
-# Light parts between drives this strong need some inertia and damping, or a clumsy touch flings them about.
+# With MuJoCo's default softness, a lid held by friction sinks by some degrees per second.
+# Light parts between drives this strong need some inertia and damping, or a rough touch throws them around.
 DAMPING, ARMATURE = 0.3, 0.01
 STIFF = (0.9999, 0.9999, 0.001, 0.5, 2)
 
@@ -29,7 +29,7 @@ BLUE = (0.25, 0.45, 0.75, 1)
 
 
 class _Builder:
-    """Adds solids to a description with few words."""
+    """Adds solids to a MuJoCo description concisely."""
 
     def __init__(self, root_density: float, handle_density: float):
         import mujoco

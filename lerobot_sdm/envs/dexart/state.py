@@ -1,4 +1,4 @@
-"""What DexArt's tasks know of a world, and what they ask of it: the border between tasks and physics engine."""
+"""The interface between DexArt's tasks and the physics engine: what tasks read, and what they request."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 TOUCH_IMPULSE = 1e-2
-"""Summed contact impulse of a simulation step from which on a link touches another, N s."""
+"""Summed contact impulse of a simulation step above which a link counts as touching another, N s."""
 
 CONTROL_STEP = 0.04
 """Seconds; 25 control steps per second."""
@@ -15,11 +15,11 @@ CONTROL_STEP = 0.04
 
 @dataclass(frozen=True)
 class HandleRange:
-    """What is known of an object's joint, radians.
+    """Annotated angles of an object's joint, radians.
 
     Args:
-        left: Where it is at first, or near it.
-        middle: Where it should be.
+        left: Angle near the start.
+        middle: Target angle.
     """
 
     left: float
@@ -28,7 +28,7 @@ class HandleRange:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where an episode begins.
+    """Start state of an episode.
 
     Args:
         position: (3,) of the object's root in the world, meters.
@@ -52,7 +52,7 @@ class Measured:
         palm_rotation: (3, 3).
         palm_velocity: (3,).
         palm_spin: (3,) angular velocity.
-        handle: (3,) the point to go for.
+        handle: (3,) the point to reach for.
         angle: Of the object's joint.
         height: Of the object's root above where it started.
         fingers: How many fingers, thumb included, touch the handle's link.
@@ -91,7 +91,7 @@ class World(Protocol):
         ...
 
     def overlap(self) -> float:
-        """How deep the robot is inside the object, meters; 0 where they are apart."""
+        """Penetration depth of the robot in the object, meters; 0 if they are apart."""
         ...
 
     def jacobian(self) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""DexArt's four tasks: start states, contact states, progress, reward and success. Knows no physics engine."""
+"""DexArt's four tasks: start and contact states, progress, reward and success. Independent of the physics engine."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -22,9 +22,9 @@ class RuleSet:
         num_points: Rows of its clouds.
         camera_size: Pixels of its depth picture.
         progress: Task -> progress (faucet: angle) that must be exceeded for success.
-        lift: How far the bucket must be lifted besides, meters.
+        lift: How far the bucket must also be lifted, meters.
         horizon: Task -> control steps.
-        bucket_ends_early: Whether a bucket high and well held ends the episode.
+        bucket_ends_early: Whether a high and well-held bucket ends the episode.
     """
 
     num_points: int
@@ -46,7 +46,7 @@ RULE_SETS = {
 
 
 class DexArtTask:
-    """What the tasks share; each overrides what is its own.
+    """Abstract base class of the tasks.
 
     Args:
         rules: How a benchmark uses the task.
@@ -54,14 +54,14 @@ class DexArtTask:
 
     Attributes:
         name: What `--env.task` calls it.
-        description: What to do, in a sentence.
+        description: The task in a sentence.
         root_height: Of the robot's base, meters.
         pedestal: Half edges of the box under it; None where it stands on the ground.
         crop: Box of the cloud in the robot's frame.
-        position_range: The object is moved by up to so much along each axis, meters.
-        yaw_range: And turned by up to so much to either side, radians.
-        start_offset: The joint starts so far beyond `left`, radians.
-        reach: The palm is at the handle within this distance, meters.
+        position_range: Maximum displacement of the object along each axis, meters.
+        yaw_range: Maximum rotation of the object to either side, radians.
+        start_offset: Offset of the joint's start angle beyond `left`, radians.
+        reach: Distance within which the palm counts as at the handle, meters.
         fingers_needed: How many fingers make a grasp.
         palm_needed: Whether the palm must touch, too.
         effort_weight: Weight of the penalty on joint speed and tracking error.
@@ -92,14 +92,14 @@ class DexArtTask:
         return np.array([ROBOT_X, 0.0, self.root_height])
 
     def start(self, rng: np.random.Generator, offset: NDArray, yaw: float, handle: HandleRange) -> Placement:
-        """Draw where an episode begins.
+        """Draw an episode's start state.
 
-        The position moves one way only along each axis, upwards too, as in DexArt.
+        Along each axis, up included, the position moves in one direction only, as in DexArt.
 
         Args:
-            rng: Source of chance.
-            offset: (3,) of the object from the robot, before chance.
-            yaw: Of the object, before chance.
+            rng: Random generator.
+            offset: (3,) of the object from the robot, before randomization.
+            yaw: Of the object, before randomization.
             handle: Of its joint.
         """
         position = self.robot_position + offset + rng.uniform(0, self.position_range, 3)
@@ -164,7 +164,7 @@ class DexArtTask:
     def agent_pos(self, measured: Measured, steps: int) -> NDArray[np.float64]:
         """(32,) joints, palm velocity, spin and position, and the share of the time that is over.
 
-        Of the rules' time, however short an episode is cut: at each step a policy sees what demonstrations show.
+        The share is of the rules' time limit even if episodes are shorter, so that policies see demonstrations' values.
         """
         palm = (measured.palm_velocity, measured.palm_spin, measured.palm_position)
         return np.concatenate([measured.qpos, *palm, [steps / self.rules.horizon[self.name]]])
@@ -196,7 +196,7 @@ class Faucet(DexArtTask):
         return 0.0
 
     def progress(self, measured: Measured, handle: HandleRange) -> float:
-        """How far it is turned, radians."""
+        """Angle by which the faucet is turned, radians."""
         return abs(measured.angle)
 
 
@@ -265,7 +265,7 @@ DEXART_TASKS: dict[str, type[DexArtTask]] = {task.name: task for task in (Laptop
 
 
 def dexart_task(name: str) -> type[DexArtTask]:
-    """The task of that name.
+    """The task with that name.
 
     Raises:
         InputError: If there is no such task; the nearest names are offered.

@@ -1,4 +1,4 @@
-"""URDF files that MuJoCo refuses as they are, made readable: what SAPIEN forgives is repaired, nothing else changed."""
+"""Read URDF files that MuJoCo refuses: repair what SAPIEN tolerates, and change nothing else."""
 
 import itertools
 import xml.etree.ElementTree as ElementTree
@@ -17,14 +17,14 @@ VISUAL_GROUP, COLLISION_GROUP = 1, 3
 
 
 def parse_urdf(path: Path, key: str) -> ElementTree.Element:
-    """The content of a URDF file, names of its meshes made whole paths. Needs no physics engine.
+    """Parse a URDF file and make its mesh names absolute paths. Needs no physics engine.
 
     Args:
         path: The file; meshes are found beside it.
-        key: What the user calls the file or its folder, for messages.
+        key: The option that names the file or its folder, for messages.
 
     Raises:
-        InputError: The file or a mesh is missing, or it is no URDF.
+        InputError: The file or a mesh is missing, or the file is not a URDF.
     """
     if not path.is_file():
         raise InputError(f"{key}: '{path}' is missing. The official assets must be unpacked whole.")

@@ -1,4 +1,4 @@
-"""What is seen of DexArt's tasks: its cameras, its frame, and how it thins clouds out. Knows no physics engine."""
+"""DexArt's cameras, frame, and subsampling of clouds. Independent of the physics engine."""
 
 from dataclasses import replace
 
@@ -20,10 +20,10 @@ VIEW_SAMPLINGS = {"workspace": "fps", "dp3": "random"}
 
 
 def views(rules: RuleSet) -> dict[str, CloudOptions]:
-    """The views by name, as `--env.view`. docs/views.md says what each shows.
+    """The views by name, as `--env.view`. See docs/views.md for what each shows.
 
     Args:
-        rules: Gives `dp3` the numbers of points and pixels that DexArt or DP3 have.
+        rules: Sets the view `dp3`'s numbers of points and pixels to those of DexArt or DP3.
     """
     dp3 = CloudOptions(
         num_points=rules.num_points, camera=OBSERVER, camera_size=rules.camera_size, frame="legacy", show_goal=False
@@ -36,8 +36,8 @@ def looking(position: Corner, forward: Corner, right: Corner) -> tuple[NDArray[n
 
     Args:
         position: Meters, world.
-        forward: Where it looks.
-        right: What is right in its picture; made perpendicular to `forward`.
+        forward: Viewing direction.
+        right: Right direction of the image; made perpendicular to `forward`.
     """
     ahead = np.array(forward) / np.linalg.norm(forward)
     across = np.array(right) - (np.array(right) @ ahead) * ahead
@@ -53,16 +53,16 @@ def observer(task: type[DexArtTask]) -> tuple[NDArray[np.float64], NDArray[np.fl
 
 
 def human_viewer(task: type[DexArtTask]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A camera for people: over the far left corner, looking back at robot and object."""
+    """A camera for human viewers: over the far left corner, looking back at robot and object."""
     return looking((0.65, 0.75, 0.75 + task.root_height / 2), (-0.85, -0.8, -0.6), (-0.8, 0.85, 0.0))
 
 
 def jittered(
     position: NDArray[np.float64], axes: NDArray[np.float64], amount: float, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A camera's pose of one episode: the known one, moved a little, and turned about its own axes.
+    """A camera's pose in one episode: the nominal pose, slightly moved and rotated about its own axes.
 
-    Clouds are computed with the true pose, so that only the point of view differs, as in DexArt.
+    Clouds use the true pose, so only the viewpoint varies, as in DexArt.
     """
     from lerobot_sdm.clouds.geometry import rotation_x, rotation_y, rotation_z
 
@@ -83,14 +83,14 @@ def robot_frame(task: DexArtTask, name: str) -> Frame:
 def noisy_sample(
     points: NDArray[np.float32], count: int, noise: float, sampling: str, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """DexArt's way from all points to a cloud.
+    """Subsample points to a cloud as DexArt does.
 
     Args:
         points: (n, 3 or 6).
         count: Rows of the result.
-        noise: Standard deviation by which each point is stretched from the origin, relative.
+        noise: Relative standard deviation by which each point is scaled away from the origin.
         sampling: `random`, without order, or `fps`, farthest points first.
-        rng: Source of chance.
+        rng: Random generator.
 
     Returns:
         (count, C). A cloud with too few points is filled up with copies of its first one, an empty one is zeros.

@@ -24,7 +24,7 @@ from lerobot_sdm.envs.dexart.views import FIELD_OF_VIEW, HUMAN, OBSERVER, human_
 TIME_STEP, SUBSTEPS = 0.004, 10
 GROUND, WOOD = (0.45, 0.4, 0.35, 1), (0.6, 0.5, 0.4, 1)
 
-# What a contact's geom belongs to: a finger by its place in this tuple, or one of the numbers behind.
+# Part that a contact's geom belongs to: a finger by its index in this tuple, or one of the numbers after it.
 FINGERS = tuple(FINGER_LINKS)
 PALM_PART, ARM_PART, HAND_PART, HANDLE_PART, BASE_PART, OTHER = range(len(FINGERS), len(FINGERS) + 6)
 
@@ -44,7 +44,7 @@ def make_scene(robot: mujoco.MjSpec, thing: ArticulatedObject, task: type[DexArt
     spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
     spec.visual.map.znear, spec.visual.map.zfar = 0.005, 10
     spec.stat.extent = 2.0
-    # With a fixed extent the planes of the pictures do not depend on the object.
+    # A fixed extent keeps the images' clipping planes independent of the object.
     spec.worldbody.add_light(pos=[0.3, 0.8, 2.5], dir=[-0.1, -0.3, -1], castshadow=False)
     plane = mujoco.mjtGeom.mjGEOM_PLANE
     spec.worldbody.add_geom(name="ground", type=plane, size=[3, 3, 0.1], rgba=GROUND)
@@ -72,7 +72,7 @@ def make_scene(robot: mujoco.MjSpec, thing: ArticulatedObject, task: type[DexArt
 
 
 def _prepare_robot(spec: mujoco.MjSpec) -> None:
-    """No weight, drives, friction, and no contact between what always overlaps."""
+    """Remove gravity, add drives and friction, and exclude contacts between links that always overlap."""
     for name in LINKS:
         body = spec.body(name)
         body.gravcomp = 1.0
@@ -165,7 +165,7 @@ class MuJoCoWorld:
         data.ctrl[self._drives] = np.concatenate([arm + damping / stiffness * arm_velocity, fingers])
         before = data.xpos[self._end].copy()
         mujoco.mj_step(model, data, SUBSTEPS)
-        # Positions belong to the state before the last simulation step; contact forces shall stay those of that step.
+        # Positions belong to the state before the last simulation step; contact forces must stay those of that step.
         mujoco.mj_kinematics(model, data)
         mujoco.mj_comPos(model, data)
         mujoco.mj_comVel(model, data)

@@ -21,7 +21,7 @@ class MetaWorldPointCloudEnvConfig(PointCloudEnvConfig):
 
     Args:
         task: A task (`drawer-open` or `drawer-open-v3`), a difficulty (`easy`, `medium`, `hard`, `very_hard`),
-            a suite (`metaworld-50`, `dp3-37`, `smoke`), or several of these with commas between.
+            a suite (`metaworld-50`, `dp3-37`, `smoke`), or several of these, comma-separated.
         fps: Control steps per second; the simulator's own rate.
         episode_length: Steps after which an episode is truncated.
         terminate_on_success: Whether the first success ends the episode.

@@ -1,7 +1,7 @@
 """A task with two ways to act: reach a puck behind a wall without touching the wall, passing it on either side.
 
 Demonstrations that pass on both sides from the same start make the conditional distribution of actions bimodal.
-The mean of the two ways leads straight into the wall, so a policy that reads out a conditional mean must fail
+The mean of the two ways leads straight into the wall, so a policy that outputs the conditional mean must fail
 here, while one that samples commits to a side. Scene, robot and success radius are those of Meta-World's
 `reach-wall`; the wall is narrower and stands centered before the hand, which starts below the top of the wall.
 """
@@ -17,7 +17,7 @@ WALL_Y = 0.75
 """Center of the wall in the depth direction, meters."""
 
 WALL_HALF_WIDTH = 0.06
-"""How far the wall reaches to either side of x = 0, meters: half of what it is in `reach-wall`. It is 0.12 high."""
+"""Half width of the wall, centered at x = 0, meters: half of that in `reach-wall`. The wall is 0.12 high."""
 
 TRAVEL_HEIGHT = 0.1
 """Height of the hand at the start and of the target, meters: below the top of the wall."""
@@ -27,7 +27,7 @@ START_Y = 0.64
 
 
 class SawyerDetourEnv(SawyerReachWallEnvV3):
-    """Reach the puck behind the wall; a touch of the wall ends the episode without success.
+    """Reach the puck behind the wall; touching the wall ends the episode without success.
 
     Random per episode: where the hand starts along x, where the puck lies. Success is a fingertip center within
     5 cm of the point above the puck at the height of the fingertips, as in `reach-wall`.
@@ -41,7 +41,7 @@ class SawyerDetourEnv(SawyerReachWallEnvV3):
         wall.pos[0] = 0.0
         self._wall_geoms = range(wall.geomadr[0], wall.geomadr[0] + wall.geomnum[0])
         self.model.geom_size[self._wall_geoms, 0] = WALL_HALF_WIDTH
-        # Its own bricks cannot be told from the wooden table on a video.
+        # Its original bricks are hard to tell from the wooden table in a video.
         self.model.geom_matid[self._wall_geoms] = -1
         self.model.geom_rgba[self._wall_geoms] = (0.95, 0.6, 0.1, 1.0)
         self._touched_wall = False
@@ -62,7 +62,7 @@ class SawyerDetourEnv(SawyerReachWallEnvV3):
         return self._get_obs()
 
     def evaluate_state(self, obs: NDArray[np.float64], action: NDArray[np.float32]) -> tuple[float, dict[str, Any]]:
-        """As `reach-wall`, and no success behind a touch of the wall."""
+        """As `reach-wall`, but no success after touching the wall."""
         reward, info = super().evaluate_state(obs, action)
         contacts = self.data.contact
         self._touched_wall |= bool(np.isin(contacts.geom, self._wall_geoms).any())

@@ -1,7 +1,7 @@
-"""MetaWorld's tasks seen through point clouds.
+"""MetaWorld's tasks with point clouds.
 
-What a cloud shows decides what a policy can learn: the default view is made for learning, the view `dp3` is that of the
-DP3 demonstrations, see `envs.metaworld.views`.
+What a cloud shows limits what a policy can learn: the default view is made for learning, and the view `dp3` is that of
+the DP3 demonstrations; see `envs.metaworld.views`.
 """
 
 import functools
@@ -39,10 +39,10 @@ WORLD_CROP = ((-0.7, 0.2, -0.02), (0.7, 1.05, 0.9))
 
 
 def legacy_frame() -> Frame:
-    """The frame of the DP3 demonstrations: centered on the camera, z up but for half a degree, turned by -130°.
+    """The frame of the DP3 demonstrations: centered on the camera, z up within half a degree, rotated by -130°.
 
-    DP3 takes camera coordinates of `corner2`, never applies the camera's pose, and turns them by two fixed
-    angles. Written here as a transform from the world, so that it also holds for other cameras.
+    DP3 takes camera coordinates of `corner2`, never applies the camera's pose, and rotates them by two fixed
+    angles. Here it is a transform from the world, so that it also holds for other cameras.
     """
     to_frame = rotation_x(np.deg2rad(-61.4)) @ rotation_y(np.deg2rad(-7.0)) @ CORNER2_ROTATION.T
     return Frame(
@@ -61,22 +61,22 @@ FRAME_BUILDERS = {
 
 
 class MetaWorldPointCloudEnv(PointCloudEnv):
-    """One MetaWorld task, observed as `PointCloudEnv` says.
+    """A MetaWorld task; see `PointCloudEnv` for observations.
 
-    `agent_pos` is (9,): hand body, right finger site, left finger site, in world meters; where the hand is the clouds'
-    origin, from there, too, so that its own position is 0. An action is (4,): hand displacement in centimeters per
+    `agent_pos` is (9,): hand body, right finger site, left finger site, in world meters; if the hand is the clouds'
+    origin, relative to the hand, whose own position is then 0. An action is (4,): hand displacement in centimeters per
     12.5 ms step, then gripper effort. Success is MetaWorld's, at any step.
 
-    Where the goal is only a point in the air (`envs.metaworld.tasks.HIDDEN_GOALS`) nothing in the scene shows it: the
+    If the goal is only a point in the air (`envs.metaworld.tasks.HIDDEN_GOALS`), nothing in the scene shows it, so the
     default view draws a ball there.
 
     Args:
         task: A name from `envs.metaworld.tasks`, with or without `-v3`.
-        view: How the scene is looked at, a name from `metaworld.views`.
+        view: Name of a view from `metaworld.views`.
         num_points, use_color, camera, camera_size, frame, crop, renderer, show_goal, show_markers, show_arm: See
             `CloudOptions`; the view's for None.
         episode_length: Steps after which an episode is truncated.
-        terminate_on_success: Whether the first success ends the episode. A failure that is final always does.
+        terminate_on_success: Whether the first success ends the episode. A final failure always does.
         pixels: Whether observations hold the picture.
         render_size: Height and width of `render()`'s frames.
         render_mode: Only `rgb_array`, the default, exists.
@@ -197,7 +197,7 @@ class MetaWorldPointCloudEnv(PointCloudEnv):
         return Outcome(float(reward), int(success), success, bool(info.get("failed", False)))
 
     def _place_markers(self) -> None:
-        """Move the goal's markers to this episode's goal: MetaWorld's step does, its reset leaves them behind."""
+        """Move the goal's markers to this episode's goal, which MetaWorld does in its step but not in its reset."""
         for name, position in self._sim._target_site_config:
             self._sim.data.site(name).xpos[:] = position[:3]
 
@@ -220,7 +220,7 @@ def make_sim(task: str) -> SawyerXYZEnv:
     del sim.sawyer_observation_space
     sim._freeze_rand_vec = False
     sim.seeded_rand_vec = True
-    # What `set_task` would do with a pickled task; here the task is whatever the seed makes it.
+    # Replaces `set_task` with a pickled task; here the seed determines the task.
     sim._set_task_called = True
     sim.model.camera("corner2").pos[:] = CORNER2_POSITION
     return sim

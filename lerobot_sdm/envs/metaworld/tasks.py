@@ -1,4 +1,4 @@
-"""Names of the MetaWorld tasks, their difficulty groups and suites. Light: no simulator is imported."""
+"""Names of the MetaWorld tasks, their difficulty groups and suites. Imports no simulator."""
 
 from lerobot_sdm.errors import InputError, unknown_name
 
@@ -74,7 +74,7 @@ HIDDEN_GOALS = frozenset(
         "hand-insert",
     }
 )
-"""Tasks whose goal is drawn at random and only a point in the air: nothing that a camera sees tells where it is."""
+"""Tasks whose goal is a random point in the air that no camera can see."""
 
 # The MetaWorld part of the 37-task split that FlowPolicy, MP1 and OMP report (the other three are Adroit).
 _DP3_37_LEFT_OUT = frozenset(
@@ -141,10 +141,10 @@ def short_name(task: str) -> str:
 
 
 def task_groups(text: str) -> dict[str, list[str]]:
-    """Take apart what `--env.task` names.
+    """Expand the value of `--env.task`.
 
     Args:
-        text: A task with or without `-v3`, a difficulty, a suite, or several of these with commas between.
+        text: A task with or without `-v3`, a difficulty, a suite, or several of these, comma-separated.
 
     Returns:
         For each part, under its own name, the short names of its tasks, in the order given.

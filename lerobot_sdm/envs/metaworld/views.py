@@ -1,4 +1,4 @@
-"""How MetaWorld's scenes are looked at. Light: no simulator is imported."""
+"""Views of MetaWorld's scenes. Imports no simulator."""
 
 from dataclasses import replace
 
@@ -6,12 +6,12 @@ from lerobot_sdm.envs.options import CloudOptions
 
 DEFAULT_VIEW = "workspace"
 
-# Made for learning. The box begins just above the table, where the table top does not take most of the points, and ends
-# around what a task can reach. The arm says nothing that the state does not. And all is seen from the hand: what to do
-# depends on where things are from there, and ten demonstrations cannot show that it depends on nothing else.
+# Made for learning. The box starts just above the table, so that the table top does not take most of the points, and
+# ends around what a task can reach. The arm is dropped, because it adds nothing to the state. Clouds are relative to
+# the hand: actions depend on positions relative to it, which ten demonstrations are too few to learn.
 WORKSPACE = CloudOptions(num_points=160, frame="hand", crop=((-0.65, 0.23, 0.004), (0.65, 0.975, 0.7)), show_arm=False)
 
-# That of the DP3 demonstrations, so that stores and checkpoints of the DP3 family fit: camera-centered frame, table and
+# View of the DP3 demonstrations, so that stores and checkpoints of the DP3 family fit: camera-centered frame, table and
 # robot in the box, and MetaWorld's own markers drawn.
 DP3 = CloudOptions(num_points=512, frame="legacy", show_goal=False, show_markers=True)
 
@@ -19,18 +19,18 @@ TABLE_TOPS = {"hand-insert": 0.05, "sweep-into": 0.05, "pick-out-of-hole": 0.054
 """Heights of the tables that have a hole, meters; all others end at 0."""
 
 CEILINGS = {"shelf-place": 0.4}
-"""Where the box ends elsewhere: the upper half of the shelf, where nothing goes, would take nine of ten points."""
+"""Tops of other boxes: the unused upper half of the shelf would take nine of ten points."""
 
 SEEN_IN_THE_WORLD = ("sweep-into", "pick-out-of-hole", "shelf-place")
-"""Tasks that are seen in the world's frame: two go to a hole in the table, always the same, that no cloud shows, and of
-shelf-place a policy that sees it from the hand learned less (docs/notes/teacher_recipe.md)."""
+"""Tasks with clouds in the world frame: two move to a fixed hole in the table that no cloud shows, and on shelf-place
+policies learned less from clouds relative to the hand (docs/notes/teacher_recipe.md)."""
 
 
 def views(task: str) -> dict[str, CloudOptions]:
-    """The views of a task by name, as `--env.view`. docs/views.md says what each shows.
+    """The views of a task by name, as `--env.view`; see docs/views.md.
 
     Args:
-        task: Short name of a task. The default view differs in height of table and ceiling, and for three in the frame.
+        task: Short name of a task. The default view depends on it in table and ceiling height, and frame.
     """
     (left, near, floor), (right, far, ceiling) = WORKSPACE.crop
     crop = ((left, near, floor + TABLE_TOPS.get(task, 0.0)), (right, far, CEILINGS.get(task, ceiling)))

@@ -11,7 +11,7 @@ from lerobot_sdm.registration import registered
 @registered(EnvConfig, "pusht_dense")
 @dataclass
 class DensePushTEnvConfig(PushtEnv):
-    """LeRobot's `pusht` with the closeness of the block to its target for a reward; see `envs.pusht.dense`.
+    """LeRobot's `pusht`, rewarded by the block's closeness to its target; see `envs.pusht.dense`.
 
     Fields are those of LeRobot's `pusht`.
     """

@@ -1,7 +1,7 @@
-"""Push-T with a reward that grows as the block comes closer to its target, from everywhere on the table.
+"""Push-T with a dense reward that grows as the block approaches its target, anywhere on the table.
 
-The coverage that LeRobot's `pusht` gives is 0 wherever block and target do not overlap, so that nothing can be learned
-from it there. Everything else is gym-pusht's: physics, seeds, observations, and the end of an episode.
+LeRobot's `pusht` rewards coverage, which is 0 wherever block and target do not overlap and so teaches nothing there.
+Everything else is gym-pusht's: physics, seeds, observations, and the end of an episode.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ try:
     from gym_pusht.envs.pusht import PushTEnv
 except ModuleNotFoundError as error:
     raise InputError(
-        "--env.type=pusht_dense: gym-pusht is not installed. Give `pip install 'lerobot_policy_sdm[pusht]'`."
+        "--env.type=pusht_dense: gym-pusht is not installed. Run `pip install 'lerobot_policy_sdm[pusht]'`."
     ) from error
 
 REACH = 400.0
@@ -27,7 +27,7 @@ LOCAL_KEYPOINTS = np.array(
 
 
 def block_keypoints(pose: np.ndarray) -> np.ndarray:
-    """Where a block's keypoints are on the table.
+    """Positions of a block's keypoints on the table.
 
     Args:
         pose: x, y in pixels and angle in radians (3,).
@@ -51,7 +51,7 @@ def closeness(block_pose: np.ndarray, goal_pose: np.ndarray) -> float:
 
 
 class DensePushTEnv(PushTEnv):
-    """gym-pusht's environment, with `closeness` for its reward; the coverage is in `info["coverage"]`."""
+    """gym-pusht's environment with `closeness` as its reward; the coverage is in `info["coverage"]`."""
 
     def step(self, action: np.ndarray) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Push for a tenth of a second toward a point of the table (2,)."""

@@ -1,4 +1,4 @@
-"""LeRobot's training checks a dataset's metadata when it reads them. Light: `damage` is imported with LeRobot's datasets."""
+"""Check a dataset's metadata when LeRobot's training reads them. Importing this module does not import `damage`."""
 
 from pathlib import Path
 from types import ModuleType

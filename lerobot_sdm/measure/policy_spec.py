@@ -23,7 +23,7 @@ class Contender:
     overrides: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def parse(cls, text: str) -> "Contender":
+    def parse(cls, text: str) -> Self:
         """Parse `PATH[,label=NAME][,FIELD=VALUE...]` from the command line; a list is written `[1,2]`.
 
         Raises:

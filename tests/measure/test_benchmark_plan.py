@@ -209,7 +209,7 @@ def test_names_are_checked():
         ({"episodes": 99}, r"--episodes=99: protocol 'strict' needs at least 100"),
         ({"episodes": 0, "suite": "smoke"}, r"--episodes=0"),
         ({"threads": 0}, r"--threads=0"),
-        ({"training_seeds": (-1,)}, r"--seeds: -1"),
+        ({"training_seeds": (-1,)}, r"--seeds=-1: must not be negative"),
     ):
         with pytest.raises(InputError, match=complaint):
             make_benchmark(OUT, **{"suite": "dp3-37"} | options)

@@ -95,5 +95,5 @@ def test_what_is_refused(root, tmp_path):
     result = call(f"--render={root}", f"--output={tmp_path / 'new'}")
     assert "no task is complete yet" in result.output
     result = call(f"--render={tmp_path / 'absent'}", f"--output={tmp_path / 'new'}")
-    assert "is no folder of" in result.output
+    assert "not a folder of" in result.output
     assert not (tmp_path / "new").exists()

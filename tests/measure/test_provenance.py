@@ -75,7 +75,7 @@ def test_other_weights_are_refused_and_both_hashes_kept(layout):
     )
     with pytest.raises(InputError, match=re.escape(message)) as caught:
         check(layout)
-    assert "delete reach.dp3-10.seed1, reach.sdm.seed1 to measure" in str(caught.value)
+    assert "delete reach.dp3-10.seed1, reach.sdm.seed1 to redo" in str(caught.value)
     differs = read_json(layout.root / "differs.json")
     assert differs["made_now"] == {"dp3": now}
     assert differs["cells_rest_on"]["reach.sdm.seed1"] == {"dp3": "0" * 64}

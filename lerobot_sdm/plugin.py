@@ -8,6 +8,8 @@ LeRobot's registries (to read a `config.json` or parse `--env.type`) calls `regi
 import functools
 import importlib
 
+from lerobot_sdm.envs.families import FAMILIES
+
 REGISTERING = (
     "lerobot_sdm.optim",
     "lerobot_sdm.processors.depth_step",
@@ -15,13 +17,10 @@ REGISTERING = (
     "lerobot_sdm.processors.observation_step",
     "lerobot_sdm.processors.point_cloud_step",
     "lerobot_sdm.rewards.chunk_reward.configuration_chunk_reward",
-    "lerobot_sdm.envs.adroit.configuration",
-    "lerobot_sdm.envs.dexart.configuration",
-    "lerobot_sdm.envs.metaworld.configuration",
     "lerobot_sdm.envs.pusht.configuration",
 )
 """Modules whose import registers their classes. They import no more than LeRobot's own configurations do: no simulator,
-dataset or network. `policy_types` lists the policy types."""
+dataset or network. `policy_types` lists the policy types, `FAMILIES` those of point-cloud environments."""
 
 
 @functools.cache
@@ -30,7 +29,7 @@ def register_all() -> None:
     from lerobot_sdm import policies, quiet
     from lerobot_sdm.datasets import checked_metadata, fast_loading, matrix_columns, resume_order
 
-    for name in REGISTERING:
+    for name in (*REGISTERING, *(family.config_class.partition(":")[0] for family in FAMILIES.values())):
         importlib.import_module(name)
     checked_metadata.register()
     fast_loading.register()

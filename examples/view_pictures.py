@@ -59,7 +59,7 @@ def draw(path: Path) -> None:
 def parts(env):
     """Yield (part, its points of a cloud (n, 3) in world axes, color)."""
     points, geoms, _ = env._sensor.points(env._data(), goal=env._goal())
-    cloud = env._thin_out(points, env.cloud_options.num_points)[:, :3]
+    cloud = env._subsample(points, env.cloud_options.num_points)[:, :3]
     cloud = cloud[(cloud != 0).any(axis=1)]
     # `points_by_part` says how many; here each point is wanted with its part.
     nearest = np.linalg.norm(points[None, :, :3] - cloud[:, None], axis=2).argmin(axis=1)

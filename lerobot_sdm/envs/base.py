@@ -175,7 +175,7 @@ class PointCloudEnv(gym.Env, ABC):
         """(3,) where to draw the goal, None to draw none."""
         return None
 
-    def _thin_out(self, points: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    def _subsample(self, points: NDArray[np.float32], count: int) -> NDArray[np.float32]:
         """A cloud of `count` rows of all points (n, C) in the crop."""
         return sample_or_pad(points, count)
 
@@ -195,7 +195,7 @@ class PointCloudEnv(gym.Env, ABC):
             return {}
         # Some environments sample their clouds at random.
         before = self.np_random.bit_generator.state
-        cloud = self._thin_out(points, self.cloud_options.num_points)
+        cloud = self._subsample(points, self.cloud_options.num_points)
         self.np_random.bit_generator.state = before
         cloud = cloud[(cloud != 0).any(axis=1)]
         nearest = cKDTree(points[:, :3]).query(cloud[:, :3])[1]
@@ -281,7 +281,7 @@ class PointCloudEnv(gym.Env, ABC):
         if self._model is None:
             model, options = self._load(), self.cloud_options
             self._camera = open_camera(model, options.renderer, max(options.camera_size, self._render_size))
-            self._sensor = CloudSensor(model, self._camera, options, self.frame, self._thin_out, self.arm)
+            self._sensor = CloudSensor(model, self._camera, options, self.frame, self._subsample, self.arm)
             self._model = model
 
     def _observation(self) -> dict[str, NDArray]:

@@ -17,7 +17,7 @@ class CloudSensor:
 
     Args:
         model, camera, options, frame: Scene, camera, cloud options and coordinate frame.
-        thin_out: Subsamples the points in the crop to a cloud with the given number of rows.
+        subsample: Subsamples the points in the crop to a cloud with the given number of rows.
         arm: Bodies of the scene that `show_arm=False` excludes.
     """
 
@@ -27,13 +27,13 @@ class CloudSensor:
         camera: DepthCamera,
         options: CloudOptions,
         frame: Frame,
-        thin_out: Callable[[NDArray[np.float32], int], NDArray[np.float32]] = sample_or_pad,
+        subsample: Callable[[NDArray[np.float32], int], NDArray[np.float32]] = sample_or_pad,
         arm: Collection[str] = (),
     ):
         self._camera = camera
         self._options = options
         self._frame = frame
-        self._thin_out = thin_out
+        self._subsample = subsample
         self._crop = options.crop or frame.crop
         self._camera_id = model.camera(options.camera).id
         size, fovy = options.camera_size, float(model.cam_fovy[self._camera_id])
@@ -52,11 +52,11 @@ class CloudSensor:
             goal: (3,) world position to mark, or None.
 
         Returns:
-            The cloud (num_points, 3 or 6), in farthest-point order unless `thin_out` has another, colors 0 to 255
+            The cloud (num_points, 3 or 6), in farthest-point order unless `subsample` has another, colors 0 to 255
             from the pixel each point came from, and the image (H, W, 3), upright, or None.
         """
         points, _, picture = self.points(data, image=image, goal=goal)
-        cloud = self._thin_out(points, self._options.num_points)
+        cloud = self._subsample(points, self._options.num_points)
         return cloud, upright(picture.color, data.cam_xmat[self._camera_id].reshape(3, 3)) if image else None
 
     def points(

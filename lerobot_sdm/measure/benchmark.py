@@ -174,7 +174,7 @@ class Benchmark:
         path = self.data / STORE.format(family=STORE_NAMES[task.env_type], task=task.task)
         if not path.exists():
             raise InputError(
-                f"--data={self.data}: contains no {path.name}. Add it, exclude tasks with --tasks, or drop --data to "
+                f"--data={self.data}: holds no {path.name}. Add it, exclude tasks with --tasks, or drop --data to "
                 "record demonstrations."
             )
         return path

@@ -234,7 +234,7 @@ class DexArtPointCloudEnv(PointCloudEnv):
     def _agent_pos(self) -> NDArray[np.float64]:
         return self.dexart_task.agent_pos(self._measured, self._steps)
 
-    def _thin_out(self, points: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    def _subsample(self, points: NDArray[np.float32], count: int) -> NDArray[np.float32]:
         return noisy_sample(points, count, self._noise, self._sampling, self.np_random)
 
     def _observation(self) -> dict[str, NDArray]:

@@ -32,9 +32,9 @@ from typing import Any
 
 from lerobot_sdm.processes.messages import Request, receive_request, send
 
-LATE_VARIABLES = ("CUDA_VISIBLE_DEVICES", "LC_CTYPE", "LEROBOT_SDM_WARM", "PYTEST_")
+LATE_VARIABLES = ("CUDA_VISIBLE_DEVICES", "LC_CTYPE", "LEROBOT_SDM_WARM", "OTEL_SERVICE_NAME", "PYTEST_")
 """Prefixes of environment variables that may differ between a program and this process: no import reads them. Python
-itself sets LC_CTYPE if no locale is given, and pytest keeps the name of the test in one."""
+itself sets LC_CTYPE if no locale is given, rerun names itself, and pytest keeps the name of the test in one."""
 
 TRIAL_SECONDS = 60
 

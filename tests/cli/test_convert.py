@@ -24,7 +24,7 @@ def test_shows_the_guess_and_converts(demo, tmp_path):
     for said in (
         "observation.point_cloud",
         "float32 (8, 6), numbers, resampled",
-        "TIFF, lossless, taken for m",
+        "TIFF, lossless, assumed to be m",
         "3 episodes, 12 frames",
     ):
         assert said in result.output

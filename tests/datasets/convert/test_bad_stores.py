@@ -93,7 +93,7 @@ def test_pictures_that_are_not_of_8_bits(tmp_path, arrays):
 def test_depth_in_another_unit_than_lerobot_takes_it_for(tmp_path, arrays):
     arrays["depth"] = arrays["depth"] * 1000
     source = write_store(tmp_path / "demo.zarr", arrays, [4, 5, 12])
-    refuse(source, r"data/depth: row 0 has a mean depth of \d+ m.*seems to be in millimeters.*--depth=array")
+    refuse(source, r"data/depth: row 0 has a mean depth of \d+ m.*in millimeters.*--depth=array")
     root = convert(ConvertConfig(source, root=tmp_path / "out", fps=20, choices=Choices(depth="array")))
     np.testing.assert_array_equal(np.float32(stored_columns(root)["observation.depth"]), arrays["depth"])
 

@@ -74,6 +74,7 @@ def damage_is_an_input_error(repo_id: str, root: Path | str | None) -> Iterator[
     Raises:
         InputError: Replaces any other exception.
     """
+    from httpx import HTTPError
     from lerobot.datasets.utils import CompatibilityError
     from lerobot.utils.constants import HF_LEROBOT_HOME
 
@@ -86,7 +87,7 @@ def damage_is_an_input_error(repo_id: str, root: Path | str | None) -> Iterator[
     except (InputError, CompatibilityError):
         raise
     except Exception as error:
-        if not is_here and isinstance(error, OSError):  # The Hub cannot be reached, or has no such dataset.
+        if not is_here and isinstance(error, OSError | HTTPError):  # The Hub cannot be reached, or has no such dataset.
             raise
         if is_here:
             check_dataset(folder)

@@ -155,9 +155,9 @@ def test_descriptions_that_lie(copied, file, place, value, offender):
         (DATA, "index", None, "column 'index' has no value in 21 of its frames"),
         (DATA, "action", [[0.0] * 3] * 21, f"{DATA}: column 'action' is not as meta/info.json describes it"),
         (DATA, CLOUD, [[[0.0] * 2] * 12] * 21, f"column '{CLOUD}'.* shape"),
-        (DATA, "task_index", [-1] * 21, "'task_index' holds -1 to -1, but meta/tasks.parquet has 1"),
+        (DATA, "task_index", [-1] * 21, "'task_index' contains -1 to -1, but meta/tasks.parquet has 1"),
         (DATA, "episode_index", [0] * 20 + [10**9], "data: has no frames of episode 1"),
-        (DATA, "episode_index", [0] * 12 + [1] * 8 + [10**9], "holds 0 to 1000000000, but meta/episodes has 2"),
+        (DATA, "episode_index", [0] * 12 + [1] * 8 + [10**9], "contains 0 to 1000000000, but meta/episodes has 2"),
         (DATA, "episode_index", [0] * 13 + [1] * 8, "episode 0 has 13 frames, but meta/episodes says 12"),
         (EPISODES, "dataset_to_index", [10**9, 10**9], "episode 1 has the frames 12 to 1000000000, but"),
         (EPISODES, "dataset_from_index", [-5, 12], f"{EPISODES}: episode 0 has the frames -5 to 12"),
@@ -226,7 +226,7 @@ def test_held_out_observations_are_read_alike(copied):
 
 def test_what_concerns_the_hub_stays_as_it_is(tmp_path):
     """A dataset that is not here is no damaged one; docs/troubleshooting.md has LeRobot's own message."""
-    with pytest.raises(Exception, match=r"(?i)offline|connect|not found|hub") as error:
+    with pytest.raises(Exception, match=r"(?i)offline|connect|not found|hub|service") as error:
         train(tmp_path / "nowhere")
     assert not isinstance(error.value, InputError)
 

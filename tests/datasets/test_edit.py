@@ -235,7 +235,7 @@ def test_statistics_anew(source, tmp_path):
 @pytest.mark.parametrize(
     ("options", "offender"),
     [
-        ([], "nothing to do"),
+        ([], "Nothing to do"),
         (["--delete=4"], "--delete=4: no such episode. Give numbers from 0 to 3"),
         (["--keep=1,9"], "--keep=9: no such episode. Give numbers from 0 to 3"),
         (["--delete=0-3"], "names all 4 episodes"),
@@ -251,7 +251,7 @@ def test_statistics_anew(source, tmp_path):
         (["--split=a=0,1", "--split=b=1"], "--split=b: episode 1 is already in another split"),
         (["--split=a=7"], "--split=a: episode 7 is not in 0 to 3"),
         (["--split=a=0.01"], "--split=a: no episode is left for it"),
-        (["--split=../a=0.5"], "'../a' becomes a folder"),
+        (["--split=../a=0.5"], "'../a' is not a valid folder name"),
         (["--split=a=x.y"], "'x.y' is not a share"),
     ],
 )

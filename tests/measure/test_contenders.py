@@ -33,7 +33,7 @@ def test_unknown_field_offers_the_nearest(tiny):
 def test_no_checkpoint(tmp_path):
     with pytest.raises(InputError, match=r"no config\.json"):
         load_contender(Contender("a", str(tmp_path)))
-    with pytest.raises(InputError, match="no folder"):
+    with pytest.raises(InputError, match="neither a folder nor"):
         load_contender(Contender("a", str(tmp_path / "missing")))
 
 

@@ -106,7 +106,7 @@ def test_command(tiny, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--policy=gone/far/away"], "no folder"),
+        (["--policy=gone/far/away"], "neither a folder nor"),
         (["--policy=gone", "--repeats=0"], "--repeats=0"),
         (["--policy=gone", "--batch-size=0"], "--batch-size=0"),
     ],

@@ -132,7 +132,7 @@ def test_it_trains_a_reward_model_as_it_stands(policy, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"seed": 99_999}, r"--seed=99999: .*99999 to 100001 overlap.*100000 to 199999.*begin at 200000"),
+        ({"seed": 99_999}, r"--seed=99999: .*99999 to 100001 overlap.*100000 to 199999.*Start at --seed=200000"),
         ({"seed": 199_999}, "overlap"),
         ({"episodes": 0}, "--episodes=0"),
         ({"batch_size": 0}, "--batch_size=0"),

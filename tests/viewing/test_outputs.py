@@ -82,7 +82,7 @@ def test_without_a_screen_both_files_are_written(tmp_path, monkeypatch, store):
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--png=taken.png"], "exists already"),
+        (["--png=taken.png"], "already exists"),
         (["--rrd=sheet.png"], "ends in .rrd"),
         (["--png=sheet.jpg"], "ends in .png"),
         (["--moments=0", "--png=a.png"], "--moments=0"),

@@ -51,7 +51,7 @@ def test_an_episode_that_is_not_there(kind, number, cameras, says, request):
 
 
 def test_what_is_no_source(tmp_path):
-    with pytest.raises(InputError, match="no such folder"):
+    with pytest.raises(InputError, match="not a folder, a file"):
         open_episode(str(tmp_path / "nothing"), 0, None, None)
     with pytest.raises(InputError, match=r"meta/episode_ends"):
         open_episode(str(tmp_path), 0, None, None)

@@ -50,7 +50,7 @@ BAD_OPTIONS = {
     ("record", *ENV, "--expert=scritped"): "scripted",
     ("record", "--env.type=adroit", "--env.task=hamer"): "hammer",
     ("record", "--env.type=dexart", "--env.objects=unsen"): "unseen",
-    ("record", "--env.type=pusht"): "no expert can drive it",
+    ("record", "--env.type=pusht"): "has no expert",
     ("record", "--episodes=2"): "--env.type",
     (*ROLLOUT, "--seed=100000"): "overlap",
     (*ROLLOUT, "--env.renderer=cuda"): "egl",

@@ -47,7 +47,7 @@ class RecordConfig(RecordOptions):
         """
         if not isinstance(self.env, PointCloudEnvConfig):
             raise InputError(
-                f"--env.type={self.env.type}: no expert can drive it. Record from an environment of this package."
+                f"--env.type={self.env.type}: has no expert. Record from an environment of this package."
             )
         tasks = self.env.task_names()
         if len(tasks) != 1:

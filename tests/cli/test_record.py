@@ -35,7 +35,7 @@ def test_records(tmp_path):
     [
         (("--env.type=metaworld_pc", "--env.task=drawer-opn"), "Did you mean 'drawer-open'"),
         (("--env.type=metaworld_pd",), "metaworld_pc"),
-        (("--env.type=pusht",), "no expert can drive it"),
+        (("--env.type=pusht",), "has no expert"),
         (("--episodes=2",), "--env.type"),
         ((*ENV, "--env.num-points=-5"), "num_points=-5"),
         ((*ENV, "--env.camera=corner9"), "corner"),

@@ -177,7 +177,7 @@ def test_colors_of_another_scale_are_said(highest, unit, tmp_path):
     original.save(tmp_path / "x.ckpt")
     result = CliRunner().invoke(main.app, ["import-checkpoint", str(tmp_path / "x.ckpt"), f"--output={tmp_path / 'p'}"])
     assert result.exit_code == 0, result.output
-    assert ("colors of 0 to 1" in result.output) == unit
+    assert ("--color-range=none" in result.output) == unit
 
 
 def test_a_file_without_moving_average_gives_its_raw_weights(tmp_path):

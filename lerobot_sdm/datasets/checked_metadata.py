@@ -4,10 +4,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from lerobot_sdm.datasets.fast_loading import FACTORY
 from lerobot_sdm.datasets.import_hook import when_imported
 from lerobot_sdm.errors import InputError
-
-FACTORY = "lerobot.datasets.factory"
 
 
 def install(factory: ModuleType) -> None:

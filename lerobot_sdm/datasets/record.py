@@ -46,9 +46,7 @@ class RecordConfig(RecordOptions):
             InputError: Experts cannot act in this environment, or it names more than one task.
         """
         if not isinstance(self.env, PointCloudEnvConfig):
-            raise InputError(
-                f"--env.type={self.env.type}: has no expert. Record from an environment of this package."
-            )
+            raise InputError(f"--env.type={self.env.type}: has no expert. Record from an environment of this package.")
         tasks = self.env.task_names()
         if len(tasks) != 1:
             raise InputError(

@@ -263,7 +263,9 @@ def _add_ball(scene: mujoco.MjvScene, center: NDArray[np.float64]) -> None:
     mujoco.mjv_initGeom(
         ball, mujoco.mjtGeom.mjGEOM_SPHERE, size, np.asarray(center, float), np.eye(3).ravel(), GOAL_COLOR
     )
-    # Images of object ids leave out geoms without an id.
+    # What `mjv_initGeom` leaves as it was in memory. Images of object ids leave out geoms without an id.
+    ball.objtype, ball.objid = mujoco.mjtObj.mjOBJ_UNKNOWN, -1
+    ball.category = mujoco.mjtCatBit.mjCAT_DECOR
     ball.segid = scene.ngeom
     scene.ngeom += 1
 

@@ -175,7 +175,7 @@ def test_without_a_pair_it_says_how_to_make_one(tmp_path, monkeypatch):
     assert "make_demo.py" in result.output
     result = CliRunner().invoke(app, ["demo", f"--pair={tmp_path}"])
     assert result.exit_code == 2
-    assert f"--pair={tmp_path}: holds no pair.json" in result.output
+    assert f"--pair={tmp_path}: contains no pair.json" in result.output
 
 
 def test_bad_runs_leave_no_pair(run, pair, tmp_path, monkeypatch):
@@ -185,7 +185,7 @@ def test_bad_runs_leave_no_pair(run, pair, tmp_path, monkeypatch):
         build_pair(run, pair)
     with monkeypatch.context() as patch:
         patch.setattr("lerobot_sdm.demo.build.MOST_BYTES", 1000)
-        with pytest.raises(InputError, match=r"takes [\d,]+ bytes of at most 1,000"):
+        with pytest.raises(InputError, match=r"takes [\d,]+ bytes, but at most 1,000 are allowed"):
             build_pair(run, tmp_path / "pair")
     copy = tmp_path / "run"
     shutil.copytree(run, copy)

@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from lerobot_sdm.envs.depth_camera import GOAL_RADIUS, graphics_failure, open_camera
+from lerobot_sdm.envs.depth_camera import GOAL, GOAL_RADIUS, graphics_failure, open_camera
 
 # A camera 2 m above a floor, looking down, and a box of 0.2 m height in the middle of the picture. A site hides
 # the box from anyone who draws sites, and a geom of an invisible group from anyone who draws that.
@@ -71,6 +71,20 @@ def test_the_goal_is_a_ball(scene):
     np.testing.assert_allclose(plain.depth, picture.depth, atol=1e-4)
     assert picture.color[SIZE // 2, SIZE // 2].argmax() == 1
     assert camera.take(data, "down", SIZE).depth.min() > 1.7
+
+
+@pytest.mark.skipif(graphics_failure() is not None, reason=str(graphics_failure()))
+def test_the_goal_is_no_geom_of_an_earlier_picture():
+    """MuJoCo leaves some fields of a ball as they were in memory."""
+    model = mujoco.MjModel.from_xml_string(SCENE)
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    camera = open_camera(model, "egl", SIZE)
+    for leftover in camera._scene.geoms:
+        leftover.objtype, leftover.objid = mujoco.mjtObj.mjOBJ_GEOM, 0
+    geoms = camera.take(data, "down", SIZE, goal=np.array([0.0, 0.0, 1.5])).geoms
+    assert geoms[SIZE // 2, SIZE // 2] == GOAL
+    camera.close()
 
 
 def test_nothing_is_infinitely_far(scene):

@@ -71,6 +71,9 @@ def warm(tmp_path_factory):
                 patch.setenv(name, AT_START[name])
         patch.setenv(SWITCH, socket)
         yield Launcher(socket or None)
+    # A refused program starts plainly: nothing fails, and the tests take minutes longer.
+    refused = [line for line in (shared / "warm_process.log").read_text().splitlines() if line.startswith("refused")]
+    assert not refused, refused
 
 
 def run_forked(launcher: Launcher, *argv: str) -> tuple[int, str]:

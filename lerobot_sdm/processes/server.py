@@ -32,9 +32,13 @@ from typing import Any
 
 from lerobot_sdm.processes.messages import Request, receive_request, send
 
-LATE_VARIABLES = ("CUDA_VISIBLE_DEVICES", "LC_CTYPE", "LEROBOT_SDM_WARM", "OTEL_SERVICE_NAME", "PYTEST_")
-"""Prefixes of environment variables that may differ between a program and this process: no import reads them. Python
-itself sets LC_CTYPE if no locale is given, rerun names itself, and pytest keeps the name of the test in one."""
+LATE_VARIABLES = (
+    *("COLUMNS", "LINES", "LC_CTYPE", "OTEL_SERVICE_NAME", "PYTEST_"),
+    *("CUDA_VISIBLE_DEVICES", "LEROBOT_SDM_WARM"),
+)
+"""Prefixes of environment variables that may differ between a program and this process: no import reads them. Those of
+the first line appear in a process while it runs: readline sets the size of the terminal, Python LC_CTYPE if no locale
+is given, rerun its name, and pytest the name of the test."""
 
 TRIAL_SECONDS = 60
 
@@ -172,6 +176,7 @@ def _receive(connection: socket.socket, origin: Origin) -> Request | None:
     reason = refusal(request, origin)
     if reason is None and not _is_gone(connection):
         return request
+    print(f"refused {request.argv[0]}: {reason}", flush=True)
     send(connection, refused=reason)
     connection.close()
     for descriptor in request.descriptors:

@@ -33,12 +33,13 @@ from typing import Any
 from lerobot_sdm.processes.messages import Request, receive_request, send
 
 LATE_VARIABLES = (
-    *("COLUMNS", "LINES", "LC_CTYPE", "OTEL_SERVICE_NAME", "PYTEST_"),
+    *("COLUMNS", "LINES", "LC_CTYPE", "OTEL_SERVICE_NAME", "PYTEST_", "SUBMITIT_"),
     *("CUDA_VISIBLE_DEVICES", "LEROBOT_SDM_WARM"),
 )
 """Prefixes of environment variables that may differ between a program and this process: no import reads them. Those of
 the first line appear in a process while it runs: readline sets the size of the terminal, Python LC_CTYPE if no locale
-is given, rerun its name, and pytest the name of the test."""
+is given, rerun its name, pytest the name of the test, and submitit
+those of a job."""
 
 TRIAL_SECONDS = 60
 

@@ -38,8 +38,7 @@ LATE_VARIABLES = (
 )
 """Prefixes of environment variables that may differ between a program and this process: no import reads them. Those of
 the first line appear in a process while it runs: readline sets the size of the terminal, Python LC_CTYPE if no locale
-is given, rerun its name, pytest the name of the test, and submitit
-those of a job."""
+is given, rerun its name, pytest the name of the test, and submitit those of a job."""
 
 TRIAL_SECONDS = 60
 

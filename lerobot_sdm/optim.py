@@ -51,15 +51,16 @@ class PerGroupAdamWConfig(OptimizerConfig):
     grad_clip_norm: float = 0.0
 
     def build(self, params: Any) -> PerGroupAdamW:
-        """Args: params: a list of parameter groups, which may hold `lr`, `betas`, `max_norm`, `warmup_steps`,
-        `final_lr_ratio`."""
+        """Args: params: a list of parameter groups, which may hold `lr`, `betas`, `max_norm`, `first_step`,
+        `warmup_steps`, `final_lr_ratio`."""
         return PerGroupAdamW(params, lr=self.lr, betas=self.betas, eps=self.eps, weight_decay=self.weight_decay)
 
 
 @registered(LRSchedulerConfig, "cosine_per_group")
 @dataclass
 class PerGroupCosineConfig(LRSchedulerConfig):
-    """Linear warm-up and cosine decay, with each parameter group's own `warmup_steps` and `final_lr_ratio`.
+    """Linear warm-up and cosine decay, with each parameter group's own `warmup_steps` and `final_lr_ratio`, both from
+    the group's `first_step`: a network that joins later warms up when it does.
 
     Args:
         num_warmup_steps: Warm-up steps of groups that do not set their own.
@@ -75,7 +76,8 @@ class PerGroupCosineConfig(LRSchedulerConfig):
 
         def factor_of(group: dict[str, Any]):
             warmup, final = group.get("warmup_steps", default), group.get("final_lr_ratio", self.final_lr_ratio)
-            return lambda step: cosine_factor(step, warmup, num_training_steps, final)
+            first = group.get("first_step", 0)
+            return lambda step: cosine_factor(max(0, step - first), warmup, num_training_steps - first, final)
 
         return LambdaLR(optimizer, [factor_of(group) for group in optimizer.param_groups])
 

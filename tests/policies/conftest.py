@@ -18,7 +18,14 @@ TYPE_OPTIONS = {
     "dp3": SMALL_DP3,
     "edm": (*SMALL_DP3, "--policy.num_inference_steps=4"),
     "manicm": (),
-    "sdm": ("--policy.warmup_steps=4", "--policy.fake_updates_per_generator_update=2"),
+    # All three losses, and both networks.
+    "sdm": (
+        "--policy.recipe=dmd",
+        "--policy.data_weight=1",
+        "--policy.warmup_steps=4",
+        "--policy.critic_lead_steps=2",
+        "--policy.fake_updates_per_generator_update=2",
+    ),
 }
 """How each policy type is trained in these tests."""
 

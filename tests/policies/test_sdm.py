@@ -1,5 +1,8 @@
 """The SDM algorithm: who gets which gradient, when, and what the student starts from."""
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 from lerobot.configs.types import FeatureType, PolicyFeature
@@ -9,8 +12,8 @@ from lerobot_commands import REPO_ID
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Policy
-from lerobot_sdm.policies.sdm.configuration_sdm import SDMConfig
-from lerobot_sdm.policies.sdm.modeling_sdm import SDMPolicy
+from lerobot_sdm.policies.sdm.configuration_sdm import RECIPES, SDMConfig
+from lerobot_sdm.policies.sdm.modeling_sdm import SDMPolicy, Turn, mix_conditions, turn_of
 
 
 @pytest.fixture
@@ -22,7 +25,13 @@ def build(dataset, teacher):
             teacher_path=str(teacher),
             device="cpu",
             push_to_hub=False,
-            **{"warmup_steps": 2, "fake_updates_per_generator_update": 3, **kwargs},
+            **{
+                "recipe": "dmd",
+                "warmup_steps": 2,
+                "critic_lead_steps": 0,
+                "fake_updates_per_generator_update": 3,
+                **kwargs,
+            },
         )
         return make_policy(config, ds_meta=LeRobotDatasetMetadata(REPO_ID, root=dataset)).train()
 
@@ -47,13 +56,13 @@ def step(policy: SDMPolicy, optimizer: torch.optim.Optimizer) -> dict[str, float
     return parts
 
 
-def test_untrained_generator_is_the_teachers_one_step_read_out(build, teacher):
+def test_untrained_generator_is_the_teachers_one_step_sample(build, teacher):
     student = build().eval()
-    read_out = DP3Policy.from_pretrained(teacher)
-    read_out.config.num_inference_steps = 1
-    read_out.config.inference_start_timestep = student.config.generator_timestep
+    one_step = DP3Policy.from_pretrained(teacher)
+    one_step.config.num_inference_steps = 1
+    one_step.config.inference_start_timestep = student.config.generator_timestep
     noise = torch.randn(4, 8, 4)
-    torch.testing.assert_close(student.sample_actions(batch(), noise), read_out.sample_actions(batch(), noise))
+    torch.testing.assert_close(student.sample_actions(batch(), noise), one_step.sample_actions(batch(), noise))
 
 
 def test_generator_and_fake_score_take_turns(build):
@@ -97,6 +106,7 @@ def test_generator_losses_never_reach_fake_score_teacher_or_encoder(build):
 def test_without_regression_the_teacher_is_never_sampled(build, monkeypatch):
     student = build(warmup_steps=0, regression_weight=0.0)
     monkeypatch.setattr(student, "teacher_samples", None)
+    student.train_step = 3  # at the first step, the critic is compared with the teacher
     _, parts = student.forward(batch())
     assert parts.keys() == {"fake_score_loss", "matching_loss"}
 
@@ -118,7 +128,9 @@ def test_with_reuse_the_teacher_samples_every_so_many_iterations_and_pairs_stay_
 
 
 def test_each_network_is_clipped_and_scheduled_on_its_own(build):
-    student = build(generator_grad_clip_norm=0.5, fake_score_grad_clip_norm=0.1, fake_score_warmup_steps=4)
+    student = build(
+        generator_grad_clip_norm=0.5, fake_score_grad_clip_norm=0.1, fake_score_warmup_steps=4, critic_lead_steps=2
+    )
     optimizer = student.config.get_optimizer_preset().build(student.get_optim_params())
     scheduler = student.config.get_scheduler_preset().build(optimizer, 100)
     generator, fake = optimizer.param_groups
@@ -153,7 +165,12 @@ def test_network_is_the_teachers(build, teacher):
         ({"teacher_inference_steps": 101}, "teacher_inference_steps=101"),
         ({"weighting": "heavy"}, "weighting=heavy"),
         ({"fake_updates_per_generator_update": 0}, "fake_updates_per_generator_update=0"),
-        ({"regression_delta": 0.0}, "regression_delta=0.0"),
+        ({"regression_delta": -0.1}, "regression_delta=-0.1"),
+        ({"recipe": "smd"}, "--policy.recipe: 'smd' is not known. Did you mean 'sdm'"),
+        ({"data_weight": -1.0}, "data_weight=-1.0"),
+        ({"data_samples": 1}, "data_samples=1: must be at least 2"),
+        ({"mixed_conditions": 1.5}, "mixed_conditions=1.5"),
+        ({"regression_weight": 0.0, "matching_weight": 0.0}, "regression_weight=0: the student learns nothing"),
         ({"pair_reuse": 0}, "pair_reuse=0"),
         ({"pair_buffer_size": 0}, "pair_buffer_size=0"),
         ({"timestep_range": (0.9, 0.1)}, "timestep_range"),
@@ -184,19 +201,112 @@ def test_a_teacher_of_the_wrong_kind_is_refused(student):
         SDMConfig(teacher_path=str(student), device="cpu")
 
 
-def test_released_settings_run(build):
-    student = build(
-        warmup_steps=0,
-        regression_weight=0.0,
-        weighting="released",
-        timestep_levels=10,
-        use_ema=False,
-        fake_updates_per_generator_update=1,
-        optimizer_betas=(0.95, 0.999),
-    )
+def test_a_single_field_overrides_its_recipe():
+    config = SDMConfig(device="cpu", recipe="sdm_paper", generator_lr=1e-3, use_ema=True)
+    assert (config.generator_lr, config.use_ema) == (1e-3, True)
+    assert (config.fake_score_lr, config.weighting) == (5e-5, "released")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "first", "later"),
+    [
+        ("regression", Turn(1, 0, 0, False), Turn(1, 0, 0, False)),
+        ("sdm", Turn(1, 0, 0, False), Turn(1, 1, 0, False)),
+        ("dmd", Turn(1, 0, 0, False), Turn(1, 0, 1, True)),
+        ("sdm_paper", Turn(0, 0, 1, True), Turn(0, 0, 1, True)),
+    ],
+)
+def test_what_each_recipe_trains(recipe, first, later):
+    config = SDMConfig(device="cpu", recipe=recipe)
+    assert turn_of(config, 0) == first
+    assert turn_of(config, config.warmup_steps) == later
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recipe_trains(build, recipe):
+    student = build(**{**dict.fromkeys(("critic_lead_steps", "fake_updates_per_generator_update")), "recipe": recipe})
     optimizer = student.config.get_optimizer_preset().build(student.get_optim_params())
-    assert step(student, optimizer).keys() == {"fake_score_loss", "matching_loss"}
+    before = [p.clone() for p in student.model.unet.parameters()]
+    for _ in range(4):
+        parts = step(student, optimizer)
+    assert any(not torch.equal(a, b) for a, b in zip(before, student.model.unet.parameters(), strict=True))
+    assert ("fake_score_loss" in parts) == (recipe in {"dmd", "sdm_paper"}) == hasattr(student, "fake_score")
+    assert ("data_loss" in parts) == (recipe == "sdm")
+
+
+def test_the_paper_recipe_acts_at_the_last_timestep_with_raw_weights(build):
+    student = build(recipe="sdm_paper", warmup_steps=None, fake_updates_per_generator_update=None)
+    assert student.config.generator_timestep == 99
     assert student.inference_model is student.model
+    _, parts = student.forward(batch())
+    assert parts.keys() == {"matching_loss", "fake_score_loss", "critic_error", "teacher_spread"}
+
+
+def test_critic_equal_to_the_teacher_gives_no_gradient(build):
+    student = build()
+    assert student._check_critic(batch(), torch.Generator().manual_seed(0))["critic_error"] < 1e-5
+    noise, cond = torch.randn(4, 8, 4), student.encode_for_training(batch())
+    actions = student._generate(student.model, noise, cond)
+    student._matching_loss(actions, cond, torch.Generator().manual_seed(0)).backward()
+    # The teacher skips convolution taps that see only padding, which rounds differently.
+    assert max(p.grad.abs().max() for p in student.model.unet.parameters()) < 1e-6
+
+
+def test_a_critic_that_errs_by_more_than_the_teachers_spread_is_warned_of(build, caplog):
+    student = build()
+    with torch.no_grad():
+        for p in student.fake_score.parameters():
+            p.add_(1.0)
+    found = student._check_critic(batch(), torch.Generator().manual_seed(0))
+    assert found["critic_error"] > found["teacher_spread"] > 0
+    assert "--policy.critic_lead_steps" in caplog.text
+
+
+def test_the_critic_warms_up_from_its_own_first_step(build):
+    student = build(warmup_steps=20, critic_lead_steps=5, fake_score_warmup_steps=4)
+    optimizer = student.config.get_optimizer_preset().build(student.get_optim_params())
+    scheduler = student.config.get_scheduler_preset().build(optimizer, 100)
+    rates = []
+    for _ in range(20):
+        rates.append(optimizer.param_groups[1]["lr"] / student.config.fake_score_lr)
+        scheduler.step()
+    assert rates[:15] == [0] * 15
+    assert rates[15:] == pytest.approx([0, 0.25, 0.5, 0.75, 1])
+    assert [turn_of(student.config, i).critic for i in (14, 15)] == [False, True]
+
+
+def test_the_energy_score_sees_the_demonstrated_actions_within_the_episode_only(build):
+    student = build(recipe="sdm", warmup_steps=0)
+    student.noise_seed = 0
+    pad = torch.zeros(4, 8, dtype=torch.bool)
+    pad[:, 6:] = True
+
+    def data_loss(actions, pad):
+        return student.forward(batch() | {"action": actions, "action_is_pad": pad})[1]["data_loss"]
+
+    zeros = torch.zeros(4, 8, 4)
+    beyond = zeros.clone()
+    beyond[:, 6:] = 5.0
+    assert data_loss(beyond, pad) == pytest.approx(data_loss(zeros, pad))
+    assert data_loss(beyond, ~pad & pad) > data_loss(zeros, pad) + 1
+
+
+def test_mixed_conditions_lie_between_two_of_the_batch():
+    cond = torch.eye(6)
+    mixed = mix_conditions(cond, 1.0, torch.Generator().manual_seed(0))
+    assert not torch.equal(mixed, cond)
+    torch.testing.assert_close(mixed.sum(1), torch.ones(6))
+    assert ((mixed > 0).sum(1) <= 2).all()
+    assert torch.equal(mix_conditions(cond, 0.0, torch.Generator().manual_seed(0)), cond)
+
+
+def test_a_student_saved_before_there_were_recipes_is_what_it_was():
+    saved = json.loads((Path(__file__).parents[1] / "saved" / "sdm" / "config.json").read_text())
+    assert "recipe" not in saved
+    config = SDMConfig.upgraded(saved)
+    assert (config["recipe"], config["matching_weight"], config["data_weight"]) == ("dmd", 1.0, 0.0)
+    assert (config["timestep_levels"], config["regression_delta"]) == (0, 0.03)
+    assert SDMConfig.upgraded(saved | {"regression_delta": None})["regression_delta"] == 0
 
 
 def test_features_of_the_student_are_declared_for_inference(build):

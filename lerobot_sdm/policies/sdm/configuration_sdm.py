@@ -5,10 +5,63 @@ from typing import Any, ClassVar
 
 from lerobot.configs.policies import PreTrainedConfig
 
-from lerobot_sdm.errors import InputError
+from lerobot_sdm.errors import InputError, unknown_name
 from lerobot_sdm.policies.distilled_config import DistilledConfig
 from lerobot_sdm.policies.sdm import GENERATOR_TIMESTEP
 from lerobot_sdm.registration import registered
+
+
+_REGRESSION: dict[str, Any] = {
+    "warmup_steps": 0,
+    "regression_weight": 1.0,
+    "regression_delta": 0.03,
+    "data_weight": 0.0,
+    "matching_weight": 0.0,
+    "critic_lead_steps": 0,
+    "fake_updates_per_generator_update": 5,
+    "weighting": "per_sample",
+    "normalizer_floor": 0.5,
+    "timestep_levels": 0,
+    "generator_lr": 2e-4,
+    "fake_score_lr": 5e-4,
+    "generator_warmup_steps": 50,
+    "fake_score_warmup_steps": 50,
+    "generator_final_lr_ratio": 0.05,
+    "fake_score_final_lr_ratio": 1.0,
+    "optimizer_betas": (0.9, 0.99),
+    "use_ema": True,
+}
+
+RECIPES: dict[str, dict[str, Any]] = {
+    # The control: the generator imitates the teacher's samples and nothing else.
+    "regression": _REGRESSION,
+    # Regression, then also the demonstrations by the energy score; no critic.
+    "sdm": _REGRESSION | {"warmup_steps": 4000, "data_weight": 1.0},
+    # Regression and score matching from early on (Yin et al. 2024, DMD, whose regression is also on teacher samples).
+    "dmd": _REGRESSION | {"warmup_steps": 1000, "critic_lead_steps": 500, "matching_weight": 1.0},
+    # The released code of Jia et al. with its two faults corrected: x is detached for the critic, and the generator is
+    # conditioned at a timestep that exists. Its "every fifth epoch" is every fifth iteration here.
+    "sdm_paper": _REGRESSION
+    | {
+        "regression_weight": 0.0,
+        "matching_weight": 1.0,
+        "weighting": "released",
+        "normalizer_floor": 0.0,
+        "timestep_levels": 10,
+        "generator_lr": 5e-5,
+        "fake_score_lr": 5e-5,
+        "generator_warmup_steps": 500,
+        "fake_score_warmup_steps": 500,
+        "generator_final_lr_ratio": 0.0,
+        "fake_score_final_lr_ratio": 0.0,
+        "optimizer_betas": (0.95, 0.999),
+        "use_ema": False,
+    },
+}
+"""Recipe -> values of the fields that are not given."""
+
+PAPER_TIMESTEP = 99
+"""`generator_timestep` of the recipe `sdm_paper` for T = 100."""
 
 
 @registered(PreTrainedConfig, "sdm")
@@ -16,14 +69,19 @@ from lerobot_sdm.registration import registered
 class SDMConfig(DistilledConfig):
     """Score and Distribution Matching (Jia et al. 2024): distills a diffusion policy into one network evaluation.
 
-    Generator, fake score and teacher have the same architecture and start from the same weights. The defaults are the
-    corrected algorithm; `docs/deviations.md` lists each released behavior with the field that restores it. See
-    `DistilledConfig` for inherited fields.
+    A recipe (`RECIPES`) sets the fields below that are None, so a single field overrides it; the values that result are
+    saved with the policy. Generator, critic and teacher have the same architecture and start from the same weights.
+    `docs/deviations.md` lists each released behavior with the field that restores it. See `DistilledConfig` for
+    inherited fields.
 
     Args:
+        recipe: What the student learns from. `sdm`: the teacher's samples, then also the demonstrations; `regression`:
+            the teacher's samples alone; `dmd`: the teacher's samples and its scores; `sdm_paper`: the scores alone, as
+            published.
         generator_timestep: Timestep that the generator is conditioned on, in training and at inference. At T - 1 the
             teacher has learned to ignore its input, so a generator that starts there must learn from scratch how the
-            start noise selects a mode; at a somewhat lower timestep the teacher already does so. None: 70% of T.
+            start noise selects a mode; at a somewhat lower timestep the teacher already does so. None: 70% of T, and
+            T - 1 for `sdm_paper`.
         teacher_inference_steps: Network evaluations of the teacher for the samples that the generator learns from; None
             for the number in the teacher's configuration.
         feature_memory_mb: Memory limit (MB) of the cache of frame features, with which the frozen encoder sees each
@@ -31,54 +89,80 @@ class SDMConfig(DistilledConfig):
             in every step.
         warmup_steps: Initial steps in which the generator only regresses onto the teacher's own samples from the
             same start noise ("ODE pairs").
-        regression_weight: Weight of that regression afterwards; 0 disables it, as released.
+        regression_weight: Weight of that regression afterwards; 0 disables it.
         regression_delta: The regression's loss is quadratic in a sample's error (root mean square over its entries,
-            normalized action units) up to about here and linear beyond; see `regression_loss`. None: quadratic.
+            normalized action units) up to about here and linear beyond; see `regression_loss`. 0: quadratic throughout.
+        mixed_conditions: Share of the regression's conditions that lie between those of two frames, so that the student
+            also learns the teacher's answers to observations that no demonstration shows; see `mix_conditions`.
         pair_reuse: How often each of the teacher's samples is used, on average. The teacher's ten evaluations are most
             of an iteration's cost; with 8 it samples only in every eighth iteration.
         pair_buffer_size: Number of samples kept to draw from, if `pair_reuse` is above 1.
-        fake_updates_per_generator_update: Two-time-scale ratio, counted in iterations.
+        data_weight: Weight of the energy score of the generator's samples at the demonstrated actions, after the
+            warm-up. The only term that can make a student better than its teacher.
+        data_samples: Samples per observation for the energy score, at least 2.
+        matching_weight: Weight of score matching after the warm-up; 0 trains no critic.
+        critic_lead_steps: How many steps before the end of the warm-up the critic starts to learn.
+        fake_updates_per_generator_update: With score matching, the generator is updated in every this many iterations
+            after the warm-up, the critic in all of them.
         weighting: "per_sample" (DMD), "none" or "released"; see `distribution_matching_gradient`.
         normalizer_floor: Smallest per-sample normalizer, in normalized action units.
         timestep_range: Range of the noise levels used for matching, as fractions of T; none beyond `last_timestep`.
-        timestep_levels: Number of evenly spaced noise levels; None for all. Released: 10.
+        timestep_levels: Number of evenly spaced noise levels; 0 for all. Released: 10.
         generator_lr: Learning rate of the generator.
-        fake_score_lr: Learning rate of the fake-score network.
+        fake_score_lr: Learning rate of the critic, the network of the fake score.
         generator_grad_clip_norm: Gradient norm at which the generator is clipped; 0 for no clipping.
-        fake_score_grad_clip_norm: The same for the fake-score network.
+        fake_score_grad_clip_norm: The same for the critic.
         generator_warmup_steps: Learning-rate warm-up of the generator.
-        fake_score_warmup_steps: The same for the fake-score network.
+        fake_score_warmup_steps: The same for the critic, from the critic's own first step.
         generator_final_lr_ratio: Final learning rate of the generator as a fraction of the initial one (cosine
             schedule).
-        fake_score_final_lr_ratio: The same for the fake score; 1 keeps it constant. A fake score whose learning rate
-            decays with the generator's no longer tracks it, and matching a stale score shifts the weights of the modes.
+        fake_score_final_lr_ratio: The same for the critic; 1 keeps it constant. A critic whose learning rate decays
+            with the generator's no longer tracks it, and matching a stale score shifts the weights of the modes.
+        optimizer_betas: AdamW's betas.
+        use_ema: Evaluate and save an exponential moving average of the weights.
     """
 
     retired: ClassVar[tuple[str, ...]] = (*DistilledConfig.retired, "num_inference_steps")
 
+    recipe: str = "sdm"
     generator_timestep: int | None = None
     teacher_inference_steps: int | None = None
     feature_memory_mb: int = 1024
 
-    warmup_steps: int = 1000
-    regression_weight: float = 1.0
-    regression_delta: float | None = 0.03
+    warmup_steps: int | None = None
+    regression_weight: float | None = None
+    regression_delta: float | None = None
+    mixed_conditions: float = 0.0
     pair_reuse: int = 1
     pair_buffer_size: int = 16384
-    fake_updates_per_generator_update: int = 5
-    weighting: str = "per_sample"
-    normalizer_floor: float = 0.5
+    data_weight: float | None = None
+    data_samples: int = 2
+    matching_weight: float | None = None
+    critic_lead_steps: int | None = None
+    fake_updates_per_generator_update: int | None = None
+    weighting: str | None = None
+    normalizer_floor: float | None = None
     timestep_range: tuple[float, float] = (0.02, 0.98)
     timestep_levels: int | None = None
 
-    generator_lr: float = 2e-4
-    fake_score_lr: float = 5e-4
+    generator_lr: float | None = None
+    fake_score_lr: float | None = None
     generator_grad_clip_norm: float = 1.0
     fake_score_grad_clip_norm: float = 1.0
-    generator_warmup_steps: int = 50
-    fake_score_warmup_steps: int = 50
-    generator_final_lr_ratio: float = 0.05
-    fake_score_final_lr_ratio: float = 1.0
+    generator_warmup_steps: int | None = None
+    fake_score_warmup_steps: int | None = None
+    generator_final_lr_ratio: float | None = None
+    fake_score_final_lr_ratio: float | None = None
+    optimizer_betas: tuple[float, float] | None = None  # type: ignore[assignment]  # Filled in by the recipe.
+    use_ema: bool | None = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.recipe not in RECIPES:
+            raise unknown_name("--policy.recipe", self.recipe, RECIPES)
+        for name, value in RECIPES[self.recipe].items():
+            if getattr(self, name) is None:
+                setattr(self, name, value)
+        super().__post_init__()
 
     @classmethod
     def upgraded(cls, saved: dict[str, Any]) -> dict[str, Any]:
@@ -88,25 +172,23 @@ class SDMConfig(DistilledConfig):
                 f"--policy.num_inference_steps={steps}: must be 1, because sdm is a one-step policy. Drop the option, "
                 "or use --policy.type=consistency for few-step sampling."
             )
-        return super().upgraded(saved)
+        return super().upgraded(_before_recipes(saved))
 
     def check_settings(self) -> None:
         from lerobot_sdm.diffusion.distribution_matching import WEIGHTINGS
 
         if self.weighting not in WEIGHTINGS:
             raise InputError(f"--policy.weighting={self.weighting}: must be one of {', '.join(WEIGHTINGS)}.")
-        if self.fake_updates_per_generator_update < 1:
+        for name, least in LEAST.items():
+            if getattr(self, name) < least:
+                raise InputError(f"--policy.{name}={getattr(self, name)}: must be at least {least}.")
+        if not 0 <= self.mixed_conditions <= 1:
+            raise InputError(f"--policy.mixed_conditions={self.mixed_conditions}: must lie in 0 ... 1.")
+        if not self.regression_weight and not self.data_weight and not self.matching_weight:
             raise InputError(
-                f"--policy.fake_updates_per_generator_update={self.fake_updates_per_generator_update}: must be at "
-                "least 1."
+                "--policy.regression_weight=0: the student learns nothing after the warm-up. Give "
+                "--policy.regression_weight, --policy.data_weight or --policy.matching_weight a value above 0."
             )
-        if self.regression_delta is not None and self.regression_delta <= 0:
-            raise InputError(
-                f"--policy.regression_delta={self.regression_delta}: must be above 0, or null for the squared error."
-            )
-        for name in ("pair_reuse", "pair_buffer_size"):
-            if getattr(self, name) < 1:
-                raise InputError(f"--policy.{name}={getattr(self, name)}: must be at least 1.")
         low, high = self.timestep_range
         if not 0 <= low < high <= 1:
             raise InputError(f"--policy.timestep_range={list(self.timestep_range)}: must be 0 <= low < high <= 1.")
@@ -114,5 +196,32 @@ class SDMConfig(DistilledConfig):
             steps, most = self.teacher_inference_steps, self.network_config.num_train_timesteps
             if steps is not None and not 1 <= steps <= most:
                 raise InputError(f"--policy.teacher_inference_steps={steps}: must lie in 1 ... {most}.")
-            default = round(GENERATOR_TIMESTEP / 100 * most)
-            self.generator_timestep = self.checked_timestep("generator_timestep", default)
+            default = PAPER_TIMESTEP if self.recipe == "sdm_paper" else GENERATOR_TIMESTEP
+            self.generator_timestep = self.checked_timestep("generator_timestep", round(default / 100 * most))
+
+
+LEAST = {
+    "warmup_steps": 0,
+    "regression_weight": 0,
+    "regression_delta": 0,
+    "pair_reuse": 1,
+    "pair_buffer_size": 1,
+    "data_weight": 0,
+    "data_samples": 2,
+    "matching_weight": 0,
+    "critic_lead_steps": 0,
+    "fake_updates_per_generator_update": 1,
+    "timestep_levels": 0,
+}
+"""Field -> its smallest value."""
+
+
+def _before_recipes(saved: dict[str, Any]) -> dict[str, Any]:
+    """A configuration saved before there were recipes, in today's fields; others as they are.
+
+    At that time, every student regressed and then also matched scores, and None stood for what 0 says now.
+    """
+    if "recipe" in saved or not {"fake_score_lr", "network"} <= saved.keys():
+        return saved
+    zeros = {name: saved.get(name) or 0 for name in ("regression_delta", "timestep_levels")}
+    return saved | zeros | {"recipe": "dmd", "data_weight": 0.0, "matching_weight": 1.0, "critic_lead_steps": 0}

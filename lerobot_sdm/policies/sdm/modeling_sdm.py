@@ -1,20 +1,26 @@
-"""Score and Distribution Matching (Jia et al. 2024): a diffusion policy distilled into one network evaluation.
+"""Score and Distribution Matching: a diffusion policy distilled into one network evaluation.
 
-There are three copies of one denoiser. The *teacher* R is frozen and gives the score of diffused teacher actions. The
-*generator* G maps start noise to actions in one evaluation. The *fake score* F is trained on the generator's actions
-and gives their score. G descends the difference of the two scores, the gradient of a KL divergence; F tracks G.
+The *teacher* R is a frozen denoiser. The *generator* G, a copy of it, maps start noise to actions in one evaluation. It
+learns from up to three terms, which `SDMConfig.recipe` weighs:
+
+* regression onto the teacher's own samples from the same start noise;
+* the energy score of its samples at the demonstrated actions, which can make it better than the teacher;
+* score matching (Jia et al. 2024): a *critic* F, another copy, is trained on the generator's actions and gives the
+  score of their distribution, R that of the teacher's. G descends their difference, the gradient of a KL divergence.
 """
 
 from __future__ import annotations
 
+import logging
 from copy import deepcopy
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
-from lerobot.utils.constants import OBS_STATE
+from lerobot.utils.constants import ACTION, OBS_STATE
 from torch import Tensor, nn
 
 from lerobot_sdm.diffusion.distribution_matching import distribution_matching_gradient, surrogate_loss
+from lerobot_sdm.diffusion.energy_score import energy_score
 from lerobot_sdm.diffusion.regression import regression_loss
 from lerobot_sdm.diffusion.samplers import clip_sample
 from lerobot_sdm.diffusion.schedules import add_noise, ddim_timesteps
@@ -25,15 +31,47 @@ from lerobot_sdm.policies.distilled_policy import DistilledPolicy
 from lerobot_sdm.policies.sdm.configuration_sdm import SDMConfig
 
 
+logger = logging.getLogger(__name__)
+
+
+class Turn(NamedTuple):
+    """What one iteration trains: the weight of each of the generator's terms, and whether the critic learns.
+
+    The generator rests if all weights are zero.
+    """
+
+    regression: float
+    data: float
+    matching: float
+    critic: bool
+
+    @property
+    def generator(self) -> bool:
+        return self.regression + self.data + self.matching > 0
+
+
+def turn_of(config: SDMConfig, step: int) -> Turn:
+    """What is trained in an iteration, counted from 0."""
+    matches, after = bool(config.matching_weight), step - config.warmup_steps
+    critic = matches and after >= -config.critic_lead_steps
+    if after < 0:
+        return Turn(1.0, 0.0, 0.0, critic)
+    if matches and after % config.fake_updates_per_generator_update:
+        return Turn(0.0, 0.0, 0.0, critic)
+    return Turn(config.regression_weight, config.data_weight, config.matching_weight, critic)
+
+
 class SDMPolicy(DistilledPolicy):
     """One-step student of a diffusion policy; see `DistilledPolicy` for the arguments."""
 
     config_class = SDMConfig
     name = "sdm"
+    fake_score: nn.Module
 
     def add_training_modules(self) -> None:
         config = self.config
-        self.fake_score = deepcopy(self.model.unet)
+        if config.matching_weight:
+            self.fake_score = deepcopy(self.model.unet)
         if config.pair_reuse > 1:
             buffer = PairBuffer(config.pair_buffer_size, self.model.cond_dim, self.model.action_shape)
             self._unsynchronized = (buffer,)
@@ -44,7 +82,7 @@ class SDMPolicy(DistilledPolicy):
 
     def training_modules(self) -> dict[str, nn.Module]:
         modules = super().training_modules()
-        if self.built_for_training:
+        if self.built_for_training and self.config.matching_weight:
             modules["fake_score"] = self.fake_score
         if self._pairs is not None:
             modules["pairs"] = self._pairs
@@ -62,37 +100,37 @@ class SDMPolicy(DistilledPolicy):
     # ---- training --------------------------------------------------------------------------------------
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """Compute the loss: in warm-up only regression; then the fake score in each step, the generator in its turn.
+        """Compute the loss of this iteration's turn; see `turn_of`.
 
-        The losses are summed: neither has a gradient with respect to the other's network, and a network that is not
-        trained in a step has no gradient at all, so LeRobot's single optimizer skips it. The fake score needs no
-        warm-up: it starts as a copy of the teacher, which the generator resembles after its own warm-up.
+        The losses are summed: neither network has a gradient from the other's loss, and a network that is not trained
+        in a step has no gradient at all, so LeRobot's single optimizer skips it.
 
         Args:
-            batch: Preprocessed training batch. Only its observations are used; SDM learns from the teacher.
+            batch: Preprocessed training batch; observations (B, n_obs_steps, ...), `action` (B, horizon, A) and
+                `action_is_pad` (B, horizon). The actions are used by the energy score alone.
 
         Returns:
             The summed loss, and each part of it to log.
         """
-        config = self.config
+        config, turn = self.config, turn_of(self.config, self.train_step)
         random = self.training_noise_generator(batch[OBS_STATE].device)
-        warm = self.train_step < config.warmup_steps
-        generator_turn = self._is_generator_turn(self.train_step)
-        regression_weight = 1.0 if warm else config.regression_weight
-        regress = generator_turn and regression_weight > 0
-        cond, noise, target = self._starts(batch, random, regress)
-        with torch.set_grad_enabled(generator_turn and torch.is_grad_enabled()):
+        cond, noise, target = self._starts(batch, random, regress=turn.regression > 0)
+        with torch.set_grad_enabled(turn.generator and torch.is_grad_enabled()):
             actions = self._generate(self.model, noise, cond)
 
         parts: dict[str, Tensor] = {}
-        if regress and target is not None:
-            parts["regression_loss"] = regression_loss(actions, target, config.regression_delta)
-        if generator_turn and not warm:
+        weights = {"regression_loss": turn.regression, "matching_loss": turn.matching, "data_loss": turn.data}
+        if turn.regression > 0 and target is not None:
+            parts["regression_loss"] = regression_loss(actions, target, config.regression_delta or None)
+        if turn.matching > 0:
             parts["matching_loss"] = self._matching_loss(actions, cond, random)
-        if not warm:
+        if turn.critic:
             parts["fake_score_loss"] = self._fake_score_loss(actions.detach(), cond, random)
-        weights = {"regression_loss": regression_weight}
+        if turn.data > 0:
+            parts["data_loss"] = self._data_loss(batch, random)
         total = torch.stack([weights.get(name, 1.0) * part for name, part in parts.items()]).sum()
+        if turn.matching > 0 and self.train_step == config.warmup_steps:
+            parts |= self._check_critic(batch, random)
         return self.loss_guard.watch(total, self.train_step), logged(parts)
 
     @torch.no_grad()
@@ -109,6 +147,8 @@ class SDMPolicy(DistilledPolicy):
         if pairs is not None and self.train_step % self.config.pair_reuse:
             return pairs.draw(len(batch[OBS_STATE]), random)
         cond = self.encode_for_training(batch)
+        if self.config.mixed_conditions > 0:
+            cond = mix_conditions(cond, self.config.mixed_conditions, random)
         noise = torch.randn((len(cond), *self.model.action_shape), generator=random, device=cond.device)
         target = self.teacher_samples(noise, cond) if regress or pairs is not None else None
         if pairs is not None and target is not None:
@@ -120,6 +160,15 @@ class SDMPolicy(DistilledPolicy):
         """Samples (B, T, A) of the teacher's own sampler from start noise (B, T, A) and conditions (B, F)."""
         steps = self.teacher.sampler_timesteps(self.config.teacher_inference_steps)
         return self.teacher.sample(noise, cond, steps)
+
+    def _data_loss(self, batch: dict[str, Tensor], random: torch.Generator) -> Tensor:
+        """Energy score of the generator's samples at the demonstrated actions, within the episode."""
+        actions, count = batch[ACTION], self.config.data_samples
+        cond = self.encode_for_training(batch).repeat(count, 1)
+        noise = torch.randn((len(cond), *self.model.action_shape), generator=random, device=cond.device)
+        samples = self._generate(self.model, noise, cond).unflatten(0, (count, -1))
+        pad = batch.get("action_is_pad")
+        return energy_score(samples, actions, None if pad is None else ~pad).mean()
 
     def _fake_score_loss(self, actions: Tensor, cond: Tensor, random: torch.Generator) -> Tensor:
         """Denoising loss on the generator's actions, which must be detached."""
@@ -147,7 +196,7 @@ class SDMPolicy(DistilledPolicy):
         """Random timesteps (B,) and noise (B, T, A) at which to match the scores."""
         config, device, levels = self.config, actions.device, self.model.num_train_timesteps
         low, high = (round(share * (levels - 1)) for share in config.timestep_range)
-        if config.timestep_levels is None:
+        if not config.timestep_levels:
             high = min(high, config.last_timestep)
             t = torch.randint(low, high + 1, actions.shape[:1], generator=random, device=device)
         else:
@@ -156,20 +205,48 @@ class SDMPolicy(DistilledPolicy):
             t = chosen[torch.randint(len(chosen), actions.shape[:1], generator=random, device=device)]
         return t, torch.randn(actions.shape, generator=random, device=device, dtype=actions.dtype)
 
-    def _is_generator_turn(self, step: int) -> bool:
-        warmup, ratio = self.config.warmup_steps, self.config.fake_updates_per_generator_update
-        return step < warmup or (step - warmup) % ratio == 0
+    @torch.no_grad()
+    def _check_critic(self, batch: dict[str, Tensor], random: torch.Generator) -> dict[str, Tensor]:
+        """Before the first turn with score matching: how far critic and teacher differ on the teacher's own samples,
+        where they should agree, beside the spread of these samples. Warns if the critic's error is the larger one."""
+        cond = self.encode_for_training(batch)[:8].repeat_interleave(8, 0)
+        noise = torch.randn((len(cond), *self.model.action_shape), generator=random, device=cond.device)
+        samples = self.teacher_samples(noise, cond)
+        t, diffusing = self._noise_levels(samples, random)
+        x_t = add_noise(samples, diffusing, self.model.alphas_cumprod[t])
+        real, fake = (self.model.denoise(x_t, t, cond, unet).x0 for unet in (self.teacher.unet, self.fake_score))
+        error = (fake - real).square().mean().sqrt()
+        spread = samples.unflatten(0, (-1, 8)).std(1).square().mean().sqrt()
+        if error > spread:
+            logger.warning(
+                "At the first turn with score matching, the critic's error on the teacher's samples (%.3g) is larger "
+                "than the spread of these samples (%.3g), so matching adds noise. Raise --policy.critic_lead_steps, "
+                "lower --policy.fake_score_lr, or use --policy.recipe=sdm.",
+                error,
+                spread,
+            )
+        return {"critic_error": error, "teacher_spread": spread}
 
     def update(self) -> None:
         """LeRobot calls this after each optimizer step."""
-        if self._is_generator_turn(self.train_step):
-            warmup, ratio = self.config.warmup_steps, self.config.fake_updates_per_generator_update
+        if turn_of(self.config, self.train_step).generator:
+            warmup = self.config.warmup_steps
+            ratio = self.config.fake_updates_per_generator_update if self.config.matching_weight else 1
             self.update_ema(min(self.train_step, warmup) + max(0, self.train_step - warmup) // ratio)
         self.train_step += 1
 
     def get_optim_params(self) -> list[dict[str, Any]]:
-        """Two parameter groups, each clipped and scheduled on its own."""
-        return [
-            self.parameter_group(self.model.unet, "generator"),
-            self.parameter_group(self.fake_score, "fake_score"),
-        ]
+        """A parameter group for each network, clipped and scheduled on its own."""
+        groups = [self.parameter_group(self.model.unet, "generator")]
+        if self.config.matching_weight:
+            first = max(0, self.config.warmup_steps - self.config.critic_lead_steps)
+            groups.append(self.parameter_group(self.fake_score, "fake_score") | {"first_step": first})
+        return groups
+
+
+def mix_conditions(cond: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Move a share of the conditions (B, F) a random part of the way to another one of the batch."""
+    device = cond.device
+    other = cond[torch.randperm(len(cond), generator=generator, device=device)]
+    way, chosen = torch.rand(2, len(cond), 1, generator=generator, device=device)
+    return torch.where(chosen < share, torch.lerp(cond, other, way), cond)

@@ -24,9 +24,10 @@ class Run:
 RUNS = {
     "dp3": Run("dp3"),
     "edm": Run("edm"),
-    # sdm without score matching: the student regresses onto the teacher's samples for the whole training.
+    # Three recipes of one policy type.
     "regression": Run("sdm", "dp3"),
     "sdm": Run("sdm", "dp3"),
+    "sdm_paper": Run("sdm", "dp3"),
     "manicm": Run("manicm", "dp3"),
     "consistency": Run("consistency", "edm"),
     "difftori": Run("difftori", "dp3", "base_path"),
@@ -67,6 +68,7 @@ METHODS = {
     ),
     "regression": Recipe("regression, 1 step", "regression", "dp3-10"),
     "sdm": Recipe("sdm, 1 step", "sdm", "dp3-10"),
+    "sdm_paper": Recipe("sdm as published, 1 step", "sdm_paper", "dp3-10"),
     "manicm": Recipe("manicm, 1 step", "manicm", "dp3-10", _steps(1)),
     "edm": Recipe("edm, teacher of consistency", "edm", "edm"),
     "consistency": Recipe("consistency, 1 step", "consistency", "edm"),

@@ -55,7 +55,7 @@ TINY = RunSettings(
         },
         OPTIONS | {"log_freq": 10},
     ),
-    student=Training(40, 16, 20, {"warmup_steps": 20}, OPTIONS | {"log_freq": 10}),
+    student=Training(40, 16, 20, {"warmup_steps": 16}, OPTIONS | {"log_freq": 10}),
 )
 
 # For two CPU cores: networks of under a million weights, small clouds.
@@ -74,7 +74,7 @@ SMALL = RunSettings(
         optimizer_lr=1e-3,
         scheduler_warmup_steps=100,
     ),
-    student=_training(2000, 64, 500, warmup_steps=1500, generator_lr=5e-4, pair_reuse=8),
+    student=_training(2000, 64, 500, warmup_steps=800, generator_lr=5e-4, pair_reuse=8),
 )
 
 # Simple DP3 as published, for a GPU or a slow run on a CPU.
@@ -83,11 +83,11 @@ SIMPLE = replace(
     # DP3's number of points, and an image large enough to have that many on small objects.
     env={"num_points": 512, "camera_size": 256},
     teacher=_training(20_000, 128, 2000, down_dims=[128, 256, 384], blocks_per_level=1),
-    student=_training(10_000, 128, 2000, pair_reuse=8),
+    student=_training(10_000, 128, 2000, warmup_steps=4000, pair_reuse=8),
 )
 
 # DP3 as published, for a GPU.
-PAPER = replace(SIMPLE, teacher=_training(60_000, 128, 5000), student=_training(20_000, 128, 5000, pair_reuse=8))
+PAPER = replace(SIMPLE, teacher=_training(60_000, 128, 5000), student=_training(20_000, 128, 5000, warmup_steps=8000, pair_reuse=8))
 
 SIZES = {
     "tiny": Size(
@@ -167,7 +167,9 @@ def training(size: str, config: RunSettings, run: str) -> Training:
         "dp3": teacher,
         "edm": replace(teacher, policy=teacher.policy | SIZES[size].edm_policy),
         "sdm": student,
-        "regression": replace(student, policy=student.policy | {"warmup_steps": student.steps}),
+        "regression": replace(student, policy=student.policy | {"recipe": "regression"}),
+        # As published as far as possible: with its own learning rates.
+        "sdm_paper": replace(student, policy={"recipe": "sdm_paper"}),
     }
     return {**made_from_these, **SIZES[size].trainings}[run]
 
@@ -179,9 +181,8 @@ def _for_detour(config: RunSettings) -> RunSettings:
     it drifted off the middle by chance and then saw which side it was on.
     """
     policy = config.teacher.policy | {"horizon": 32, "n_action_steps": 28}
-    # The two ways differ throughout, while a task with one way needs only small corrections: most of the training is
-    # regression, at twice the learning rate.
-    student = config.student.policy | {"warmup_steps": 9 * config.student.steps // 10, "pair_reuse": 16}
+    # The two ways differ throughout, while a task with one way needs only small corrections.
+    student = config.student.policy | {"pair_reuse": 16}
     if "generator_lr" in student:
         student |= {"generator_lr": 2 * student["generator_lr"]}
     return replace(

@@ -35,6 +35,8 @@ class PolicyType:
         source_option: Configuration field that names that policy.
         student: Policy type that is distilled from it, if any.
         evaluations: Computes the network evaluations (NFE) per action chunk from its configuration as plain values.
+        training: One sentence on what a training did, from the configuration and the number of its steps, for types
+            whose settings change what is learned; None if the description says it all.
     """
 
     title: str
@@ -44,6 +46,7 @@ class PolicyType:
     source_option: str = "teacher_path"
     student: str | None = None
     evaluations: Callable[[Mapping[str, Any]], int | None] = configured_steps
+    training: Callable[[Mapping[str, Any], int], str] | None = None
 
 
 def policy_type(name: str) -> PolicyType:

@@ -12,13 +12,15 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from mixture_training import ALPHA_BAR, START, Mixture, Run, Size, chain, ddim, edm_denoise, heun
+from mixture_sdm import Parts, Student
+from mixture_training import ALPHA_BAR, START, Mixture, Net, Run, Size, chain, ddim, edm_denoise, heun
 from torch import Tensor
 
 from lerobot_sdm.diffusion.consistency_distillation import consistency_sample, inference_timesteps
@@ -28,10 +30,16 @@ from lerobot_sdm.measure.distances import energy_distance
 Sampler = Callable[[Tensor, Tensor], Tensor]
 """(start noise (B, T, A), condition (B, COND)) -> samples (B, T, A)."""
 
+PARTS = {
+    "regression": Parts(warmup=1.0),
+    "sdm": Parts(data=1.0),
+    "dmd": Parts(warmup=0.2, matching=1.0),
+}
+"""Three recipes of SDM."""
 MANICM_LEVELS = ddim_timesteps(100, 10)
 CTM_BINS = (7, 13)
 """A third and two thirds of the way, as 27 and 54 of 80."""
-SHOWN = ("truth", "teacher, DDIM", f"teacher, read-out at t = {START}", "SDM", "ManiCM", "EDM teacher, Heun",
+SHOWN = ("truth", "teacher, DDIM", f"teacher, one step at t = {START}", "SDM", "ManiCM", "EDM teacher, Heun",
          "CTM", "CTM, 3 steps", "CTM, start noise 1", "CTM, denoising by the jump")  # fmt: skip
 
 
@@ -50,11 +58,13 @@ def contenders(run: Run) -> dict[str, tuple[int, Sampler]]:
     ctm = run.kept("ctm", lambda: run.ctm(edm), stop=True)
     released = run.kept("ctm_jump", lambda: run.ctm(edm, dsm_by="jump"), stop=True)
     teacher = run.kept("teacher", run.teacher)
-    sdm = run.kept("sdm", lambda: run.sdm(teacher))
+    regression, sdm, dmd = (
+        run.kept(name, Student(run, teacher, replace(PARTS[name], steps=run.size.sdm)).train) for name in PARTS
+    )
     manicm = run.kept("manicm", lambda: run.manicm(teacher, MANICM_LEVELS))
 
-    def generate(noise: Tensor, cond: Tensor) -> Tensor:
-        return sdm(noise, torch.full((len(noise),), START), cond=cond)
+    def generate(net: Net, noise: Tensor, cond: Tensor) -> Tensor:
+        return net(noise, torch.full((len(noise),), START), cond=cond)
 
     def jump_to_the_end(noise: Tensor, cond: Tensor, steps: int) -> Tensor:
         times = inference_timesteps(MANICM_LEVELS, steps)
@@ -63,9 +73,11 @@ def contenders(run: Run) -> dict[str, tuple[int, Sampler]]:
     return {
         "perfect denoiser, DDIM": (10, partial(ddim, perfect)),
         "teacher, DDIM": (10, partial(ddim, teacher)),
-        "teacher, read-out at t = 99": (1, partial(ddim, teacher, steps=1)),
-        f"teacher, read-out at t = {START}": (1, partial(ddim, teacher, steps=1, start=START)),
-        "SDM": (1, generate),
+        "teacher, one step at t = 99": (1, partial(ddim, teacher, steps=1)),
+        f"teacher, one step at t = {START}": (1, partial(ddim, teacher, steps=1, start=START)),
+        "regression": (1, partial(generate, regression)),
+        "SDM": (1, partial(generate, sdm)),
+        "DMD": (1, partial(generate, dmd)),
         "ManiCM": (1, partial(jump_to_the_end, steps=1)),
         "ManiCM, 4 steps": (4, partial(jump_to_the_end, steps=4)),
         "perfect denoiser, Heun": (158, partial(heun, perfect_edm, steps=79)),

@@ -1,4 +1,4 @@
-"""Recipes of SDM on the mixture, each part of which can be left out."""
+"""SDM on the mixture of mixture_training.py: one training whose parts can be weighed, for a given time or length."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
-from mixture_training import ALPHA_BAR, COND, START, A, Mixture, Net, Run, T, ddim
+from mixture_training import ALPHA_BAR, COND, START, A, Net, Run, T, ddim
 from torch import Tensor
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from lerobot_sdm.diffusion.distribution_matching import distribution_matching_gradient, surrogate_loss
 from lerobot_sdm.diffusion.energy_score import energy_score
@@ -22,93 +21,151 @@ from lerobot_sdm.optim import PerGroupAdamW, cosine_factor
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Parts:
+    """What a student learns from, and how; the fields of `SDMConfig` as far as they have one.
+
+    Args:
+        steps: Iterations; None to train for `seconds`.
+        seconds: Processor time, if `steps` is None.
+        warmup: Share of the training with regression alone.
+        regression: Weight of the regression afterwards.
+        anneal: Lower that weight to 0 by the end.
+        data: Weight of the energy score.
+        data_samples: Samples per condition for it.
+        matching: Weight of score matching; 0 trains no critic.
+        ratio: Generator updates after the warm-up in every ratio-th iteration, if there is a critic.
+        weighting: See `distribution_matching_gradient`.
+        floor: See there.
+        levels: Number of noise levels; 0 for all.
+        levels_per_sample: Noise levels at which each sample is matched.
+        falling: Match at the noisier half of the levels first, at the other half in the second half of the matching.
+        critic_lead: Share of the training by which the critic starts before the warm-up ends.
+        critic_average: Match with the critic's EMA of decay 0.95.
+        lr: Learning rate of the generator.
+        critic_lr: Learning rate of the critic.
+        start: Timestep at which the generator is conditioned.
+    """
+
+    steps: int | None = None
     seconds: float = 10.0
-    """Processor time."""
     warmup: float = 0.4
-    """Share of the time with regression alone."""
     regression: float = 1.0
     anneal: bool = False
     data: float = 0.0
-    samples: int = 2
+    data_samples: int = 2
     matching: float = 0.0
-    ratio: int = 1
-    """Matching in every ratio-th iteration."""
+    ratio: int = 5
     weighting: str = "per_sample"
     floor: float = 0.5
-    levels: int | None = None
+    levels: int = 0
+    levels_per_sample: int = 1
+    falling: bool = False
+    critic_lead: float = 0.1
+    critic_average: bool = False
     lr: float = 2e-3
     critic_lr: float = 5e-4
-    lead: float = 0.0
-    """Share of the time by which the critic starts before the warm-up ends."""
-    final: float = 0.05
-    generator_every: int = 1
-    """Generator update in every n-th iteration after the warm-up."""
+    start: int = START
 
 
-def distill(run: Run, teacher: Net, recipe: Recipe, name: str) -> tuple[Net, dict]:
-    size, random = run.size, run.random
-    generator, fake = deepcopy(teacher).requires_grad_(True), deepcopy(teacher).requires_grad_(True)
-    average, pairs = deepcopy(teacher), PairBuffer(16384, COND, (T, A))
-    groups = [
-        {"params": list(net.parameters()), "lr": rate, "max_norm": 1.0}
-        for net, rate in ((generator, recipe.lr), (fake, recipe.critic_lr))
-    ]
-    optimizer = PerGroupAdamW(groups, betas=(0.9, 0.99), weight_decay=1e-6)
-    chosen = None if recipe.levels is None else torch.tensor(ddim_timesteps(100, recipe.levels))
+class Student:
+    """A generator in training.
 
-    def diffuse(x: Tensor) -> tuple[Tensor, Tensor]:
-        if chosen is None:
-            t = torch.randint(2, 98, (len(x),), generator=random)
-        else:
-            t = chosen[torch.randint(len(chosen), (len(x),), generator=random)]
-        return add_noise(x, torch.randn(x.shape, generator=random), ALPHA_BAR[t]), t
+    Args:
+        run: Mixture, sizes and noise.
+        teacher: Where generator and critic start from.
+        parts: What it learns from.
+    """
 
-    start, step, turns = time.process_time(), 0, 0
-    while (share := (time.process_time() - start) / recipe.seconds) < 1:
-        warm = share < recipe.warmup
-        turn = warm or step % recipe.generator_every == 0
-        matching = turn and not warm and recipe.matching > 0 and turns % recipe.ratio == 0
-        critic = recipe.matching > 0 and share >= recipe.warmup - recipe.lead
-        weight = 1.0 if warm else recipe.regression
-        if recipe.anneal and not warm:
-            weight *= 1 - (share - recipe.warmup) / (1 - recipe.warmup)
-        losses = []
-        if step % 8 == 0 and (weight > 0 or warm):
-            cond, noise = run.conditions(), run.noise()
-            pairs.add(cond, noise, ddim(teacher, noise, cond))
-        if weight > 0 or warm:
-            cond, noise, target = pairs.draw(size.batch, random)
-        else:
-            cond, noise, target = run.conditions(), run.noise(), None
-        full = torch.full((len(noise),), START)
+    def __init__(self, run: Run, teacher: Net, parts: Parts):
+        self.run, self.teacher, self.parts = run, teacher, parts
+        self.generator = deepcopy(teacher).requires_grad_(True)
+        self.critic = deepcopy(teacher).requires_grad_(True)
+        self.average, self.critic_average = deepcopy(teacher), deepcopy(teacher)
+        self.pairs = PairBuffer(16384, COND, (T, A))
+        self.step = self.turns = 0
+        self.optimizer = PerGroupAdamW(
+            [
+                {"params": list(net.parameters()), "lr": rate, "max_norm": 1.0}
+                for net, rate in ((self.generator, parts.lr), (self.critic, parts.critic_lr))
+            ],
+            betas=(0.9, 0.99),
+            weight_decay=1e-6,
+        )
+
+    def train(self) -> Net:
+        """Returns the generator's EMA."""
+        parts, begin = self.parts, time.process_time()
+        while True:
+            spent = (time.process_time() - begin) / parts.seconds
+            share = spent if parts.steps is None else self.step / parts.steps
+            if share >= 1:
+                return self.average
+            self._iterate(share)
+            self.step += 1
+
+    def _iterate(self, share: float) -> None:
+        parts = self.parts
+        warm = share < parts.warmup
+        turn = warm or not parts.matching or self.step % parts.ratio == 0
+        weight = 1.0 if warm else parts.regression
+        if parts.anneal and not warm:
+            weight *= (1 - share) / (1 - parts.warmup)
+        cond, noise, target = self._starts(weight > 0)
         with torch.set_grad_enabled(turn):
-            actions = generator(noise, full, cond=cond)
+            actions = self._generate(noise, cond)
+        losses = []
         if turn and target is not None:
             losses.append(weight * regression_loss(actions, target, 0.03))
-        if turn and not warm and recipe.data > 0:
-            own = run.conditions()
-            many = own.repeat(recipe.samples, 1)
-            z = torch.randn(len(many), T, A, generator=random)
-            drawn = generator(z, torch.full((len(z),), START), cond=many).unflatten(0, (recipe.samples, -1))
-            losses.append(recipe.data * energy_score(drawn, run.mixture.sample(own, random)).mean())
-        if matching:
-            with torch.no_grad():
-                x_t, t = diffuse(actions)
-                real, faked = teacher(x_t, t, cond=cond), fake(x_t, t, cond=cond)
-                gradient = distribution_matching_gradient(
-                    actions, x_t, real, faked, ALPHA_BAR[t], recipe.weighting, floor=recipe.floor
-                )
-            losses.append(recipe.matching * surrogate_loss(actions, gradient))
-        if critic:
-            x_t, t = diffuse(actions.detach())
-            losses.append(F.mse_loss(fake(x_t, t, cond=cond), actions.detach()))
-        optimizer.param_groups[0]["lr"] = recipe.lr * cosine_factor(round(1e6 * share), 20000, 1_000_000, recipe.final)
-        optimizer.zero_grad()
+        if turn and not warm and parts.data:
+            losses.append(parts.data * self._data_loss())
+        if turn and not warm and parts.matching:
+            losses.append(parts.matching * self._matching_loss(actions, cond, share))
+        if parts.matching and share >= parts.warmup - parts.critic_lead:
+            x_t, t = self._diffuse(actions.detach(), share)
+            losses.append(F.mse_loss(self.critic(x_t, t, cond=cond), actions.detach()))
+        self.optimizer.param_groups[0]["lr"] = parts.lr * cosine_factor(round(1e4 * share), 200, 10_000, 0.05)
+        self.optimizer.zero_grad()
         torch.stack(losses).sum().backward()
-        optimizer.step()
+        self.optimizer.step()
+        update_average(self.critic_average, self.critic, 0.95 if parts.critic_average else 0.0)
         if turn:
-            update_average(average, generator, warmup_decay(turns, max_decay=0.995))
-            turns += 1
-        step += 1
-    return average, {"steps": step, "turns": turns}
+            update_average(self.average, self.generator, warmup_decay(self.turns, max_decay=0.995))
+            self.turns += 1
+
+    def _starts(self, regress: bool) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Conditions, start noise and, for the regression, the teacher's samples, each used eight times."""
+        if not regress:
+            return self.run.conditions(), self.run.noise(), None
+        if self.step % 8 == 0:
+            cond, noise = self.run.conditions(), self.run.noise()
+            self.pairs.add(cond, noise, ddim(self.teacher, noise, cond))
+        return self.pairs.draw(self.run.size.batch, self.run.random)
+
+    def _generate(self, noise: Tensor, cond: Tensor) -> Tensor:
+        return self.generator(noise, torch.full((len(noise),), self.parts.start), cond=cond)
+
+    def _data_loss(self) -> Tensor:
+        cond, count = self.run.conditions(), self.parts.data_samples
+        noise = torch.randn(count * len(cond), T, A, generator=self.run.random)
+        samples = self._generate(noise, cond.repeat(count, 1)).unflatten(0, (count, -1))
+        return energy_score(samples, self.run.mixture.sample(cond, self.run.random)).mean()
+
+    def _matching_loss(self, actions: Tensor, cond: Tensor, share: float) -> Tensor:
+        parts, many = self.parts, self.parts.levels_per_sample
+        with torch.no_grad():
+            x, c = actions.repeat(many, 1, 1), cond.repeat(many, 1)
+            x_t, t = self._diffuse(x, share)
+            real, fake = self.teacher(x_t, t, cond=c), self.critic_average(x_t, t, cond=c)
+            gradient = distribution_matching_gradient(
+                x, x_t, real, fake, ALPHA_BAR[t], parts.weighting, floor=parts.floor
+            )
+        return surrogate_loss(actions, gradient.unflatten(0, (many, -1)).mean(0))
+
+    def _diffuse(self, x: Tensor, share: float) -> tuple[Tensor, Tensor]:
+        parts, random = self.parts, self.run.random
+        levels = torch.tensor(ddim_timesteps(100, parts.levels)) if parts.levels else torch.arange(2, 98)
+        if parts.falling:
+            high = share < (1 + parts.warmup) / 2
+            levels = levels[levels >= 50] if high else levels[levels < 50]
+        t = levels[torch.randint(len(levels), (len(x),), generator=random)]
+        return add_noise(x, torch.randn(x.shape, generator=random), ALPHA_BAR[t]), t

@@ -19,14 +19,11 @@ from tqdm import tqdm
 from lerobot_sdm.diffusion import karras
 from lerobot_sdm.diffusion.consistency_distillation import consistency_distillation_loss
 from lerobot_sdm.diffusion.ctm import chained_jumps, ctm_loss, draw_times, dsm_loss, dsm_sigmas, estimate, jump
-from lerobot_sdm.diffusion.distribution_matching import distribution_matching_gradient, surrogate_loss
 from lerobot_sdm.diffusion.predictions import read_out
-from lerobot_sdm.diffusion.regression import regression_loss
 from lerobot_sdm.diffusion.samplers import ddim_sample
 from lerobot_sdm.diffusion.schedules import add_noise, alphas_cumprod, ddim_timesteps
 from lerobot_sdm.nets.ema import update_average, warmup_decay
-from lerobot_sdm.nets.pair_buffer import PairBuffer
-from lerobot_sdm.optim import PerGroupAdamW, cosine_factor
+from lerobot_sdm.optim import cosine_factor
 
 T, A, COND = 4, 4, 4
 LEVELS = karras.NoiseLevels(bins=20)
@@ -42,8 +39,7 @@ class Size:
     """How much is trained and measured: steps of each training, their batch, and the width of the networks."""
 
     teacher: int = 2500
-    warmup: int = 1200
-    sdm: int = 3000
+    sdm: int = 4000
     manicm: int = 1500
     ctm: int = 1500
     batch: int = 128
@@ -183,56 +179,6 @@ class Run:
             return F.mse_loss(net(add_noise(x0, noise, ALPHA_BAR[t]), t, cond=cond), x0)
 
         return self.fit("teacher", net, loss, self.size.teacher, 2e-3)
-
-    def sdm(self, teacher: Net) -> Net:
-        """Warm-up on the teacher's own samples, then score matching with a critic, in SDM's proportions."""
-        size, random = self.size, self.random
-        generator, fake = deepcopy(teacher).requires_grad_(True), deepcopy(teacher).requires_grad_(True)
-        average, pairs = deepcopy(teacher), PairBuffer(16384, COND, (T, A))
-        optimizer = PerGroupAdamW(
-            [
-                {"params": list(net.parameters()), "lr": rate, "max_norm": 1.0}
-                for net, rate in ((generator, 1e-3), (fake, 5e-4))
-            ],
-            betas=(0.9, 0.99),
-            weight_decay=1e-6,
-        )
-        full = torch.full((size.batch,), START)
-        for step in tqdm(range(size.sdm), "sdm", leave=False):
-            warm, turn = step < size.warmup, step < size.warmup or (step - size.warmup) % 5 == 0
-            if step % 8 == 0:
-                cond, noise = self.conditions(), self.noise()
-                pairs.add(cond, noise, ddim(teacher, noise, cond))
-            cond, noise, target = pairs.draw(size.batch, random)
-            with torch.set_grad_enabled(turn):
-                actions = generator(noise, full, cond=cond)
-            losses = [] if warm else [self._fake_loss(fake, actions.detach(), cond)]
-            if turn:
-                losses.append(regression_loss(actions, target, 0.03))
-            if turn and not warm:
-                losses.append(self._matching_loss(teacher, fake, actions, cond))
-            optimizer.param_groups[0]["lr"] = 1e-3 * cosine_factor(step, 50, size.sdm, 0.05)
-            optimizer.zero_grad()
-            torch.stack(losses).sum().backward()
-            optimizer.step()
-            if turn:
-                update_average(average, generator, warmup_decay(step, max_decay=0.995))
-        return average
-
-    def _diffuse(self, actions: Tensor) -> tuple[Tensor, Tensor]:
-        t = torch.randint(2, 98, (len(actions),), generator=self.random)
-        return add_noise(actions, self.noise(), ALPHA_BAR[t]), t
-
-    def _fake_loss(self, fake: Net, actions: Tensor, cond: Tensor) -> Tensor:
-        x_t, t = self._diffuse(actions)
-        return F.mse_loss(fake(x_t, t, cond=cond), actions)
-
-    def _matching_loss(self, teacher: Net, fake: Net, actions: Tensor, cond: Tensor) -> Tensor:
-        with torch.no_grad():
-            x_t, t = self._diffuse(actions)
-            real, faked = teacher(x_t, t, cond=cond), fake(x_t, t, cond=cond)
-            gradient = distribution_matching_gradient(actions, x_t, real, faked, ALPHA_BAR[t], floor=0.5)
-        return surrogate_loss(actions, gradient)
 
     def manicm(self, teacher: Net, timesteps: list[int]) -> Net:
         """Consistency distillation between neighbors of `timesteps`, the target an average of decay 0.95."""

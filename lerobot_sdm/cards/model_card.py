@@ -238,6 +238,9 @@ def _training(facts: CardFacts) -> str | None:
         settings = {key: facts.train.get(key) for key in ("steps", "batch_size", "seed")}
         listed = ", ".join(f"{key} {value}" for key, value in settings.items() if value is not None)
         lines.append(f"- {listed[:1].upper()}{listed[1:]}. All settings: `train_config.json`.")
+        describe = policy_type(facts.policy["type"]).training
+        if describe is not None and facts.train.get("steps") is not None:
+            lines.append(f"- {describe(facts.policy, facts.train['steps'])}")
     if facts.versions:
         lines.append(f"- Versions: {', '.join(f'{name} {version}' for name, version in facts.versions.items())}.")
     return "\n".join(lines) or None

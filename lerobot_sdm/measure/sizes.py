@@ -87,7 +87,9 @@ SIMPLE = replace(
 )
 
 # DP3 as published, for a GPU.
-PAPER = replace(SIMPLE, teacher=_training(60_000, 128, 5000), student=_training(20_000, 128, 5000, warmup_steps=8000, pair_reuse=8))
+PAPER = replace(
+    SIMPLE, teacher=_training(60_000, 128, 5000), student=_training(20_000, 128, 5000, warmup_steps=8000, pair_reuse=8)
+)
 
 SIZES = {
     "tiny": Size(

@@ -53,3 +53,43 @@ def test_a_policy_on_a_base_says_how_another_one_is_made():
     assert "--policy.type=difftori --policy.base_path=me/base" in text
     assert "improves a chunk of 8 actions by 100 iterations, executes 6" in text
     assert "teacher_path" not in text
+
+
+STUDENT = {
+    "type": "sdm",
+    "warmup_steps": 800,
+    "fake_updates_per_generator_update": 5,
+    "regression_weight": 1.0,
+    "weighting": "per_sample",
+    "network": {"num_inference_steps": 10},
+}
+
+
+@pytest.mark.parametrize(
+    ("policy", "sentence"),
+    [
+        (
+            {"recipe": "regression", "warmup_steps": 0, "data_weight": 0.0, "matching_weight": 0.0},
+            "Recipe `regression`: 2,000 generator updates, of which 2,000 regressed onto 10-step samples of the "
+            "teacher.",
+        ),
+        (
+            {"recipe": "sdm", "data_weight": 1.0, "matching_weight": 0.0},
+            "Recipe `sdm`: 2,000 generator updates, of which 2,000 regressed onto 10-step samples of the teacher, "
+            "1,200 matched the demonstrations by the energy score.",
+        ),
+        (
+            {"recipe": "dmd", "data_weight": 0.0, "matching_weight": 1.0},
+            "Recipe `dmd`: 1,040 generator updates, of which 1,040 regressed onto 10-step samples of the teacher, "
+            "240 matched the teacher's score with a critic (per_sample weighting).",
+        ),
+        # Saved before there were recipes.
+        (
+            {"warmup_steps": 3000},
+            "2,000 generator updates, of which 2,000 regressed onto 10-step samples of the teacher.",
+        ),
+    ],
+)
+def test_a_students_card_says_what_was_done(policy, sentence):
+    text = str(model_card(CardFacts("me/x", STUDENT | policy, train={"steps": 2000, "batch_size": 64, "seed": 1})))
+    assert f"- {sentence}\n" in text

@@ -1,5 +1,6 @@
 """The study of one-step students where the answer is known: its mathematics, and a small run of SDM."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,9 +16,11 @@ def study():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(STUDIES)
         import gaussian_mixture
+        import mixture_sdm
         import mixture_training
 
-        yield SimpleNamespace(measure=gaussian_mixture.measure, table=gaussian_mixture.table, **vars(mixture_training))
+        shared = {"measure": gaussian_mixture.measure, "table": gaussian_mixture.table, "PARTS": gaussian_mixture.PARTS}
+        yield SimpleNamespace(**shared, Student=mixture_sdm.Student, **vars(mixture_training))
 
 
 def test_perfect_denoiser_follows_from_the_density(study):
@@ -52,15 +55,20 @@ def test_heun_with_the_perfect_denoiser_gives_the_truth(study):
     assert "| Heun | 80 |" in study.table([{"Heun": {"evaluations": 80, **found}}])
 
 
-def test_sdm_keeps_both_modes_and_what_its_teacher_knows(study, tmp_path):
-    size = study.Size(teacher=1500, warmup=700, sdm=1200, batch=96, width=96, conditions=32, samples=64)
+def test_sdm_is_closer_to_the_truth_than_its_teacher_and_than_regression(study, tmp_path):
+    size = study.Size(teacher=1500, batch=96, width=96, conditions=32, samples=64)
     run = study.Run(study.Mixture(0), size, 1, tmp_path)
     teacher = run.kept("teacher", run.teacher)
-    student = run.kept("sdm", lambda: run.sdm(teacher))
     measure = partial(study.measure, run.mixture, size)
+
+    def student(recipe):
+        parts = replace(study.PARTS[recipe], steps=1500)
+        net = run.kept(recipe, study.Student(run, teacher, parts).train)
+        return measure(lambda noise, cond: net(noise, torch.full((len(noise),), study.START), cond=cond))
+
     ten = measure(partial(study.ddim, teacher))
     one = measure(partial(study.ddim, teacher, steps=1))
-    sdm = measure(lambda noise, cond: student(noise, torch.full((len(noise),), study.START), cond=cond))
+    sdm, regression = student("sdm"), student("regression")
     assert sdm["both"] > 0.9
-    assert sdm["energy"] < ten["energy"] + 0.1
-    assert sdm["energy"] < one["energy"] / 4
+    assert regression["energy"] < one["energy"] / 4
+    assert sdm["energy"] < min(ten["energy"], regression["energy"]) - 0.02

@@ -10,7 +10,6 @@ from lerobot_sdm.policies.distilled_config import DistilledConfig
 from lerobot_sdm.policies.sdm import GENERATOR_TIMESTEP
 from lerobot_sdm.registration import registered
 
-
 _REGRESSION: dict[str, Any] = {
     "warmup_steps": 0,
     "regression_weight": 1.0,

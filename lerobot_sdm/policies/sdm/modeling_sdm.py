@@ -30,7 +30,6 @@ from lerobot_sdm.policies.chunk_policy import logged
 from lerobot_sdm.policies.distilled_policy import DistilledPolicy
 from lerobot_sdm.policies.sdm.configuration_sdm import SDMConfig
 
-
 logger = logging.getLogger(__name__)
 
 

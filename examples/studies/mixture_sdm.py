@@ -1,8 +1,7 @@
-"""SDM on the mixture of mixture_training.py: one training whose parts can be weighed, for a given time or length."""
+"""SDM on the mixture of mixture_training.py: one training whose parts can be weighed."""
 
 from __future__ import annotations
 
-import time
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -25,8 +24,7 @@ class Parts:
     """What a student learns from, and how; the fields of `SDMConfig` as far as they have one.
 
     Args:
-        steps: Iterations; None to train for `seconds`.
-        seconds: Processor time, if `steps` is None.
+        steps: Iterations.
         warmup: Share of the training with regression alone.
         regression: Weight of the regression afterwards.
         anneal: Lower that weight to 0 by the end.
@@ -46,8 +44,7 @@ class Parts:
         start: Timestep at which the generator is conditioned.
     """
 
-    steps: int | None = None
-    seconds: float = 10.0
+    steps: int = 4000
     warmup: float = 0.4
     regression: float = 1.0
     anneal: bool = False
@@ -94,16 +91,12 @@ class Student:
 
     def train(self) -> Net:
         """Returns the generator's EMA."""
-        parts, begin = self.parts, time.process_time()
-        while True:
-            spent = (time.process_time() - begin) / parts.seconds
-            share = spent if parts.steps is None else self.step / parts.steps
-            if share >= 1:
-                return self.average
-            self._iterate(share)
-            self.step += 1
+        for self.step in range(self.parts.steps):
+            self.iterate(self.step / self.parts.steps)
+        return self.average
 
-    def _iterate(self, share: float) -> None:
+    def iterate(self, share: float) -> None:
+        """One iteration, a share of 0 to 1 of the way through the training."""
         parts = self.parts
         warm = share < parts.warmup
         turn = warm or not parts.matching or self.step % parts.ratio == 0

@@ -1,15 +1,18 @@
-"""What each part of a recipe of `sdm` is worth where the answer is known, under an equal budget of processor time.
+"""What each part of a recipe of `sdm` is worth where the answer is known, under an equal budget of time.
 
     python examples/studies/sdm_recipes.py --output=outputs/sdm_recipes
 
-Every row is trained for the same number of seconds on one thread, from the same teacher, and compared with the true
-distribution; see gaussian_mixture.py. Finished rows are kept, and an interrupted study goes on with the next.
+Every row is trained from the same teacher for as many iterations as fit into the budget on one thread, and compared
+with the true distribution; see gaussian_mixture.py. What an iteration costs is measured first, with all rows taking
+turns, so that other programs on the machine slow all of them alike. Finished rows are kept; an interrupted study goes
+on with the next.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +23,7 @@ from gaussian_mixture import measure
 from mixture_sdm import Parts, Student
 from mixture_training import Mixture, Net, Run, Size, ddim
 from torch import Tensor
+from tqdm import tqdm
 
 DMD = Parts(warmup=0.2, matching=1.0)
 SDM = Parts(data=1.0)
@@ -52,18 +56,36 @@ ROWS = {
 """Learning rates are those of this small network; `sdm_paper` keeps the paper's ratio of the two rates, 1."""
 
 
-def row(name: str, run: Run, teacher: Net, seconds: float) -> dict[str, float]:
+def iterations(run: Run, teacher: Net, seconds: float, turns: int = 40) -> dict[str, int]:
+    """How many iterations of each row take the given time: from the median costs within its warm-up and after it."""
+    students = {(name, share): Student(run, teacher, parts) for name, parts in ROWS.items() for share in (0.0, 0.99)}
+    times: dict[tuple[str, float], list[float]] = {key: [] for key in students}
+    for _ in tqdm(range(turns), "measuring iterations"):
+        for (name, share), student in students.items():
+            begin = time.perf_counter()
+            for _ in range(8):  # The teacher samples in one of eight.
+                student.iterate(share)
+                student.step += 1
+            times[name, share].append((time.perf_counter() - begin) / 8)
+    cost = {key: float(np.median(found)) for key, found in times.items()}
+    return {
+        name: round(seconds / (parts.warmup * cost[name, 0.0] + (1 - parts.warmup) * cost[name, 0.99]))
+        for name, parts in ROWS.items()
+    }
+
+
+def row(name: str, run: Run, teacher: Net, steps: int) -> dict[str, float]:
     """Train one row and measure it."""
     for generator in (run.random, torch.default_generator):
         generator.manual_seed(run.seed)
-    parts = replace(ROWS[name], seconds=seconds)
+    parts = replace(ROWS[name], steps=steps)
     student = Student(run, teacher, parts)
     net = student.train().requires_grad_(False)
 
     def sample(noise: Tensor, cond: Tensor) -> Tensor:
         return net(noise, torch.full((len(noise),), parts.start), cond=cond)
 
-    return measure(run.mixture, run.size, sample) | {"iterations": student.step, "updates": student.turns}
+    return measure(run.mixture, run.size, sample) | {"iterations": steps, "updates": student.turns}
 
 
 def table(results: dict[str, list[dict[str, float]]]) -> str:
@@ -89,24 +111,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--output", type=Path, default=Path("outputs/sdm_recipes"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--seconds", type=float, default=10.0, help="Processor time of each training.")
+    parser.add_argument("--seconds", type=float, default=10.0, help="Time of each training.")
     parser.add_argument("--rows", nargs="+", default=list(ROWS), choices=list(ROWS), metavar="ROW")
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.output.mkdir(parents=True, exist_ok=True)
     file = options.output / "results.json"
     results = json.loads(file.read_text()) if file.exists() else {}
+    steps_file = options.output / "iterations.json"
     for place, seed in enumerate(options.seeds):
         folder = options.output / f"seed_{seed}"
         folder.mkdir(exist_ok=True)
         run = Run(Mixture(0), Size(), seed, folder)
         teacher = run.kept("teacher", run.teacher)
+        if not steps_file.exists():
+            steps_file.write_text(json.dumps(iterations(run, teacher, options.seconds)))
+        steps = json.loads(steps_file.read_text())
         for name in ("teacher, 10 steps", *options.rows):
             done = results.setdefault(name, [])
             if len(done) > place:
                 continue
             if name in ROWS:
-                found = row(name, run, teacher, options.seconds)
+                found = row(name, run, teacher, steps[name])
             else:
                 found = measure(run.mixture, run.size, partial(ddim, teacher))
             found.pop("positions")

@@ -91,8 +91,9 @@ class Student:
 
     def train(self) -> Net:
         """Returns the generator's EMA."""
-        for self.step in range(self.parts.steps):
+        while self.step < self.parts.steps:
             self.iterate(self.step / self.parts.steps)
+            self.step += 1
         return self.average
 
     def iterate(self, share: float) -> None:

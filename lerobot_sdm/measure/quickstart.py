@@ -13,6 +13,7 @@ from lerobot_sdm.measure.methods import QUICKSTART_RUNS, ROWS
 from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.runner import run_warm, shared_variables
 from lerobot_sdm.measure.settings import RunSettings
+from lerobot_sdm.measure.sizes import regression_of
 from lerobot_sdm.measure.stage_sizes import sized
 from lerobot_sdm.measure.stages import Stage, claim_folder
 
@@ -74,13 +75,19 @@ def all_stages(config: RunSettings, layout: RunLayout) -> list[Stage]:
             needs=(),
         ),
         training("sdm", config.student, title="Distill the student", needs=("train_teacher",)),
+        training(
+            "regression",
+            regression_of(config.student),
+            title="Distill the control, a student that imitates the teacher alone",
+            needs=("train_teacher",),
+        ),
         Stage(
             "distances",
             "Compare action distributions with the teacher's",
             layout.distances,
             plan.distance_command(config, layout),
             whole=True,
-            needs=("record_held_out", "train_student"),
+            needs=("record_held_out", "train_student", "train_regression"),
             device=device,
         ),
         *(

@@ -24,10 +24,11 @@ HEADER = (
     "against teacher, 10 steps",
     "ms per chunk",
     "network evaluations",
-    "energy distance to teacher",
+    "distance to demonstrations",
+    "distance to teacher",
     "spread",
 )
-SHORT_HEADER = ("policy", "success", "95%", "vs teacher", "ms", "NFE", "energy", "spread")
+SHORT_HEADER = ("policy", "success", "95%", "vs teacher", "ms", "NFE", "to demos", "to teacher", "spread")
 
 
 def header(results: dict[str, Any], names: tuple[str, ...] = HEADER) -> tuple[str, ...]:
@@ -44,8 +45,9 @@ def markdown_table(results: dict[str, Any]) -> str:
 def terminal_table(results: dict[str, Any]) -> Table:
     """The table for a terminal: narrower, without the intervals of the distances."""
     rows = []
-    for *others, energy, spread in map(_cells, results["rows"]):
-        rows.append((*others, energy.partition(" ")[0], spread.partition(" ")[0]))
+    for row in results["rows"]:
+        *others, demonstrations, energy, spread = _cells(row)
+        rows.append((*others, *(text.partition(" ")[0] for text in (demonstrations, energy, spread))))
     title = f"{results['task']}, {len(results['rows'][0]['successes'])} episodes for each row"
     return tables.terminal(title, [header(results, SHORT_HEADER), *rows])
 
@@ -60,16 +62,22 @@ def summary(results: dict[str, Any]) -> str:
         f"{format_seconds(seconds[f'train_{run}'])}"
         for run in ("teacher", "student")
     )
+    if "train_regression" in seconds:
+        trainings += f"; regression in {format_seconds(seconds['train_regression'])}"
     distances = results["distances"]
+    data = results.get("student_minus_teacher")  # Missing in results of earlier versions.
+    closer = "" if data is None else f" The student's minus the teacher's: {tables.interval(data)}."
     hardware = machine["gpu"] if settings["device"] != "cpu" else machine["processor"]
     return tables.bullets(
         f"Task `{results['task']}`, {settings['episodes']} demonstrations; evaluated on seeds {first} to {last}, "
         "the same for every row. Success: Wilson interval; differences: Newcombe's interval for pairs, in points.",
         f"Trainings: {trainings}.",
-        f"Energy distance and spread: {distances['samples']} action chunks on each of "
-        f"{distances['observations']} held-out observations, in {distances['unit']}; mean and 95% bootstrap "
-        "interval. The first teacher row compares the teacher with itself under different noise. Energy distance of "
-        f"the 1-step teacher minus that of the student: {tables.interval(results['read_out_minus_student'])}.",
+        f"Distances and spread: {distances['samples']} action chunks on each of {distances['observations']} held-out "
+        f"observations, in {distances['unit']}; mean and 95% bootstrap interval; smaller is better.",
+        f"Distance to demonstrations: twice the energy score at the held-out demonstrated chunk.{closer}",
+        "Distance to teacher: the energy distance to its ten-step samples. The first teacher row compares the teacher "
+        "with itself under different noise. A student that learns from the demonstrations, too, moves away from its "
+        "teacher where the teacher errs.",
         f"Milliseconds: median (95th percentile) from raw observation to the first action of a chunk, batch "
         f"size 1, {settings['device']}, {settings['threads']} thread(s), {hardware}.",
         f"Versions: {tables.versions(results['versions'])}.",
@@ -88,6 +96,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
             for rule in row.get("other_rules", {}).values()
         ),
         *tables.cost(row["latency"]),
+        tables.interval(row.get("distance_to_demonstrations")),
         tables.interval(distance.get("energy")),
         tables.interval(distance.get("spread")),
     )

@@ -34,10 +34,10 @@ def collect_results(config: RunSettings, layout: RunLayout) -> dict[str, Any]:
     by_rule = {rule: all_successes(config, layout, rule) for rule in config.other_rules}
 
     distances = read_json(layout.distances)
-    energies = {row["label"]: np.array(row["per_observation"]["energy"]) for row in distances["rows"]}
     # The reference has no row of its own there; it gets the floor, itself under different noise.
     measured = {row["label"]: row for row in distances["rows"]}
     measured[ROWS[0].key] = measured.pop(distances["floor"])
+    demonstrations = {key: np.array(row["per_observation"]["demonstrations"]) for key, row in measured.items()}
     latency = {row["label"]: row for row in read_json(layout.latency)}
     labels = {"expert": EXPERT_LABEL} | {row.key: row.label for row in ROWS}
     rows = [
@@ -50,6 +50,7 @@ def collect_results(config: RunSettings, layout: RunLayout) -> dict[str, Any]:
             "distance_to_teacher": {
                 name: measured[key][name] for name in ("energy", "spread", "map_rms") if key in measured
             },
+            "distance_to_demonstrations": measured[key]["demonstrations"] if key in measured else None,
         }
         for key in successes
     ]
@@ -59,7 +60,7 @@ def collect_results(config: RunSettings, layout: RunLayout) -> dict[str, Any]:
         "evaluation_seeds": [config.eval_seed, config.eval_seed + config.eval_episodes - 1],
         "rows": rows,
         "distances": {name: distances[name] for name in ("observations", "samples", "seed", "unit")},
-        "read_out_minus_student": asdict(bootstrap_mean(energies["teacher_1"] - energies["student"])),
+        "student_minus_teacher": asdict(bootstrap_mean(demonstrations["student"] - demonstrations[ROWS[0].key])),
         "stages": stage_records(layout.root),
         "versions": versions(),
         "machine": machine(),

@@ -12,6 +12,10 @@ from lerobot_sdm.measure.suites import SuiteTask
 OPTIONS = {"num_workers": 0, "log_freq": 100}
 
 
+REGRESSION_STEPS = 1.6
+"""Steps of a training with recipe `regression` for each step of one with `sdm`: they take equally long."""
+
+
 @dataclass(frozen=True)
 class Size:
     """Settings of all trainings at one size.
@@ -169,11 +173,17 @@ def training(size: str, config: RunSettings, run: str) -> Training:
         "dp3": teacher,
         "edm": replace(teacher, policy=teacher.policy | SIZES[size].edm_policy),
         "sdm": student,
-        "regression": replace(student, policy=student.policy | {"recipe": "regression"}),
+        "regression": regression_of(student),
         # As published as far as possible: with its own learning rates.
         "sdm_paper": replace(student, policy={"recipe": "sdm_paper"}),
     }
     return {**made_from_these, **SIZES[size].trainings}[run]
+
+
+def regression_of(student: Training) -> Training:
+    """Training of the control: a student that only imitates the teacher, for as long as the other one trains."""
+    policy = {name: value for name, value in student.policy.items() if name != "warmup_steps"}
+    return replace(student, steps=round(REGRESSION_STEPS * student.steps), policy=policy | {"recipe": "regression"})
 
 
 def _for_detour(config: RunSettings) -> RunSettings:

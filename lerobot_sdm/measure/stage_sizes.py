@@ -37,6 +37,7 @@ def _size(stage: Stage, config: RunSettings) -> float | None:
         "record_held_out": RECORDING + RECORDED_EPISODE * config.held_out_episodes,
         "train_teacher": TRAINING + TEACHER_STEP * config.teacher.steps * share[0],
         "train_student": TRAINING + STUDENT_STEP * config.student.steps * share[1],
+        "train_regression": TRAINING + STUDENT_STEP * config.student.steps * share[1],  # As long, see `regression_of`.
         "evaluate_expert": EXPERT + EXPERT_EPISODE * config.eval_episodes * rules,
         "distances": DISTANCES + DISTANCE_SAMPLE * config.observations * config.samples,
         "latency": LATENCY,

@@ -70,7 +70,7 @@ def run(tmp_path_factory) -> Path:
                 for row in ROWS
             ],
             "distances": {"observations": 2, "samples": 2, "seed": 0, "unit": "normalized action units"},
-            "read_out_minus_student": difference,
+            "student_minus_teacher": difference,
             "stages": [
                 {"stage": stage, "command": " ".join(map(str, command)), "seconds": 1.0}
                 for stage, command in commands.items()

@@ -30,6 +30,7 @@ SUCCESSES = {
     "teacher_2": [True, True, False, False],
     "teacher_1": [False, False, False, False],
     "generator": [False, False, False, True],
+    "regression": [True, True, False, False],
     "student": [True, True, True, True],
 }
 ENERGY = {
@@ -37,6 +38,7 @@ ENERGY = {
     "teacher_2": [0.2, 0.2],
     "teacher_1": [1.0, 3.0],
     "generator": [0.8, 0.9],
+    "regression": [0.1, 0.1],
     "student": [0.5, 0.5],
 }
 
@@ -56,7 +58,8 @@ def layout(tmp_path) -> RunLayout:
             "energy": interval,
             "spread": interval,
             "map_rms": interval,
-            "per_observation": {"energy": values},
+            "demonstrations": interval,
+            "per_observation": {"energy": values, "demonstrations": [1 + value for value in values]},
         }
         for key, values in ENERGY.items()
     ]
@@ -66,7 +69,7 @@ def layout(tmp_path) -> RunLayout:
         {"label": row.key, "median_ms": 2.0, "p95_ms": 3.0, "network_evaluations": 1.0, "threads": 1} for row in ROWS
     ]
     write_json(layout.latency, latency)
-    for number, stage in enumerate(("train_teacher", "train_student")):
+    for number, stage in enumerate(("train_teacher", "train_student", "train_regression")):
         record = {
             "stage": stage,
             "command": "lerobot-train",
@@ -81,15 +84,15 @@ def layout(tmp_path) -> RunLayout:
 def test_results(layout):
     results = collect_results(CONFIG, layout)
     rows = {row["key"]: row for row in results["rows"]}
-    assert list(rows) == ["expert", "teacher_10", "teacher_2", "teacher_1", "generator", "student"]
+    assert list(rows) == ["expert", "teacher_10", "teacher_2", "teacher_1", "generator", "regression", "student"]
     assert rows["student"]["successes"] == SUCCESSES["student"]
     assert rows["student"]["difference_to_teacher"]["estimate"] == 0.25
     assert rows["teacher_10"]["difference_to_teacher"]["estimate"] == 0.0
     assert rows["teacher_10"]["distance_to_teacher"]["energy"]["estimate"] == 0.5
     assert rows["expert"]["latency"] is None
-    assert results["read_out_minus_student"]["estimate"] == 1.5  # mean of 1.0 - 0.5 and 3.0 - 0.5
+    assert results["student_minus_teacher"]["estimate"] == pytest.approx(0.45)  # mean of 1.5 - 1.0 and 1.5 - 1.1
     assert results["evaluation_seeds"] == [100_000, 100_003]
-    assert [record["stage"] for record in results["stages"]] == ["train_teacher", "train_student"]
+    assert [record["stage"] for record in results["stages"]] == ["train_teacher", "train_student", "train_regression"]
     assert results["versions"]["lerobot"].startswith("0.6")
 
 
@@ -113,13 +116,14 @@ def test_commit():
 def test_table(layout):
     results = collect_results(CONFIG, layout)
     lines = markdown_table(results).splitlines()
-    assert len(lines) == 2 + 6
+    assert len(lines) == 2 + 7
     assert {line.count("|") for line in lines} == {len(HEADER) + 1}
     student = lines[-1]
     assert "student (SDM), 1 step" in student
     assert "4/4" in student
     assert "+25 (" in student
-    assert "untrained student" in lines[-2]
+    assert "regression" in lines[-2]
+    assert "untrained student" in lines[-3]
     text = summary(results)
     assert "seeds 100000 to 100003" in text
     assert "1 min 30 s" in text
@@ -173,7 +177,7 @@ def test_video(layout, tmp_path):
         videos = layout.evaluation(key) / "videos" / "reach-wall_0"
         videos.mkdir(parents=True)
         for episode in range(6):  # A batch of six was run to get the four that count.
-            frames = np.full((5 + number, 64, 64, 3), 60 * number, np.uint8)
+            frames = np.full((5 + number, 64, 64, 3), 40 * number, np.uint8)
             write_video(videos / f"eval_episode_{episode}.mp4", list(frames), fps=80)
     results = collect_results(CONFIG, layout)
     seeds = comparison_video(results, layout, tmp_path / "comparison.mp4")

@@ -121,6 +121,7 @@ def test_rows_cover_the_free_baselines():
         "teacher_2": ("teacher", "2"),
         "teacher_1": ("teacher", "1"),
         "generator": ("teacher", "1"),
+        "regression": ("regression", None),
         "student": ("student", None),
     }
 

@@ -1,4 +1,4 @@
-"""Register this package with LeRobot: policies, reward models, environments, optimizers and processor steps.
+"""Register this package with LeRobot: policies, rewards, environments, a robot, optimizers and processor steps.
 
 LeRobot's commands find the plugin by themselves. Python code that loads policies with LeRobot's functions needs one
 more line, `import lerobot_policy_sdm`. Importing a class registers it. Code in this package that looks up a class in
@@ -18,6 +18,7 @@ REGISTERING = (
     "lerobot_sdm.processors.point_cloud_step",
     "lerobot_sdm.rewards.chunk_reward.configuration_chunk_reward",
     "lerobot_sdm.envs.pusht.configuration",
+    "lerobot_sdm.robots.config_simulated",
 )
 """Modules whose import registers their classes. They import no more than LeRobot's own configurations do: no simulator,
 dataset or network. `policy_types` lists the policy types, `FAMILIES` those of point-cloud environments."""

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import draccus
-import yaml
-
-from lerobot_sdm.envs.families import FAMILIES
-from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.envs.spec import env_config, spec_options
+from lerobot_sdm.errors import InputError
 from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.policy_spec import Contender
 from lerobot_sdm.measure.stages import Stage
-from lerobot_sdm.specs import split_spec
 
 if TYPE_CHECKING:
     from lerobot.envs.configs import EnvConfig
@@ -62,8 +57,7 @@ class Comparison:
 
     def env_options(self) -> dict[str, str]:
         """The environment as options of LeRobot's commands, without their dashes: `env.type` first."""
-        kind, settings = split_spec(self.env, "--env", "TYPE,FIELD=VALUE")
-        return {"env.type": kind} | {f"env.{key}": value for key, value in settings.items()}
+        return spec_options(self.env)
 
     def env_config(self) -> EnvConfig:
         """LeRobot's configuration of the environment.
@@ -71,35 +65,11 @@ class Comparison:
         Raises:
             InputError: The environment or a field is unknown, or a value is invalid.
         """
-        (_, kind), *options = self.env_options().items()
-        values = {name.removeprefix("env."): yaml.safe_load(value) for name, value in options}
-        if kind in FAMILIES:
-            _check_names(kind, values, FAMILIES[kind].fields())
-            FAMILIES[kind].check(values)
-
-        from lerobot.envs.configs import EnvConfig
-
-        from lerobot_sdm.plugin import register_all
-
-        register_all()
-        choices = EnvConfig.get_known_choices()
-        if kind not in choices:
-            raise unknown_name("--env", kind, choices)
-        _check_names(kind, values, [item.name for item in fields(choices[kind])])
-        try:
-            return draccus.decode(EnvConfig, {"type": kind, **values})
-        except (draccus.utils.DecodingError, ValueError) as error:
-            raise InputError(f"--env={self.env}: {error}") from error
+        return env_config(self.env)
 
     def protocol(self) -> dict[str, Any]:
         """Everything but the policies; all rows of one table share it."""
         return {name: value for name, value in vars(self).items() if name not in ("policies", "latency_repeats")}
-
-
-def _check_names(kind: str, values: Iterable[str], known: Collection[str]) -> None:
-    for key in values:
-        if key not in known:
-            raise unknown_name(f"--env {kind}", key, known)
 
 
 def row_key(policy: Contender) -> str:

@@ -12,7 +12,7 @@ from lerobot.configs.types import FeatureType, PipelineFeatureType, PolicyFeatur
 from lerobot.processor import ObservationProcessorStep, ProcessorStepRegistry
 from torch import Tensor
 
-from lerobot_sdm.clouds import POINT_CLOUD, POINT_CLOUD_KEYS
+from lerobot_sdm.clouds import POINT_CLOUD, POINT_CLOUD_KEYS, ROBOT_CLOUD
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.processors.depth_config import Corner, DepthCamera, DepthToCloudConfig, depth_config
 
@@ -63,7 +63,7 @@ class DepthToPointCloudStep(ObservationProcessorStep):
         Raises:
             InputError: An image is missing or does not fit its camera.
         """
-        if any(key in observation for key in POINT_CLOUD_KEYS):
+        if any(key in observation for key in (*POINT_CLOUD_KEYS, ROBOT_CLOUD)):
             return observation
         frames, leading = self._frames(observation)
         if self._to_cloud is None:

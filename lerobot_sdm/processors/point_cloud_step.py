@@ -6,7 +6,7 @@ from typing import Any
 from lerobot.configs.types import PipelineFeatureType, PolicyFeature
 from lerobot.processor import ObservationProcessorStep, ProcessorStepRegistry
 
-from lerobot_sdm.clouds import POINT_CLOUD, POINT_CLOUD_KEYS
+from lerobot_sdm.clouds import POINT_CLOUD, POINT_CLOUD_KEYS, ROBOT_CLOUD
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.processors.incoming import as_tensor
 from lerobot_sdm.processors.sizes import MOST_CHANNELS, check_upright
@@ -32,11 +32,14 @@ class PointCloudProcessorStep(ObservationProcessorStep):
 
     def observation(self, observation: dict[str, Any]) -> dict[str, Any]:
         """Clouds (..., N, C >= channels) under either known key become `observation.point_cloud`
-        (..., N, channels); a single cloud (N, C), as from a robot, gets a batch dimension."""
+        (..., N, channels); a single cloud (N, C), as from a robot, gets a batch dimension. So do clouds
+        (..., 1, N, C) that LeRobot's loops passed on as an image."""
         observation = dict(observation)
-        for key in POINT_CLOUD_KEYS:
+        for key in (*POINT_CLOUD_KEYS, ROBOT_CLOUD):
             if key in observation:
                 cloud = as_tensor(key, observation.pop(key))
+                if key == ROBOT_CLOUD and cloud.ndim > 2 and cloud.shape[-3] == 1:
+                    cloud = cloud.squeeze(-3)
                 check_upright(key, tuple(cloud.shape), "the observation")
                 if cloud.ndim < 2 or cloud.shape[-1] < self.channels:
                     raise InputError(

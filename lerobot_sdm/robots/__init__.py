@@ -1,0 +1,1 @@
+"""Robots for LeRobot's commands: the simulated one, `--robot.type=simulated`."""

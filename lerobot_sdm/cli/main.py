@@ -71,6 +71,7 @@ VERBS: dict[str, Verb] = {
     ),
     "distance": Verb("lerobot_sdm.cli.distance:distance", "Measure how far a policy's actions are from its teacher's."),
     "latency": Verb("lerobot_sdm.cli.latency:latency", "Time a policy's decisions on this machine, part by part."),
+    "serve": Verb("lerobot_sdm.cli.serve:serve", "Serve policies to LeRobot's asynchronous robot client.", raw=True),
     "view": Verb("lerobot_sdm.cli.view:view", "Look at an episode: point cloud over time, images, state, actions."),
 }
 

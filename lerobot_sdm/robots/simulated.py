@@ -20,10 +20,10 @@ CLOUD = "point_cloud"
 
 
 class SimulatedRobot(Robot):
-    """One task of a point-cloud environment. `send_action` advances it by a control step; in between, time stands still.
+    """One task of a point-cloud environment, advanced by one control step with each action.
 
-    Observations are `state_0.vel` ... for the robot's own position, and `point_cloud` (N, C, 1) float32. Actions are
-    `action_0.vel` ... in -1 ... 1. LeRobot's loops pass on no other scalars than `.pos` and `.vel`, and at their end
+    Between actions, time stands still. Observations are `state_0.vel` ... for the robot's own position,
+    and `point_cloud` (N, C, 1) float32. Actions are `action_0.vel` ... in -1 ... 1. LeRobot's loops pass on no other scalars than `.pos` and `.vel`, and at their end
     drive a robot to the `.pos` it had at the start, which these actions cannot.
 
     When an episode ends, the robot logs its outcome and begins the next one. LeRobot's loops know nothing of episodes:

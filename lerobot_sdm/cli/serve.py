@@ -1,0 +1,70 @@
+"""`lerobot-sdm serve`: LeRobot's asynchronous policy server, with this package's policies."""
+
+import importlib.util
+import inspect
+from dataclasses import asdict, dataclass
+
+import typer
+
+from lerobot_sdm.cli.early import joined
+from lerobot_sdm.cli.options import parse_options
+from lerobot_sdm.errors import InputError
+
+USAGE = """Usage: lerobot-sdm serve [--host=127.0.0.1] [--port=8080] [--option=value ...]
+
+Serve policies to LeRobot's `python -m lerobot.async_inference.robot_client`, which names the checkpoint. Clients send
+pickles, which are programs: only serve to computers that you trust, and keep the default host otherwise."""
+
+
+@dataclass
+class ServeOptions:
+    """Options of LeRobot's policy server, with its defaults.
+
+    Args:
+        host: Address to listen on. Anyone who reaches it can run code as you.
+        port: Port to listen on.
+        fps: Control steps per second of the client's robot.
+        inference_latency: Least time for a chunk of actions, seconds.
+        obs_queue_timeout: Time to wait for an observation before an empty answer, seconds.
+    """
+
+    host: str = "localhost"
+    port: int = 8080
+    fps: int = 30
+    inference_latency: float = 1 / 30
+    obs_queue_timeout: float = 2
+
+    def check_values(self) -> None:
+        """Refuse values that cannot work.
+
+        Raises:
+            InputError: A value is invalid.
+        """
+        if not 1 <= self.port <= 65535:
+            raise InputError(f"--port={self.port}: must lie in 1 ... 65535.")
+        if self.fps < 1:
+            raise InputError(f"--fps={self.fps}: must be at least 1.")
+        for name in ("inference_latency", "obs_queue_timeout"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise InputError(f"--{name}={getattr(self, name)}: must be a finite number, at least 0.")
+
+
+def serve(context: typer.Context) -> None:
+    """Serve policies to LeRobot's asynchronous robot client."""
+    if {"--help", "-h"} & set(context.args):
+        typer.echo(f"{USAGE}\n\n{inspect.getdoc(ServeOptions)}")
+        return
+    options = parse_options(ServeOptions, joined(context.args))
+    options.check_values()
+    if importlib.util.find_spec("grpc") is None:
+        raise InputError(
+            "lerobot-sdm serve: gRPC is not installed. Run `pip install 'lerobot_policy_sdm[async]'`, or "
+            "`uv sync --extra async` in a checkout."
+        )
+
+    # Imported late: torch and LeRobot take seconds, and a mistyped option should fail at once.
+    from lerobot.async_inference.configs import PolicyServerConfig
+
+    from lerobot_sdm.serving.policy_server import serve as run
+
+    run(PolicyServerConfig(**asdict(options)))

@@ -1,0 +1,1 @@
+"""Policies behind LeRobot's asynchronous inference server."""

@@ -75,6 +75,9 @@ BAD_OPTIONS = {
     ("import-checkpoint", "nowhere.ckpt", "--output=out"): "nowhere.ckpt",
     ("export-base", "folder", "--output=."): "--output=.",
     ("reward-error", "--reward=folder", "--output=pyproject.toml"): "--output=",
+    ("serve", "--port=0"): "--port=0",
+    ("serve", "--prot=8080"): "--prot",
+    ("serve", "--inference-latency=-1"): "--inference_latency=-1",
     ("view", "somewhere", "--moments=0"): "--moments=0",
     ("publish", "somewhere"): "repo-id",
 }

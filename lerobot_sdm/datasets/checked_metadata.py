@@ -7,6 +7,7 @@ from typing import Any
 from lerobot_sdm.datasets.fast_loading import FACTORY
 from lerobot_sdm.datasets.import_hook import when_imported
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.lerobot_internals import patch
 
 
 def install(factory: ModuleType) -> None:
@@ -26,7 +27,7 @@ def install(factory: ModuleType) -> None:
             )
         return meta
 
-    factory.LeRobotDatasetMetadata = read_and_check
+    patch(factory, "LeRobotDatasetMetadata", read_and_check)
 
 
 def register() -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from packaging.specifiers import SpecifierSet
 
 from lerobot_sdm.datasets.import_hook import when_imported
+from lerobot_sdm.lerobot_internals import patch
 
 if TYPE_CHECKING:
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
@@ -50,7 +51,7 @@ def open_dataset(*args: Any, **kwargs: Any) -> "LeRobotDataset":
 
 def install(factory: ModuleType) -> None:
     """Put the cached reader into LeRobot's dataset factory."""
-    factory.LeRobotDataset = open_dataset
+    patch(factory, "LeRobotDataset", open_dataset)
 
 
 def register() -> None:

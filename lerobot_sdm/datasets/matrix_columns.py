@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from lerobot_sdm.datasets.import_hook import when_imported
+from lerobot_sdm.lerobot_internals import patch
 
 FEATURES = "datasets.features.features"
 
@@ -23,7 +24,7 @@ def install(features: ModuleType) -> None:
     array_class, dtype_class = features.PandasArrayExtensionArray, features.PandasArrayExtensionDtype
     types = {kind.ndims: kind for kind in features._ArrayXDExtensionType.__subclasses__()}
     if dtype_class._metadata == "value_type":
-        dtype_class._metadata = ("value_type",)
+        patch(dtype_class, "_metadata", ("value_type",))
     if not hasattr(array_class, "__arrow_array__"):
 
         def to_arrow(self: Any, type: Any = None) -> pa.ExtensionArray:
@@ -33,7 +34,7 @@ def install(features: ModuleType) -> None:
             kind = types[rows.ndim - 1](rows.shape[1:], name)
             return pa.ExtensionArray.from_storage(kind, features.numpy_to_pyarrow_listarray(rows))
 
-        array_class.__arrow_array__ = to_arrow
+        patch(array_class, "__arrow_array__", to_arrow, new=True)
     concatenate = array_class._concat_same_type.__func__
 
     def concatenate_rows(cls: type, parts: Any) -> Any:
@@ -43,7 +44,7 @@ def install(features: ModuleType) -> None:
             return cls(np.concatenate(arrays))
         return concatenate(cls, parts)
 
-    array_class._concat_same_type = classmethod(concatenate_rows)
+    patch(array_class, "_concat_same_type", classmethod(concatenate_rows))
 
 
 def register() -> None:

@@ -6,10 +6,12 @@ with LeRobot 0.6.1, a run that is resumed after its first epoch sees the first e
 steps, and checkpoint then give different weights.
 """
 
+import functools
 from types import ModuleType
 from typing import Any
 
 from lerobot_sdm.datasets.import_hook import when_imported
+from lerobot_sdm.lerobot_internals import patch
 
 SAMPLER = "lerobot.datasets.sampler"
 
@@ -20,23 +22,23 @@ def install(sampler: ModuleType) -> None:
     This changes nothing for a run that was not resumed, or with a LeRobot that sets the right number itself.
     """
     original = sampler.EpisodeAwareSampler
-    if getattr(original, "continues_after_resume", False):
-        return
     load_state_dict, set_epoch = original.load_state_dict, original.set_epoch
+    if hasattr(set_epoch, "__wrapped__"):  # A second call finds the first one's patch.
+        return
 
     def load_and_remember(self: Any, state: dict) -> None:
         load_state_dict(self, state)
         self._resumed_epoch = state["epoch"]
 
+    @functools.wraps(set_epoch)
     def set_epoch_after_resume(self: Any, epoch: int) -> None:
         resumed = self.__dict__.pop("_resumed_epoch", None)
         if resumed is not None:
             self._epoch_offset = resumed - epoch
         set_epoch(self, epoch + getattr(self, "_epoch_offset", 0))
 
-    original.load_state_dict = load_and_remember
-    original.set_epoch = set_epoch_after_resume
-    original.continues_after_resume = True
+    patch(original, "load_state_dict", load_and_remember)
+    patch(original, "set_epoch", set_epoch_after_resume)
 
 
 def register() -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 from draccus.parsers import decoding
 
+from lerobot_sdm.lerobot_internals import patch
+
 
 def register() -> None:
     """Make draccus, with which LeRobot reads configurations, call a policy class's `upgraded` first.
@@ -21,4 +23,4 @@ def register() -> None:
         upgraded = getattr(cls, "upgraded", None)
         return decode(cls, saved if upgraded is None else upgraded(saved), path)
 
-    decoding.decode_dataclass = decode_dataclass  # type: ignore[assignment]  # Generic in the class, and wrapped.
+    patch(decoding, "decode_dataclass", decode_dataclass)

@@ -22,9 +22,10 @@ CLOUD = "point_cloud"
 class SimulatedRobot(Robot):
     """One task of a point-cloud environment, advanced by one control step with each action.
 
-    Between actions, time stands still. Observations are `state_0.vel` ... for the robot's own position,
-    and `point_cloud` (N, C, 1) float32. Actions are `action_0.vel` ... in -1 ... 1. LeRobot's loops pass on no other scalars than `.pos` and `.vel`, and at their end
-    drive a robot to the `.pos` it had at the start, which these actions cannot.
+    Between actions, time stands still. Observations are `state_0.vel` ... for the robot's own position, and
+    `point_cloud` (N, C, 1) float32. Actions are `action_0.vel` ... in -1 ... 1. LeRobot's loops pass on no other
+    scalars than `.pos` and `.vel`, and at their end drive a robot to the `.pos` it had at the start, which these
+    actions cannot.
 
     When an episode ends, the robot logs its outcome and begins the next one. LeRobot's loops know nothing of episodes:
     a policy finishes the chunk that it has planned.
@@ -111,7 +112,7 @@ class SimulatedRobot(Robot):
         values = np.array([action[key] for key in self._action_keys], dtype=np.float32)
         if not np.isfinite(values).all():
             raise InputError(f"action: {values.tolist()} is not finite. Nothing was executed.")
-        values = values.clip(env.action_space.low, env.action_space.high)
+        values = values.clip(-1, 1)
         self._observation, _, terminated, truncated, info = env.step(values)
         self._steps += 1
         self._succeeded = bool(info["is_success"])

@@ -31,6 +31,9 @@ from lerobot_sdm.policies.history import History
 from lerobot_sdm.policy_types import POLICIES
 from lerobot_sdm.serving import messages
 
+FRAMES_BEHIND = 8
+"""Frames that may arrive while a chunk is planned from an earlier one, without its window losing a frame."""
+
 convert_images = policy_server.raw_observation_to_observation
 
 
@@ -76,7 +79,7 @@ class PluginPolicyServer(policy_server.PolicyServer):
     def _forget(self) -> None:
         self.last_processed_obs = None
         self._frames: dict[int, TimedObservation] = {}
-        self._newest = -1
+        self._newest = self._planning_from = -1
         self._chunks = 0
 
     @property
@@ -113,19 +116,23 @@ class PluginPolicyServer(policy_server.PolicyServer):
         is_newer = step > self._newest
         self._newest = max(self._newest, step)
         frames = {**self._frames, step: obs}
-        oldest = self._newest - self.policy.config.n_obs_steps
+        oldest = self._newest - self.policy.config.n_obs_steps - FRAMES_BEHIND
         self._frames = {key: frame for key, frame in frames.items() if key > oldest}
         return (is_newer or obs.must_go) and super()._enqueue_observation(obs)
 
     def _obs_sanity_checks(self, obs: TimedObservation, previous_obs: TimedObservation) -> bool:
         return self._ours or super()._obs_sanity_checks(obs, previous_obs)
 
+    def _predict_action_chunk(self, observation_t: TimedObservation) -> list[TimedAction]:
+        self._planning_from = observation_t.get_timestep()
+        return super()._predict_action_chunk(observation_t)
+
     def _get_action_chunk(self, observation: dict[str, Tensor]) -> Tensor:
         """Plan from the last frames, oldest first; one that was not received is replaced by the one after it."""
         if not self._ours:
             return super()._get_action_chunk(observation)
         config = self.policy.config
-        newest = self.last_processed_obs.get_timestep()
+        newest = self._planning_from
         window = [observation]
         for step in range(newest - 1, newest - config.n_obs_steps, -1):
             earlier = self._frames.get(step)

@@ -10,6 +10,7 @@ from lerobot.datasets import factory
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from make_datasets import write_dataset
 
+import lerobot_policy_sdm  # noqa: F401 - installs the cache
 from lerobot_sdm.datasets import fast_loading
 from lerobot_sdm.datasets.cached import CachedLeRobotDataset
 from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config

@@ -13,6 +13,7 @@ LEVELS = {
     "medium": "MetaWorld medium",
     "hard": "MetaWorld hard",
     "very_hard": "MetaWorld very hard",
+    "extra": "This package's own",
 }
 """Groups for reporting results, in the tables' order: name -> title. MetaWorld's are those of Seo et al."""
 
@@ -52,6 +53,8 @@ SUITES: dict[str, tuple[SuiteTask, ...]] = {
     "metaworld-50": METAWORLD,
     "adroit-3": ADROIT,
     "dexart-4": DEXART,
+    # More than one way to act: what one-step policies are for.
+    "two-ways": _metaworld(("detour",)),
     # One task, as a smoke test of minutes. Its numbers mean nothing.
     "smoke": _metaworld(("handle-press",)),
 }

@@ -14,6 +14,7 @@ from lerobot.utils.constants import DEFAULT_FEATURES
 
 from lerobot_sdm.datasets.damage import INFO, open_checked
 from lerobot_sdm.datasets.disk import disk_full_is_an_input_error
+from lerobot_sdm.datasets.stale_stats import lacks_stats, without_stale_stats
 from lerobot_sdm.datasets.write import PROVENANCE, VIDEO_BACKEND, versions
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.plugin import register_all
@@ -77,13 +78,14 @@ def edit_dataset(edit: DatasetEdit) -> list[Path]:
     with disk_full_is_an_input_error(edit.root, resumes=False):
         try:
             work.mkdir(parents=True)
+            sources = [without_stale_stats(source, work / f"source_{i}") for i, source in enumerate(sources)]
             dataset = _joined(edit, sources, work)
             if gone:
                 dataset = delete_episodes(dataset, sorted(gone), work / "kept", edit.name)
             dataset = _relabeled(edit, dataset, sources, work)
             parts = split_dataset(dataset, splits, work / "split") if splits else {"": dataset}
             for part in parts.values():
-                if edit.stats:
+                if edit.stats or lacks_stats(part):
                     recompute_stats(part)
                 _describe(edit, part, sources, gone)
             finished = work / "split" if splits else dataset.root

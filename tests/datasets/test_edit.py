@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from lerobot.datasets import modify_features
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from make_datasets import write_dataset
 from make_stores import stored_columns
@@ -294,3 +295,24 @@ def test_a_failure_in_the_middle_leaves_nothing_behind(source, tmp_path, monkeyp
 def test_a_source_must_be_readable(tmp_path):
     with pytest.raises(InputError, match="not a LeRobot dataset, because it has no"):
         edit_dataset(DatasetEdit((tmp_path / "nowhere",), tmp_path / "new", delete=(0,)))
+
+
+@pytest.mark.parametrize("edit", [{"delete": (0,)}, {"splits": {"a": 0.5, "b": 0.5}}, {"stats": True}])
+def test_statistics_of_columns_that_lerobot_removed_or_added(source, tmp_path, edit):
+    """LeRobot's `modify_features` keeps the episodes' statistics of the one and makes none of the other."""
+    speed = np.ones((sum(LENGTHS), 2), np.float32)
+    changed = modify_features(
+        LeRobotDataset("local/monday", root=source),
+        add_features={"observation.speed": (speed, {"dtype": "float32", "shape": (2,), "names": None})},
+        remove_features=["observation.image", "observation.volume"],
+        output_dir=tmp_path / "changed",
+        repo_id="local/changed",
+    )
+    before = content(changed.root)
+    folders = edit_dataset(DatasetEdit(sources=(changed.root,), root=tmp_path / "edited", **edit))
+    for folder in folders:
+        stats = json.loads((folder / "meta" / "stats.json").read_text())
+        assert stats["observation.speed"]["mean"] == [1.0, 1.0]
+        assert not {"observation.image", "observation.volume"} & stats.keys()
+        assert_reads(folder)
+    assert content(changed.root).keys() == before.keys()

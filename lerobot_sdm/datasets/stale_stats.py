@@ -1,0 +1,46 @@
+"""Statistics that do not belong to a dataset's columns.
+
+LeRobot's `modify_features` adds and removes columns but leaves the statistics of each episode as they were: those of
+removed columns stay, those of new ones are missing. LeRobot's tools then fail on the former when they split or delete,
+and lose the statistics of the latter.
+"""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+from lerobot.datasets.lerobot_dataset import LeRobotDataset
+from lerobot.utils.constants import DEFAULT_FEATURES
+
+from lerobot_sdm.datasets.write import VIDEO_BACKEND
+
+PREFIX = "stats/"
+WITHOUT_STATS = ("string", "image", "video")
+"""Types of columns for which LeRobot computes no statistics from data files."""
+
+
+def without_stale_stats(dataset: LeRobotDataset, folder: Path) -> LeRobotDataset:
+    """The dataset, or a copy of it in `folder` if its episodes have statistics of columns that it lacks."""
+    files = sorted((dataset.root / "meta" / "episodes").rglob("*.parquet"))
+    if not any(_stale(dataset, pd.read_parquet(file)) for file in files):
+        return dataset
+    shutil.copytree(dataset.root, folder)
+    for file in sorted((folder / "meta" / "episodes").rglob("*.parquet")):
+        episodes = pd.read_parquet(file)
+        episodes.drop(columns=_stale(dataset, episodes)).to_parquet(file, index=False)
+    return LeRobotDataset(dataset.repo_id, root=folder, video_backend=VIDEO_BACKEND)
+
+
+def lacks_stats(dataset: LeRobotDataset) -> bool:
+    """Whether a numeric column has no statistics."""
+    numeric = {
+        key
+        for key, feature in dataset.features.items()
+        if feature["dtype"] not in WITHOUT_STATS and key not in DEFAULT_FEATURES
+    }
+    return not numeric <= set(dataset.meta.stats or {})
+
+
+def _stale(dataset: LeRobotDataset, episodes: pd.DataFrame) -> list[str]:
+    named = {column: column.removeprefix(PREFIX).rpartition("/")[0] for column in episodes if column.startswith(PREFIX)}
+    return [column for column, key in named.items() if key not in dataset.features]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lerobot.configs.policies import PreTrainedConfig
 from lerobot.configs.types import FeatureType, PolicyFeature
 from lerobot.datasets.lerobot_dataset import LeRobotDatasetMetadata
 from lerobot.policies.factory import make_policy
@@ -175,6 +176,8 @@ def test_network_is_the_teachers(build, teacher):
         ({"pair_buffer_size": 0}, "pair_buffer_size=0"),
         ({"timestep_range": (0.9, 0.1)}, "timestep_range"),
         ({"generator_timestep": 100}, "generator_timestep=100"),
+        ({"down_dims": [8, 16], "regression_weight": 0.0}, r"down_dims=\[8, 16\].*takes regression"),
+        ({"down_dims": [8, 9]}, "n_groups|divisible|multiple"),
     ],
 )
 def test_contradictions_are_refused_by_name(build, wrong, offender):
@@ -291,6 +294,24 @@ def test_the_energy_score_sees_the_demonstrated_actions_within_the_episode_only(
     assert data_loss(beyond, ~pad & pad) > data_loss(zeros, pad) + 1
 
 
+@pytest.mark.parametrize("recipe", ["sdm", "dmd"])
+def test_a_student_may_be_smaller_than_its_teacher(build, teacher, tmp_path, recipe):
+    student = build(recipe=recipe, down_dims=[8, 16])
+    optimizer = student.config.get_optimizer_preset().build(student.get_optim_params())
+    known = student.teacher.state_dict()
+    for key, value in student.model.state_dict().items():
+        assert key.startswith("unet.") or torch.equal(value, known[key])
+    before = [p.clone() for p in student.model.unet.parameters()]
+    for _ in range(3):
+        step(student, optimizer)
+    assert any(not torch.equal(a, b) for a, b in zip(before, student.model.unet.parameters(), strict=True))
+    student.save_pretrained(tmp_path)
+    loaded = SDMPolicy.from_pretrained(tmp_path).eval()
+    assert loaded.config.network["down_dims"] == [8, 16]
+    noise = torch.randn(4, 8, 4)
+    torch.testing.assert_close(loaded.sample_actions(batch(), noise), student.eval().sample_actions(batch(), noise))
+
+
 def test_mixed_conditions_lie_between_two_of_the_batch():
     cond = torch.eye(6)
     mixed = mix_conditions(cond, 1.0, torch.Generator().manual_seed(0))
@@ -298,6 +319,15 @@ def test_mixed_conditions_lie_between_two_of_the_batch():
     torch.testing.assert_close(mixed.sum(1), torch.ones(6))
     assert ((mixed > 0).sum(1) <= 2).all()
     assert torch.equal(mix_conditions(cond, 0.0, torch.Generator().manual_seed(0)), cond)
+
+
+def test_a_saved_student_keeps_its_recipe_and_size(build, tmp_path):
+    build(recipe="sdm", down_dims=[8, 16]).save_pretrained(tmp_path)
+    same = PreTrainedConfig.from_pretrained(tmp_path, cli_overrides=["--data_weight=0.5"])
+    assert (same.recipe, same.data_weight) == ("sdm", 0.5)
+    for override, message in (("--recipe=dmd", "come from the recipe 'sdm'"), ("--down_dims=[8]", "cannot change")):
+        with pytest.raises(InputError, match=message):
+            PreTrainedConfig.from_pretrained(tmp_path, cli_overrides=[override])
 
 
 def test_a_student_saved_before_there_were_recipes_is_what_it_was():

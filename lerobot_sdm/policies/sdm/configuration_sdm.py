@@ -77,12 +77,15 @@ class SDMConfig(DistilledConfig):
         recipe: What the student learns from. `sdm`: the teacher's samples, then also the demonstrations; `regression`:
             the teacher's samples alone; `dmd`: the teacher's samples and its scores; `sdm_paper`: the scores alone, as
             published.
+        resolved_recipe: The recipe that filled in the fields; saved with them.
         generator_timestep: Timestep that the generator is conditioned on, in training and at inference. At T - 1 the
             teacher has learned to ignore its input, so a generator that starts there must learn from scratch how the
             start noise selects a mode; at a somewhat lower timestep the teacher already does so. None: 70% of T, and
             T - 1 for `sdm_paper`.
         teacher_inference_steps: Network evaluations of the teacher for the samples that the generator learns from; None
             for the number in the teacher's configuration.
+        down_dims: Channels of the student's U-Net at each level; None for the teacher's. With others, the student's
+            denoiser starts from random weights instead of the teacher's, and needs a longer warm-up.
         feature_memory_mb: Memory limit (MB) of the cache of frame features, with which the frozen encoder sees each
             frame only once. If they need more, with images (which may be augmented), or at 0, features are recomputed
             in every step.
@@ -124,8 +127,10 @@ class SDMConfig(DistilledConfig):
     retired: ClassVar[tuple[str, ...]] = (*DistilledConfig.retired, "num_inference_steps")
 
     recipe: str = "sdm"
+    resolved_recipe: str | None = None
     generator_timestep: int | None = None
     teacher_inference_steps: int | None = None
+    down_dims: list[int] | None = None
     feature_memory_mb: int = 1024
 
     warmup_steps: int | None = None
@@ -158,6 +163,12 @@ class SDMConfig(DistilledConfig):
     def __post_init__(self) -> None:
         if self.recipe not in RECIPES:
             raise unknown_name("--policy.recipe", self.recipe, RECIPES)
+        if self.resolved_recipe not in (None, self.recipe):
+            raise InputError(
+                f"--policy.recipe={self.recipe}: this policy's settings come from the recipe '{self.resolved_recipe}'. "
+                "To change them for further training, give single fields, such as --policy.data_weight=0."
+            )
+        self.resolved_recipe = self.recipe
         for name, value in RECIPES[self.recipe].items():
             if getattr(self, name) is None:
                 setattr(self, name, value)
@@ -172,6 +183,10 @@ class SDMConfig(DistilledConfig):
                 "or use --policy.type=consistency for few-step sampling."
             )
         return super().upgraded(_before_recipes(saved))
+
+    def take_from(self, teacher: PreTrainedConfig) -> None:
+        if self.network is not None and self.down_dims is not None:
+            self.network = self.network | {"down_dims": list(self.down_dims)}
 
     def check_settings(self) -> None:
         from lerobot_sdm.diffusion.distribution_matching import WEIGHTINGS
@@ -188,10 +203,22 @@ class SDMConfig(DistilledConfig):
                 "--policy.regression_weight=0: the student learns nothing after the warm-up. Give "
                 "--policy.regression_weight, --policy.data_weight or --policy.matching_weight a value above 0."
             )
+        if self.down_dims is not None and not self.regression_weight:
+            raise InputError(
+                f"--policy.down_dims={list(self.down_dims)}: a student of another size than its teacher's learns from "
+                "random weights, which takes regression. Give --policy.regression_weight a value above 0, or drop the "
+                "option."
+            )
         low, high = self.timestep_range
         if not 0 <= low < high <= 1:
             raise InputError(f"--policy.timestep_range={list(self.timestep_range)}: must be 0 <= low < high <= 1.")
         if self.network is not None:
+            if self.down_dims is not None and list(self.down_dims) != list(self.network["down_dims"]):
+                raise InputError(
+                    f"--policy.down_dims={list(self.down_dims)}: this student's network has "
+                    f"{list(self.network['down_dims'])}, which cannot change any more. Drop the option, or distill "
+                    "another student."
+                )
             steps, most = self.teacher_inference_steps, self.network_config.num_train_timesteps
             if steps is not None and not 1 <= steps <= most:
                 raise InputError(f"--policy.teacher_inference_steps={steps}: must lie in 1 ... {most}.")

@@ -29,6 +29,8 @@ from lerobot_sdm.nets.pair_buffer import PairBuffer
 from lerobot_sdm.policies.chunk_policy import logged
 from lerobot_sdm.policies.distilled_policy import DistilledPolicy
 from lerobot_sdm.policies.sdm.configuration_sdm import SDMConfig
+from lerobot_sdm.policies.source.source_policy import SourcePolicy
+from lerobot_sdm.safe_files.weights import load_strictly
 
 logger = logging.getLogger(__name__)
 
@@ -67,10 +69,19 @@ class SDMPolicy(DistilledPolicy):
     name = "sdm"
     fake_score: nn.Module
 
+    def take_weights(self, source: SourcePolicy) -> None:
+        if self.config.down_dims is None:
+            return super().take_weights(source)
+        parts = {key: value for key, value in self.teacher.state_dict().items() if not key.startswith("unet.")}
+        own = {key: value for key, value in self.model.state_dict().items() if key.startswith("unet.")}
+        load_strictly(self.model, parts | own, source.given)
+        self.model.freeze_encoder()
+
     def add_training_modules(self) -> None:
         config = self.config
         if config.matching_weight:
-            self.fake_score = deepcopy(self.model.unet)
+            # Even if the student is of another size, its critic starts as the teacher.
+            self.fake_score = deepcopy(self.teacher.unet).requires_grad_(True).train()
         if config.pair_reuse > 1:
             buffer = PairBuffer(config.pair_buffer_size, self.model.cond_dim, self.model.action_shape)
             self._unsynchronized = (buffer,)

@@ -29,6 +29,7 @@ from lerobot_sdm.policies.guards import (
     checked_actions,
 )
 from lerobot_sdm.policies.history import History
+from lerobot_sdm.policies.inference_config import NO_PEFT
 from lerobot_sdm.policies.pipelines import check_pipelines
 from lerobot_sdm.policies.range_watch import RangeWatch, warn_before_fine_tuning
 from lerobot_sdm.policies.repeatable_noise import RepeatableNoise
@@ -151,6 +152,14 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
         """Clear past observations and planned actions; LeRobot calls this at the start of an episode."""
         self._history = History(self.config.n_obs_steps)
 
+    def drop_queued_actions(self) -> None:
+        """Discard the planned actions but keep past observations, so that the next `select_action` plans anew.
+
+        LeRobot 0.6.1 does not call this. Later versions do when the task changes, and look for queues under names that
+        this class does not use.
+        """
+        self._history.planned.clear()
+
     @torch.no_grad()
     def predict_action_chunk(self, batch: dict[str, Tensor], noise: Tensor | None = None) -> Tensor:
         """Predict the actions to execute from the current frame on.
@@ -265,6 +274,20 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
     def _checked(self, actions: Tensor) -> Tensor:
         return checked_actions(actions, self.config.action_bound, self.name)
 
+    def supports_rtc(self) -> bool:
+        """False: no policy here can continue a chunk that another plan began, so LeRobot refuses
+        `--inference.type=rtc` by name."""
+        return False
+
+    def wrap_with_peft(self, peft_config: Any = None, peft_cli_overrides: dict | None = None) -> PreTrainedPolicy:
+        """Refuse `--peft.*`.
+
+        Raises:
+            InputError: Always.
+        """
+        method = (peft_cli_overrides or {}).get("method_type") or getattr(peft_config, "peft_type", "LORA")
+        raise InputError(f"--peft.method_type={method}: {NO_PEFT}")
+
     # ---- checkpoints -----------------------------------------------------------------------------------
 
     def _save_pretrained(self, save_directory: Path, state_dict: dict[str, Tensor] | None = None) -> None:
@@ -377,6 +400,11 @@ def _on_whole_batches(forward: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(forward)
     def wrapper(self: ChunkPolicy, batch: dict[str, Tensor], *args: Any, **kwargs: Any) -> Any:
+        if "reduction" in kwargs:
+            raise InputError(
+                f"--sample_weighting: {self.name} has no loss for each sample (forward(reduction="
+                f"{kwargs['reduction']!r})), because its networks take turns or share one summed loss. Drop the option."
+            )
         features = {**self.config.input_features, **self.config.output_features}
         batch = with_vector_axes(batch, features)
         if self.range_watch is not None and self.training:

@@ -15,6 +15,11 @@ logger = logging.getLogger(__name__)
 PRECISIONS = ("float32", "bfloat16", "int8")
 """Precisions supported by `nets.precision`; listed here so that reading a configuration imports no networks."""
 
+NO_PEFT = (
+    "this package's policies are trained whole, and their checkpoints have no adapters. Drop the option; "
+    "--policy.path=CHECKPOINT fine-tunes all weights."
+)
+
 WIDTH, LENGTH, LEVELS, PIXELS = 8192, 10_000, 100_000, 16_384
 MOST = {
     **dict.fromkeys(("down_dims", "n_groups", "diffusion_step_embed_dim", "latent_dim", "hidden_dim"), WIDTH),
@@ -48,6 +53,8 @@ class InferenceConfig(PreTrainedConfig):
             such a cloud is refused.
         cloud_view: How the training data's clouds were made, if the dataset says so. Filled in by training; a warning
             is logged when the policy meets clouds made differently.
+        action_feature_names: Names of the action's dimensions, if the dataset has them. Filled in by training;
+            `lerobot-rollout` warns if the robot's differ.
 
     Attributes:
         trained_shapes: Feature -> shape when the configuration was created, which for a checkpoint are the shapes it
@@ -64,6 +71,7 @@ class InferenceConfig(PreTrainedConfig):
     action_bound: float | None = None
     drop_invalid_points: bool = False
     cloud_view: dict[str, Any] | None = None
+    action_feature_names: list[str] | None = None
 
     @classmethod
     def upgraded(cls, saved: dict[str, Any]) -> dict[str, Any]:
@@ -93,6 +101,8 @@ class InferenceConfig(PreTrainedConfig):
             super().__post_init__()
         except ValueError as error:  # raised by LeRobot; draccus would replace its message by one without the device
             raise InputError(f"--policy.device={self.device}: {error}") from error
+        if self.use_peft:
+            raise InputError(f"--policy.use_peft=true: {NO_PEFT}")
         if self.inference_precision not in PRECISIONS:
             raise unknown_name("--policy.inference_precision", self.inference_precision, PRECISIONS)
         if self.action_bound is not None and not 0 < self.action_bound < float("inf"):

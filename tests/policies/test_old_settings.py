@@ -13,7 +13,7 @@ from saved_checkpoints import SAVED
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies import config_classes
 
-OF_LEROBOT = {item.name for item in fields(PreTrainedConfig)}
+OF_LEROBOT = {item.name for item in fields(PreTrainedConfig)} | {"action_feature_names"}  # `make_policy` fills it in.
 RETIRED = {kind: set(config.retired) for kind, config in config_classes().items()}
 
 

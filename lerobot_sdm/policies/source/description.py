@@ -14,7 +14,7 @@ from lerobot_sdm.policies import register
 LEFT_OUT = {
     *("device", "use_amp", "use_peft", "push_to_hub", "repo_id", "private", "tags", "license"),
     "pretrained_backbone_weights",
-    *("inference_precision", "compile_model", "compile_mode", "drop_invalid_points"),
+    *("inference_precision", "compile_model", "compile_mode", "drop_invalid_points", "action_feature_names"),
 }
 """Fields that describe where and how the teacher ran, not what it is."""
 LEFT_OUT_PREFIXES = ("optimizer_", "scheduler_")

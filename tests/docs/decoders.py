@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import draccus
 import typer
 from lerobot.configs import parser
 from stand_ins import make_policy, policy_paths
@@ -50,11 +51,15 @@ def lerobot_sdm(arguments: Arguments) -> None:
     from lerobot_sdm.cli import collect_rollouts, record
     from lerobot_sdm.cli.main import VERBS, load
     from lerobot_sdm.cli.options import parse_options
+    from lerobot_sdm.cli.serve import ServeOptions
     from lerobot_sdm.measure.comparison import Comparison
     from lerobot_sdm.measure.contenders import Contender
     from lerobot_sdm.measure.rollouts import RolloutConfig
 
     verb, *rest = arguments
+    if verb == "serve":
+        parse_options(ServeOptions, rest).check_values()
+        return
     given = load(verb).make_context(verb, list(rest)).params
     if VERBS[verb].raw:
         if verb == "record":
@@ -69,8 +74,12 @@ def lerobot_sdm(arguments: Arguments) -> None:
 
 
 def script(arguments: Arguments) -> None:
-    """Decoder of a Python script: it runs until it has read its arguments."""
+    """Decoder of a Python script: it runs until it has read its arguments. Or of LeRobot's robot client."""
     path, *rest = arguments
+    if path == "-m":
+        assert rest[0] == "lerobot.async_inference.robot_client"
+        draccus.parse(importlib.import_module("lerobot.async_inference.configs").RobotClientConfig, args=rest[1:])
+        return
     read = argparse.ArgumentParser.parse_args
 
     def read_and_stop(self, *args, **kwargs) -> None:

@@ -51,8 +51,8 @@ class Turn(NamedTuple):
         return self.regression + self.data + self.matching > 0
 
 
-def turn_of(config: SDMConfig, step: int) -> Turn:
-    """What is trained in an iteration, counted from 0."""
+def turn_of(config: Any, step: int) -> Turn:
+    """What is trained in an iteration, counted from 0, by a configuration (`SDMConfig`)."""
     matches, after = bool(config.matching_weight), step - config.warmup_steps
     critic = matches and after >= -config.critic_lead_steps
     if after < 0:

@@ -2,6 +2,9 @@
 
 import importlib.util
 import inspect
+import logging
+import os
+import sys
 from dataclasses import asdict, dataclass
 
 import typer
@@ -67,4 +70,11 @@ def serve(context: typer.Context) -> None:
 
     from lerobot_sdm.serving.policy_server import serve as run
 
-    run(PolicyServerConfig(**asdict(options)))
+    try:
+        run(PolicyServerConfig(**asdict(options)))
+    except KeyboardInterrupt:
+        # Threads of gRPC may outlive the interpreter, which then aborts now and then. Nothing is left to write.
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(130)

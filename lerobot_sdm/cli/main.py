@@ -65,6 +65,10 @@ VERBS: dict[str, Verb] = {
         "lerobot_sdm.cli.reward_error:reward_error",
         "Error and rank correlation of a reward model on held-out episodes.",
     ),
+    "export": Verb(
+        "lerobot_sdm.cli.export:export",
+        "Export a policy as one graph for computers without torch, with a certificate.",
+    ),
     "export-base": Verb(
         "lerobot_sdm.cli.export_base:export_base",
         "Write a fine-tuned policy as a plain policy of its base's type.",

@@ -181,7 +181,7 @@ def _dpm_solver(denoiser: Denoiser, x: Tensor, sigmas: Tensor, order: int) -> Te
     solver.sigmas = sigmas.cpu()
     solver.set_begin_index(0)
     for timestep, sigma in zip(solver.timesteps, sigmas[:-1], strict=True):
-        x = solver.step(denoiser(x, sigma.expand(len(x))), timestep, x).prev_sample
+        x = solver.step(denoiser(x, sigma.expand(x.shape[0])), timestep, x).prev_sample
     return x
 
 
@@ -205,5 +205,5 @@ def sample(denoiser: Denoiser, x: Tensor, sigmas: Tensor, sampler: str = "heun")
         return _dpm_solver(denoiser, x, sigmas, order=int(sampler[-2]))
     step = {"euler": euler_step, "heun": heun_step}[sampler]
     for sigma, sigma_next in pairwise(sigmas):
-        x = step(denoiser, x, sigma.expand(len(x)), sigma_next.expand(len(x)))
+        x = step(denoiser, x, sigma.expand(x.shape[0]), sigma_next.expand(x.shape[0]))
     return x

@@ -260,7 +260,7 @@ def _by_part(loaded: LoadedPolicy, timed: Sequence[_Chunk], batch_size: int, err
         step_p50=_percentile(steps, 50),
         step_p95=_percentile(steps, 95),
         rate_hz=1 / float(np.mean(steps)),
-        weights_mb=_weights_size(loaded) / 1e6,
+        weights_mb=weights_size(loaded) / 1e6,
         memory_mb=(torch.cuda.max_memory_allocated(device) if on_gpu else psutil.Process().memory_info().rss) / 1e6,
         action_error=error,
         threads=torch.get_num_threads(),
@@ -287,7 +287,7 @@ def _actions(loaded: LoadedPolicy, batch_size: int, seed: int) -> Tensor:
         return loaded.policy.predict_action_chunk(batch, noise=noise).float().cpu()
 
 
-def _weights_size(loaded: LoadedPolicy) -> int:
+def weights_size(loaded: LoadedPolicy) -> int:
     """Bytes of the weights used for inference."""
     tensors = [*loaded.policy.parameters(), *loaded.policy.buffers()]
     return sum(tensor.nbytes for tensor in tensors) + packed_bytes(loaded.policy)

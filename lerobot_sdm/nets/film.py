@@ -72,10 +72,18 @@ class FilmMemory:
             self.forget()
             self._state = state
         if cond is not self._cond:
-            feature = F.mish(cond)
-            self._cond_parts = [F.linear(feature, layer.weight[:, self._width :]) for layer in self._layers]
+            self._cond_parts = self._compute_cond_parts(cond)
             self._cond = cond
         return [a + b for a, b in zip(self._time_parts_of(timestep), self._cond_parts, strict=True)]
+
+    def uncached(self, timestep: Tensor, cond: Tensor) -> list[Tensor]:
+        """The same for an exported graph, in which a constant timestep (1,) makes its part a constant."""
+        parts = zip(self._compute_time_parts(timestep), self._compute_cond_parts(cond), strict=True)
+        return [a + b for a, b in parts]
+
+    def _compute_cond_parts(self, cond: Tensor) -> list[Tensor]:
+        feature = F.mish(cond)
+        return [F.linear(feature, layer.weight[:, self._width :]) for layer in self._layers]
 
     def _time_parts_of(self, timestep: Tensor) -> list[Tensor]:
         # Reading a value from an accelerator would synchronize, which takes longer than recomputing.

@@ -67,7 +67,9 @@ class LiveTaps(nn.Module, ABC):
         if x.shape[-1] != self.length:
             raise ValueError(f"x: has {x.shape[-1]} steps, but the kernel was trimmed for {self.length}.")
         shortest = min(self.length, self.outputs)
-        if self.product is not None or shortest == 1 or len(x) * shortest**2 <= MOST_COPIES:
+        # An exported graph must not depend on the batch size that it was traced with, and robots plan one chunk.
+        batch = 1 if torch.compiler.is_exporting() else len(x)
+        if self.product is not None or shortest == 1 or batch * shortest**2 <= MOST_COPIES:
             return self._multiply(x)
         return self._convolve(x)
 
@@ -115,7 +117,12 @@ class LiveConv1d(LiveTaps):
         return F.conv1d(F.pad(x, self.pads), self.weight, self.bias, self.stride)
 
     def _multiply(self, x: Tensor) -> Tensor:
-        windows = F.pad(x, self.pads).unfold(-1, self.taps, self.stride).transpose(1, 2).flatten(2)
+        padded = F.pad(x, self.pads)
+        if torch.compiler.is_exporting():  # Not every converter knows `unfold`.
+            starts = range(0, self.outputs * self.stride, self.stride)
+            windows = torch.stack([padded[..., start : start + self.taps] for start in starts], dim=1).flatten(2)
+        else:
+            windows = padded.unfold(-1, self.taps, self.stride).transpose(1, 2).flatten(2)
         rows = self._rows_times_matrix(windows)
         return (rows if self.bias is None else rows + self.bias).transpose(1, 2)
 

@@ -35,7 +35,9 @@ class PointEncoder(nn.Module):
 
     def forward(self, points: Tensor) -> Tensor:
         """Args: points (B, N, C). Returns: feature (B, out_dim)."""
-        chunks = points.split(self._clouds_at_once(points)) if points.device.type == "cpu" else (points,)
+        # A graph must not depend on the batch size that it was traced with.
+        split = points.device.type == "cpu" and not torch.compiler.is_exporting()
+        chunks = points.split(self._clouds_at_once(points)) if split else (points,)
         pooled = [self.mlp(chunk).amax(dim=-2) for chunk in chunks]
         return self.final_projection(torch.cat(pooled))
 

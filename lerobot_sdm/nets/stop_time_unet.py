@@ -25,7 +25,8 @@ class StopTimeUnet(TemporalUnet):
         self, x: Tensor, timestep: Tensor, stop: Tensor, global_cond: Tensor
     ) -> Tensor:
         """Args: x (B, T, A), timestep (B,), stop (B,), global_cond (B, F). Returns: (B, T, A)."""
-        return super().forward(x, timestep, torch.cat([self.diffusion_step_encoder(stop), global_cond], dim=-1))
+        embedded = self.diffusion_step_encoder(stop).expand(global_cond.shape[0], -1)
+        return super().forward(x, timestep, torch.cat([embedded, global_cond], dim=-1))
 
 
 def widen_for_stop_time(teacher: dict[str, Tensor], step_embed_dim: int, global_cond_dim: int) -> dict[str, Tensor]:

@@ -54,6 +54,8 @@ class TemporalUnet(DiffusionConditionalUnet1d):
 
     def forward(self, x: Tensor, timestep: Tensor, global_cond: Tensor) -> Tensor:
         """Args: x (B, T, A), timestep (B,), global_cond (B, F). Returns: (B, T, A)."""
+        if torch.compiler.is_exporting() and self._memory is not None:
+            return self._denoise(x, self._memory.uncached(timestep, global_cond))
         if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
             return self._denoise(x, self._feature(timestep, global_cond))
         if self._memory is None:

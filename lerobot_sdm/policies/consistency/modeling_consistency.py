@@ -8,7 +8,7 @@ with it, and it takes both results to clean actions for the comparison.
 from __future__ import annotations
 
 from copy import deepcopy
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from lerobot.utils.constants import ACTION
 from torch import Tensor, nn
 
 from lerobot_sdm.diffusion.ctm import chained_jumps, ctm_loss, draw_times, dsm_loss, dsm_sigmas, estimate, jump
-from lerobot_sdm.diffusion.karras import sigma_of_bin
+from lerobot_sdm.diffusion.karras import NoiseLevels, sigma_of_bin
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.nets.ema import update_average
 from lerobot_sdm.nets.stop_time_unet import StopTimeUnet, widen_for_stop_time
@@ -77,13 +77,10 @@ class ConsistencyPolicy(DistilledPolicy):
 
     def actions_from_noise(self, model: ConsistencyModel, noise: Tensor, cond: Tensor) -> Tensor:
         config = self.config
-        stops = torch.tensor(config.chaining_times)
-        if config.chaining_unit == "bins":
-            stops = sigma_of_bin(stops, model.levels)
         return chained_jumps(
             partial(model.jump, cond=cond),
             config.initial_std * noise,
-            stops.tolist(),
+            stop_sigmas(tuple(config.chaining_times), config.chaining_unit, model.levels),
             model.levels,
             model.config.clip_sample_range,
         )
@@ -171,6 +168,13 @@ class ConsistencyModel(KarrasModel):
         if by == "jump":
             return self.jump(x, sigma, torch.full_like(sigma, self.levels.sigma_min), cond)
         return estimate(partial(self.unet, global_cond=cond), x, sigma, sigma, self.levels)
+
+
+@cache  # An exporter traces with tensors that have no values; it runs the policy once before.
+def stop_sigmas(times: tuple[float, ...], unit: str, levels: NoiseLevels) -> list[float]:
+    """Noise of the further jumps: `chaining_times` in its unit, "bins" or "sigma"."""
+    stops = torch.tensor(times)
+    return (sigma_of_bin(stops, levels) if unit == "bins" else stops).tolist()
 
 
 def raw_weights(source: SourcePolicy) -> dict[str, Tensor]:

@@ -1,0 +1,242 @@
+"""What a decision of a one-step student costs on a CPU: torch, compiled torch, ONNX Runtime, OpenVINO.
+
+    python examples/benchmarks/exported_latency.py --output=exported_latency.json
+
+Milliseconds from a raw observation to the first action of a new chunk at batch size 1, encoder included, in float32
+and int8. For each network and number of threads, all rows take turns. Weights are random, so int8's error says nothing
+about trained policies. `floor` is what reading the weights once takes at the memory bandwidth of as many threads,
+measured first; weights that fit the processor's caches can be read faster.
+"""
+
+import argparse
+import itertools
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from inference import bandwidth, save
+from lerobot.datasets.lerobot_dataset import LeRobotDataset
+from training import dp3_config, sdm_policy
+
+from lerobot_sdm.errors import refuse_existing
+from lerobot_sdm.export import runtime
+from lerobot_sdm.export.write import Export, export
+from lerobot_sdm.measure.contenders import Contender, LoadedPolicy, load_contender
+from lerobot_sdm.measure.files import write_json, write_text
+from lerobot_sdm.measure.latency import weights_size
+from lerobot_sdm.measure.records import machine, versions
+from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Policy
+
+REPO_ID = "local/random"
+PAUSE = 0.01
+"""Seconds between decisions, in which the threads of ONNX Runtime stop waiting for the next one."""
+
+NETWORKS: dict[str, dict[str, Any]] = {
+    "paper": {"horizon": 4, "down_dims": (512, 1024, 2048)},
+    "simple": {"horizon": 16, "down_dims": (128, 256, 384), "blocks_per_level": 1},
+    "small": {"horizon": 16, "down_dims": (32, 64, 128), "blocks_per_level": 1, "encoder_hidden_dims": (32, 64, 128)},
+}
+"""Name -> settings of the teacher that the student is a copy of; `small` is the quickstart's, which has 128 points."""
+POINTS = {"small": 128}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A way to run a network.
+
+    Args:
+        megabytes: Of weights, which each decision reads once.
+        floor_ms: Time to read them.
+        largest_error: Of the certificate; None for torch.
+    """
+
+    network: str
+    threads: int
+    engine: str
+    precision: str
+    median_ms: float
+    p95_ms: float
+    megabytes: float
+    floor_ms: float
+    largest_error: float | None
+
+
+@dataclass(frozen=True)
+class Runner:
+    """What is timed: `decide` gets a raw observation and plans from an empty queue."""
+
+    engine: str
+    precision: str
+    decide: Callable[[dict[str, np.ndarray]], Any]
+    bytes: int
+    largest_error: float | None = None
+
+
+def write_student(folder: Path, name: str) -> Path:
+    """Checkpoint of an untrained student."""
+    settings = dict(NETWORKS[name])
+    config = dp3_config(settings.pop("horizon"), settings.pop("down_dims"), "cpu", POINTS.get(name, 512))
+    for key, value in settings.items():
+        setattr(config, key, value)
+    teacher = save(DP3Policy(config), config, folder / "teacher")
+    return save(sdm_policy(teacher, "cpu"), config, folder / "student")
+
+
+def write_dataset(root: Path, shapes: dict[str, tuple[int, ...]], frames: int = 40) -> Path:
+    """An episode of random frames, for certificate and calibration."""
+    features = {key: {"dtype": "float32", "shape": shape, "names": None} for key, shape in shapes.items()}
+    dataset = LeRobotDataset.create(REPO_ID, fps=30, features=features, root=root, use_videos=False)
+    random = np.random.default_rng(0)
+    for _ in range(frames):
+        values = {key: random.uniform(-1, 1, shape).astype(np.float32) for key, shape in shapes.items()}
+        dataset.add_frame({**values, "task": "none"})
+    dataset.save_episode()
+    dataset.finalize()
+    return root
+
+
+def torch_runner(path: Path, engine: str, precision: str, **overrides: str) -> Runner:
+    """A policy in torch."""
+    loaded: LoadedPolicy = load_contender(Contender(engine, str(path), {"inference_precision": precision, **overrides}))
+
+    @torch.inference_mode()
+    def decide(observation: dict[str, np.ndarray]) -> Any:
+        loaded.policy.reset()
+        batch = {key: torch.from_numpy(value)[None] for key, value in observation.items()}
+        return loaded.postprocess(loaded.policy.select_action(loaded.preprocess(batch)))
+
+    return Runner(engine, precision, decide, weights_size(loaded))
+
+
+def exported_runner(folder: Path, threads: int) -> Runner:
+    """An exported policy."""
+    policy = runtime.Policy(folder, threads)
+
+    def decide(observation: dict[str, np.ndarray]) -> Any:
+        policy.reset(0)
+        return policy.act(observation)
+
+    told = policy.manifest
+    size = sum(file.stat().st_size for file in folder.glob("model*") if file.suffix != ".xml")
+    return Runner(told["format"], told["precision"], decide, size, told["certificate"]["largest_error"])
+
+
+def export_all(folder: Path, student: Path, dataset: Path, options: argparse.Namespace) -> list[Path]:
+    """The student in every format and precision."""
+    folders = []
+    for format_, precision in itertools.product(options.formats, options.precisions):
+        folders.append(folder / f"{format_}-{precision}")
+        order = Export(
+            policy=Contender.parse(str(student)),
+            output=folders[-1],
+            format=format_,
+            precision=precision,
+            points="fixed",
+            repo_id=REPO_ID,
+            root=dataset,
+            observations=8,
+            calibration=16,
+            samples=1,
+            tolerance=100.0,  # The weights are random, so the error is shown and not judged.
+            seed=0,
+        )
+        export(order)
+    return folders
+
+
+def time_in_turns(runners: list[Runner], observation: dict[str, np.ndarray], options: argparse.Namespace) -> list[list]:
+    """Milliseconds of each runner's decisions."""
+    times: list[list[float]] = [[] for _ in runners]
+    for turn in range(options.warmup + options.repeats):
+        for runner, kept in zip(runners, times, strict=True):
+            time.sleep(PAUSE)
+            start = time.perf_counter()
+            runner.decide(observation)
+            if turn >= options.warmup:
+                kept.append(1000 * (time.perf_counter() - start))
+    return times
+
+
+def measure_network(name: str, folder: Path, options: argparse.Namespace) -> list[Row]:
+    """All rows of a network."""
+    torch.manual_seed(0)
+    folder.mkdir()
+    student = write_student(folder, name)
+    shapes = {
+        key: tuple(f.shape) for key, f in load_contender(Contender("", str(student))).config.input_features.items()
+    }
+    dataset = write_dataset(folder / "data", {**shapes, "action": (26,)})
+    folders = export_all(folder, student, dataset, options)
+    random = np.random.default_rng(0)
+    observation = {key: random.uniform(-1, 1, shape).astype(np.float32) for key, shape in shapes.items()}
+    rows = []
+    for threads in options.threads:
+        torch.set_num_threads(threads)
+        speed = bandwidth("cpu")
+        runners = [torch_runner(student, "torch eager", precision) for precision in options.precisions]
+        if not options.skip_compiled:
+            compiled = {"compile_model": "true", "compile_mode": "default"}
+            runners.append(torch_runner(student, "torch compiled", "float32", **compiled))
+        runners += [exported_runner(path, threads) for path in folders]
+        for runner, times in zip(runners, time_in_turns(runners, observation, options), strict=True):
+            rows.append(
+                Row(
+                    network=name,
+                    threads=threads,
+                    engine=runner.engine,
+                    precision=runner.precision,
+                    median_ms=float(np.median(times)),
+                    p95_ms=float(np.percentile(times, 95)),
+                    megabytes=runner.bytes / 1e6,
+                    floor_ms=runner.bytes / speed,
+                    largest_error=runner.largest_error,
+                )
+            )
+    return rows
+
+
+def markdown(rows: list[Row]) -> str:
+    """The table of docs/export.md."""
+    head = (
+        "| network | threads | engine | precision | median, ms | p95, ms | weights, MB | floor, ms | times the floor |"
+    )
+    lines = [head, "|---|---:|---|---|---:|---:|---:|---:|---:|"]
+    for row in rows:
+        lines.append(
+            f"| {row.network} | {row.threads} | {row.engine} | {row.precision} | {row.median_ms:.2f} | "
+            f"{row.p95_ms:.2f} | {row.megabytes:.1f} | {row.floor_ms:.2f} | {row.median_ms / row.floor_ms:.1f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--formats", nargs="+", default=["onnx", "openvino"], choices=["onnx", "openvino", "torch"])
+    parser.add_argument("--precisions", nargs="+", default=["float32", "int8"], choices=["float32", "int8"])
+    parser.add_argument("--skip-compiled", action="store_true", help="without compiled torch, which takes minutes")
+    parser.add_argument("--repeats", type=int, default=50)
+    parser.add_argument("--warmup", type=int, default=5)
+    parser.add_argument("--output", type=Path, required=True, help="JSON file; the table goes beside it, as .md")
+    options = parser.parse_args()
+    refuse_existing("--output", options.output)
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in options.networks:
+            rows += measure_network(name, Path(scratch) / name, options)
+    settings = {name: str(value) for name, value in vars(options).items()}
+    packages = ("lerobot_policy_sdm", "torch", "numpy", "onnxruntime", "openvino")
+    told = {"options": settings, "machine": machine(), "versions": versions(packages)}
+    write_json(options.output, {**told, "rows": [asdict(row) for row in rows]})
+    write_text(options.output.with_suffix(".md"), markdown(rows))
+    print(markdown(rows))
+
+
+if __name__ == "__main__":
+    main()

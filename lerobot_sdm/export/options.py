@@ -1,0 +1,58 @@
+"""What can be exported, and what must be installed for it. Imports nothing heavy."""
+
+import importlib.util
+from pathlib import Path
+
+from lerobot_sdm.errors import InputError, unknown_name
+
+EXTRAS: dict[str, tuple[str, ...]] = {
+    "onnx": ("onnx", "onnxscript", "onnxruntime"),
+    "openvino": ("openvino", "nncf"),
+    "torch": (),
+}
+"""Format, and extra of this package -> packages that it needs."""
+
+TOLERANCES = {"float32": 1e-3, "int8": 0.2}
+"""Precision -> default of the largest error, in normalized units."""
+
+POINTS = ("fixed", "dynamic")
+
+
+def check_options(format_: str, precision: str, points: str, tolerance: float | None) -> None:
+    """Refuse options that cannot work.
+
+    Raises:
+        InputError: A value is unknown, or the format's packages are not installed.
+    """
+    for option, value, known in (
+        ("--format", format_, EXTRAS),
+        ("--precision", precision, TOLERANCES),
+        ("--points", points, POINTS),
+    ):
+        if value not in known:
+            raise unknown_name(option, value, known)
+    if tolerance is not None and not 0 < tolerance < float("inf"):
+        raise InputError(f"--tolerance={tolerance:g}: must be a finite number above 0.")
+    if format_ == "torch" and precision != "float32":
+        raise InputError(
+            f"--precision={precision}: torch's quantized products cannot be exported. Choose --format=onnx or "
+            "openvino, or run the policy itself with --policy.inference_precision=int8."
+        )
+    missing = [package for package in EXTRAS[format_] if importlib.util.find_spec(package) is None]
+    if missing:
+        raise InputError(
+            f"--format={format_}: needs {missing[0]}, which is not installed. Run `uv sync --extra {format_}`, or "
+            f"`pip install 'lerobot_policy_sdm[{format_}]'`."
+        )
+
+
+def check_count(option: str, value: int) -> None:
+    """Raises: InputError: The number is below 1."""
+    if value < 1:
+        raise InputError(f"{option}={value}: give a whole number of at least 1.")
+
+
+def check_folder(folder: Path) -> None:
+    """Raises: InputError: There is no exported folder."""
+    if not folder.is_dir():
+        raise InputError(f"--verify={folder}: is not a folder. Give one that `lerobot-sdm export` wrote.")

@@ -1,0 +1,354 @@
+"""Exported policies: exact within their certificate over whole episodes, without torch; refused where they must be."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lerobot_commands import REPO_ID, make_small_dataset
+from saved_checkpoints import SAVED, observation
+from typer.testing import CliRunner
+
+from lerobot_sdm.cli.main import app
+from lerobot_sdm.clouds import POINT_CLOUD
+from lerobot_sdm.clouds.geometry import inside_box, sample_or_pad
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.export import options, runtime
+from lerobot_sdm.export.certificate import split
+from lerobot_sdm.export.graph import GivenNoise
+from lerobot_sdm.export.write import Export, export
+from lerobot_sdm.measure.contenders import load_contender
+from lerobot_sdm.measure.policy_spec import Contender
+
+KINDS = ("sdm", "dp3", "manicm", "consistency", "edm", "adjoint_matching")
+PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino", "torch": "torch"}
+STEPS = 12
+EXAMPLE = {key: value[0].numpy() for key, value in observation(0, 1).items()}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory) -> Path:
+    return make_small_dataset(tmp_path_factory.mktemp("data") / "small")
+
+
+def order(dataset: Path, output: Path, policy: str = "sdm", **settings) -> Export:
+    given = {
+        "format": "onnx",
+        "precision": "float32",
+        "points": "fixed",
+        "observations": 6,
+        "calibration": 20,
+        "samples": 4,
+        "tolerance": None,
+        "seed": 3,
+    }
+    spec = Contender.parse(policy)
+    return Export(policy=spec, output=output, repo_id=REPO_ID, root=dataset, **(given | settings))
+
+
+@pytest.fixture(scope="module")
+def exported(dataset, tmp_path_factory) -> Callable[..., Path]:
+    """Gives the folder of a saved checkpoint's export; each is written once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(SAVED)
+
+        @cache
+        def write(policy: str, format_: str = "onnx", precision: str = "float32", points: str = "fixed") -> Path:
+            pytest.importorskip(PACKAGES[format_])
+            output = tmp_path_factory.mktemp("exported") / "folder"
+            export(order(dataset, output, policy, format=format_, precision=precision, points=points))
+            return output
+
+        yield write
+
+
+def torch_episode(policy: str, seed: int) -> np.ndarray:
+    """What the policy itself does (STEPS, A) from the runtime's noise."""
+    loaded = load_contender(Contender.parse(policy))
+    random = np.random.default_rng(seed)
+    jumps = {"manicm": 2, "consistency": 3}.get(policy.partition(",")[0], 1)
+    actions = []
+    loaded.policy.reset()
+    for step in range(STEPS):
+        noise = None
+        if not loaded.policy._history.planned:
+            noise = torch.from_numpy(random.standard_normal((1, jumps, 8, 4), dtype=np.float32))
+        with torch.inference_mode(), GivenNoise(noise):
+            start = None if noise is None else noise[:, 0]
+            action = loaded.policy.select_action(loaded.preprocess(observation(step, 1)), noise=start)
+        actions.append(loaded.postprocess(action)[0].numpy())
+    return np.stack(actions)
+
+
+def runtime_episode(policy: runtime.Policy, seed: int) -> np.ndarray:
+    """What an exported policy does (STEPS, A)."""
+    policy.reset(seed)
+    seen = ({key: value[0].numpy() for key, value in observation(step, 1).items()} for step in range(STEPS))
+    return np.stack([policy.act(frame) for frame in seen])
+
+
+CASES = [
+    *[(kind, "onnx", "float32") for kind in KINDS],
+    *[(kind, "openvino", "float32") for kind in ("sdm", "dp3", "manicm", "consistency")],
+    ("consistency,chaining_times=[]", "onnx", "float32"),
+    ("sdm,action_bound=0.5", "onnx", "float32"),
+    ("dp3", "torch", "float32"),
+    ("sdm", "onnx", "int8"),
+    ("sdm", "openvino", "int8"),
+]
+
+
+@pytest.mark.parametrize(("policy", "format_", "precision"), CASES)
+def test_acts_as_the_policy_within_the_certificate(exported, policy, format_, precision):
+    folder = exported(policy, format_, precision)
+    opened = runtime.Policy(folder)
+    told = opened.manifest["certificate"]
+    assert told["largest_error"] <= told["tolerance"] == options.TOLERANCES[precision]
+    assert 0 < told["rms_error"] <= told["largest_error"]
+    assert told["spread_of_the_policy"] > 0.05
+    assert opened.verify()["largest_error"] == pytest.approx(told["largest_error"], rel=0.5, abs=1e-6)
+    jumps = {"manicm": 2, "consistency": 3}.get(policy, 1)
+    assert opened.noise().shape == (1, jumps, 8, 4)
+    difference = (runtime_episode(opened, 5) - torch_episode(policy, 5)) / opened.manifest["output"]["scale"]
+    assert np.abs(difference).max() <= told["tolerance"]
+    assert np.abs(runtime_episode(opened, 5) - runtime_episode(opened, 6)).max() > 0.01  # The noise matters.
+
+
+def test_frames_of_calibration_are_not_those_of_the_certificate():
+    kept, other = split({"x": torch.arange(26)}, 6)
+    assert kept["x"].tolist() == [0, 5, 10, 15, 20, 25]
+    assert sorted([*kept["x"].tolist(), *other["x"].tolist()]) == list(range(26))
+
+
+def test_any_batch_and_any_number_of_points(exported):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    folder = exported("sdm", points="dynamic")
+    session = onnxruntime.InferenceSession(str(folder / "model.onnx"))
+    with np.load(folder / runtime.EVIDENCE) as stored:
+        given = {name: stored[name] for name in stored}
+    wanted = given.pop("action")
+    assert np.abs(session.run(None, given)[0] - wanted).max() < 1e-4
+    # Repeated points change nothing, because the encoder takes the maximum over points.
+    given[POINT_CLOUD] = np.concatenate([given[POINT_CLOUD], given[POINT_CLOUD][:, :, :5]], axis=2)
+    assert np.abs(session.run(None, given)[0] - wanted).max() < 1e-4
+    opened = runtime.Policy(folder)
+    for points in (7, 30):
+        action = opened.act({**EXAMPLE, POINT_CLOUD: np.resize(EXAMPLE[POINT_CLOUD], (points, 3))})
+        assert np.isfinite(action).all()
+
+
+ALONE = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in BLOCKED:
+            raise ImportError(f"{name} is blocked")
+sys.meta_path.insert(0, Blocked())
+import numpy as np
+"""
+ACT = """
+policy = Policy(sys.argv[1])
+policy.reset(7)
+random = np.random.default_rng(0)
+for _ in range(6):
+    seen = {"observation.state": random.uniform(-1, 1, 9), "observation.point_cloud": random.uniform(-1, 1, (20, 3))}
+    print(*policy.act(seen))
+policy.verify()
+"""
+
+
+@pytest.mark.parametrize("format_", ["onnx", "openvino"])
+def test_runs_without_torch(exported, format_, tmp_path):
+    """Both as part of the package, without torch and LeRobot, and as a copied folder, without the package as well."""
+    folder = shutil.copytree(exported("sdm", format_), tmp_path / "robot")
+    inside = ALONE + "from lerobot_sdm.export.runtime import Policy" + ACT
+    copied = ALONE + "sys.path.insert(0, sys.argv[1])\nfrom runtime import Policy" + ACT
+    told = []
+    for code, blocked in (
+        (inside, {"torch", "lerobot"}),
+        (copied, {"torch", "lerobot", "lerobot_sdm", "gymnasium", "draccus", "scipy", "numba"}),
+    ):
+        argv = [sys.executable, "-c", f"BLOCKED = {blocked}\n{code}", str(folder)]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr[-2000:]
+        told.append(done.stdout)
+    assert told[0] == told[1]
+    assert len(told[0].splitlines()) == 6
+
+
+def test_runtime_is_short():
+    assert len(Path(runtime.__file__).read_text().splitlines()) <= 200
+
+
+def test_clouds_are_made_as_in_training(exported):
+    opened = runtime.Policy(exported("sdm"))
+    told = opened.manifest["inputs"][POINT_CLOUD]
+    random = np.random.default_rng(0)
+    points = random.uniform(-1, 1, (300, 6)).astype(np.float32)
+    points[3] = np.nan
+    told["crop"] = [[-0.5, -0.6, -0.7], [0.5, 0.6, 0.7]]
+    origin = np.array([0.1, 0.2, 0.3], dtype=np.float32)
+    kept = np.delete(points, 3, axis=0)[:, :3]
+    kept = kept[inside_box(kept, *told["crop"])] - origin
+    assert np.array_equal(opened.cloud(points, origin), sample_or_pad(kept, 12))
+    few = points[:2].copy()
+    told["crop"] = None
+    assert np.array_equal(opened.cloud(few), sample_or_pad(few[:, :3], 12))
+    ties = np.round(random.uniform(-1, 1, (200, 3)), 1).astype(np.float32)
+    assert np.array_equal(ties[runtime.farthest_points(ties, 50)], sample_or_pad(ties, 50))
+
+
+def changed(**values) -> dict:
+    return {**EXAMPLE, **{f"observation.{key}": value for key, value in values.items()}}
+
+
+def with_nan(value: np.ndarray) -> np.ndarray:
+    value = value.copy()
+    value.flat[4] = np.nan
+    return value
+
+
+BAD_OBSERVATIONS = {
+    "missing": ({"observation.state": EXAMPLE["observation.state"]}, "'observation.point_cloud' is missing"),
+    "few points": (changed(point_cloud=EXAMPLE[POINT_CLOUD][:11]), r"shape \(11, 3\).*--points=dynamic"),
+    "no color": (changed(point_cloud=EXAMPLE[POINT_CLOUD][:, :2]), r"shape \(12, 2\)"),
+    "a batch": (changed(point_cloud=EXAMPLE[POINT_CLOUD][None]), r"shape \(1, 12, 3\)"),
+    "long state": (changed(state=np.zeros(10)), r"'observation.state' has shape \(10,\)"),
+    "NaN in the cloud": (changed(point_cloud=with_nan(EXAMPLE[POINT_CLOUD])), "not finite in 1 of 36"),
+    "NaN in the state": (changed(state=with_nan(EXAMPLE["observation.state"])), "not finite in 1 of 9"),
+}
+
+
+@pytest.mark.parametrize(("seen", "told"), BAD_OBSERVATIONS.values(), ids=BAD_OBSERVATIONS)
+def test_bad_observations(exported, seen, told):
+    with pytest.raises(runtime.ExportError, match=told):
+        runtime.Policy(exported("sdm")).act(seen)
+
+
+def test_clouds_of_another_frame(exported):
+    opened = runtime.Policy(exported("sdm"))
+    opened.manifest["inputs"][POINT_CLOUD]["frame"] = "hand"
+    assert opened.act(EXAMPLE, frame="hand").shape == (4,)
+    with pytest.raises(runtime.ExportError, match="frame=world: the policy was trained on clouds in frame 'hand'"):
+        opened.act(EXAMPLE, frame="world")
+
+
+def test_invalid_points_are_dropped_if_the_policy_does(exported):
+    opened = runtime.Policy(exported("sdm"))
+    cloud = with_nan(EXAMPLE[POINT_CLOUD])
+    whole = np.delete(cloud, 1, axis=0)
+    opened.manifest["invalid_points"] = "drop"
+    opened.reset(1)
+    dropped = opened.act(changed(point_cloud=cloud))
+    opened.reset(1)
+    assert np.array_equal(dropped, opened.act(changed(point_cloud=np.resize(whole, (12, 3)))))
+
+
+def edited(key: str, value) -> Callable[[dict], None]:
+    def edit(manifest: dict) -> None:
+        *path, last = key.split("/")
+        for part in path:
+            manifest = manifest[part]
+        manifest[last] = value
+
+    return edit
+
+
+DAMAGE = {
+    "another shape": (edited("inputs/observation.state/shape", ["batch", 2, 8]), "the graph has"),
+    "another input": (edited("inputs/observation.force", {"shape": ["batch", 2, 3]}), "the graph has"),
+    "number as text": (edited("n_obs_steps", "2"), "'n_obs_steps' is not understood"),
+    "another version": (edited("version", 2), "'version' is not understood"),
+    "another format": (edited("format", "exe"), "'format' is not understood"),
+    "no key": (lambda manifest: manifest.pop("output"), "missing or damaged"),
+    "no such file": (edited("graph", "../model.onnx"), "is missing, or was changed"),
+}
+
+
+@pytest.mark.parametrize(("damage", "told"), DAMAGE.values(), ids=DAMAGE)
+def test_a_manifest_that_does_not_fit(exported, tmp_path, damage, told):
+    folder = shutil.copytree(exported("sdm"), tmp_path / "folder")
+    manifest = json.loads((folder / runtime.MANIFEST).read_text())
+    damage(manifest)
+    (folder / runtime.MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(runtime.ExportError, match=told):
+        runtime.Policy(folder)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "certificate.npz", "runtime.py"])
+def test_a_file_that_was_changed(exported, tmp_path, name):
+    folder = shutil.copytree(exported("sdm"), tmp_path / "folder")
+    (folder / name).write_bytes((folder / name).read_bytes() + b"\n")
+    done = CliRunner().invoke(app, ["export", f"--verify={folder}"])
+    assert done.exit_code == 2
+    assert f"{name}: is missing, or was changed after the export" in done.output.replace("\n", "")
+    (folder / name).unlink()
+    with pytest.raises(runtime.ExportError, match=name):
+        runtime.Policy(folder)
+
+
+@pytest.mark.parametrize("format_", ["onnx", "torch"])
+def test_verify(exported, format_):
+    done = CliRunner().invoke(app, ["export", f"--verify={exported('dp3', format_)}"])
+    assert done.exit_code == 0, done.output
+    assert "verified" in done.output
+
+
+def test_above_the_tolerance_nothing_is_left(dataset, tmp_path, monkeypatch):
+    monkeypatch.chdir(SAVED)
+    with pytest.raises(InputError, match=r"--tolerance=1e-09: the largest error is .* larger --tolerance"):
+        export(order(dataset, tmp_path / "out", precision="int8", tolerance=1e-9))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_too_few_frames(dataset, tmp_path, monkeypatch):
+    monkeypatch.chdir(SAVED)
+    with pytest.raises(InputError, match=r"--observations=6, --calibration=100: need 106 different frames.* has 55"):
+        export(order(dataset, tmp_path / "out", precision="int8", calibration=100))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_type_that_cannot_be_exported(dataset, tmp_path, monkeypatch):
+    monkeypatch.chdir(SAVED)
+    with pytest.raises(InputError, match=r"the type 'difftori' cannot be exported, because it optimizes"):
+        export(order(dataset, tmp_path / "out", "difftori"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_extra_that_is_missing(monkeypatch):
+    monkeypatch.setattr(options.importlib.util, "find_spec", lambda name: None)
+    for format_, package in (("onnx", "onnx"), ("openvino", "openvino")):
+        with pytest.raises(InputError, match=rf"needs {package}, .*uv sync --extra {format_}`"):
+            options.check_options(format_, "float32", "fixed", None)
+
+
+def test_a_runtime_package_that_is_missing(exported, monkeypatch):
+    folder = exported("sdm")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(runtime.ExportError, match="pip install onnxruntime"):
+        runtime.Policy(folder)
+
+
+BAD_OPTIONS = {
+    ("--format=onxn",): "onnx",
+    ("--precision=int4",): "int8",
+    ("--points=any",): "--points",
+    ("--tolerance=0",): "--tolerance=0",
+    ("--format=torch", "--precision=int8"): "inference_precision=int8",
+    ("--observations=0",): "--observations=0",
+    ("--output=.",): "exists already",
+}
+
+
+@pytest.mark.parametrize(("arguments", "told"), BAD_OPTIONS.items(), ids=" ".join)
+def test_bad_options(arguments, told):
+    argv = ["export", str(SAVED / "sdm"), "--output=out", "--dataset.repo_id=a/b", *arguments]
+    done = CliRunner().invoke(app, argv)
+    assert done.exit_code == 2
+    assert told in done.output

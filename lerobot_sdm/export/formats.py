@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch.export import ExportedProgram
 
 from lerobot_sdm.export import runtime
@@ -44,8 +43,6 @@ def write_onnx(program: ExportedProgram, names: Sequence[str], calibration: Sequ
     """
     import onnx
 
-    # ONNX Runtime cannot compute its operator Mish in advance where the input is constant, as for timesteps.
-    program = program.run_decompositions({torch.ops.aten.mish.default: lambda x: x * F.softplus(x).tanh()})
     written = torch.onnx.export(program, input_names=names, output_names=[OUTPUT], dynamo=True, verbose=False)
     assert written is not None
     for value in (*written.model.graph.inputs, *written.model.graph.outputs):

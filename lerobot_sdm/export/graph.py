@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 import torch
+import torch.nn.functional as F
 from lerobot.lerobot_types import TransitionKey
 from lerobot.processor import NormalizerProcessorStep, UnnormalizerProcessorStep, create_transition
 from torch import Tensor, nn
@@ -36,7 +37,8 @@ SHAPING = {"rename_observations_processor", "to_batch_processor", "device_proces
 class GivenNoise(TorchFunctionMode):
     """Within this context `torch.randn_like`, from which samplers draw noise between their jumps, returns given noise.
 
-    In a trace, `torch.full` returns one number for the whole batch: timesteps become constants of the graph.
+    In a trace, `torch.full` returns one number for the whole batch, which makes timesteps constants of the graph; and
+    Mish is written out, because ONNX Runtime cannot compute its own operator in advance where the input is constant.
 
     Args:
         noise: (B, J, T, A); draw k gets [:, k + 1], because a sampler starts from the first. None to draw as usual.
@@ -57,6 +59,8 @@ class GivenNoise(TorchFunctionMode):
                 return self._noise[:, self.draws]
         if func is torch.full and torch.compiler.is_exporting():
             args = ((1,), *args[1:])
+        if func is F.mish and torch.compiler.is_exporting():
+            return args[0] * F.softplus(args[0]).tanh()
         return func(*args, **(kwargs or {}))
 
 

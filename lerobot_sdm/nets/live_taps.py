@@ -119,8 +119,9 @@ class LiveConv1d(LiveTaps):
     def _multiply(self, x: Tensor) -> Tensor:
         padded = F.pad(x, self.pads)
         if torch.compiler.is_exporting():  # Not every converter knows `unfold`.
-            starts = range(0, self.outputs * self.stride, self.stride)
-            windows = torch.stack([padded[..., start : start + self.taps] for start in starts], dim=1).flatten(2)
+            steps = [out * self.stride + tap for out in range(self.outputs) for tap in range(self.taps)]
+            taken = padded.index_select(-1, torch.tensor(steps))
+            windows = taken.unflatten(-1, (self.outputs, self.taps)).transpose(1, 2).flatten(2)
         else:
             windows = padded.unfold(-1, self.taps, self.stride).transpose(1, 2).flatten(2)
         rows = self._rows_times_matrix(windows)

@@ -88,9 +88,15 @@ def _quantize_onnx(plain: Path, file: Path, calibration: Sequence[Arrays], large
 
 
 def write_openvino(program: ExportedProgram, names: Sequence[str], calibration: Sequence[Arrays], folder: Path) -> str:
-    """Write an OpenVINO graph; see `write_onnx`."""
+    """Write an OpenVINO graph; see `write_onnx`, whose int8 graph this converts: nncf's own loses too much accuracy."""
     import openvino
 
+    file = folder / "model.xml"
+    if calibration:
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            model = openvino.convert_model(Path(scratch) / write_onnx(program, names, calibration, Path(scratch)))
+            openvino.save_model(model, file, compress_to_fp16=False)
+        return file.name
     model = openvino.convert_model(program)
     shapes = {}
     for port, name, shape in zip(model.inputs, names, input_shapes(program), strict=True):
@@ -98,11 +104,6 @@ def write_openvino(program: ExportedProgram, names: Sequence[str], calibration: 
         shapes[name] = [size if isinstance(size, int) else -1 for size in shape]
     model.outputs[0].tensor.set_names({OUTPUT})
     model.reshape(shapes)
-    if calibration:
-        import nncf
-
-        model = nncf.quantize(model, nncf.Dataset(calibration, dict), subset_size=len(calibration))
-    file = folder / "model.xml"
     openvino.save_model(model, file, compress_to_fp16=False)
     return file.name
 
@@ -147,7 +148,7 @@ runtime.OPENERS["torch"] = open_torch
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Hide what the exporters print about their own progress."""
-    levels = {name: logging.getLogger(name).level for name in ("nncf", "torch.onnx", "onnxscript", "root")}
+    levels = {name: logging.getLogger(name).level for name in ("torch.onnx", "onnxscript", "root")}
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         for name in levels:

@@ -7,7 +7,7 @@ from lerobot_sdm.errors import InputError, unknown_name
 
 EXTRAS: dict[str, tuple[str, ...]] = {
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
-    "openvino": ("openvino", "nncf"),
+    "openvino": ("openvino",),
     "torch": (),
 }
 """Format, and extra of this package -> packages that it needs."""
@@ -38,12 +38,13 @@ def check_options(format_: str, precision: str, points: str, tolerance: float | 
             f"--precision={precision}: torch's quantized products cannot be exported. Choose --format=onnx or "
             "openvino, or run the policy itself with --policy.inference_precision=int8."
         )
-    missing = [package for package in EXTRAS[format_] if importlib.util.find_spec(package) is None]
-    if missing:
-        raise InputError(
-            f"--format={format_}: needs {missing[0]}, which is not installed. Run `uv sync --extra {format_}`, or "
-            f"`pip install 'lerobot_policy_sdm[{format_}]'`."
-        )
+    for extra in (format_, "onnx") if precision == "int8" else (format_,):  # ONNX Runtime quantizes for all.
+        missing = [package for package in EXTRAS[extra] if importlib.util.find_spec(package) is None]
+        if missing:
+            raise InputError(
+                f"--format={format_}, --precision={precision}: needs {missing[0]}, which is not installed. Run "
+                f"`uv sync --extra {extra}`, or `pip install 'lerobot_policy_sdm[{extra}]'`."
+            )
 
 
 def check_count(option: str, value: int) -> None:

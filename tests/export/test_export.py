@@ -28,6 +28,8 @@ from lerobot_sdm.measure.policy_spec import Contender
 
 PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino", "torch": "torch"}
 STEPS = 12
+TOLERANCES = {"float32": 1e-3, "int8": 0.6}
+"""The second is that of networks with eight channels after three training steps, which rounding changes a lot."""
 EXAMPLE = {key: value[0].numpy() for key, value in observation(0, 1).items()}
 
 
@@ -61,7 +63,8 @@ def exported(dataset, tmp_path_factory) -> Callable[..., Path]:
         def write(policy: str, format_: str = "onnx", precision: str = "float32", points: str = "fixed") -> Path:
             pytest.importorskip(PACKAGES[format_])
             output = tmp_path_factory.mktemp("exported") / "folder"
-            export(order(dataset, output, policy, format=format_, precision=precision, points=points))
+            settings = {"format": format_, "precision": precision, "points": points}
+            export(order(dataset, output, policy, tolerance=TOLERANCES[precision], **settings))
             return output
 
         yield write
@@ -105,6 +108,7 @@ CASES = [
     ("edm,num_inference_steps=2", "torch", "float32"),
     ("adjoint_matching,num_inference_steps=2", "torch", "float32"),
     ("sdm", "onnx", "int8"),
+    ("sdm", "openvino", "int8"),
 ]
 """The formats share a trace, so that each type needs one, and each format a few. Steps are few, as each is traced."""
 
@@ -114,7 +118,8 @@ def test_acts_as_the_policy_within_the_certificate(exported, policy, format_, pr
     folder = exported(policy, format_, precision)
     opened = runtime.Policy(folder)
     told = opened.manifest["certificate"]
-    assert told["largest_error"] <= told["tolerance"] == options.TOLERANCES[precision]
+    assert told["largest_error"] <= told["tolerance"] == TOLERANCES[precision]
+    assert (told["largest_error"] > 1e-3) == (precision == "int8")
     assert 0 < told["rms_error"] <= told["largest_error"]
     assert told["spread_of_the_policy"] > 0.05
     assert opened.verify()["largest_error"] == pytest.approx(told["largest_error"], rel=0.5, abs=1e-6)

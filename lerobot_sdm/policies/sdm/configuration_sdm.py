@@ -162,7 +162,7 @@ class SDMConfig(DistilledConfig):
 
     def __post_init__(self) -> None:
         if self.recipe not in RECIPES:
-            raise unknown_name("--policy.recipe", self.recipe, RECIPES)
+            raise unknown_name("--policy.recipe", str(self.recipe), RECIPES)
         if self.resolved_recipe not in (None, self.recipe):
             raise InputError(
                 f"--policy.recipe={self.recipe}: this policy's settings come from the recipe '{self.resolved_recipe}'. "

@@ -78,7 +78,7 @@ SMALL = RunSettings(
         optimizer_lr=1e-3,
         scheduler_warmup_steps=100,
     ),
-    student=_training(1200, 64, 400, warmup_steps=480, generator_lr=5e-4, pair_reuse=8),
+    student=_training(2000, 64, 500, warmup_steps=800, generator_lr=5e-4, pair_reuse=8),
 )
 
 # Simple DP3 as published, for a GPU or a slow run on a CPU.

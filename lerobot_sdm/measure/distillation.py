@@ -18,6 +18,7 @@ from lerobot_sdm.measure.contenders import LoadedPolicy, same_action_units
 from lerobot_sdm.measure.distances import distance_to_point, energy_distance, paired_rms, spread
 from lerobot_sdm.measure.observations import Demonstrated
 from lerobot_sdm.measure.statistics import Interval, bootstrap_mean
+from lerobot_sdm.policies.chunk_policy import ChunkPolicy
 from lerobot_sdm.processors.sizes import check_sizes, shapes_of
 
 FLOOR = "teacher again, other noise"
@@ -145,6 +146,11 @@ def draw_chunks(loaded: LoadedPolicy, observation: dict[str, Tensor], noise: Ten
         (1, M, n_action_steps * A) on the CPU, in normalized units.
     """
     batch = loaded.preprocess(observation)
+    if not isinstance(loaded.policy, ChunkPolicy):  # LeRobot's policies take as much noise as observations.
+        batch = {
+            key: value.expand(len(noise), *value.shape[1:]) if isinstance(value, Tensor) else value
+            for key, value in batch.items()
+        }
     loaded.policy.reset()  # With empty queues, the policy uses the batch's own observation steps.
     chunks = loaded.policy.predict_action_chunk(batch, noise=noise.to(loaded.config.device))
     return chunks.flatten(1).unsqueeze(0).cpu()

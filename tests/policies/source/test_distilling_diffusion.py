@@ -15,6 +15,10 @@ from lerobot_commands import REPO_ID, lerobot_resume, lerobot_train
 
 import lerobot_policy_sdm  # noqa: F401  (registers the policy types)
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.measure.contenders import load_contender
+from lerobot_sdm.measure.distillation import compare_to_teacher, draw_chunks, start_noise
+from lerobot_sdm.measure.observations import held_out_observations
+from lerobot_sdm.measure.policy_spec import Contender
 
 STATE, KEYPOINTS, CAMERA = "observation.state", "observation.environment_state", "observation.images.front"
 OTHER_CAMERA = "observation.images.wrist"
@@ -29,7 +33,14 @@ TEACHER = (
     "--policy.num_inference_steps=3",
 )
 STUDENTS = {
-    "sdm": ("--policy.type=sdm", "--policy.warmup_steps=2", "--policy.fake_updates_per_generator_update=2"),
+    "sdm": (
+        "--policy.type=sdm",
+        "--policy.recipe=dmd",
+        "--policy.data_weight=1",
+        "--policy.warmup_steps=2",
+        "--policy.critic_lead_steps=1",
+        "--policy.fake_updates_per_generator_update=2",
+    ),
     "manicm": ("--policy.type=manicm",),
 }
 
@@ -114,6 +125,21 @@ def test_one_command_distils_and_the_student_acts_with_the_teacher_deleted(
         assert len(policy._history.planned) == 3  # one of four is taken
     assert torch.equal(*actions)  # random crops included, the resumed run is the uninterrupted one
     assert torch.isfinite(actions[0]).all()
+
+
+def test_its_action_distribution_can_be_compared(dataset, teacher):
+    """LeRobot's policy takes as much start noise as observations; ours take many chunks from one."""
+    policy = load_contender(
+        Contender("teacher", str(teacher), {"num_inference_steps": "2", "noise_scheduler_type": "DDIM"})
+    )
+    observations = held_out_observations(REPO_ID, dataset, policy.config, 2)
+    observation = {key: value[:1] for key, value in observations.items()}
+    noise = start_noise(policy, 3, (0, 0, 0))
+    chunks = draw_chunks(policy, observation, noise)
+    assert chunks.shape == (1, 3, 4 * 2)
+    torch.testing.assert_close(draw_chunks(policy, observation, noise[1:2]), chunks[:, 1:2], atol=1e-5, rtol=1e-5)
+    floor, same = compare_to_teacher(policy, [policy], observations, samples=4)
+    assert floor.energy == same.energy
 
 
 def test_another_camera_is_refused_before_anything_is_written(tmp_path, monkeypatch, teacher):

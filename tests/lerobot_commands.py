@@ -38,15 +38,16 @@ def make_small_dataset(
     frames: tuple[int, ...] = (30, 25),
     state_dim: int = 9,
     action_dim: int = 4,
+    points: int = 12,
     change: Callable[[dict[str, np.ndarray]], None] = lambda values: None,
 ) -> Path:
-    """Episodes of random clouds (12, channels), states and actions, all in -1 ... 1 unless a frame's are changed in
+    """Episodes of random clouds (points, channels), states and actions, all in -1 ... 1 unless a frame's are changed in
     place, written by LeRobot."""
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
     features = {
         "observation.state": {"dtype": "float32", "shape": (state_dim,), "names": None},
-        "observation.point_cloud": {"dtype": "float32", "shape": (12, channels), "names": None},
+        "observation.point_cloud": {"dtype": "float32", "shape": (points, channels), "names": None},
         "action": {"dtype": "float32", "shape": (action_dim,), "names": None},
     }
     dataset = LeRobotDataset.create(REPO_ID, fps=80, features=features, root=root, use_videos=False)

@@ -14,6 +14,7 @@ import torch
 from lerobot.rollout.inference import SyncInferenceEngine
 from simulated_robot import SimulatedRobot
 
+from lerobot_sdm.export.runtime import Policy as ExportedPolicy
 from lerobot_sdm.measure.contenders import LoadedPolicy
 from lerobot_sdm.measure.latency import count_calls
 
@@ -90,9 +91,10 @@ class Controller:
         self._denoiser, self._keys = loaded.denoiser, keys
         self._clock, self._slowdown, self._replay = clock, slowdown, replay
 
-    def reset(self) -> None:
-        """Forget the last episode."""
+    def reset(self, seed: int = 0) -> None:
+        """Forget the last episode; the seed is that of the policy's noise."""
         self._engine.reset()
+        torch.manual_seed(seed)
 
     def decide(self, observation: dict[str, Any]) -> tuple[torch.Tensor, int, bool]:
         """The next action.
@@ -120,7 +122,53 @@ class Controller:
             self._engine.get_action({self._keys[key]: value for key, value in observation.items()})
 
 
-def run_episode(robot: SimulatedRobot, controller: Controller, seed: int) -> list[Tick]:
+class ExportedController:
+    """An exported policy at the robot: its runtime without torch, with a watch.
+
+    Args:
+        policy: The runtime.
+        keys: What the policy calls each of the robot's observations.
+        clock: What measures a decision, in nanoseconds.
+        slowdown: Factor on measured times.
+        replay: See `Controller`.
+    """
+
+    def __init__(
+        self,
+        policy: ExportedPolicy,
+        keys: dict[str, str],
+        clock: Callable[[], int],
+        slowdown: float = 1.0,
+        replay: Iterator[int] | None = None,
+    ):
+        self._policy, self._keys, self._clock = policy, keys, clock
+        self._slowdown, self._replay, self._decisions = slowdown, replay, 0
+
+    def reset(self, seed: int = 0) -> None:
+        """Forget the last episode; the seed is that of the policy's noise."""
+        self._policy.reset(seed)
+        self._decisions = 0
+
+    def decide(self, observation: dict[str, Any]) -> tuple[torch.Tensor, int, bool]:
+        """The next action; see `Controller`."""
+        frame = {self._keys[key]: value for key, value in observation.items()}
+        planned = self._decisions % self._policy.manifest["n_action_steps"] == 0
+        self._decisions += 1
+        start = self._clock()
+        action = self._policy.act(frame)
+        took = round(self._slowdown * (self._clock() - start))
+        if self._replay is not None:
+            took = next(self._replay) if planned else 0
+        return torch.from_numpy(action), took, planned
+
+    def warm_up(self, observation: dict[str, Any], decisions: int = 3) -> None:
+        """Plan a few times unseen: first calls are slower than all others."""
+        for _ in range(decisions):
+            self.reset()
+            self._policy.act({self._keys[key]: value for key, value in observation.items()})
+
+
+def run_episode(robot: SimulatedRobot, controller: Controller | ExportedController, seed: int) -> list[Tick]:
     """Control the robot until its episode is over.
 
     Args:
@@ -132,8 +180,7 @@ def run_episode(robot: SimulatedRobot, controller: Controller, seed: int) -> lis
         Every turn of the loop.
     """
     robot.reset(seed)
-    controller.reset()
-    torch.manual_seed(seed)
+    controller.reset(seed)
     ticks: list[Tick] = []
     now = 0
     while not robot.over:

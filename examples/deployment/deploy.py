@@ -6,7 +6,8 @@
 The loop is that of `lerobot-rollout` with its synchronous inference engine; the robot is a MetaWorld task whose clock
 runs on while a policy thinks (`simulated_robot.py`, `control_loop.py`). Decision times are measured on this machine as
 they occur; `--slowdown` multiplies them, to stand for a slower computer, and `--decision-ms` gives times of your own,
-for runs that can be repeated. Interrupted, the same command goes on where it stopped. docs/deployment.md explains it.
+for runs that can be repeated. A policy may be a folder of `lerobot-sdm export`, which then runs without torch.
+Interrupted, the same command goes on where it stopped. docs/deployment.md explains it.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from control_loop import CLOCKS, Controller, run_episode
+from control_loop import CLOCKS, Controller, ExportedController, run_episode
 from deployment_plots import sweep_plot, timeline_plot
 from measures import Episode, against, episode_record, summarize
 from rich.console import Console
@@ -29,6 +30,8 @@ from tqdm import tqdm
 import lerobot_policy_sdm  # noqa: F401 - registers the environment types
 from lerobot_sdm.envs.metaworld.configuration import MetaWorldPointCloudEnvConfig
 from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.export.runtime import MANIFEST, ExportError, sha256
+from lerobot_sdm.export.runtime import Policy as ExportedPolicy
 from lerobot_sdm.measure.comparison import Comparison, row_key
 from lerobot_sdm.measure.contenders import Contender, LoadedPolicy, load_contender
 from lerobot_sdm.measure.files import read_json, write_json
@@ -120,18 +123,54 @@ def make_robot(deployment: Deployment) -> SimulatedRobot:
     return SimulatedRobot(env, deployment.period, latency, HOLDS[deployment.interface])
 
 
-def make_controller(deployment: Deployment, loaded: LoadedPolicy, slowdown: float) -> Controller:
+@dataclass(frozen=True)
+class Exported:
+    """A policy exported to a folder."""
+
+    contender: Contender
+    policy: ExportedPolicy
+
+
+def load(deployment: Deployment, contender: Contender) -> LoadedPolicy | Exported:
+    """A checkpoint, or an exported folder.
+
+    Raises:
+        InputError: It cannot be read, does not fit the environment, or options are given for an exported folder.
+    """
+    if not (Path(contender.path) / MANIFEST).is_file():
+        loaded = load_contender(contender)
+        check_environment(loaded.config, deployment.config, contender.path)
+        return loaded
+    if contender.overrides:
+        raise InputError(f"--policy={contender.text()}: an exported policy has no options. Give them when exporting.")
+    try:
+        return Exported(contender, ExportedPolicy(contender.path, deployment.threads))
+    except ExportError as error:
+        raise InputError(f"--policy={contender.text()}: {error}") from error
+
+
+def weights_of(contender: Contender) -> str:
+    """Hash of a policy's weights, or of an exported folder's manifest, which has those of all its files."""
+    manifest = Path(contender.path) / MANIFEST
+    return sha256(manifest) if manifest.is_file() else fingerprint(contender.path)
+
+
+def make_controller(
+    deployment: Deployment, loaded: LoadedPolicy | Exported, slowdown: float
+) -> Controller | ExportedController:
     """A policy at that robot."""
     config, replay = deployment.config, None
     if deployment.decision_ms is not None:
         replay = itertools.cycle(round(value * MILLISECOND) for value in deployment.decision_ms)
     keys = {name: key for name, key in config.features_map.items() if name != "action"}
+    if isinstance(loaded, Exported):
+        return ExportedController(loaded.policy, keys, CLOCKS[deployment.clock], slowdown, replay)
     size = config.features["action"].shape[0]
     return Controller(loaded, size, keys, CLOCKS[deployment.clock], slowdown, replay)
 
 
 def run_point(
-    deployment: Deployment, robot: SimulatedRobot, loaded: LoadedPolicy, slowdown: float
+    deployment: Deployment, robot: SimulatedRobot, loaded: LoadedPolicy | Exported, slowdown: float
 ) -> tuple[list[Episode], list[dict[str, Any]]]:
     """All episodes of a policy at one point of the sweep.
 
@@ -163,11 +202,9 @@ def run(deployment: Deployment, output: Path) -> dict[str, Any]:
     Raises:
         InputError: The folder holds points of other settings.
     """
-    loaded = [load_contender(policy) for policy in deployment.policies]
-    for policy in loaded:
-        check_environment(policy.config, deployment.config, policy.contender.path)
+    loaded = [load(deployment, policy) for policy in deployment.policies]
     settings = deployment.settings() | {
-        "policies": [asdict(policy) | {"sha256": fingerprint(policy.path)} for policy in deployment.policies]
+        "policies": [asdict(policy) | {"sha256": weights_of(policy)} for policy in deployment.policies]
     }
     if (output / "settings.json").exists() and read_json(output / "settings.json") != settings:
         raise InputError(f"--output={output}: holds points of other settings or weights. Choose another folder.")

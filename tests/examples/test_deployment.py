@@ -14,9 +14,13 @@ from lerobot.envs import make_env_pre_post_processors
 from lerobot.policies import make_policy_config, make_pre_post_processors
 from lerobot.policies.factory import get_policy_class
 from lerobot.scripts.lerobot_eval import rollout
+from lerobot_commands import REPO_ID, make_small_dataset
+from typer.testing import CliRunner
 
 import lerobot_policy_sdm  # noqa: F401 - registers the types
+from lerobot_sdm.cli.main import app
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.export.runtime import Policy
 from lerobot_sdm.measure.contenders import Contender, load_contender
 
 ROOT = Path(__file__).parents[2]
@@ -148,6 +152,43 @@ def deployed(checkpoint: Path, decision_ms: float) -> tuple[SimulatedRobot, list
     robot._env.actions = []
     controller = deploy.make_controller(deployment, load_contender(policy), slowdown=1)
     return robot, run_episode(robot, controller, SEED), deployment
+
+
+@pytest.fixture(scope="module")
+def exported(checkpoints, tmp_path_factory) -> Path:
+    pytest.importorskip("onnxruntime")
+    folder = tmp_path_factory.mktemp("exported")
+    dataset = make_small_dataset(folder / "data", points=16)
+    arguments = ["export", str(checkpoints["sdm"]), f"--dataset.repo_id={REPO_ID}", f"--dataset.root={dataset}"]
+    done = CliRunner().invoke(app, [*arguments, "--observations=4", f"--output={folder / 'policy'}"])
+    assert done.exit_code == 0, done.output
+    return folder / "policy"
+
+
+def test_an_exported_policy_keeps_time_like_its_checkpoint(exported):
+    policy = Contender("exported", str(exported))
+    deployment = deploy.Deployment(ENV, (policy,), decision_ms=(0.0,), episodes=1, seed=SEED)
+    robot = deploy.make_robot(deployment)
+    robot._env = Recorder(robot._env)
+    robot._env.actions = []
+    loaded = deploy.load(deployment, policy)
+    ticks = run_episode(robot, deploy.make_controller(deployment, loaded, slowdown=1), SEED)
+    assert [tick.planned for tick in ticks] == [step % CHUNK == 0 for step in range(12)]
+
+    runtime, env, expected = Policy(exported), deploy.make_robot(deployment)._env, []
+    runtime.reset(SEED)
+    observation, _ = env.reset(seed=SEED)
+    for _ in range(12):
+        seen = {"observation.state": observation["agent_pos"], "observation.point_cloud": observation["point_cloud"]}
+        expected.append(runtime.act(seen))
+        observation, *_ = env.step(expected[-1])
+    np.testing.assert_allclose(np.stack(robot._env.actions), np.stack(expected), atol=1e-6)
+
+
+def test_an_exported_policy_that_does_not_fit_is_refused(exported):
+    deployment = deploy.Deployment(ENV, (Contender("exported", str(exported)),))
+    with pytest.raises(InputError, match="no options"):
+        deploy.load(deployment, Contender("exported", str(exported), {"n_action_steps": "2"}))
 
 
 @pytest.mark.parametrize("decision_ms", [0.0, 12.5])

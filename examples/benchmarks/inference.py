@@ -68,7 +68,7 @@ def write_consistency(folder: Path, like: DP3Config) -> Path:
 
 def bandwidth(device: str) -> float:
     """Bytes per millisecond that can be read from memory."""
-    values = torch.zeros(2**28, device=device)
+    values = torch.ones(2**28, device=device)  # Zeros might be pages that were never written, and take no memory.
     times = []
     for _ in range(5):
         start = time.perf_counter()

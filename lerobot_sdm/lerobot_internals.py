@@ -287,7 +287,7 @@ INTERNALS = (
         "pipelines may only name registered steps", "names of LeRobot's safe steps", mentions=("def list", "def get"),
     ),
     Internal(
-        "lerobot.lerobot_types.TransitionKey", ("policies/range_watch", "processors/observation_step"),
+        "lerobot.lerobot_types.TransitionKey", ("export/graph", "policies/range_watch", "processors/observation_step"),
         "keys of what a step gets", "its module, renamed once already",
     ),
     Internal(

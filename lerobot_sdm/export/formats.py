@@ -50,7 +50,7 @@ def write_onnx(program: ExportedProgram, names: Sequence[str], calibration: Sequ
     written = torch.onnx.export(program, input_names=names, output_names=[OUTPUT], dynamo=True, verbose=False)
     assert written is not None
     for value in (*written.model.graph.inputs, *written.model.graph.outputs):
-        value.shape[0] = BATCH
+        value.shape[0] = BATCH  # type: ignore[index]  # The exporter knows the shape of each of them.
     large = sum(value.nbytes for value in program.state_dict.values()) > ONE_FILE
     file = folder / "model.onnx"
     if not calibration:
@@ -60,7 +60,9 @@ def write_onnx(program: ExportedProgram, names: Sequence[str], calibration: Sequ
         plain = Path(scratch) / "float32.onnx"
         written.save(str(plain), external_data=large)
         products = [
-            node.name for node in written.model.graph if LiveTaps.__module__ in node.metadata_props.get(MODULES, "")
+            str(node.name)
+            for node in written.model.graph
+            if LiveTaps.__module__ in node.metadata_props.get(MODULES, "")
         ]
         _quantize_onnx(plain, file, calibration, products, large)
     onnx.checker.check_model(str(file))

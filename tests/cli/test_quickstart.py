@@ -68,11 +68,12 @@ def test_whole_road(tmp_path, warm):
         "teacher_2",
         "teacher_1",
         "generator",
+        "regression",
         "student",
     ]
     assert all(len(row["successes"]) == 3 for row in results["rows"])
     evaluations = [row["latency"]["network_evaluations"] for row in results["rows"][1:]]
-    assert evaluations == [10, 2, 1, 1, 1]
+    assert evaluations == [10, 2, 1, 1, 1, 1]
     assert results["rows"][1]["distance_to_teacher"]["map_rms"]["estimate"] == 0
     assert results["rows"][4]["distance_to_teacher"]["map_rms"]["estimate"] > 0
     commands = {record["stage"]: record["command"] for record in results["stages"]}

@@ -67,7 +67,12 @@ def test_it_serves_until_it_is_interrupted(tmp_path):
     program = str(Path(sys.executable).with_name("lerobot-sdm"))
     with (tmp_path / "said").open("w") as said:
         server = subprocess.Popen(
-            [program, "serve", "--host=127.0.0.1", f"--port={port}"], cwd=tmp_path, stdout=said, stderr=said
+            [program, "serve", "--host=127.0.0.1", f"--port={port}"],
+            cwd=tmp_path,
+            stdout=said,
+            stderr=said,
+            # Tests in the background ignore interrupts, and hand that down.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
     try:
         for _ in range(600):

@@ -188,13 +188,12 @@ def test_a_protocol_and_a_method_are_added(whole, tmp_path):
     assert {name: cells["sdm"][name] for name in ("hashes", "distance_to_teacher")} == {
         name: kept["sdm"][name] for name in ("hashes", "distance_to_teacher")
     }
-    # The same network and start as sdm, and no training of the critic.
-    training = cells["regression"]["trainings"]["regression"]
-    assert training["policy"]["warmup_steps"] == training["steps"] == cells["sdm"]["trainings"]["sdm"]["steps"]
+    # The same network and start as sdm, and nothing learned from the demonstrations.
+    assert cells["regression"]["trainings"]["regression"]["policy"]["recipe"] == "regression"
     log = (folder / "logs" / "train_regression_seed1.log").read_text()
     assert "regression_loss" in log
-    assert "fake_score_loss" not in log
-    assert "fake_score_loss" in (folder / "logs" / "train_sdm_seed1.log").read_text()
+    assert "data_loss" not in log
+    assert "data_loss" in (folder / "logs" / "train_sdm_seed1.log").read_text()
 
 
 def test_a_teacher_whose_training_is_gone_is_made_again(whole, tmp_path):

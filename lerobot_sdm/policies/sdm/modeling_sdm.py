@@ -36,19 +36,13 @@ logger = logging.getLogger(__name__)
 
 
 class Turn(NamedTuple):
-    """What one iteration trains: the weight of each of the generator's terms, and whether the critic learns.
-
-    The generator rests if all weights are zero.
-    """
+    """What one iteration trains: the weight of each of the generator's terms, and whether critic and generator learn."""
 
     regression: float
     data: float
     matching: float
     critic: bool
-
-    @property
-    def generator(self) -> bool:
-        return self.regression + self.data + self.matching > 0
+    generator: bool = True
 
 
 def turn_of(config: Any, step: int) -> Turn:
@@ -58,7 +52,7 @@ def turn_of(config: Any, step: int) -> Turn:
     if after < 0:
         return Turn(1.0, 0.0, 0.0, critic)
     if matches and after % config.fake_updates_per_generator_update:
-        return Turn(0.0, 0.0, 0.0, critic)
+        return Turn(0.0, 0.0, 0.0, critic, generator=False)
     return Turn(config.regression_weight, config.data_weight, config.matching_weight, critic)
 
 

@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 
 class Turn(NamedTuple):
-    """What one iteration trains: the weight of each of the generator's terms, and whether critic and generator learn."""
+    """What an iteration trains: the weight of each of the generator's terms, and whether critic and generator learn."""
 
     regression: float
     data: float

@@ -105,7 +105,7 @@ ROWS = tuple(
         ("dp3-2", "teacher_2", "teacher, 2 steps"),
         ("dp3-1", "teacher_1", "teacher, 1 step"),
         ("generator", "generator", f"untrained student: teacher, 1 step at t = {GENERATOR_TIMESTEP}"),
-        ("regression", "regression", "student that imitates the teacher alone (regression), 1 step"),
+        ("regression", "regression", "student by regression alone, 1 step"),
         ("sdm", "student", "student (SDM), 1 step"),
     )
 )

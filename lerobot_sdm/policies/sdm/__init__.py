@@ -34,7 +34,7 @@ POLICY = PolicyType(
     title="Score and Distribution Matching (SDM), one-step student",
     description=(
         "Maps start noise to a chunk of actions in a single network evaluation. It was distilled from a diffusion "
-        "teacher, as the section on training says; the teacher is not needed to run it."
+        "teacher, which is not needed to run it."
     ),
     papers=(
         ("Score and Distribution Matching Policy (Jia et al. 2024)", "https://arxiv.org/abs/2412.09265"),

@@ -131,7 +131,8 @@ class SDMPolicy(DistilledPolicy):
         if turn.critic:
             parts["fake_score_loss"] = self._fake_score_loss(actions.detach(), cond, random)
         if turn.data > 0:
-            parts["data_loss"] = self._data_loss(batch, random)
+            whole = self._pairs is None and not config.mixed_conditions  # Encoding images twice would cost most.
+            parts["data_loss"] = self._data_loss(batch, cond if whole else self.encode_for_training(batch), random)
         total = torch.stack([weights.get(name, 1.0) * part for name, part in parts.items()]).sum()
         if turn.matching > 0 and self.train_step == config.warmup_steps:
             parts |= self._check_critic(batch, random)
@@ -165,10 +166,11 @@ class SDMPolicy(DistilledPolicy):
         steps = self.teacher.sampler_timesteps(self.config.teacher_inference_steps)
         return self.teacher.sample(noise, cond, steps)
 
-    def _data_loss(self, batch: dict[str, Tensor], random: torch.Generator) -> Tensor:
-        """Energy score of the generator's samples at the demonstrated actions, within the episode."""
+    def _data_loss(self, batch: dict[str, Tensor], cond: Tensor, random: torch.Generator) -> Tensor:
+        """Energy score of the generator's samples, under the batch's own conditions (B, F), at the demonstrated actions
+        within the episode."""
         actions, count = batch[ACTION], self.config.data_samples
-        cond = self.encode_for_training(batch).repeat(count, 1)
+        cond = cond.repeat(count, 1)
         noise = torch.randn((len(cond), *self.model.action_shape), generator=random, device=cond.device)
         samples = self._generate(self.model, noise, cond).unflatten(0, (count, -1))
         pad = batch.get("action_is_pad")

@@ -1,6 +1,7 @@
 """Results, table, pictures and video from the files that the stages leave."""
 
 import io
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -176,9 +177,10 @@ def test_video(layout, tmp_path):
             continue
         videos = layout.evaluation(key) / "videos" / "reach-wall_0"
         videos.mkdir(parents=True)
-        for episode in range(6):  # A batch of six was run to get the four that count.
-            frames = np.full((5 + number, 64, 64, 3), 40 * number, np.uint8)
-            write_video(videos / f"eval_episode_{episode}.mp4", list(frames), fps=80)
+        frames = np.full((5 + number, 64, 64, 3), 40 * number, np.uint8)
+        write_video(videos / "eval_episode_0.mp4", list(frames), fps=80)
+        for episode in range(1, 6):  # A batch of six was run to get the four that count.
+            shutil.copyfile(videos / "eval_episode_0.mp4", videos / f"eval_episode_{episode}.mp4")
     results = collect_results(CONFIG, layout)
     seeds = comparison_video(results, layout, tmp_path / "comparison.mp4")
     assert seeds == [100_000, 100_001, 100_002]

@@ -17,7 +17,8 @@ STEPS = {"sdm": 3}
 """Of an sdm: one of regression alone, and then each kind of turn."""
 MORE = {
     "consistency": ("--policy.dropout_rate=0",),  # Compiled code draws other entries.
-    "sdm": ("--policy.warmup_steps=1", "--policy.data_weight=0"),  # Its samples have another batch size: more graphs.
+    # Samples for the energy score have another batch size, and each evaluation of the teacher is traced: more graphs.
+    "sdm": ("--policy.warmup_steps=1", "--policy.data_weight=0", "--policy.teacher_inference_steps=2"),
     "difftori": ("--policy.n_iterations=2", "--policy.n_recorded_iterations=1"),
 }
 TOLERANCE, NOTHING = 1e-2, 1e-5

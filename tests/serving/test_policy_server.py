@@ -189,7 +189,8 @@ def test_an_episode_over_loopback(address, monkeypatch, kind, threshold):
     assert {after - before for before, after in itertools.pairwise([-1, *numbers])} <= (
         {1} if threshold == 0 else {0, 1}
     )
-    assert len(numbers) == STEPS
+    # An action that is executed twice may lead into the wall, and that ends the episode.
+    assert len(numbers) == STEPS or (len(set(numbers)) < len(numbers) < STEPS)
     expected = asked_directly(SAVED / kind, episode)
     assert len(episode.chunks) >= (STEPS // len(expected[0]) if threshold == 0 else 3)
     for received, wanted in zip(episode.chunks, expected, strict=True):

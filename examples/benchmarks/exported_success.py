@@ -18,7 +18,6 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-from lerobot.envs.utils import preprocess_observation
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
@@ -63,11 +62,8 @@ class Original:
             noise = torch.from_numpy(self._random.standard_normal(self._shape, dtype=np.float32))
             self._left = self._loaded.config.n_action_steps
         self._left -= 1
-        batch = preprocess_observation({key: np.asarray(value)[None] for key, value in observation.items()})
-        with torch.inference_mode(), GivenNoise(noise):
-            start = None if noise is None else noise[:, 0]
-            action = self._loaded.policy.select_action(self._loaded.preprocess(batch), noise=start)
-        return self._loaded.postprocess(action)[0].numpy()
+        with GivenNoise(noise):
+            return self._loaded.act(observation, None if noise is None else noise[:, 0])
 
 
 def run_episode(env: gym.Env, seed: int, act: Act, watch: Callable[[Observation, NDArray], None]) -> bool:

@@ -11,7 +11,6 @@ Interrupted, the same command goes on where it stopped. docs/deployment.md expla
 """
 
 import argparse
-import importlib
 import itertools
 import platform
 from dataclasses import asdict, dataclass
@@ -117,8 +116,7 @@ class Deployment:
 def make_robot(deployment: Deployment) -> SimulatedRobot:
     """The environment behind a robot's interface."""
     config = deployment.config
-    module, name = config.env_class.split(":")
-    env = getattr(importlib.import_module(module), name)(task=config.task_names()[0], **config.gym_kwargs)
+    env = config.maker(config.task_names()[0])()
     latency = round(deployment.robot_latency_ms * MILLISECOND)
     return SimulatedRobot(env, deployment.period, latency, HOLDS[deployment.interface])
 

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from lerobot.utils.constants import DEFAULT_FEATURES
 
@@ -22,12 +23,12 @@ WITHOUT_STATS = ("string", "image", "video")
 def without_stale_stats(dataset: LeRobotDataset, folder: Path) -> LeRobotDataset:
     """The dataset, or a copy of it in `folder` if its episodes have statistics of columns that it lacks."""
     files = sorted((dataset.root / "meta" / "episodes").rglob("*.parquet"))
-    if not any(_stale(dataset, pd.read_parquet(file)) for file in files):
+    stale = {file.relative_to(dataset.root): _stale(dataset, pq.read_schema(file).names) for file in files}
+    if not any(stale.values()):
         return dataset
     shutil.copytree(dataset.root, folder)
-    for file in sorted((folder / "meta" / "episodes").rglob("*.parquet")):
-        episodes = pd.read_parquet(file)
-        episodes.drop(columns=_stale(dataset, episodes)).to_parquet(file, index=False)
+    for file, columns in stale.items():
+        pd.read_parquet(folder / file).drop(columns=columns).to_parquet(folder / file, index=False)
     return LeRobotDataset(dataset.repo_id, root=folder, video_backend=VIDEO_BACKEND)
 
 
@@ -41,6 +42,6 @@ def lacks_stats(dataset: LeRobotDataset) -> bool:
     return not numeric <= set(dataset.meta.stats or {})
 
 
-def _stale(dataset: LeRobotDataset, episodes: pd.DataFrame) -> list[str]:
-    named = {column: column.removeprefix(PREFIX).rpartition("/")[0] for column in episodes if column.startswith(PREFIX)}
+def _stale(dataset: LeRobotDataset, columns: list[str]) -> list[str]:
+    named = {column: column.removeprefix(PREFIX).rpartition("/")[0] for column in columns if column.startswith(PREFIX)}
     return [column for column, key in named.items() if key not in dataset.features]

@@ -84,6 +84,11 @@ class PointCloudEnvConfig(EnvConfig):
         names = ["view", *OPTION_NAMES, "episode_length", "terminate_on_success", "pixels", "render_size"]
         return {name: getattr(self, name) for name in names}
 
+    def maker(self, task: str) -> Callable[[], gym.Env]:
+        """What builds a single environment of a task; it can be sent to another process."""
+        module, name = self.env_class.split(":")
+        return functools.partial(getattr(importlib.import_module(module), name), task=task, **self.gym_kwargs)
+
     def create_envs(self, n_envs: int, use_async_envs: bool = False) -> dict[str, dict[int, gym.vector.VectorEnv]]:
         """Build one vector environment per task.
 
@@ -97,11 +102,7 @@ class PointCloudEnvConfig(EnvConfig):
         """
         from lerobot_sdm.envs.vector import make_vector_env
 
-        module, name = self.env_class.split(":")
-        env_class: Callable[..., gym.Env] = getattr(importlib.import_module(module), name)
-
         def build(task: str) -> gym.vector.VectorEnv:
-            make_one = functools.partial(env_class, task=task, **self.gym_kwargs)
-            return make_vector_env(make_one, n_envs, use_async_envs, preload=module)
+            return make_vector_env(self.maker(task), n_envs, use_async_envs, preload=self.env_class.partition(":")[0])
 
         return {name: dict(enumerate(map(build, tasks))) for name, tasks in self.task_groups().items()}

@@ -83,7 +83,9 @@ def export(order: Export, progress: Callable[[str], None] = lambda _: None) -> d
     exact = order.policy.overrides | {"inference_precision": "float32", "compile_model": "false"}
     loaded = load_contender(Contender(order.policy.label, order.policy.path, exact))
     graph = PolicyGraph.of(loaded)
-    held_out, calibration = _observations(order, loaded)
+    with damage_is_an_input_error(order.repo_id, order.root):
+        dataset = LeRobotDatasetMetadata(order.repo_id, root=order.root)
+    held_out, calibration = _observations(order, loaded, dataset.total_frames)
     progress("Running the policy itself")
     evidence = gather(loaded, graph, held_out, order.samples, order.seed)
     unfinished = order.output.with_name(f".{order.output.name}.unfinished")
@@ -97,7 +99,8 @@ def export(order: Export, progress: Callable[[str], None] = lambda _: None) -> d
             names = [*graph.keys, NOISE]
             file = WRITERS[order.format](program, names, _calibration(order, loaded, graph, calibration), unfinished)
             shutil.copyfile(runtime.__file__, unfinished / "runtime.py")
-            manifest = _manifest(order, loaded, graph, dict(zip(names, input_shapes(program), strict=True)), file)
+            shapes = dict(zip(names, input_shapes(program), strict=True))
+            manifest = _manifest(order, loaded, graph, shapes, file, dataset)
             manifest["files"] = {path.name: runtime.sha256(path) for path in sorted(unfinished.iterdir())}
             write_json(unfinished / runtime.MANIFEST, manifest)
             progress("Comparing the graph with the policy")
@@ -112,12 +115,10 @@ def export(order: Export, progress: Callable[[str], None] = lambda _: None) -> d
     return manifest
 
 
-def _observations(order: Export, loaded: LoadedPolicy) -> tuple[dict, dict]:
-    """Raw observations of the certificate and, for int8, others for the calibration."""
+def _observations(order: Export, loaded: LoadedPolicy, frames: int) -> tuple[dict, dict]:
+    """Raw observations of the certificate and, for int8, others for calibration, of a dataset with so many frames."""
     calibrated = order.calibration if order.precision == "int8" else 0
     count = order.observations + calibrated
-    with damage_is_an_input_error(order.repo_id, order.root):
-        frames = LeRobotDatasetMetadata(order.repo_id, root=order.root).total_frames
     if count > frames:
         raise InputError(
             f"--observations={order.observations}{f', --calibration={calibrated}' if calibrated else ''}: need {count} "
@@ -138,11 +139,11 @@ def _calibration(order: Export, loaded: LoadedPolicy, graph: PolicyGraph, observ
     return [{name: value[index : index + 1] for name, value in inputs.items()} for index in range(len(noise))]
 
 
-def _manifest(order: Export, loaded: LoadedPolicy, graph: PolicyGraph, shapes: dict, file: str) -> dict[str, Any]:
+def _manifest(
+    order: Export, loaded: LoadedPolicy, graph: PolicyGraph, shapes: dict, file: str, dataset: LeRobotDatasetMetadata
+) -> dict[str, Any]:
     """The manifest without checksums and results."""
     config = loaded.config
-    with damage_is_an_input_error(order.repo_id, order.root):
-        dataset = LeRobotDatasetMetadata(order.repo_id, root=order.root)
     scale, offset = action_scale(loaded)
     packages = ("lerobot_policy_sdm", "lerobot", "torch", "numpy", *EXTRAS[order.format])
     return {

@@ -43,18 +43,20 @@ class LoadedPolicy:
         """Reset the policy; call it at the start of each episode."""
         self.policy.reset()
 
-    def act(self, observation: dict[str, NDArray]) -> NDArray[np.float32]:
+    def act(self, observation: dict[str, NDArray], noise: Tensor | None = None) -> NDArray[np.float32]:
         """The next action for an environment of this package.
 
         Args:
             observation: As the environment returns it: `agent_pos` (S,), `point_cloud` (N, 3 or 6) and so on.
+            noise: Start noise of a new chunk (1, horizon, A), for policies that take any; None to let the policy draw.
 
         Returns:
             (A,) in the environment's unit.
         """
         batch = preprocess_observation({key: np.asarray(value)[None] for key, value in observation.items()})
         with torch.inference_mode():
-            action = self.policy.select_action(self.preprocess(batch))
+            given = {} if noise is None else {"noise": noise}
+            action = self.policy.select_action(self.preprocess(batch), **given)
         return self.postprocess(action)[0].cpu().numpy()
 
     @property

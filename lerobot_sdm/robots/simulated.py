@@ -1,6 +1,5 @@
 """A simulated robot behind LeRobot's `Robot` interface, for its loops and servers without hardware."""
 
-import importlib
 import logging
 import signal
 from typing import Any
@@ -80,8 +79,7 @@ class SimulatedRobot(Robot):
         if self.is_connected:
             raise DeviceAlreadyConnectedError(f"{self} is already connected.")
         config = self.config.env_config
-        module, name = config.env_class.split(":")
-        self._env = getattr(importlib.import_module(module), name)(task=config.task_names()[0], **config.gym_kwargs)
+        self._env = config.maker(config.task_names()[0])()
         self._begin_episode()
 
     def get_observation(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Start programs: as forks of a warm process if there is one, otherwise as plain subprocesses."""
 
 import contextlib
+import json
 import logging
 import os
 import shutil
@@ -22,6 +23,9 @@ logger = logging.getLogger(__name__)
 
 SWITCH = "LEROBOT_SDM_WARM"
 """Environment variable: 0 starts every program as a plain subprocess; a socket's path selects that warm process."""
+
+END_SECONDS = 10
+"""How long a warm process may take to exit on SIGTERM before it is killed."""
 
 
 class Process(Protocol):
@@ -176,11 +180,18 @@ def warm_process(
             env=environment,
             pass_fds=(number,),
         )
+    with contextlib.suppress(BrokenPipeError):  # It has ended already.
+        process.stdin.write(json.dumps(environment).encode() + b"\n")
+        process.stdin.flush()
     try:
         yield Launcher(address)
     finally:
         process.terminate()
-        process.wait()
+        try:
+            process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:  # Stuck in an import, or SIGTERM is blocked.
+            process.kill()
+            process.wait()
         process.stdin.close()
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -2,9 +2,11 @@
 
     python -P -m lerobot_sdm.processes.server SOCKET MODULE... [-- MODULE...]
 
-SOCKET is the file descriptor of a listening Unix socket, see `messages`. Programs start as soon as the first group of
-modules is imported; those that start before the second group is imported import the rest themselves. The process ends
-as soon as its standard input is closed; programs that are still running keep running.
+SOCKET is the file descriptor of a listening Unix socket, see `messages`. Standard input begins with a line of JSON: the
+environment variables that this process was started with, which imports may have changed by the time it reads them.
+Programs start as soon as the first group of modules is imported; those that start before the second group is imported
+import the rest themselves. The process ends as soon as its standard input is closed; programs that are still running
+keep running.
 
 A fork has only the forking thread, so this process starts no others: it computes nothing, opens no graphics, and does
 not touch CUDA. `become` resets everything by which a program could tell it from a fresh process.
@@ -13,6 +15,7 @@ not touch CUDA. `become` resets everything by which a program could tell it from
 import contextlib
 import gc
 import importlib
+import json
 import os
 import runpy
 import selectors
@@ -48,10 +51,10 @@ NVML_CHECK = "PYTORCH_NVML_BASED_CUDA_CHECK"
 
 @dataclass(frozen=True)
 class Origin:
-    """Process state from before the imports, restored for each program.
+    """Process state from before the imports.
 
     Args:
-        environment: The environment variables.
+        environment: The environment variables that this process was started with.
         interrupt: SIGINT handler; ignored if this process was started in the background of a shell.
         terminate: SIGTERM handler.
     """
@@ -111,8 +114,8 @@ def refusal(request: Request, origin: Origin) -> str | None:
         return f"an import has started threads: {threading.enumerate()}"
     for name in request.environment.keys() | origin.environment.keys():
         # Imports set some variables: a program that made the same imports has the same values.
-        same = request.environment.get(name) in (origin.environment.get(name), os.environ.get(name))
-        if not same and not name.startswith(LATE_VARIABLES):
+        values = (origin.environment.get(name), os.environ.get(name))
+        if request.environment.get(name) not in values and not name.startswith(LATE_VARIABLES):
             return f"{name} differs from its value when the warm process started"
     return None
 
@@ -257,7 +260,12 @@ def run_program(argv: Sequence[str]) -> None:
 def main() -> None:
     number, *modules = sys.argv[1:]
     first = [*modules, "--"].index("--")
-    origin = Origin(dict(os.environ), signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
+    # Importing this package has changed variables already: gymnasium sets one of pygame's.
+    line = sys.stdin.readline()
+    if not line:
+        return  # The process that started this has been killed.
+    environment = json.loads(line)
+    origin = Origin(environment, signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the programs handle it.
     with socket.socket(fileno=int(number)) as listener:
         address = Path(listener.getsockname())

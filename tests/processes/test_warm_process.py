@@ -20,7 +20,7 @@ from lerobot_sdm.measure.commands import CommandFailedError
 from lerobot_sdm.measure.files import write_json
 from lerobot_sdm.measure.runner import run_stages
 from lerobot_sdm.measure.stages import Stage
-from lerobot_sdm.processes.launcher import SWITCH, Launcher, find_program, warm_process
+from lerobot_sdm.processes.launcher import SWITCH, Fork, Launcher, find_program, warm_process
 from lerobot_sdm.processes.server import compute_and_draw
 
 FACTS = """
@@ -136,6 +136,8 @@ def start(launcher, place, environment, seconds: float = 60):
         os.chdir(before)
     os.close(writing)
     output = os.fdopen(reading, "rb", buffering=0)
+    # Otherwise a test below would take the process of these tests for the warm one, and kill it.
+    assert isinstance(process, Fork), (place / "log").read_text()
     assert output.read(100) == b"begun\n"
     assert int(file.read_text()) == process.pid
     return process, output
@@ -188,6 +190,19 @@ def test_another_environment_is_no_fork(warm, place, environment):
     found, where = facts(warm, place, environment | {"CUDA_VISIBLE_DEVICES": "3"})
     assert where["parent"] != os.getpid()
     assert found["environment"]["CUDA_VISIBLE_DEVICES"] == "3"
+
+
+def test_a_variable_that_an_import_sets_is_no_other_environment(place, environment):
+    """gymnasium sets this one as soon as this package is imported, whatever its value was."""
+    other = environment | {"PYGAME_HIDE_SUPPORT_PROMPT": "1"}
+    with warm_process(other, [], place / "log") as launcher:
+        process, output = start(launcher, place, other)
+        process.terminate()
+        output.close()
+        found, where = facts(launcher, place, other)
+        plain, _ = facts(Launcher(), place, other)
+    assert where["parent"] != os.getpid()
+    assert found == plain
 
 
 def test_it_can_be_switched_off(place, environment):

@@ -1,5 +1,6 @@
 """The simulated robot, by itself and under `lerobot-rollout`."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -116,11 +117,17 @@ def test_bad_settings_are_refused_by_name(given, offender):
 
 
 def rollout(monkeypatch, *arguments: str) -> None:
-    """Run `lerobot-rollout` in this process."""
+    """Run `lerobot-rollout` in this process, and undo its signal handlers."""
     from lerobot.scripts.lerobot_rollout import main
+    from lerobot.utils.process import ProcessSignalHandler
 
+    before = {name: signal.getsignal(getattr(signal, name)) for name in ProcessSignalHandler._SUPPORTED_SIGNALS}
     monkeypatch.setattr(sys, "argv", ["lerobot-rollout", "--fps=1000", "--duration=60", "--device=cpu", *arguments])
-    main()
+    try:
+        main()
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
 
 
 @pytest.fixture

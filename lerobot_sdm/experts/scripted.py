@@ -29,11 +29,15 @@ class ScriptedExpert(Expert):
         self._policy = policies[task]()
 
     def plan(self, env: gym.Env) -> np.ndarray:
-        """MetaWorld's action for `env.unwrapped.expert_state`, (4,): hand movement and gripper effort."""
+        """MetaWorld's action (4,) for the environment's full state: hand movement and gripper effort."""
+        return self.action(env.unwrapped.expert_state)
+
+    def action(self, state: np.ndarray) -> np.ndarray:
+        """MetaWorld's action (4,) for its full state (39,)."""
         with warnings.catch_warnings():
             # MetaWorld warns at every step whose gain gives more than 1, which these policies do by design.
             warnings.filterwarnings("ignore", message="Constant\\(s\\) may be too high")
-            return self._policy.get_action(env.unwrapped.expert_state)
+            return self._policy.get_action(state)
 
     def provenance(self) -> dict[str, Any]:
         return super().provenance() | {"policy": type(self._policy).__name__}

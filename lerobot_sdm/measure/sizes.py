@@ -186,10 +186,11 @@ def regression_of(student: Training) -> Training:
     return replace(student, steps=round(REGRESSION_STEPS * student.steps), policy=policy | {"recipe": "regression"})
 
 
-def _for_detour(config: RunSettings) -> RunSettings:
-    """Settings for the two-way task: every start demonstrated on both sides, and chunks that cover the whole decision.
+def _for_two_ways(config: RunSettings) -> RunSettings:
+    """Settings for tasks with two ways to act: both demonstrated from every start, and chunks that cover the whole
+    decision.
 
-    With chunks of 8 actions, the 1-step teacher still succeeded in 18 of 20 episodes of an early version of this task:
+    With chunks of 8 actions, the 1-step teacher still succeeded in 18 of 20 episodes of an early version of `detour`:
     it drifted off the middle by chance and then saw which side it was on.
     """
     policy = config.teacher.policy | {"horizon": 32, "n_action_steps": 28}
@@ -201,7 +202,7 @@ def _for_detour(config: RunSettings) -> RunSettings:
         config,
         episodes=20,
         env=config.env | {"num_points": 128, "episode_length": 120},
-        # Nothing to grasp and twice the demonstrations: three fifths of the steps are enough.
+        # Nothing to grasp, and twice the demonstrations: three fifths of the steps are enough.
         teacher=replace(config.teacher, steps=3 * config.teacher.steps // 5, policy=policy),
         student=replace(config.student, policy=student),
     )
@@ -241,7 +242,7 @@ def _for_dexart(config: RunSettings) -> RunSettings:
 FAMILIES = {"adroit": _for_adroit, "dexart": _for_dexart}
 """Changes for environment types that need other settings than the size's, by type."""
 
-TASKS = {"metaworld_pc/detour": _for_detour}
+TASKS = {"metaworld_pc/detour": _for_two_ways, "metaworld_pc/faucet-turn": _for_two_ways}
 """Changes for tasks that do, by type and name."""
 
 

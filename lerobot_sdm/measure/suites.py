@@ -54,7 +54,7 @@ SUITES: dict[str, tuple[SuiteTask, ...]] = {
     "adroit-3": ADROIT,
     "dexart-4": DEXART,
     # More than one way to act: what one-step policies are for.
-    "two-ways": _metaworld(("detour",)),
+    "two-ways": _metaworld(("detour", "faucet-turn")),
     # One task, as a smoke test of minutes. Its numbers mean nothing.
     "smoke": _metaworld(("handle-press",)),
 }

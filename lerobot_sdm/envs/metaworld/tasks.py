@@ -57,7 +57,10 @@ DIFFICULTIES: dict[str, tuple[str, ...]] = {
 METAWORLD_TASKS: tuple[str, ...] = tuple(task for group in DIFFICULTIES.values() for task in group)
 
 # Tasks of this package's own: name -> "module:Class" of a MetaWorld SawyerXYZEnv subclass.
-EXTRA_TASKS: dict[str, str] = {"detour": "lerobot_sdm.envs.metaworld.detour:SawyerDetourEnv"}
+EXTRA_TASKS: dict[str, str] = {
+    "detour": "lerobot_sdm.envs.metaworld.detour:SawyerDetourEnv",
+    "faucet-turn": "lerobot_sdm.envs.metaworld.faucet_turn:SawyerFaucetTurnEnv",
+}
 
 HIDDEN_GOALS = frozenset(
     {

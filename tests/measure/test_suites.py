@@ -38,7 +38,7 @@ def test_the_37_tasks():
         ("metaworld-50", {"easy": 28, "medium": 11, "hard": 6, "very_hard": 5}),
         ("adroit-3", {"adroit": 3}),
         ("dexart-4", {"dexart": 4}),
-        ("two-ways", {"extra": 1}),
+        ("two-ways", {"extra": 2}),
         ("smoke", {"easy": 1}),
     ],
 )

@@ -9,8 +9,13 @@ import torch
 import yaml
 from lerobot_commands import SMALL_DP3, lerobot_train, make_small_dataset
 
+from lerobot_sdm.measure.methods import RUNS
+from lerobot_sdm.measure.sizes import task_config, training
+from lerobot_sdm.measure.suites import SuiteTask
+
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 TEACHERS = ("dp3", "edm")
+OF_THE_DATA = {"type", "teacher_path", "base_path", "push_to_hub", "n_points", "use_color"}
 PARAMETERS = {"dp3": 255_138_308, "simple_dp3": 7_439_108}
 """Encoder 63,872 and U-Net 255,074,436 or 7,375,236: the reference's numbers for MetaWorld."""
 
@@ -45,6 +50,21 @@ def test_config_trains(path, workplace, monkeypatch):
     main()
     saved = workplace / path.stem / "checkpoints" / "last" / "pretrained_model"
     assert (saved / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_benchmark_trains_as_the_config_of_its_size(path):
+    """Options that a size leaves to a policy's defaults are not in its config either."""
+    size, _, kind = (
+        path.stem.rpartition("_") if path.stem.startswith(("small_", "simple_")) else ("paper", "", path.stem)
+    )
+    if kind not in RUNS:
+        pytest.skip("the benchmark has no such training")
+    drawer = task_config(size, SuiteTask("metaworld_pc", "drawer-open", "easy"))
+    trained, content = training(size, drawer, kind), yaml.safe_load(path.read_text())
+    policy = {key: value for key, value in content["policy"].items() if key not in OF_THE_DATA}
+    assert trained.policy == policy
+    assert (trained.steps, trained.batch_size) == (content["steps"], content["batch_size"])
 
 
 @pytest.mark.parametrize("name", sorted(PARAMETERS))

@@ -92,15 +92,18 @@ SIMPLE = replace(
 
 # DP3 as published, for a GPU.
 PAPER = replace(
-    SIMPLE, teacher=_training(60_000, 128, 5000), student=_training(20_000, 128, 5000, warmup_steps=8000, pair_reuse=8)
+    SIMPLE, teacher=_training(40_000, 128, 5000), student=_training(20_000, 128, 5000, warmup_steps=8000, pair_reuse=8)
 )
+
+WITHOUT_DROPOUT = {"dropout_rate": 0.0}
+"""Of consistency students with few weights: they shrink their actions under the released dropout."""
 
 SIZES = {
     "tiny": Size(
         TINY,
         {
             "manicm": replace(TINY.student, policy={}),
-            "consistency": replace(TINY.student, policy={}),
+            "consistency": replace(TINY.student, policy=WITHOUT_DROPOUT),
             "difftori": replace(TINY.student, policy={"n_iterations": 4, "n_recorded_iterations": 2}),
         },
         {"num_inference_steps": 2},
@@ -109,8 +112,8 @@ SIZES = {
         SMALL,
         {
             "manicm": _training(2000, 64, 500, student_lr=5e-4),
-            "consistency": _training(2500, 64, 500, optimizer_lr=5e-4, scheduler_warmup_steps=100),
-            "difftori": _training(1500, 64, 500),
+            "consistency": _training(2500, 64, 500, optimizer_lr=5e-4, scheduler_warmup_steps=100, **WITHOUT_DROPOUT),
+            "difftori": _training(1000, 64, 500, optimizer_lr=1e-3, encoder_hidden_dims=[32, 64, 128]),
         },
         {"num_inference_steps": 18},
     ),
@@ -119,7 +122,7 @@ SIZES = {
         {
             "manicm": _training(10_000, 128, 2000),
             "consistency": _training(20_000, 128, 2000),
-            "difftori": _training(10_000, 128, 2000),
+            "difftori": _training(16_000, 128, 2000),
         },
     ),
     "paper": Size(
@@ -127,7 +130,7 @@ SIZES = {
         {
             "manicm": _training(20_000, 128, 5000),
             "consistency": _training(40_000, 128, 5000),
-            "difftori": _training(20_000, 128, 5000),
+            "difftori": _training(16_000, 128, 5000),
         },
     ),
 }

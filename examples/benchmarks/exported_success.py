@@ -19,8 +19,6 @@ import gymnasium as gym
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 from tqdm import tqdm
 
 import lerobot_policy_sdm  # noqa: F401 - registers the environment types
@@ -29,7 +27,7 @@ from lerobot_sdm.export import runtime
 from lerobot_sdm.export.graph import GivenNoise
 from lerobot_sdm.measure.comparison import Comparison
 from lerobot_sdm.measure.contenders import Contender, LoadedPolicy, load_contender
-from lerobot_sdm.measure.files import write_json
+from lerobot_sdm.measure.files import write_json, write_text
 from lerobot_sdm.measure.records import machine, versions
 from lerobot_sdm.measure.statistics import paired_difference, success_rate
 
@@ -83,6 +81,24 @@ def named(observation: Observation, names: dict[str, str]) -> Observation:
     return {names[key]: value for key, value in observation.items() if key in names}
 
 
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """The rows as a table: success in percent, differences in points, actions in normalized units."""
+    lines = [
+        "| policy | success | 95% interval | against the policy | largest difference of actions | certificate |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for row in rows:
+        rate, to = row["success_rate"], row.get("difference_to_the_policy")
+        against = ["", "", ""]
+        if to is not None:
+            against = [f"{100 * to['estimate']:+.0f} ({100 * to['low']:+.0f} to {100 * to['high']:+.0f})"]
+            against += [f"{row['largest_action_difference']:.2g}", f"{row['certificate']['largest_error']:.2g}"]
+        successes = f"{sum(row['successes'])}/{len(row['successes'])}"
+        interval = f"{100 * rate['low']:.0f} to {100 * rate['high']:.0f}"
+        lines.append("| " + " | ".join([row["label"], successes, interval, *against]) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--env", required=True, help="TYPE,FIELD=VALUE...")
@@ -91,7 +107,7 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=50)
     parser.add_argument("--seed", type=int, default=100_000)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--output", required=True, type=Path)
+    parser.add_argument("--output", required=True, type=Path, help="JSON file; the table goes beside it, as .md")
     options = parser.parse_args()
     refuse_existing("--output", options.output)
     torch.set_num_threads(options.threads)
@@ -135,16 +151,8 @@ def main() -> None:
             }
     settings = {name: str(value) for name, value in vars(options).items()}
     write_json(options.output, {"options": settings, "machine": machine(), "versions": versions(), "rows": rows})
-    table = Table("policy", "success", "95%", "difference", "95%", "largest difference", "certificate")
-    for row in rows:
-        rate, to = row["success_rate"], row.get("difference_to_the_policy")
-        compared = ["", "", "", ""]
-        if to is not None:
-            compared = [f"{to['estimate']:+.2f}", f"{to['low']:+.2f} to {to['high']:+.2f}"]
-            compared += [f"{row['largest_action_difference']:.2g}", f"{row['certificate']['largest_error']:.2g}"]
-        successes = f"{sum(row['successes'])}/{options.episodes}"
-        table.add_row(row["label"], successes, f"{rate['low']:.2f} to {rate['high']:.2f}", *compared)
-    Console(width=150).print(table)
+    write_text(options.output.with_suffix(".md"), markdown(rows))
+    print(markdown(rows))
 
 
 if __name__ == "__main__":

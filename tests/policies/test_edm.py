@@ -3,6 +3,7 @@
 import pytest
 import torch
 from lerobot.configs.types import FeatureType, PolicyFeature
+from observation_kinds import CAMERAS, CLOUD, KEYPOINTS, KINDS, SMALL, STATE, batch, feature_options
 
 from lerobot_sdm.diffusion.karras import SAMPLERS
 from lerobot_sdm.errors import InputError
@@ -10,22 +11,10 @@ from lerobot_sdm.measure.latency import count_calls
 from lerobot_sdm.policies.edm.configuration_edm import EdmConfig
 from lerobot_sdm.policies.edm.modeling_edm import EdmPolicy
 
-STATE, KEYPOINTS, CLOUD = "observation.state", "observation.environment_state", "observation.point_cloud"
-CAMERAS = ("observation.images.front", "observation.images.wrist")
-KINDS = {
-    "cloud": {CLOUD: (FeatureType.STATE, (20, 3))},
-    "images": {camera: (FeatureType.VISUAL, (3, 72, 80)) for camera in CAMERAS},
-    "keypoints": {KEYPOINTS: (FeatureType.ENV, (16,))},
-    "images and keypoints": {CAMERAS[0]: (FeatureType.VISUAL, (3, 72, 80)), KEYPOINTS: (FeatureType.ENV, (16,))},
-}
-SMALL = {"down_dims": (8, 16), "blocks_per_level": 1, "encoder_hidden_dims": (8, 16), "device": "cpu"}
-
 
 def config(kind: str = "keypoints", **kwargs) -> EdmConfig:
-    features = {STATE: (FeatureType.STATE, (5,)), **KINDS[kind]}
     return EdmConfig(
-        input_features={key: PolicyFeature(*feature) for key, feature in features.items()},
-        output_features={"action": PolicyFeature(FeatureType.ACTION, (2,))},
+        **feature_options(kind),
         **{"horizon": 8, "n_action_steps": 4, "num_inference_steps": 3, **SMALL, **kwargs},
     )
 
@@ -33,13 +22,6 @@ def config(kind: str = "keypoints", **kwargs) -> EdmConfig:
 def policy(kind: str = "keypoints", training: bool = False, **kwargs) -> EdmPolicy:
     torch.manual_seed(0)
     return EdmPolicy(config(kind, **kwargs), dataset_meta=object() if training else None).eval()
-
-
-def batch(kind: str = "keypoints", size: int = 3, frames: int | None = 2) -> dict[str, torch.Tensor]:
-    lead = (size,) if frames is None else (size, frames)
-    generator = torch.Generator().manual_seed(1)
-    shapes = {STATE: (5,), **{key: shape for key, (_, shape) in KINDS[kind].items()}}
-    return {key: torch.rand(*lead, *shape, generator=generator) for key, shape in shapes.items()}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -136,6 +118,7 @@ def test_a_policy_without_its_observation_says_so():
         ({"vision_backbone": "vit"}, "vision_backbone=vit"),
         ({"pretrained_backbone_weights": "DEFAULT"}, "use_group_norm=false"),
         ({"horizon": 7}, "horizon=7"),
+        ({"kernel_size": 4}, "kernel_size=4: must be odd"),
     ],
 )
 def test_impossible_settings_are_refused_by_name(wrong, offender):

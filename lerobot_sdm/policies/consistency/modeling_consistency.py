@@ -25,7 +25,8 @@ from lerobot_sdm.policies.chunk_policy import ChunkPolicy, logged
 from lerobot_sdm.policies.consistency.configuration_consistency import ConsistencyConfig
 from lerobot_sdm.policies.distilled_policy import DistilledPolicy
 from lerobot_sdm.policies.edm.configuration_edm import EdmConfig
-from lerobot_sdm.policies.edm.modeling_edm import KarrasModel, real_steps
+from lerobot_sdm.policies.edm.modeling_edm import KarrasModel
+from lerobot_sdm.policies.padding import real_steps
 from lerobot_sdm.policies.source.files import WEIGHTS_FILE
 from lerobot_sdm.policies.source.source_policy import SourcePolicy
 from lerobot_sdm.safe_files.weights import load_strictly, read_weights

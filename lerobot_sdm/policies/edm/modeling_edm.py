@@ -23,6 +23,7 @@ from lerobot_sdm.nets.observations import encode_frames, observation_encoder
 from lerobot_sdm.nets.temporal_unet import TemporalUnet
 from lerobot_sdm.policies.demonstration_policy import DemonstrationPolicy
 from lerobot_sdm.policies.edm.configuration_edm import EdmConfig
+from lerobot_sdm.policies.padding import real_steps
 
 
 class EdmPolicy(DemonstrationPolicy):
@@ -119,10 +120,3 @@ def drop_in_blocks(unet: TemporalUnet, rate: float, mid_rate: float | None) -> N
         for block in part.modules():
             if share > 0 and isinstance(block, DiffusionConditionalResidualBlock1d):
                 add_dropout(block, share)
-
-
-def real_steps(config: EdmConfig, batch: dict[str, Tensor]) -> Tensor | None:
-    """Mask (B, T) of the actions of a batch that count in the loss; None for all of them."""
-    if not config.do_mask_loss_for_padding or "action_is_pad" not in batch:
-        return None
-    return ~batch["action_is_pad"]

@@ -5,8 +5,9 @@ from typing import Any, ClassVar
 
 from lerobot.configs.policies import PreTrainedConfig
 
-from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.distilled_config import DistilledConfig
+from lerobot_sdm.policies.recipes import fill_in
 from lerobot_sdm.policies.sdm import GENERATOR_TIMESTEP
 from lerobot_sdm.registration import registered
 
@@ -161,17 +162,7 @@ class SDMConfig(DistilledConfig):
     use_ema: bool | None = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
-        if self.recipe not in RECIPES:
-            raise unknown_name("--policy.recipe", str(self.recipe), RECIPES)
-        if self.resolved_recipe not in (None, self.recipe):
-            raise InputError(
-                f"--policy.recipe={self.recipe}: this policy's settings come from the recipe '{self.resolved_recipe}'. "
-                "To change them for further training, give single fields, such as --policy.data_weight=0."
-            )
-        self.resolved_recipe = self.recipe
-        for name, value in RECIPES[self.recipe].items():
-            if getattr(self, name) is None:
-                setattr(self, name, value)
+        fill_in(self, RECIPES, "--policy.data_weight=0")
         super().__post_init__()
 
     @classmethod

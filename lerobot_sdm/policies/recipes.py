@@ -1,0 +1,37 @@
+"""Recipes: names for the values of several fields of a configuration."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from lerobot_sdm.errors import InputError, unknown_name
+
+
+class WithRecipe(Protocol):
+    """A configuration whose field `recipe` fills in fields that are None; `resolved_recipe` is saved with them."""
+
+    recipe: str
+    resolved_recipe: str | None
+
+
+def fill_in(config: WithRecipe, recipes: Mapping[str, Mapping[str, Any]], example: str) -> None:
+    """Give the fields that are None the values of the configuration's recipe, so that a single field overrides it.
+
+    Args:
+        config: Changed in place.
+        recipes: Recipe -> field -> value.
+        example: An option that changes a single field, for the message.
+
+    Raises:
+        InputError: The recipe is unknown, or another one filled in the fields before.
+    """
+    if config.recipe not in recipes:
+        raise unknown_name("--policy.recipe", str(config.recipe), recipes)
+    if config.resolved_recipe not in (None, config.recipe):
+        raise InputError(
+            f"--policy.recipe={config.recipe}: this policy's settings come from the recipe '{config.resolved_recipe}'. "
+            f"To change them for further training, give single fields, such as {example}."
+        )
+    config.resolved_recipe = config.recipe
+    for name, value in recipes[config.recipe].items():
+        if getattr(config, name) is None:
+            setattr(config, name, value)

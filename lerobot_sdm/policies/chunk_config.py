@@ -63,6 +63,11 @@ class ChunkConfig(OptimizerSettings, ObservationConfig):
             )
         if self.blocks_per_level not in (1, 2):
             raise InputError(f"--policy.blocks_per_level={self.blocks_per_level}: must be 2 (DP3) or 1 (Simple DP3).")
+        if self.kernel_size % 2 == 0:
+            raise InputError(
+                f"--policy.kernel_size={self.kernel_size}: must be odd, so that a convolution keeps the length of its "
+                f"sequence. Use {self.kernel_size + 1}."
+            )
         if any(dim % self.n_groups for dim in self.down_dims):
             raise InputError(
                 f"--policy.down_dims={list(self.down_dims)}: each must be a multiple of n_groups={self.n_groups}."

@@ -12,6 +12,7 @@ from lerobot.policies.diffusion.modeling_diffusion import (
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from lerobot_sdm.diffusion.forward_derivative import has_tangent
 from lerobot_sdm.nets.film import Film, FilmMemory
 from lerobot_sdm.nets.live_taps import keep_live_taps
 
@@ -56,12 +57,17 @@ class TemporalUnet(DiffusionConditionalUnet1d):
         """Args: x (B, T, A), timestep (B,), global_cond (B, F). Returns: (B, T, A)."""
         if torch.compiler.is_exporting() and self._memory is not None:
             return self._denoise(x, self._memory.uncached(timestep, global_cond))
-        if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
+        learns = self.training or torch.is_grad_enabled() or torch.compiler.is_compiling()
+        if learns or has_tangent(timestep, global_cond):
             return self._denoise(x, self._feature(timestep, global_cond))
         if self._memory is None:
             layers = [module for module in self.modules() if isinstance(module, Film)]
             self._memory = FilmMemory(layers, self.diffusion_step_encoder, self.config.diffusion_step_embed_dim)
         return self._denoise(x, self._memory(timestep, global_cond))
+
+    def early_layers(self) -> list[nn.Module]:
+        """The layers whose outputs are the features of the first two levels, but not of the coarsest of several."""
+        return [second for _, second, _ in self.down_modules[: max(1, min(2, len(self.down_modules) - 1))]]
 
     def _feature(self, timestep: Tensor, cond: Tensor) -> Tensor:
         return torch.cat([self.diffusion_step_encoder(timestep), cond], dim=-1)
@@ -69,7 +75,7 @@ class TemporalUnet(DiffusionConditionalUnet1d):
     def _denoise(self, x: Tensor, cond: Tensor | list[Tensor]) -> Tensor:
         """Down, through the middle and up again, as in LeRobot; `cond` may also be the outputs of the FiLM layers."""
         run: Callable[..., Tensor] = lambda block, *inputs: block(*inputs)  # noqa: E731
-        if self.config.gradient_checkpointing and self.training:
+        if self.config.gradient_checkpointing and self.training and torch.is_grad_enabled():
             run = partial(checkpoint, use_reentrant=False)
         x = x.transpose(1, 2)
         skipped: list[Tensor] = []

@@ -10,8 +10,11 @@ POLICIES = {
     "consistency": "lerobot_sdm.policies.consistency",
     "difftori": "lerobot_sdm.policies.difftori",
     "dp3": "lerobot_sdm.policies.dp3",
+    "drift": "lerobot_sdm.policies.drift",
     "edm": "lerobot_sdm.policies.edm",
+    "flow": "lerobot_sdm.policies.flow",
     "manicm": "lerobot_sdm.policies.manicm",
+    "meanflow": "lerobot_sdm.policies.meanflow",
     "sdm": "lerobot_sdm.policies.sdm",
 }
 """Policy type -> its package. The `__init__.py` defines `POLICY`, a `PolicyType`; the modules `configuration_<type>`,

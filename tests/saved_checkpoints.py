@@ -37,6 +37,9 @@ NETWORK = (
 TRAININGS = {
     "dp3": ("dp3", *NETWORK),
     "edm": ("edm", *NETWORK, "--policy.num_inference_steps=4"),
+    "flow": ("flow", *NETWORK, "--policy.num_inference_steps=2"),
+    "meanflow": ("meanflow", *NETWORK, "--policy.recipe=mp1"),
+    "drift": ("drift", *NETWORK),
     "sdm": ("sdm", "--policy.teacher_path=dp3", "--policy.warmup_steps=2", "--policy.n_action_steps=3"),
     "manicm": ("manicm", "--policy.teacher_path=dp3", "--policy.num_inference_steps=2"),
     "consistency": ("consistency", "--policy.teacher_path=edm", "--policy.chaining_times=[27,54]"),

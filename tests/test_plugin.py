@@ -81,7 +81,8 @@ def test_lerobot_discovers_the_unpacked_wheel(wheel, tmp_path):
     lines = run(DISCOVER.format(site=str(tmp_path / "site"), root=str(ROOT))).splitlines()
     assert lines[-5:] == [
         "step True",
-        "policies ['adjoint_matching', 'consistency', 'difftori', 'dp3', 'edm', 'manicm', 'sdm']",
+        "policies ['adjoint_matching', 'consistency', 'difftori', 'dp3', 'drift', 'edm', 'flow', 'manicm', 'meanflow', "
+        "'sdm']",
         "others ['chunk_reward'] ['adamw_per_group'] ['cosine_per_group'] "
         "['adroit', 'dexart', 'metaworld_pc', 'pusht_dense']",
         "classes ['lerobot_sdm.policies.dp3.modeling_dp3', 'lerobot_sdm.policies.sdm.modeling_sdm']",

@@ -38,6 +38,41 @@ def check_whole_steps(policy: str) -> None:
         )
 
 
+def check_full_precision(policy: str, use_amp: bool, device: torch.device | str) -> None:
+    """Refuse mixed precision, for a policy whose training needs derivatives that it would ruin.
+
+    Args:
+        policy: Policy type, for the message.
+        use_amp: Value of the policy's `use_amp`.
+        device: Where it is trained.
+
+    Raises:
+        InputError: Mixed precision is enabled, by the option, by accelerate's configuration, or around this call.
+    """
+    from accelerate.state import AcceleratorState
+
+    why = f"a {policy} policy learns from a derivative of its network, which needs float32."
+    if use_amp:
+        raise InputError(f"--policy.use_amp=true: {why} Drop the option.")
+    shared = AcceleratorState().mixed_precision if AcceleratorState._shared_state else "no"
+    if shared != "no":
+        raise InputError(
+            f"mixed_precision={shared}, in accelerate's configuration (accelerate config, or "
+            f"ACCELERATE_MIXED_PRECISION): {why} Set it to no."
+        )
+    check_no_autocast(policy, device)
+
+
+def check_no_autocast(policy: str, device: torch.device | str) -> None:
+    """Raises: InputError: `torch.autocast` is active on a device."""
+    kind = torch.device(device).type
+    if torch.is_autocast_enabled(kind):
+        raise InputError(
+            f"torch.autocast({kind!r}): a {policy} policy learns from a derivative of its network, which needs "
+            "float32. Train without autocast."
+        )
+
+
 class LossGuard:
     """Rejects a non-finite loss at the next training step, or when a checkpoint is written.
 

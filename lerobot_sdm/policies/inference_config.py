@@ -29,6 +29,7 @@ MOST = {
     **dict.fromkeys(("num_train_timesteps", "bins", "num_inference_steps", "teacher_inference_steps"), LEVELS),
     **dict.fromkeys(("solver_levels", "timestep_levels", "max_solver_steps", "coupled_copies", "n_iterations"), LEVELS),
     **dict.fromkeys(("resize_shape", "crop_shape"), PIXELS),
+    "samples": 1024,
     "pair_buffer_size": 100_000_000,
     "feature_memory_mb": 100_000_000,
 }

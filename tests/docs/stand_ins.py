@@ -15,6 +15,9 @@ PATH_FIELDS = ("path", "teacher_path", "base_path")
 KINDS = {
     "consistency": "consistency",
     "edm": "edm",
+    "meanflow": "meanflow",
+    "flow": "flow",
+    "drift": "drift",
     "manicm": "manicm",
     "difftori": "difftori",
     "diffusion": "diffusion",

@@ -16,8 +16,11 @@ TYPE_OPTIONS = {
     "consistency": (),
     "difftori": ("--policy.n_iterations=8", "--policy.n_recorded_iterations=3"),
     "dp3": SMALL_DP3,
+    "drift": SMALL_DP3,
     "edm": (*SMALL_DP3, "--policy.num_inference_steps=4"),
+    "flow": SMALL_DP3,
     "manicm": (),
+    "meanflow": (*SMALL_DP3, "--policy.dispersive_weight=0.5"),
     # All three losses, and both networks.
     "sdm": (
         "--policy.recipe=dmd",

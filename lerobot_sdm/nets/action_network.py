@@ -1,0 +1,38 @@
+"""Base class of the networks of one-step policies: observation encoder and denoising network, without a schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from lerobot_sdm.nets.frames import FrameEncoder
+from lerobot_sdm.nets.observations import encode_frames, observation_encoder
+from lerobot_sdm.nets.temporal_unet import TemporalUnet
+
+
+class ActionNetwork(FrameEncoder):
+    """Observation encoder, and a network from a chunk, one or two times and a condition to a chunk.
+
+    Args:
+        config: Configuration with input and output features.
+        build: Builds the network from the configuration and the size of its condition.
+
+    Attributes:
+        unet: Called as `unet(z (B, T, A), time (B,), global_cond=(B, F))`, or with a second time after the first.
+        action_shape: (T, A) of a chunk.
+        cond_dim: F, the size of an encoded observation.
+    """
+
+    def __init__(self, config: Any, build: Callable[[Any, int], TemporalUnet] = TemporalUnet):
+        super().__init__()
+        self.config = config
+        self.n_obs_steps = config.n_obs_steps
+        self.obs_encoder = observation_encoder(config)
+        self.cond_dim = self.obs_encoder.out_dim * config.n_obs_steps
+        self.action_shape = (config.horizon, config.action_feature.shape[0])
+        self.unet = build(config, self.cond_dim)
+
+    def encode_frames(self, batch: dict[str, Tensor]) -> Tensor:
+        return encode_frames(self.obs_encoder, self.config, batch)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from statistics import mean
 from typing import Any
 
-from lerobot_sdm.measure.methods import METHODS
+from lerobot_sdm.measure.methods import METHODS, has_teacher
 from lerobot_sdm.measure.protocols import PROTOCOLS
 from lerobot_sdm.measure.published import PROTOCOL_DIFFERENCES, PUBLISHED
 from lerobot_sdm.measure.scores import Cells, measured_by, pooled
@@ -72,7 +72,7 @@ def summary_table(results: Results, summary: Summary) -> str:
     paired = PROTOCOLS[summary["protocol"]].best == 0
     header = (f"method (view {results['settings']['view']})", "training seeds", *names, f"all ({len(levels_of)})")
     header += ("against its teacher, points", "against the best free baseline, points") * paired
-    header += ("distance to teacher", "distance to demonstrations", "ms per chunk", "its teacher's")
+    header += ("distance to teacher", "distance to demonstrations", "spread", "ms per chunk", "its teacher's")
     header += ("network evaluations",)
     rows = [
         (
@@ -81,10 +81,11 @@ def summary_table(results: Results, summary: Summary) -> str:
             *(f"{100 * row['levels'][level]['estimate']:.1f}" for level in levels),
             rate(row["all"]),
             *(_differences(row) if paired else ()),
-            distance(row["energy"]),
+            distance(row["energy"]) if has_teacher(row["method"]) else "",
             distance(row["demonstrations"]),
+            distance(row["spread"]),
             f"{row['ms']:.1f}",
-            f"{row['teacher_ms']:.1f}",
+            f"{row['teacher_ms']:.1f}" if has_teacher(row["method"]) else "",
             f"{row['network_evaluations']:g}",
         )
         for row in summary["rows"]
@@ -111,7 +112,7 @@ def task_table(cells: Cells) -> str:
 def distance_table(results: Results) -> str:
     """One row per task: distance of each method's actions to its teacher's, mean over its seeds."""
     return _by_task(
-        results["cells"],
+        [cell for cell in results["cells"] if has_teacher(cell["method"])],
         lambda cells: distance(mean(cell["distance_to_teacher"]["energy"]["estimate"] for cell in cells)),
     )
 
@@ -182,10 +183,11 @@ def notes(results: Results) -> str:
     machines = sorted({cell["machine"]["gpu"] or cell["machine"]["processor"] for cell in cells})
     commits = sorted({cell["commit"] for cell in cells if cell.get("commit")})
     return bullets(
-        "A teacher is `dp3, 10 steps`, for consistency `edm`. Distances are in normalized action units on held-out "
-        "observations; summaries give medians over tasks. To the teacher: energy distance, a teacher's to itself "
-        "under different noise. To demonstrations: energy distance minus the demonstrations' own spread, which is the "
-        "same for all methods, so only differences between methods are meaningful.",
+        "A teacher is `dp3, 10 steps`, for consistency `edm`; flow, meanflow and drift have none. Distances are in "
+        "normalized action units on held-out observations; summaries give medians over tasks. To the teacher: energy "
+        "distance, a teacher's to itself under different noise. To demonstrations: energy distance minus the "
+        "demonstrations' own spread, which is the same for all methods, so only differences between methods are "
+        "meaningful. Spread: standard deviation of a policy's actions over start noise, of one observation.",
         f"Clouds, in demonstrations and evaluations: view `{settings['view']}`, {_clouds(cells)}.",
         f"Trainings: {_recipes(cells)}.",
         f"Milliseconds: medians at batch size 1, its teacher timed in turns with it; {settings['device']}, "

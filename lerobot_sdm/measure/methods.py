@@ -31,6 +31,10 @@ RUNS = {
     "manicm": Run("manicm", "dp3"),
     "consistency": Run("consistency", "edm"),
     "difftori": Run("difftori", "dp3", "base_path"),
+    # From demonstrations alone, as a teacher is.
+    "flow": Run("flow"),
+    "meanflow": Run("meanflow"),
+    "drift": Run("drift"),
 }
 
 
@@ -41,7 +45,8 @@ class Recipe:
     Args:
         label: Its name in a benchmark's tables.
         run: Training that its checkpoint comes from.
-        teacher: Method that it is compared with, in success on the same seeds and in action distribution.
+        teacher: Method that it is compared with, in success on the same seeds and in action distribution; its own name
+            if it is a teacher, or has none.
         overrides: `--policy.*` options at evaluation.
     """
 
@@ -73,7 +78,13 @@ METHODS = {
     "edm": Recipe("edm, teacher of consistency", "edm", "edm"),
     "consistency": Recipe("consistency, 1 step", "consistency", "edm"),
     "difftori": Recipe("difftori on dp3", "difftori", "dp3-10"),
+    "flow": Recipe("flow, 1 step", "flow", "flow", _steps(1)),
+    "meanflow": Recipe("meanflow, 1 step", "meanflow", "meanflow", _steps(1)),
+    "drift": Recipe("drift, 1 step", "drift", "drift"),
 }
+
+TEACHERS = frozenset(recipe.teacher for name, recipe in METHODS.items() if recipe.teacher != name)
+"""Methods that others are compared with."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +142,11 @@ def check_methods(names: tuple[str, ...]) -> tuple[str, ...]:
         if name not in METHODS:
             raise unknown_name("--methods", name, METHODS)
     return tuple(name for name in METHODS if name in names)
+
+
+def has_teacher(method: str) -> bool:
+    """Whether a method is compared with a teacher, or is one: false for what only learns from demonstrations."""
+    return METHODS[method].teacher in TEACHERS
 
 
 def free_baselines(method: str) -> tuple[str, ...]:

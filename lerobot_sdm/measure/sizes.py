@@ -172,6 +172,8 @@ def training(size: str, config: RunSettings, run: str) -> Training:
         run: Name of the training, one of `methods.RUNS`.
     """
     teacher, student = config.teacher, config.student
+    # What needs no teacher learns for as many steps as a teacher and its student together.
+    alone = replace(teacher, steps=teacher.steps + student.steps)
     made_from_these = {
         "dp3": teacher,
         "edm": replace(teacher, policy=teacher.policy | SIZES[size].edm_policy),
@@ -179,6 +181,9 @@ def training(size: str, config: RunSettings, run: str) -> Training:
         "regression": regression_of(student),
         # As published as far as possible: with its own learning rates.
         "sdm_paper": replace(student, policy={"recipe": "sdm_paper"}),
+        "flow": alone,
+        "meanflow": alone,
+        "drift": alone,
     }
     return {**made_from_these, **SIZES[size].trainings}[run]
 

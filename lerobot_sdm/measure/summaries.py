@@ -98,14 +98,15 @@ def _row(key: str, by_method: Mapping[str, Cells], paired: bool) -> dict[str, An
     Returns:
         `method`, `label`, `teacher`; `levels`, success by level; `all`, over all tasks; `difference`, episode by
         episode to the teacher, if its cells exist; `free_baseline`, for students: the best training-free `method` and
-        the `difference` to it; `energy`, distance to the teacher, `demonstrations`, distance to them, `ms`,
-        `teacher_ms` and `network_evaluations`, medians over cells.
+        the `difference` to it; `energy`, distance to the teacher, `demonstrations`, distance to them, `spread` of the
+        actions over start noise, `ms`, `teacher_ms` and `network_evaluations`, medians over cells.
     """
     method, mine = METHODS[key], by_method[key]
     groups = {level: [cell for cell in mine if cell["level"] == level] for level in LEVELS}
     teachers = by_method.get(method.teacher) if key != method.teacher else None
     free = best_of([name for name in free_baselines(key) if name in by_method], by_method)
     demonstrations = [c["distance_to_demonstrations"]["estimate"] for c in mine if "distance_to_demonstrations" in c]
+    spreads = [c["distance_to_teacher"]["spread"]["estimate"] for c in mine if "spread" in c["distance_to_teacher"]]
     return {
         "method": key,
         "label": method.label,
@@ -118,6 +119,7 @@ def _row(key: str, by_method: Mapping[str, Cells], paired: bool) -> dict[str, An
         else None,
         "energy": _energy(mine),
         "demonstrations": median(demonstrations) if demonstrations else None,
+        "spread": median(spreads) if spreads else None,
         "ms": median(cell["latency"]["median_ms"] for cell in mine),
         "teacher_ms": median(cell["teacher_latency"]["median_ms"] for cell in mine),
         "network_evaluations": median(cell["latency"]["network_evaluations"] for cell in mine),

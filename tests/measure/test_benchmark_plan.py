@@ -9,7 +9,7 @@ from lerobot_sdm.errors import InputError
 from lerobot_sdm.measure.benchmark import Benchmark, make_benchmark
 from lerobot_sdm.measure.cell import fingerprint
 from lerobot_sdm.measure.cell_stages import evaluations, stages, trained
-from lerobot_sdm.measure.methods import METHODS, RUNS, check_methods, free_baselines, trainings
+from lerobot_sdm.measure.methods import METHODS, RUNS, check_methods, free_baselines, has_teacher, trainings
 from lerobot_sdm.measure.settings import flag_text
 from lerobot_sdm.measure.sizes import REGRESSION_STEPS, SIZES, task_config
 from lerobot_sdm.measure.suites import suite_tasks
@@ -28,6 +28,7 @@ def test_what_methods_rest_on():
     assert trainings("regression") == ("dp3", "regression")
     assert trainings("consistency") == ("edm", "consistency")
     assert trainings("difftori") == ("dp3", "difftori")
+    assert trainings("flow") == ("flow",)
 
 
 def test_every_policy_type_of_a_training_is_registered():
@@ -39,7 +40,17 @@ def test_every_policy_type_of_a_training_is_registered():
 
 def test_what_costs_no_training_is_for_students_of_the_same_teacher():
     assert free_baselines("sdm") == free_baselines("regression") == ("dp3-2", "dp3-1", "generator")
-    assert [free_baselines(name) for name in ("dp3-10", "dp3-1", "edm", "consistency")] == [()] * 4
+    assert [free_baselines(name) for name in ("dp3-10", "dp3-1", "edm", "consistency", "flow")] == [()] * 5
+
+
+def test_what_has_no_teacher():
+    """It is compared with none, and learns for as many steps as a teacher and its student."""
+    assert [name for name in METHODS if not has_teacher(name)] == ["flow", "meanflow", "drift"]
+    benchmark = make_benchmark(OUT, "dp3-37")
+    for task in benchmark.tasks:
+        flow, dp3, sdm = (trained(benchmark, task, run) for run in ("flow", "dp3", "sdm"))
+        assert flow.steps == dp3.steps + sdm.steps
+        assert (flow.policy, flow.batch_size) == (dp3.policy, dp3.batch_size)
 
 
 def test_regression_is_sdms_training_under_another_recipe():

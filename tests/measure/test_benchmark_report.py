@@ -44,6 +44,27 @@ def test_summary(root):
     assert student.endswith(" | 0.400 | 1.200 | 2.5 | 20.0 | 1 |")
 
 
+def test_what_has_no_teacher_has_no_distance_to_one(tmp_path):
+    """Its cells hold the distance to itself, which would look like that of a perfect student."""
+    cells = [made_cell("reach", "easy", name, "xx..", energy=0.25) for name in ("dp3-10", "sdm", "meanflow")]
+    results = gather(write_cells(tmp_path / "out", cells))
+    teacher, student, alone = first_table(results)[2:5]
+    assert " | 0.250 | 1.000 | 2.0 | 20.0 | 1 |" in student
+    assert " |  | 1.000 | 2.0 |  | 1 |" in alone
+    assert " | 0.250 | 1.000 | 2.0 | 20.0 | 10 |" in teacher
+    assert distance_table(results).splitlines()[0].endswith("| dp3, 10 steps | sdm, 1 step |")
+    assert "flow, meanflow and drift have none" in page(results)
+
+
+def test_spread_is_the_middle_one_of_the_tasks(tmp_path):
+    """Cells of earlier versions may have none; then there is no such column."""
+    cells = [made_cell(task, "easy", "flow", "xx..") for task in ("reach", "push", "pick-place")]
+    for cell, spread in zip(cells, (0.1, 0.2, 0.9), strict=True):
+        cell["distance_to_teacher"]["spread"] = {"estimate": spread, "low": 0.0, "high": 1.0}
+    header, _, row = first_table(gather(write_cells(tmp_path / "out", cells)))
+    assert header.split(" | ").index("spread") == row.split(" | ").index("0.200")
+
+
 def test_one_distant_task_does_not_speak_for_all(tmp_path):
     tasks = {"reach": ("easy", 0.1), "push": ("hard", 0.2), "pick-place": ("hard", 9.0)}
     cells = [made_cell(task, level, "sdm", "x...", energy=energy) for task, (level, energy) in tasks.items()]

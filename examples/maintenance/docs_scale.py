@@ -10,7 +10,7 @@ SMALL_NETWORK = ("--policy.down_dims=[8,16,16]", "--policy.diffusion_step_embed_
 SMALL_ENCODER = ("--policy.blocks_per_level=1", "--policy.encoder_hidden_dims=[8,16]")
 NETWORKS = {
     "dp3": (*SMALL_NETWORK, *SMALL_ENCODER),
-    "edm": (*SMALL_NETWORK, *SMALL_ENCODER),
+    **dict.fromkeys(("edm", "flow", "meanflow", "drift"), (*SMALL_NETWORK, *SMALL_ENCODER)),
     "diffusion": (*SMALL_NETWORK, "--policy.n_groups=8"),
 }
 """Options that make a network small; all other policies take over the network of one of these."""

@@ -334,7 +334,7 @@ INTERNALS = (
         ("policy", "optimizer"), ('"update"', 'reduction="none"', "clip_grad_norm_"),
     ),
     Internal(
-        "lerobot.scripts.lerobot_train", ("envs/vector", "processes/preloaded"),
+        "lerobot.scripts.lerobot_train", ("envs/vector", "measure/preloaded"),
         "imported once for processes that need it", "its name", mentions=("register_third_party_plugins",),
     ),
     Internal(

@@ -16,8 +16,8 @@ from typing import IO
 import filelock
 import pytest
 
+from lerobot_sdm.measure.preloaded import EVERYTHING_ELSE, RECORDING
 from lerobot_sdm.processes.launcher import SWITCH, Fork, Launcher, warm_process
-from lerobot_sdm.processes.preloaded import EVERYTHING_ELSE, RECORDING
 from lerobot_sdm.processes.threads import passive_waiting
 
 VARIABLES = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", **passive_waiting()}

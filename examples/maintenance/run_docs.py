@@ -30,8 +30,8 @@ from rich.table import Table
 from tqdm import tqdm
 
 from lerobot_sdm.measure.files import read_json, write_json, write_text
+from lerobot_sdm.measure.preloaded import EVERYTHING_ELSE, RECORDING
 from lerobot_sdm.processes.launcher import find_program
-from lerobot_sdm.processes.preloaded import EVERYTHING_ELSE, RECORDING
 from lerobot_sdm.processes.server import run_program
 from lerobot_sdm.processes.threads import passive_waiting
 

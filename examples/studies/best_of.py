@@ -27,7 +27,8 @@ import lerobot_policy_sdm  # noqa: F401  (registers the policy types)
 from lerobot_sdm.envs.pusht.dense import DensePushTEnv
 from lerobot_sdm.measure.contenders import Contender, LoadedPolicy, load_contender
 from lerobot_sdm.measure.files import write_json
-from lerobot_sdm.rewards.chunk_reward.modeling_chunk_reward import ChunkRewardRewardModel, load_reward_model
+from lerobot_sdm.policies.source.reward_model import load_reward_model
+from lerobot_sdm.rewards.chunk_reward.modeling_chunk_reward import ChunkRewardRewardModel
 
 STEPS = 300
 SUCCESS = 0.95

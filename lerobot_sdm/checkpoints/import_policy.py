@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from lerobot.processor import PolicyProcessorPipeline
 from lerobot.utils.constants import POLICY_POSTPROCESSOR_DEFAULT_NAME, POLICY_PREPROCESSOR_DEFAULT_NAME
 from tqdm import tqdm
 
-import lerobot_sdm
 from lerobot_sdm.checkpoints.original_format import WEIGHTS, OriginalCheckpoint, read_checkpoint
 from lerobot_sdm.checkpoints.original_policy import is_student, policy_config, sees_imagined_robot
 from lerobot_sdm.checkpoints.original_weights import model_weights, statistics
@@ -153,7 +153,7 @@ def _facts(file: Path, checkpoint: OriginalCheckpoint, weights: str) -> dict[str
         "source_sha256": digest.hexdigest(),
         **checkpoint.progress,
         "imagined_robot": sees_imagined_robot(checkpoint),
-        "imported_with": f"lerobot_policy_sdm {lerobot_sdm.__version__}",
+        "imported_with": f"lerobot_policy_sdm {version('lerobot_policy_sdm')}",
     }
 
 

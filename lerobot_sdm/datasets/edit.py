@@ -12,12 +12,12 @@ from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from lerobot.datasets.utils import create_lerobot_dataset_card
 from lerobot.utils.constants import DEFAULT_FEATURES
 
+from lerobot_sdm.datasets import matrix_columns
 from lerobot_sdm.datasets.damage import INFO, open_checked
 from lerobot_sdm.datasets.disk import disk_full_is_an_input_error
 from lerobot_sdm.datasets.stale_stats import lacks_stats, without_stale_stats
 from lerobot_sdm.datasets.write import PROVENANCE, VIDEO_BACKEND, versions
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.plugin import register_all
 from lerobot_sdm.processors.cloud_view import recorded_view
 
 Splits = Mapping[str, float | Collection[int]]
@@ -67,7 +67,7 @@ def edit_dataset(edit: DatasetEdit) -> list[Path]:
     Raises:
         InputError: A value is invalid, the sources differ in their columns, or one cannot be read.
     """
-    register_all()  # It patches LeRobot's tools for matrix columns.
+    matrix_columns.register()
     _check(edit)
     work = edit.root.parent / f".{edit.root.resolve().name}.editing"
     shutil.rmtree(work, ignore_errors=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import draccus
 import yaml
 
+from lerobot_sdm.envs import register_env_types
 from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.errors import InputError, unknown_name
 from lerobot_sdm.specs import split_spec
@@ -41,9 +42,7 @@ def env_config(text: str, option: str = "--env") -> EnvConfig:
 
     from lerobot.envs.configs import EnvConfig
 
-    from lerobot_sdm.plugin import register_all
-
-    register_all()
+    register_env_types()
     choices = EnvConfig.get_known_choices()
     if kind not in choices:
         raise unknown_name(option, kind, choices)

@@ -12,7 +12,6 @@ from typing import Any
 from lerobot.datasets.lerobot_dataset import LeRobotDatasetMetadata
 from lerobot.utils.constants import ACTION
 
-import lerobot_sdm
 from lerobot_sdm.clouds import POINT_CLOUD
 from lerobot_sdm.datasets.damage import damage_is_an_input_error
 from lerobot_sdm.datasets.disk import disk_full_is_an_input_error
@@ -187,7 +186,7 @@ def _manifest(
             "seed": order.seed,
             "dataset": order.repo_id,
         },
-        "versions": {name: version(name) for name in packages} | {"lerobot_sdm": lerobot_sdm.__version__},
+        "versions": {name: version(name) for name in packages} | {"lerobot_sdm": version("lerobot_policy_sdm")},
     }
 
 

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.plugin import register_all
-from lerobot_sdm.rewards.chunk_reward.modeling_chunk_reward import load_reward_model
+from lerobot_sdm.policies.source.reward_model import load_reward_model
 from lerobot_sdm.safe_files.json_files import AGAIN, read_object, said
 
 
@@ -91,6 +91,7 @@ def measure_reward_error(path: str, root: Path | None = None, batch_size: int = 
     Raises:
         InputError: The checkpoint does not describe its training, or the training held out no episodes.
     """
+    register_all()
     model = load_reward_model(path, "cpu")
     config = _train_config(path)
     if root is not None:
@@ -124,7 +125,6 @@ def _train_config(path: str) -> TrainPipelineConfig:
             f"--reward={path}: contains no {TRAIN_CONFIG_NAME}, which tells the episodes held out of training. "
             "Give a folder that lerobot-train wrote."
         )
-    register_all()
     read_object(file, f"--reward={path}: {TRAIN_CONFIG_NAME}")
     try:
         config = TrainPipelineConfig.from_pretrained(path)

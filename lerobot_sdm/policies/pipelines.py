@@ -19,10 +19,10 @@ from lerobot.processor import ProcessorStepRegistry
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from lerobot_sdm import processors
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.plugin import register_all
-from lerobot_sdm.policies.range_watch import unflattened
-from lerobot_sdm.processors.normalization import check_statistics
+from lerobot_sdm.policies.source.files import PROCESSOR_FILES, policy_file
+from lerobot_sdm.processors.normalization import check_statistics, unflattened
 from lerobot_sdm.safe_files.json_files import AGAIN, read_object, said
 
 logger = logging.getLogger(__name__)
@@ -68,9 +68,7 @@ def check_pipelines(path: str, revision: str | None = None) -> None:
     Raises:
         InputError: A pipeline is unsafe or damaged; names the file and the problem.
     """
-    from lerobot_sdm.policies.source.files import PROCESSOR_FILES, policy_file
-
-    register_all()  # The steps of this package must be known.
+    processors.register()
     for name, normalizer in zip(PROCESSOR_FILES, NORMALIZERS, strict=True):
         try:
             file = policy_file(path, name, revision)

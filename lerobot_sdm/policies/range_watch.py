@@ -22,6 +22,7 @@ from lerobot_sdm.clouds import POINT_CLOUD, POINT_CLOUD_KEYS
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.ranges import Spread, difference
 from lerobot_sdm.policies.source.source_policy import SourcePolicy
+from lerobot_sdm.processors.normalization import unflattened
 
 logger = logging.getLogger(__name__)
 
@@ -78,15 +79,6 @@ def warn_before_fine_tuning(config: Any, statistics: Statistics | None, path: st
         return
     features = [*config.input_features, *config.output_features]
     check_dataset(statistics, known, features, checkpoint.owner, refit=True)
-
-
-def unflattened(state: Mapping[str, Tensor]) -> dict[str, dict[str, np.ndarray]]:
-    """Convert the state of LeRobot's normalizer (`observation.state.min` etc.) to column -> statistic -> values."""
-    statistics: dict[str, dict[str, np.ndarray]] = {}
-    for name, value in state.items():
-        key, _, statistic = name.rpartition(".")
-        statistics.setdefault(key, {})[statistic] = value.float().cpu().numpy()
-    return statistics
 
 
 def watch_source(

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from lerobot.configs.types import FeatureType, NormalizationMode, PolicyFeature
+from torch import Tensor
 
 from lerobot_sdm.clouds import POINT_CLOUD, POINT_CLOUD_KEYS
 from lerobot_sdm.errors import InputError
@@ -117,3 +118,12 @@ def widen_constant_channels(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarr
     """
     constant = (high - low) < RANGE_FLOOR
     return np.where(constant, low - 1, low), np.where(constant, low + 1, high)
+
+
+def unflattened(state: Mapping[str, Tensor]) -> dict[str, dict[str, np.ndarray]]:
+    """Convert the state of LeRobot's normalizer (`observation.state.min` etc.) to column -> statistic -> values."""
+    statistics: dict[str, dict[str, np.ndarray]] = {}
+    for name, value in state.items():
+        key, _, statistic = name.rpartition(".")
+        statistics.setdefault(key, {})[statistic] = value.float().cpu().numpy()
+    return statistics

@@ -22,7 +22,8 @@ from safetensors.torch import load_file
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.measure.reward_error import measure_reward_error
-from lerobot_sdm.rewards.chunk_reward.modeling_chunk_reward import ChunkRewardRewardModel, load_reward_model
+from lerobot_sdm.policies.source.reward_model import load_reward_model
+from lerobot_sdm.rewards.chunk_reward.modeling_chunk_reward import ChunkRewardRewardModel
 
 
 @pytest.fixture(scope="module")

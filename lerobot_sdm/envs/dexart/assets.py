@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from lerobot_sdm.envs.dexart.objects import ArticulatedObject, resolve_objects
 from lerobot_sdm.envs.dexart.robot import ACTIVE_JOINTS, LINKS
-from lerobot_sdm.envs.dexart.sources import OFFICIAL
 from lerobot_sdm.envs.dexart.state import HandleRange
 from lerobot_sdm.envs.dexart.urdf import VISUAL_GROUP, parse_urdf, read_urdf
 from lerobot_sdm.errors import InputError
@@ -36,7 +35,7 @@ class OfficialAssets:
         InputError: The folder is missing, holds another robot, or an annotation is missing or malformed.
     """
 
-    label = OFFICIAL
+    label = "official"
 
     def __init__(self, folder: Path, task: str):
         if not folder.is_dir():

@@ -8,8 +8,6 @@ from lerobot_sdm.envs.dexart.objects import ArticulatedObject, resolve_objects
 if TYPE_CHECKING:
     import mujoco
 
-STAND_IN, OFFICIAL = "stand-in", "official"
-
 
 class BodySource(Protocol):
     """Gives robots and objects to scenes.
@@ -36,7 +34,7 @@ class BodySource(Protocol):
 class StandIns:
     """Simple solids; the robot's kinematics are the real ones."""
 
-    label = STAND_IN
+    label = "stand-in"
 
     def names(self, task: str, objects: str) -> tuple[str, ...]:
         return resolve_objects(task, objects, official=False)

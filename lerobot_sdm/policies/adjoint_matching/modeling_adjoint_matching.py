@@ -32,12 +32,7 @@ from lerobot_sdm.nets.backbone import Backbone
 from lerobot_sdm.policies.adjoint_matching.configuration_adjoint_matching import AdjointMatchingConfig
 from lerobot_sdm.policies.chunk_policy import logged
 from lerobot_sdm.policies.distilled_policy import DistilledPolicy
-from lerobot_sdm.rewards.chunk_reward.fit import check_fits
-from lerobot_sdm.rewards.chunk_reward.modeling_chunk_reward import (
-    ChunkRewardRewardModel,
-    load_reward_model,
-    reward_model_at,
-)
+from lerobot_sdm.policies.source.reward_model import ChunkReward, check_fits, load_reward_model, reward_model_at
 
 
 class RewardGradient(NamedTuple):
@@ -74,9 +69,9 @@ class AdjointMatchingPolicy(DistilledPolicy):
         self._skipped_in_a_row = 0
 
     @property
-    def reward_model(self) -> ChunkRewardRewardModel:
+    def reward_model(self) -> ChunkReward:
         """Only in training."""
-        return cast(ChunkRewardRewardModel, self._unsynchronized[0])
+        return cast(ChunkReward, self._unsynchronized[0])
 
     # ---- acting ----------------------------------------------------------------------------------------
 

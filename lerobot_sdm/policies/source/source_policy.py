@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies import register
+from lerobot_sdm.policies.pipelines import check_pipelines
 from lerobot_sdm.policies.source.adapters import adapter_for
 from lerobot_sdm.policies.source.description import configuration, describe
 from lerobot_sdm.policies.source.files import CONFIG_FILE, PROCESSOR_FILES, WEIGHTS_FILE, fingerprint, policy_file
@@ -84,8 +85,6 @@ class SourcePolicy:
                     "lerobot.processor.migrate_policy_normalization --pretrained-path NAME`."
                 ) from error
         register()
-        from lerobot_sdm.policies.pipelines import check_pipelines  # Imported here to avoid a cycle.
-
         check_pipelines(self.path, self.revision)
         return PreTrainedConfig.from_pretrained(file.parent)
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from itertools import pairwise
 from typing import Any
 
 import torch
-from lerobot.configs.rewards import RewardModelConfig
 from lerobot.configs.types import FeatureType
 from lerobot.rewards.pretrained import PreTrainedRewardModel
 from lerobot.utils.constants import ACTION, REWARD
@@ -21,8 +19,7 @@ from lerobot_sdm.policies.chunk_policy import logged
 from lerobot_sdm.policies.range_watch import watch_source
 from lerobot_sdm.policies.source.adapters import adapter_for
 from lerobot_sdm.policies.source.description import configuration
-from lerobot_sdm.policies.source.files import CONFIG_FILE
-from lerobot_sdm.policies.source.source_policy import SourcePolicy, check_same_features
+from lerobot_sdm.policies.source.source_policy import check_same_features
 from lerobot_sdm.processors.incoming import with_vector_axes
 from lerobot_sdm.processors.normalization import Stats
 from lerobot_sdm.rewards.chunk_reward.configuration_chunk_reward import ChunkRewardConfig
@@ -182,35 +179,6 @@ def without_denoiser(network: Backbone) -> Backbone:
     (name,) = [name for name, module in network.named_modules() if module is network.unet]
     network.set_submodule(name, nn.Identity())
     return network.requires_grad_(False).eval()
-
-
-def load_reward_model(path: str, device: str, revision: str | None = None) -> ChunkRewardRewardModel:
-    """Load a trained reward model, frozen.
-
-    Args:
-        path: A checkpoint's `pretrained_model` folder, or a Hub repo id.
-        device: Torch device.
-        revision: Hub revision.
-
-    Raises:
-        InputError: There is no reward model, or it is of another type.
-    """
-    source = reward_model_at(path, revision)
-    file = source.file(CONFIG_FILE)
-    kind = json.loads(file.read_text()).get("type")
-    if kind != ChunkRewardRewardModel.name:
-        raise InputError(
-            f"{source.given}: is of type '{kind}', not {ChunkRewardRewardModel.name}. Train one with "
-            "lerobot-train --reward_model.type=chunk_reward."
-        )
-    config = RewardModelConfig.from_pretrained(file.parent)
-    config.device = device
-    return ChunkRewardRewardModel.from_pretrained(str(file.parent), config=config).requires_grad_(False)
-
-
-def reward_model_at(path: str, revision: str | None = None) -> SourcePolicy:
-    """The saved reward model in a folder or Hub repo, as a source of a policy."""
-    return SourcePolicy(path, revision, "reward model", "--policy.reward_path")
 
 
 def _mlp(sizes: tuple[int, ...]) -> nn.Sequential:

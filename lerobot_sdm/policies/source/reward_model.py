@@ -1,18 +1,68 @@
-"""Check that a reward model matches a policy: the same observations, actions and normalization."""
+"""The reward model that a policy is fine-tuned with: load it through LeRobot's registry, and check that it fits."""
+
+from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from lerobot.configs.rewards import RewardModelConfig
+from lerobot.rewards.factory import get_reward_model_class
 from torch import Tensor
 
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.policies.source.files import CONFIG_FILE
 from lerobot_sdm.policies.source.source_policy import SourcePolicy
 from lerobot_sdm.processors.sizes import check_sizes, shapes_of
-from lerobot_sdm.rewards.chunk_reward.configuration_chunk_reward import ChunkRewardConfig
+from lerobot_sdm.safe_files.json_files import read_object
+
+REWARD_TYPE = "chunk_reward"
+"""Type of the reward models that judge a policy's action chunks in its own normalized units."""
 
 
-def check_fits(reward: ChunkRewardConfig, policy: Any, model: SourcePolicy) -> None:
+class ChunkReward(Protocol):
+    """What fine-tuning needs of a reward model; `rewards/chunk_reward` is one."""
+
+    config: Any
+
+    def features(self, batch: dict[str, Tensor]) -> Tensor:
+        """Condition vectors (B, F) of preprocessed observations, each (B, n_obs_steps, ...)."""
+
+    def predict(self, features: Tensor, actions: Tensor) -> Tensor:
+        """Each ensemble member's prediction (members, B) for executed actions (B, n_action_steps, A)."""
+
+
+def load_reward_model(path: str, device: str, revision: str | None = None) -> Any:
+    """Load a trained reward model, frozen; see `ChunkReward`.
+
+    Args:
+        path: A checkpoint's `pretrained_model` folder, or a Hub repo id.
+        device: Torch device.
+        revision: Hub revision.
+
+    Raises:
+        InputError: There is no reward model, or it is of another type.
+    """
+    source = reward_model_at(path, revision)
+    file = source.file(CONFIG_FILE)
+    kind = read_object(file, str(file)).get("type")
+    if kind != REWARD_TYPE:
+        raise InputError(
+            f"{source.given}: is of type '{kind}', not {REWARD_TYPE}. Train one with "
+            f"lerobot-train --reward_model.type={REWARD_TYPE}."
+        )
+    config = RewardModelConfig.from_pretrained(file.parent)
+    config.device = device
+    model_class = get_reward_model_class(kind)
+    return model_class.from_pretrained(str(file.parent), config=config).requires_grad_(False)
+
+
+def reward_model_at(path: str, revision: str | None = None) -> SourcePolicy:
+    """The saved reward model in a folder or Hub repo, as a source of a policy."""
+    return SourcePolicy(path, revision, "reward model", "--policy.reward_path")
+
+
+def check_fits(reward: Any, policy: Any, model: SourcePolicy) -> None:
     """Refuse a reward model that was trained for another policy.
 
     Args:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from warm_start import run_forked
 
-from lerobot_sdm.processes.preloaded import EVERYTHING_ELSE, RECORDING
+from lerobot_sdm.measure.preloaded import EVERYTHING_ELSE, RECORDING
 
 pytest_plugins = ("warm_start",)
 

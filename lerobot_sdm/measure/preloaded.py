@@ -9,7 +9,7 @@ RECORDING = (
     "lerobot_sdm.cli.record",
     "lerobot_sdm.datasets.record",
     "lerobot_sdm.datasets.write",
-    "lerobot_sdm.processes.compiled",
+    "lerobot_sdm.clouds.compiled",
     "metaworld.policies",
     "datasets.io.parquet",
     "jinja2",

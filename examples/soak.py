@@ -148,12 +148,13 @@ def soak(options: argparse.Namespace) -> dict[str, Any]:
     from tqdm import tqdm
 
     from lerobot_sdm.measure.comparison import Comparison
-    from lerobot_sdm.measure.contenders import Contender, load_contender
     from lerobot_sdm.measure.files import write_json
+    from lerobot_sdm.measure.loaded_policy import load_from_spec
+    from lerobot_sdm.measure.policy_spec import PolicySpec
 
     torch.set_num_threads(1)
     config = Comparison(options.env, policies=()).env_config()
-    policy = load_contender(Contender("policy", options.policy))
+    policy = load_from_spec(PolicySpec("policy", options.policy))
     settings = {name: value for name, value in vars(options).items() if name not in ("policy", "output")}
     known: dict[int, tuple] = {}
     samples, changed, start = [], [], time.monotonic()

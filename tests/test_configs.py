@@ -73,7 +73,7 @@ def test_a_benchmark_trains_as_the_config_of_its_size(path):
 def test_published_sizes(name):
     from lerobot.configs.types import FeatureType, PolicyFeature
 
-    from lerobot_sdm.nets.live_taps import whole_size
+    from lerobot_sdm.nets.trimmed_convolution import whole_size
     from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
     from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Model
 

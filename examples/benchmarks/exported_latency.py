@@ -28,9 +28,10 @@ from training import dp3_config, sdm_policy
 from lerobot_sdm.errors import refuse_existing
 from lerobot_sdm.export import runtime
 from lerobot_sdm.export.write import Export, export
-from lerobot_sdm.measure.contenders import Contender, LoadedPolicy, load_contender
 from lerobot_sdm.measure.files import write_json, write_text
 from lerobot_sdm.measure.latency import weights_size
+from lerobot_sdm.measure.loaded_policy import LoadedPolicy, load_from_spec
+from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.measure.records import machine, versions
 from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Policy
 
@@ -110,7 +111,9 @@ def write_dataset(root: Path, shapes: dict[str, tuple[int, ...]], frames: int = 
 
 def torch_runner(path: Path, engine: str, precision: str, **overrides: str) -> Runner:
     """A policy in torch."""
-    loaded: LoadedPolicy = load_contender(Contender(engine, str(path), {"inference_precision": precision, **overrides}))
+    loaded: LoadedPolicy = load_from_spec(
+        PolicySpec(engine, str(path), {"inference_precision": precision, **overrides})
+    )
 
     @torch.inference_mode()
     def decide(observation: dict[str, np.ndarray]) -> Any:
@@ -140,7 +143,7 @@ def export_all(folder: Path, student: Path, dataset: Path, options: argparse.Nam
     for format_, precision in itertools.product(options.formats, options.precisions):
         folders.append(folder / f"{format_}-{precision}")
         order = Export(
-            policy=Contender.parse(str(student)),
+            policy=PolicySpec.parse(str(student)),
             output=folders[-1],
             format=format_,
             precision=precision,
@@ -178,7 +181,7 @@ def measure_network(name: str, folder: Path, options: argparse.Namespace) -> lis
     folder.mkdir()
     student = write_student(folder, name)
     shapes = {
-        key: tuple(f.shape) for key, f in load_contender(Contender("", str(student))).config.input_features.items()
+        key: tuple(f.shape) for key, f in load_from_spec(PolicySpec("", str(student))).config.input_features.items()
     }
     dataset = write_dataset(folder / "data", {**shapes, "action": (26,)})
     folders = export_all(folder, student, dataset, options)

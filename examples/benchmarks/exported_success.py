@@ -26,8 +26,9 @@ from lerobot_sdm.errors import refuse_existing
 from lerobot_sdm.export import runtime
 from lerobot_sdm.export.graph import GivenNoise
 from lerobot_sdm.measure.comparison import Comparison
-from lerobot_sdm.measure.contenders import Contender, LoadedPolicy, load_contender
 from lerobot_sdm.measure.files import write_json, write_text
+from lerobot_sdm.measure.loaded_policy import LoadedPolicy, load_from_spec
+from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.measure.records import machine, versions
 from lerobot_sdm.measure.statistics import paired_difference, success_rate
 
@@ -111,9 +112,9 @@ def main() -> None:
     options = parser.parse_args()
     refuse_existing("--output", options.output)
     torch.set_num_threads(options.threads)
-    contender = Contender.parse(options.policy)
-    config = Comparison(options.env, (contender,)).env_config()
-    loaded = load_contender(contender)
+    spec = PolicySpec.parse(options.policy)
+    config = Comparison(options.env, (spec,)).env_config()
+    loaded = load_from_spec(spec)
     exported = {str(folder): runtime.Policy(folder, options.threads) for folder in options.exported}
     first = next(iter(exported.values()))
     original = Original(loaded, first.noise().shape)

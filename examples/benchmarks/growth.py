@@ -26,8 +26,9 @@ from inference import with_plain_unet, write_policies
 from tqdm import tqdm
 from training import CYCLE, DATASET, milliseconds, sdm_policy, step_of, training_batch
 
-from lerobot_sdm.measure.contenders import Contender, load_contender
 from lerobot_sdm.measure.latency import measure_parts
+from lerobot_sdm.measure.loaded_policy import load_from_spec
+from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Policy
 
 WIDTHS = ((32, 64, 128), (64, 128, 256), (128, 256, 384), (256, 512, 1024), (512, 1024, 2048))
@@ -67,7 +68,7 @@ def latency(size: Size, device: str, repeats: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as scratch:
         teacher, student = write_policies(Path(scratch), size.horizon, size.widths, device, size.points)
         policies = [
-            load_contender(Contender(label, str(path), {}), device)
+            load_from_spec(PolicySpec(label, str(path), {}), device)
             for label, path in zip(list(ROWS)[:3], (teacher, student, student), strict=True)
         ]
         policies[2] = with_plain_unet(policies[2], policies[0].config)

@@ -28,8 +28,9 @@ from rich.console import Console
 from rich.table import Table
 from training import POINTS, dp3_config, sdm_policy
 
-from lerobot_sdm.measure.contenders import Contender, LoadedPolicy, load_contender
 from lerobot_sdm.measure.latency import LatencyByPart, measure_parts
+from lerobot_sdm.measure.loaded_policy import LoadedPolicy, load_from_spec
+from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.nets.precision import PRECISIONS
 from lerobot_sdm.policies.consistency.configuration_consistency import ConsistencyConfig
 from lerobot_sdm.policies.consistency.modeling_consistency import ConsistencyPolicy
@@ -102,8 +103,8 @@ def rows_of(label: str, path: Path, fixed: dict, options: argparse.Namespace, ba
     """All variants of a policy; for the plain one the U-Net's arguments are those of a DP3 network."""
     policies = []
     for name, settings in variants(options.compile, options.device, plain=label in PLAIN):
-        contender = Contender(f"{label}, {name}", str(path), {**fixed, **settings})
-        loaded = load_contender(contender, options.device)
+        spec = PolicySpec(f"{label}, {name}", str(path), {**fixed, **settings})
+        loaded = load_from_spec(spec, options.device)
         policies.append(with_plain_unet(loaded, options.config) if name == "plain" else loaded)
     return measure_parts(policies, options.repeats, options.warmup, batch_size)
 

@@ -32,8 +32,9 @@ from lerobot_sdm.errors import InputError, unknown_name
 from lerobot_sdm.export.runtime import MANIFEST, ExportError, sha256
 from lerobot_sdm.export.runtime import Policy as ExportedPolicy
 from lerobot_sdm.measure.comparison import Comparison, row_key
-from lerobot_sdm.measure.contenders import Contender, LoadedPolicy, load_contender
 from lerobot_sdm.measure.files import read_json, write_json
+from lerobot_sdm.measure.loaded_policy import LoadedPolicy, load_from_spec
+from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.measure.records import machine
 from lerobot_sdm.policies.source.files import fingerprint
 from lerobot_sdm.processors.sizes import check_environment
@@ -64,7 +65,7 @@ class Deployment:
     """
 
     env: str
-    policies: tuple[Contender, ...]
+    policies: tuple[PolicySpec, ...]
     fps: float | None = None
     slowdown: tuple[float, ...] = (1.0,)
     decision_ms: tuple[float, ...] | None = None
@@ -125,32 +126,32 @@ def make_robot(deployment: Deployment) -> SimulatedRobot:
 class Exported:
     """A policy exported to a folder."""
 
-    contender: Contender
+    spec: PolicySpec
     policy: ExportedPolicy
 
 
-def load(deployment: Deployment, contender: Contender) -> LoadedPolicy | Exported:
+def load(deployment: Deployment, spec: PolicySpec) -> LoadedPolicy | Exported:
     """A checkpoint, or an exported folder.
 
     Raises:
         InputError: It cannot be read, does not fit the environment, or options are given for an exported folder.
     """
-    if not (Path(contender.path) / MANIFEST).is_file():
-        loaded = load_contender(contender)
-        check_environment(loaded.config, deployment.config, contender.path)
+    if not (Path(spec.path) / MANIFEST).is_file():
+        loaded = load_from_spec(spec)
+        check_environment(loaded.config, deployment.config, spec.path)
         return loaded
-    if contender.overrides:
-        raise InputError(f"--policy={contender.text()}: an exported policy has no options. Give them when exporting.")
+    if spec.overrides:
+        raise InputError(f"--policy={spec.text()}: an exported policy has no options. Give them when exporting.")
     try:
-        return Exported(contender, ExportedPolicy(contender.path, deployment.threads))
+        return Exported(spec, ExportedPolicy(spec.path, deployment.threads))
     except ExportError as error:
-        raise InputError(f"--policy={contender.text()}: {error}") from error
+        raise InputError(f"--policy={spec.text()}: {error}") from error
 
 
-def weights_of(contender: Contender) -> str:
+def weights_of(spec: PolicySpec) -> str:
     """Hash of a policy's weights, or of an exported folder's manifest, which has those of all its files."""
-    manifest = Path(contender.path) / MANIFEST
-    return sha256(manifest) if manifest.is_file() else fingerprint(contender.path)
+    manifest = Path(spec.path) / MANIFEST
+    return sha256(manifest) if manifest.is_file() else fingerprint(spec.path)
 
 
 def make_controller(
@@ -179,7 +180,7 @@ def run_point(
     robot.reset(deployment.seed)
     controller.warm_up(robot.observe())
     episodes, timeline = [], []
-    label = f"{loaded.contender.label}, x{slowdown:g}"
+    label = f"{loaded.spec.label}, x{slowdown:g}"
     for seed in tqdm(range(deployment.seed, deployment.seed + deployment.episodes), desc=label, unit="episode"):
         ticks = run_episode(robot, controller, seed)
         episodes.append(episode_record(seed, robot.summary(), ticks, deployment.period))
@@ -211,19 +212,19 @@ def run(deployment: Deployment, output: Path) -> dict[str, Any]:
     for slowdown in deployment.slowdown:
         rows = []
         for policy in loaded:
-            file = output / "points" / f"{row_key(policy.contender)}-x{slowdown:g}.json"
+            file = output / "points" / f"{row_key(policy.spec)}-x{slowdown:g}.json"
             if not file.exists():
                 episodes, timeline = run_point(deployment, robot, policy, slowdown)
                 write_json(file, {"episodes": episodes, "timeline": timeline})
             rows.append(read_json(file))
-            timelines.setdefault(policy.contender.label, rows[-1]["timeline"])
+            timelines.setdefault(policy.spec.label, rows[-1]["timeline"])
         first = rows[0]["episodes"]
         points.append(
             {
                 "slowdown": slowdown,
                 "rows": [
                     {
-                        "label": policy.contender.label,
+                        "label": policy.spec.label,
                         **summarize(row["episodes"]),
                         "difference_to_first": against(first, row["episodes"]),
                     }
@@ -283,7 +284,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = vars(parser.parse_args(arguments))
     output = options.pop("output")
     try:
-        policies = tuple(Contender.parse(text) for text in options.pop("policy"))
+        policies = tuple(PolicySpec.parse(text) for text in options.pop("policy"))
         options = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
         deployment = Deployment(policies=policies, **options)
         import torch

@@ -25,8 +25,9 @@ from tqdm import tqdm
 
 import lerobot_policy_sdm  # noqa: F401  (registers the policy types)
 from lerobot_sdm.envs.pusht.dense import DensePushTEnv
-from lerobot_sdm.measure.contenders import Contender, LoadedPolicy, load_contender
 from lerobot_sdm.measure.files import write_json
+from lerobot_sdm.measure.loaded_policy import LoadedPolicy, load_from_spec
+from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.policies.source.reward_model import load_reward_model
 from lerobot_sdm.rewards.chunk_reward.modeling_chunk_reward import ChunkRewardRewardModel
 
@@ -153,7 +154,7 @@ if __name__ == "__main__":
     reward = load_reward_model(options.reward, "cpu") if options.reward else None
     rows = {}
     for text in options.policy:
-        policy = load_contender(Contender.parse(text))
+        policy = load_from_spec(PolicySpec.parse(text))
         runs: dict[str, tuple[Choice | None, int]] = {"policy": (None, 1)}
         for count in options.offered:
             if reward is not None:
@@ -162,10 +163,10 @@ if __name__ == "__main__":
                 runs[f"simulator, best of {count}"] = (by_simulator(policy, count * len(seeds)), count)
         for name, (choose, count) in runs.items():
             found = run(policy, choose, seeds, count)
-            rows[f"{policy.contender.label}: {name}"] = found.tolist()
+            rows[f"{policy.spec.label}: {name}"] = found.tolist()
             error = 100 * found.std(ddof=1) / len(found) ** 0.5
             print(
-                f"{policy.contender.label}, {name}: mean highest coverage {100 * found.mean():.1f}% (standard error "
+                f"{policy.spec.label}, {name}: mean highest coverage {100 * found.mean():.1f}% (standard error "
                 f"{error:.1f}), successes {(found >= SUCCESS).sum()} of {len(found)}",
                 flush=True,
             )

@@ -20,7 +20,8 @@ from torch.utils.data import default_collate
 from tqdm import tqdm
 
 import lerobot_policy_sdm  # noqa: F401  (registers the policy types)
-from lerobot_sdm.measure.contenders import Contender, LoadedPolicy, load_contender
+from lerobot_sdm.measure.loaded_policy import LoadedPolicy, load_from_spec
+from lerobot_sdm.measure.policy_spec import PolicySpec
 
 
 def windows(root: Path, config: PreTrainedConfig, every: int) -> dict[str, Tensor]:
@@ -58,9 +59,9 @@ if __name__ == "__main__":
     parser.add_argument("--every", type=int, default=4, help="every so many frames")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    policies = [load_contender(Contender.parse(text)) for text in options.policy]
+    policies = [load_from_spec(PolicySpec.parse(text)) for text in options.policy]
     for folder in options.data:
         data = windows(folder, policies[0].config, options.every)
         for policy in policies:
             error = mean_squared_error(policy, data)
-            print(f"{folder}, {policy.contender.label}: {error:.5f} over {len(data[ACTION])} windows", flush=True)
+            print(f"{folder}, {policy.spec.label}: {error:.5f} over {len(data[ACTION])} windows", flush=True)

@@ -43,7 +43,7 @@ SHOWN = ("truth", "teacher, DDIM", f"teacher, one step at t = {START}", "SDM", "
          "CTM", "CTM, 3 steps", "CTM, start noise 1", "CTM, denoising by the jump")  # fmt: skip
 
 
-def contenders(run: Run) -> dict[str, tuple[int, Sampler]]:
+def samplers(run: Run) -> dict[str, tuple[int, Sampler]]:
     """Train everything: name -> (network evaluations, sampler)."""
     mixture = run.mixture
 
@@ -127,7 +127,7 @@ def measure(mixture: Mixture, size: Size, sampler: Sampler) -> dict[str, float |
 def study(size: Size, seed: int, folder: Path) -> dict[str, dict]:
     """All rows of one seed, the truth among them."""
     run, fresh = Run(Mixture(0), size, seed, folder), torch.Generator().manual_seed(54321)
-    rows = {"truth": (0, lambda _, cond: run.mixture.sample(cond, fresh)), **contenders(run)}
+    rows = {"truth": (0, lambda _, cond: run.mixture.sample(cond, fresh)), **samplers(run)}
     return {name: {"evaluations": count, **measure(run.mixture, size, row)} for name, (count, row) in rows.items()}
 
 

@@ -12,7 +12,7 @@ from lerobot.configs.policies import PreTrainedConfig
 
 from lerobot_sdm.cards.model_card import DEFAULT_LICENSE, CardFacts, Teacher, model_card
 from lerobot_sdm.cards.privacy import hub_name, make_public, public_policy_config
-from lerobot_sdm.nets.live_taps import whole_size
+from lerobot_sdm.nets.trimmed_convolution import whole_size
 
 if TYPE_CHECKING:
     from lerobot.configs.train import TrainPipelineConfig

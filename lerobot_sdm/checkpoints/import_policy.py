@@ -20,7 +20,7 @@ from lerobot_sdm.checkpoints.original_policy import is_student, policy_config, s
 from lerobot_sdm.checkpoints.original_weights import model_weights, statistics
 from lerobot_sdm.clouds import POINT_CLOUD
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.nets.live_taps import whole_size
+from lerobot_sdm.nets.trimmed_convolution import whole_size
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy
 from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Model, DP3Policy
 from lerobot_sdm.policies.dp3.processor_dp3 import make_dp3_pre_post_processors

@@ -7,7 +7,7 @@ import typer
 from lerobot_sdm.cli.early import TYPE, check_options, joined, value_of
 from lerobot_sdm.cli.options import parse_options
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.policy_spec import Contender
+from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.measure.rollout_options import RolloutOptions
 from lerobot_sdm.outlines import outline
 
@@ -26,7 +26,7 @@ def collect_rollouts(context: typer.Context) -> None:
     path, overrides, rest = policy_options(context.args)
     if value_of(rest, TYPE) is None:
         raise InputError("--env.type: is missing. Give an environment, such as --env.type=pusht_dense.")
-    policy = Contender(path, path, overrides).checked()
+    policy = PolicySpec(path, path, overrides).checked()
     check_options(RolloutOptions, rest)
 
     from lerobot_sdm.measure.rollouts import RolloutConfig

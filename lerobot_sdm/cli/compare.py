@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from lerobot_sdm.measure.policy_spec import Contender
+from lerobot_sdm.measure.policy_spec import PolicySpec
 
 
 def compare(
@@ -31,7 +31,7 @@ def compare(
     lerobot-sdm compare --env=pusht,obs_type=environment_state_agent_pos --policy=TEACHER,label=teacher
     --policy=STUDENT,label=student --output=outputs/comparison
     """
-    rows = tuple(Contender.parse(text).checked() for text in policy)
+    rows = tuple(PolicySpec.parse(text).checked() for text in policy)
 
     # Imported late: LeRobot, torch and matplotlib take seconds, and a mistyped option should fail at once.
     from lerobot_sdm.measure.comparison import Comparison

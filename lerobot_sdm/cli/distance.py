@@ -9,7 +9,7 @@ from rich.progress import track
 from rich.table import Table
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.policy_spec import Contender
+from lerobot_sdm.measure.policy_spec import PolicySpec
 
 
 def distance(
@@ -36,22 +36,22 @@ def distance(
     if output is not None and output.exists():
         raise InputError(f"--output={output}: exists already. Choose another file.")
 
-    entries = [Contender.parse(text).checked() for text in (teacher, *policy)]
+    entries = [PolicySpec.parse(text).checked() for text in (teacher, *policy)]
 
     # Imported late: torch and LeRobot take seconds, and a mistyped option should fail at once.
-    from lerobot_sdm.measure.contenders import load_contender
     from lerobot_sdm.measure.distillation import FLOOR, compare_to_teacher
     from lerobot_sdm.measure.files import write_json
+    from lerobot_sdm.measure.loaded_policy import load_from_spec
     from lerobot_sdm.measure.observations import demonstrated_chunks, held_out_observations
 
-    reference, *contenders = (load_contender(entry, device) for entry in entries)
+    reference, *policies = (load_from_spec(entry, device) for entry in entries)
     where = (repo_id, root, reference.config, observations)
     inputs, demonstrated = held_out_observations(*where), demonstrated_chunks(*where)
 
     def progress(indices):
         return track(indices, "Sampling actions", total=observations)
 
-    rows = compare_to_teacher(reference, contenders, inputs, samples, seed, progress, demonstrated)
+    rows = compare_to_teacher(reference, policies, inputs, samples, seed, progress, demonstrated)
 
     table = Table("policy", "energy distance to teacher", "spread", "RMS, same noise", "distance to demonstrations")
     for row in rows:

@@ -7,7 +7,7 @@ import typer
 
 from lerobot_sdm.errors import InputError, refuse_existing
 from lerobot_sdm.export.options import check_count, check_folder, check_options
-from lerobot_sdm.measure.policy_spec import Contender
+from lerobot_sdm.measure.policy_spec import PolicySpec
 
 
 def export(
@@ -45,7 +45,7 @@ def export(
     for option, value in (("observations", observations), ("calibration", calibration), ("samples", samples)):
         check_count(f"--{option}", value)
     refuse_existing("--output", output)
-    entry = Contender.parse(policy).checked()
+    entry = PolicySpec.parse(policy).checked()
 
     # Imported late: torch and LeRobot take seconds, and a mistyped option should fail at once.
     from lerobot_sdm.export.write import Export

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.policy_spec import Contender
+from lerobot_sdm.measure.policy_spec import PolicySpec
 
 
 def latency(
@@ -35,19 +35,19 @@ def latency(
     if output is not None and output.exists():
         raise InputError(f"--output={output}: exists already. Choose another file.")
 
-    entries = [Contender.parse(text).checked() for text in policy]
+    entries = [PolicySpec.parse(text).checked() for text in policy]
 
     # Imported late: torch and LeRobot take seconds, and a mistyped option should fail at once.
     import torch
 
-    from lerobot_sdm.measure.contenders import load_contender
     from lerobot_sdm.measure.files import write_json
     from lerobot_sdm.measure.latency import measure_parts
+    from lerobot_sdm.measure.loaded_policy import load_from_spec
     from lerobot_sdm.measure.records import machine
 
     if threads is not None:
         torch.set_num_threads(threads)
-    loaded = [load_contender(entry, device) for entry in entries]
+    loaded = [load_from_spec(entry, device) for entry in entries]
     rows = measure_parts(loaded, repeats, warmup, batch_size, seed)
 
     names = "policy", "NFE", "chunk p50", "p95", "processors", "encoder", "network", "other"

@@ -35,7 +35,7 @@ class CannotCache(Exception):  # noqa: N818 a reason, not an error: LeRobot's re
     """This dataset needs LeRobot's own reader; the message says why."""
 
 
-class Column(NamedTuple):
+class CachedColumn(NamedTuple):
     """One column over all frames, in its storage dtype.
 
     Attributes:
@@ -97,7 +97,7 @@ class CachedLeRobotDataset(LeRobotDataset):
         InputError: An observation or action contains NaN or infinity, or the dataset is damaged.
     """
 
-    _columns: dict[str, Column] | None = None
+    _columns: dict[str, CachedColumn] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any):
         named = dict(zip(("repo_id", "root"), args, strict=False)) | kwargs
@@ -193,10 +193,10 @@ class CachedLeRobotDataset(LeRobotDataset):
     # Building the cache
 
     @staticmethod
-    def _nbytes(columns: dict[str, Column]) -> int:
+    def _nbytes(columns: dict[str, CachedColumn]) -> int:
         return sum(column.values.nbytes for column in columns.values())
 
-    def _read_columns(self) -> tuple[dict[str, Column], dict[str, list[str]]]:
+    def _read_columns(self) -> tuple[dict[str, CachedColumn], dict[str, list[str]]]:
         """Read every column into memory; returns numeric and image columns, and text columns."""
         meta = self.meta
         if meta.video_keys:
@@ -215,7 +215,7 @@ class CachedLeRobotDataset(LeRobotDataset):
 
         table = self.hf_dataset.data
         order = {key: to_numpy(table.column(key), ()) for key in ("episode_index", "frame_index")}
-        columns: dict[str, Column] = {}
+        columns: dict[str, CachedColumn] = {}
         strings: dict[str, list[str]] = {}
         for key in tqdm(self.hf_dataset.column_names, desc="Reading columns", unit="column", delay=BAR_DELAY):
             feature = meta.features[key]
@@ -224,9 +224,9 @@ class CachedLeRobotDataset(LeRobotDataset):
             if feature["dtype"] == "string":
                 strings[key] = table.column(key).to_pylist()
             elif key in meta.depth_keys:
-                columns[key] = Column(self._decode_depth(key), torch.float32)
+                columns[key] = CachedColumn(self._decode_depth(key), torch.float32)
             elif feature["dtype"] == "image":
-                columns[key] = Column(self._decode_images(key), torch.get_default_dtype(), is_image=True)
+                columns[key] = CachedColumn(self._decode_images(key), torch.get_default_dtype(), is_image=True)
             else:
                 # LeRobot stores features of shape (1,) as scalars and reads them as such.
                 shape = () if tuple(feature["shape"]) == (1,) else tuple(feature["shape"])
@@ -319,14 +319,14 @@ def to_numpy(column: pa.ChunkedArray, shape: tuple[int, ...]) -> np.ndarray:
     return out
 
 
-def _as_column(values: np.ndarray) -> Column:
+def _as_column(values: np.ndarray) -> CachedColumn:
     """Give stored values the dtype that LeRobot's reader returns after its conversion through Python numbers."""
     if values.dtype.kind == "f":
         dtype = torch.get_default_dtype()
         stored = torch.from_numpy(values)
-        return Column(stored.to(dtype) if stored.element_size() > dtype.itemsize else stored, dtype)
+        return CachedColumn(stored.to(dtype) if stored.element_size() > dtype.itemsize else stored, dtype)
     if values.dtype.kind == "b":
-        return Column(torch.from_numpy(values), torch.bool)
+        return CachedColumn(torch.from_numpy(values), torch.bool)
     if values.dtype.kind == "u" and values.dtype.itemsize > 1:
         values = values.astype(np.int64)
-    return Column(torch.from_numpy(values), torch.int64)
+    return CachedColumn(torch.from_numpy(values), torch.int64)

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from lerobot_sdm.demo.pair import Pair
-from lerobot_sdm.measure.contenders import LoadedPolicy, load_contender
 from lerobot_sdm.measure.latency import count_calls
+from lerobot_sdm.measure.loaded_policy import LoadedPolicy, load_from_spec
 from lerobot_sdm.measure.methods import ROWS, SHOWN
-from lerobot_sdm.measure.policy_spec import Contender
+from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.measure.video import save_video, side_by_side
 
 SKIPPED = 2
@@ -58,7 +58,7 @@ def perform(pair: Pair, seeds: list[int], filmed: int, render_size: int = 256) -
     env = pair.make_env(render_size=render_size)
     try:
         for row in (row for row in ROWS if row.key in SHOWN):
-            policy = load_contender(Contender(row.label, str(pair.folder / row.run), row.overrides))
+            policy = load_from_spec(PolicySpec(row.label, str(pair.folder / row.run), row.overrides))
             performance = Performance(row.key)
             for number, seed in enumerate(seeds):
                 _episode(env, policy, seed, performance, film=number < filmed)

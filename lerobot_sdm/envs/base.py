@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 
 from lerobot_sdm.clouds.geometry import sample_or_pad
 from lerobot_sdm.envs.cloud_sensor import CloudSensor, upright
-from lerobot_sdm.envs.depth_camera import GOAL, MARKER, VISIBLE_GEOM_GROUPS, DepthCamera, RayDepthCamera, open_camera
+from lerobot_sdm.envs.depth_camera import GOAL, MARKER, VISIBLE_GEOM_GROUPS, RayDepthCamera, SceneCamera, open_camera
 from lerobot_sdm.envs.frames import Frame
 from lerobot_sdm.envs.options import CloudOptions, require_known, require_positive
 
@@ -126,7 +126,7 @@ class PointCloudEnv(gym.Env, ABC):
         self.action_space = spaces.Box(-1.0, 1.0, (action_size,), np.float32)
 
         self._model: mujoco.MjModel | None = None
-        self._camera: DepthCamera | None = None
+        self._camera: SceneCamera | None = None
         self._sensor: CloudSensor | None = None
         self._frame_cache: NDArray[np.uint8] | None = None
         self._steps = 0

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lerobot_sdm.clouds.geometry import deproject, inside_box, pixel_rays, sample_or_pad
-from lerobot_sdm.envs.depth_camera import GOAL, DepthCamera, Picture
+from lerobot_sdm.envs.depth_camera import GOAL, Picture, SceneCamera
 from lerobot_sdm.envs.frames import Frame
 from lerobot_sdm.envs.options import CloudOptions
 
@@ -24,7 +24,7 @@ class CloudSensor:
     def __init__(
         self,
         model: mujoco.MjModel,
-        camera: DepthCamera,
+        camera: SceneCamera,
         options: CloudOptions,
         frame: Frame,
         subsample: Callable[[NDArray[np.float32], int], NDArray[np.float32]] = sample_or_pad,

@@ -44,7 +44,7 @@ class Picture:
     color: NDArray[np.uint8] | None
 
 
-class DepthCamera(Protocol):
+class SceneCamera(Protocol):
     """Takes square images of a MuJoCo scene, with row 0 at the top of the camera's own view."""
 
     def take(
@@ -211,7 +211,7 @@ class RayDepthCamera:
         """No resources to free."""
 
 
-def open_camera(model: mujoco.MjModel, renderer: str, max_size: int) -> DepthCamera:
+def open_camera(model: mujoco.MjModel, renderer: str, max_size: int) -> SceneCamera:
     """Open the camera that `renderer` names for a model.
 
     Args:

@@ -19,7 +19,7 @@ import torch
 from torch.export import ExportedProgram
 
 from lerobot_sdm.export import runtime
-from lerobot_sdm.nets.live_taps import LiveTaps
+from lerobot_sdm.nets.trimmed_convolution import TrimmedConvolution
 
 Arrays = Mapping[str, np.ndarray]
 """Inputs of the graph by name, (1, ...) each."""
@@ -62,7 +62,7 @@ def write_onnx(program: ExportedProgram, names: Sequence[str], calibration: Sequ
         products = [
             str(node.name)
             for node in written.model.graph
-            if LiveTaps.__module__ in node.metadata_props.get(MODULES, "")
+            if TrimmedConvolution.__module__ in node.metadata_props.get(MODULES, "")
         ]
         _quantize_onnx(plain, file, calibration, products, large)
     onnx.checker.check_model(str(file))

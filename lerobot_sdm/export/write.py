@@ -21,10 +21,10 @@ from lerobot_sdm.export.certificate import action_scale, gather, graph_inputs, s
 from lerobot_sdm.export.formats import WRITERS, input_shapes, quiet
 from lerobot_sdm.export.graph import NOISE, PolicyGraph
 from lerobot_sdm.export.options import EXTRAS, TOLERANCES
-from lerobot_sdm.measure.contenders import LoadedPolicy, load_contender
 from lerobot_sdm.measure.files import write_json
+from lerobot_sdm.measure.loaded_policy import LoadedPolicy, load_from_spec
 from lerobot_sdm.measure.observations import held_out_observations
-from lerobot_sdm.measure.policy_spec import Contender
+from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.policies.source.files import fingerprint
 from lerobot_sdm.processors.depth_step import DepthToPointCloudStep
 
@@ -50,7 +50,7 @@ class Export:
         seed: Of the noise.
     """
 
-    policy: Contender
+    policy: PolicySpec
     output: Path
     format: str
     precision: str
@@ -80,7 +80,7 @@ def export(order: Export, progress: Callable[[str], None] = lambda _: None) -> d
     """
     refuse_existing("--output", order.output)
     exact = order.policy.overrides | {"inference_precision": "float32", "compile_model": "false"}
-    loaded = load_contender(Contender(order.policy.label, order.policy.path, exact))
+    loaded = load_from_spec(PolicySpec(order.policy.label, order.policy.path, exact))
     graph = PolicyGraph.of(loaded)
     with damage_is_an_input_error(order.repo_id, order.root):
         dataset = LeRobotDatasetMetadata(order.repo_id, root=order.root)

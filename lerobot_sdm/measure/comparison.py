@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lerobot_sdm.envs.spec import env_config, spec_options
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.measure.plan import RunLayout
-from lerobot_sdm.measure.policy_spec import Contender
+from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.measure.stages import Stage
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Comparison:
     """
 
     env: str
-    policies: tuple[Contender, ...]
+    policies: tuple[PolicySpec, ...]
     episodes: int = 100
     seed: int = 100_000
     batch_size: int = 50
@@ -72,12 +72,12 @@ class Comparison:
         return {name: value for name, value in vars(self).items() if name not in ("policies", "latency_repeats")}
 
 
-def row_key(policy: Contender) -> str:
+def row_key(policy: PolicySpec) -> str:
     """Name of a row's files."""
     return re.sub(r"\W+", "-", policy.label).strip("-")
 
 
-def evaluate_command(comparison: Comparison, layout: RunLayout, policy: Contender) -> tuple[str, ...]:
+def evaluate_command(comparison: Comparison, layout: RunLayout, policy: PolicySpec) -> tuple[str, ...]:
     """Command that measures one row."""
     options = {f"policy.{key}": value for key, value in policy.overrides.items()} | comparison.env_options()
     return (

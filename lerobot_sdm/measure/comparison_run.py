@@ -13,12 +13,12 @@ from rich.console import Console
 
 from lerobot_sdm.measure.comparison import Comparison, evaluations, row_key
 from lerobot_sdm.measure.comparison_report import markdown_table, summary
-from lerobot_sdm.measure.contenders import load_contender, read_config
 from lerobot_sdm.measure.files import read_json, write_json, write_text
 from lerobot_sdm.measure.latency import measure_latency
+from lerobot_sdm.measure.loaded_policy import load_from_spec, read_config
 from lerobot_sdm.measure.pictures import rewards_plot
 from lerobot_sdm.measure.plan import RunLayout
-from lerobot_sdm.measure.policy_spec import Contender
+from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.measure.records import evaluated_metric, evaluated_successes, machine, stage_records, versions
 from lerobot_sdm.measure.runner import run_warm, shared_variables
 from lerobot_sdm.measure.stages import claim_folder
@@ -70,7 +70,7 @@ def run_comparison(
 def measure_costs(comparison: Comparison) -> list[dict[str, Any]]:
     """Measure each row's cost per decision, on first observations of the environment."""
     torch.set_num_threads(comparison.threads)
-    policies = [load_contender(policy, comparison.device) for policy in comparison.policies]
+    policies = [load_from_spec(policy, comparison.device) for policy in comparison.policies]
     config = comparison.env_config()
     environments = make_env(config, n_envs=1)
     ((environment,),) = (tasks.values() for tasks in environments.values())
@@ -130,7 +130,7 @@ def collect_comparison(comparison: Comparison, layout: RunLayout, costs: Sequenc
     }
 
 
-def _training(policy: Contender) -> dict[str, Any] | None:
+def _training(policy: PolicySpec) -> dict[str, Any] | None:
     """How a checkpoint was trained, as far as LeRobot recorded it beside the weights."""
     file = Path(policy.path) / TRAIN_CONFIG_NAME
     if not file.is_file():

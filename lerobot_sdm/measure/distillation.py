@@ -14,8 +14,8 @@ from lerobot.utils.constants import ACTION
 from torch import Tensor
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.contenders import LoadedPolicy, same_action_units
 from lerobot_sdm.measure.distances import distance_to_point, energy_distance, paired_rms, spread
+from lerobot_sdm.measure.loaded_policy import LoadedPolicy, same_action_units
 from lerobot_sdm.measure.observations import Demonstrated
 from lerobot_sdm.measure.statistics import Interval, bootstrap_mean
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy
@@ -53,7 +53,7 @@ class DistillationRow:
 
 def compare_to_teacher(
     teacher: LoadedPolicy,
-    contenders: Sequence[LoadedPolicy],
+    policies: Sequence[LoadedPolicy],
     observations: dict[str, Tensor],
     samples: int = 64,
     seed: int = 0,
@@ -66,7 +66,7 @@ def compare_to_teacher(
 
     Args:
         teacher: The reference, sampled as its config says (ten steps unless overridden).
-        contenders: Specs of policies with the teacher's action shape and normalization.
+        policies: Policies with the teacher's action shape and normalization.
         observations: Raw inputs (K, n_obs_steps, ...), see `held_out_observations`.
         samples: Start-noise samples M per observation and policy, at least 2.
         seed: Seed of all start noise.
@@ -81,17 +81,17 @@ def compare_to_teacher(
     """
     if samples < 2:
         raise InputError(f"--samples={samples}: the distance needs at least 2 samples per observation. Give 2 or more.")
-    for contender in contenders:
-        _check_comparable(teacher, contender)
+    for policy in policies:
+        _check_comparable(teacher, policy)
 
     count = len(next(iter(observations.values())))
-    labels = [FLOOR, *(item.contender.label for item in contenders)]
+    labels = [FLOOR, *(item.spec.label for item in policies)]
     rows = [DistillationRow(label, [], [], []) for label in labels]
     for index in progress(range(count)):
         observation = {key: value[index : index + 1] for key, value in observations.items()}
         noise = start_noise(teacher, samples, (seed, index, 0))
         reference = draw_chunks(teacher, observation, noise)
-        for row, loaded in zip(rows, (teacher, *contenders), strict=True):
+        for row, loaded in zip(rows, (teacher, *policies), strict=True):
             # Every policy gets the same second noise, so that their distances are comparable.
             drawn = draw_chunks(loaded, observation, start_noise(loaded, samples, (seed, index, 1)))
             same_noise = reference if loaded is teacher else draw_chunks(loaded, observation, noise)
@@ -156,24 +156,24 @@ def draw_chunks(loaded: LoadedPolicy, observation: dict[str, Tensor], noise: Ten
     return chunks.flatten(1).unsqueeze(0).cpu()
 
 
-def _check_comparable(teacher: LoadedPolicy, contender: LoadedPolicy) -> None:
-    label = contender.contender.label
+def _check_comparable(teacher: LoadedPolicy, policy: LoadedPolicy) -> None:
+    label = policy.spec.label
     check_sizes(
-        shapes_of(contender.config.output_features),
+        shapes_of(policy.config.output_features),
         shapes_of(teacher.config.output_features),
         f"the policy '{label}'",
-        f"the teacher at {teacher.contender.path}",
+        f"the teacher at {teacher.spec.path}",
         "Compare policies of the same robot.",
         complete=True,
     )
     for key in ("horizon", "n_obs_steps", "n_action_steps"):
-        ours, theirs = getattr(contender.config, key), getattr(teacher.config, key)
+        ours, theirs = getattr(policy.config, key), getattr(teacher.config, key)
         if ours != theirs:
             raise InputError(
                 f"--policy '{label}': {key} is {ours}, but the teacher's is {theirs}. "
                 "Only policies that act in the same chunks can be compared."
             )
-    if not same_action_units(teacher, contender):
+    if not same_action_units(teacher, policy):
         raise InputError(
             f"--policy '{label}': its action normalization differs from the teacher's. "
             "Compare policies that were trained on the same dataset."

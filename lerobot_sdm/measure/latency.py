@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lerobot_sdm.measure.contenders import LoadedPolicy
+from lerobot_sdm.measure.loaded_policy import LoadedPolicy
 from lerobot_sdm.nets.precision import packed_bytes
 
 Observation = dict[str, Tensor]
@@ -105,7 +105,7 @@ def measure_latency(
     timed = _in_turns(policies, lambda _, turn: observations[turn % len(observations)], repeats, warmup)
     return [
         Latency(
-            label=loaded.contender.label,
+            label=loaded.spec.label,
             median_ms=_percentile([chunk.steps[0] for chunk in chunks], 50),
             p95_ms=_percentile([chunk.steps[0] for chunk in chunks], 95),
             network_evaluations=float(np.mean([chunk.evaluations for chunk in chunks])),
@@ -251,7 +251,7 @@ def _by_part(loaded: LoadedPolicy, timed: Sequence[_Chunk], batch_size: int, err
     device = torch.device(loaded.config.device)
     on_gpu = device.type == "cuda"
     return LatencyByPart(
-        label=loaded.contender.label,
+        label=loaded.spec.label,
         batch_size=batch_size,
         network_evaluations=float(np.mean([chunk.evaluations for chunk in timed])),
         chunk_p50=_percentile(chunks, 50),

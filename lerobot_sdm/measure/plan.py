@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lerobot_sdm.measure.methods import ROWS, RUNS, TableRow
-from lerobot_sdm.measure.policy_spec import Contender
+from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.measure.settings import RunSettings, Training, flags
 from lerobot_sdm.measure.stages import Stage
 
@@ -181,9 +181,9 @@ def distance_command(config: RunSettings, layout: RunLayout) -> tuple[str, ...]:
     )
 
 
-def policy_of(row: TableRow, layout: RunLayout) -> Contender:
+def policy_of(row: TableRow, layout: RunLayout) -> PolicySpec:
     """The policy spec of a row, labeled with the row's key."""
-    return Contender(row.key, str(layout.checkpoint(row.run, row.checkpoint)), row.overrides)
+    return PolicySpec(row.key, str(layout.checkpoint(row.run, row.checkpoint)), row.overrides)
 
 
 def _environment_flags(config: RunSettings, rule: str | None = None) -> list[str]:

@@ -9,7 +9,7 @@ from lerobot_sdm.specs import split_spec
 
 
 @dataclass(frozen=True)
-class Contender:
+class PolicySpec:
     """A policy to load: one row of a comparison.
 
     Args:

@@ -28,7 +28,8 @@ from lerobot_sdm.datasets.names import check_lerobot_can_read
 from lerobot_sdm.datasets.write import verify, versions, write
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
 from lerobot_sdm.errors import InputError, refuse_existing
-from lerobot_sdm.measure.contenders import Contender, LoadedPolicy, load_contender
+from lerobot_sdm.measure.loaded_policy import LoadedPolicy, load_from_spec
+from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.measure.rollout_options import RolloutOptions
 from lerobot_sdm.policies.source.files import fingerprint
 from lerobot_sdm.processors.sizes import check_environment
@@ -60,7 +61,7 @@ class RolloutConfig(RolloutOptions):
         return dataclasses.replace(self, root=root, repo_id=self.repo_id or f"local/{name}")
 
 
-def collect_rollouts(config: RolloutConfig, policy: Contender) -> Path:
+def collect_rollouts(config: RolloutConfig, policy: PolicySpec) -> Path:
     """Roll a policy out and record all episodes.
 
     Finished batches are kept beside the dataset until it is complete: the same call after an interruption resumes from
@@ -82,9 +83,9 @@ def collect_rollouts(config: RolloutConfig, policy: Contender) -> Path:
     return config.root
 
 
-def _collect(config: RolloutConfig, policy: Contender) -> None:
+def _collect(config: RolloutConfig, policy: PolicySpec) -> None:
     """`collect_rollouts` for a checked configuration."""
-    loaded = load_contender(policy, config.device)
+    loaded = load_from_spec(policy, config.device)
     columns = _columns(config.env, loaded)
     sha256 = fingerprint(policy.path)
     folder = config.root.parent / f".{config.root.name}.rollouts-{_fingerprint(config, policy, sha256)}"
@@ -175,7 +176,7 @@ class NoisyActions:
 
 def _columns(env: EnvConfig, loaded: LoadedPolicy) -> list[str]:
     """The dataset's observation columns; refuses an environment that does not fit the policy."""
-    check_environment(loaded.config, env, loaded.contender.path)
+    check_environment(loaded.config, env, loaded.spec.path)
     return [env.features_map[key] for key in env.features if env.features_map[key] != ACTION]
 
 
@@ -237,7 +238,7 @@ def _episode(done: dict[str, Any], i: int, attempt: Attempt, columns: list[str],
     return Episode(attempt, True, int(frames["next.success"].sum()), frames=frames)
 
 
-def _fingerprint(config: RolloutConfig, policy: Contender, sha256: str) -> str:
+def _fingerprint(config: RolloutConfig, policy: PolicySpec, sha256: str) -> str:
     """Hash of everything that determines the episodes, so that those of another collection are not reused."""
     decisive = {key: value for key, value in draccus.encode(config).items() if key not in ("root", "repo_id")}
     text = json.dumps([decisive, policy.overrides, sha256, versions()], sort_keys=True, default=str)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lerobot_sdm.errors import InputError, unknown_name
-from lerobot_sdm.nets.live_taps import LiveTaps
+from lerobot_sdm.nets.trimmed_convolution import TrimmedConvolution
 
 
 class BFloat16Product(nn.Module):
@@ -82,6 +82,6 @@ def lower_precision(network: nn.Module, precision: str) -> None:
     if precision == "int8" and device != "cpu":
         raise InputError(f"--policy.inference_precision=int8: runs only on a CPU, not on {device}. Use bfloat16 there.")
     for module in network.modules():
-        if isinstance(module, LiveTaps):
+        if isinstance(module, TrimmedConvolution):
             module.product = PRODUCTS[precision](module.matrix())
             module.register_parameter("weight", None)

@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from lerobot_sdm.diffusion.forward_derivative import has_tangent
 from lerobot_sdm.nets.film import Film, FilmMemory
-from lerobot_sdm.nets.live_taps import keep_live_taps
+from lerobot_sdm.nets.trimmed_convolution import trim_convolutions
 
 
 class NoBlock(nn.Module):
@@ -50,7 +50,7 @@ class TemporalUnet(DiffusionConditionalUnet1d):
             block.cond_encoder = Film(block.cond_encoder, index)
         actions = torch.zeros(1, config.horizon, config.action_feature.shape[0])
         timestep, cond = torch.zeros(1), torch.zeros(1, global_cond_dim)
-        keep_live_taps(self, lambda: self._denoise(actions, self._feature(timestep, cond)))
+        trim_convolutions(self, lambda: self._denoise(actions, self._feature(timestep, cond)))
         self._memory: FilmMemory | None = None
 
     def forward(self, x: Tensor, timestep: Tensor, global_cond: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ NVML_CHECK = "PYTORCH_NVML_BASED_CUDA_CHECK"
 
 
 @dataclass(frozen=True)
-class Origin:
+class InitialState:
     """Process state from before the imports.
 
     Args:
@@ -111,19 +111,19 @@ def compute_and_draw() -> None:
         context.free()
 
 
-def refusal(request: Request, origin: Origin) -> str | None:
+def refusal(request: Request, initial: InitialState) -> str | None:
     """The reason why a program cannot be a fork of this process; None if it can."""
     if threading.active_count() > 1:
         return f"an import has started threads: {threading.enumerate()}"
-    for name in request.environment.keys() | origin.environment.keys():
+    for name in request.environment.keys() | initial.environment.keys():
         # Imports set some variables: a program that made the same imports has the same values.
-        values = (origin.environment.get(name), os.environ.get(name))
+        values = (initial.environment.get(name), os.environ.get(name))
         if request.environment.get(name) not in values and not name.startswith(LATE_VARIABLES):
             return f"{name} differs from its value when the warm process started"
     return None
 
 
-def serve(listener: socket.socket, origin: Origin, imports: Iterator[str]) -> Request | None:
+def serve(listener: socket.socket, initial: InitialState, imports: Iterator[str]) -> Request | None:
     """Fork for each request until standard input is closed; continue with the imports while there is none.
 
     Returns:
@@ -150,7 +150,7 @@ def serve(listener: socket.socket, origin: Origin, imports: Iterator[str]) -> Re
             if listener not in ready:
                 continue
             connection, _ = listener.accept()
-            request = _receive(connection, origin)
+            request = _receive(connection, initial)
             if request is None:
                 continue
             gc.freeze()  # Otherwise each program's garbage collector would copy the memory pages of all modules.
@@ -171,7 +171,7 @@ def serve(listener: socket.socket, origin: Origin, imports: Iterator[str]) -> Re
                 os.close(descriptor)
 
 
-def _receive(connection: socket.socket, origin: Origin) -> Request | None:
+def _receive(connection: socket.socket, initial: InitialState) -> Request | None:
     """A request that can be served; otherwise None, with everything closed."""
     request = None
     with contextlib.suppress(OSError, ValueError):
@@ -179,7 +179,7 @@ def _receive(connection: socket.socket, origin: Origin) -> Request | None:
     if request is None:
         connection.close()
         return None
-    reason = refusal(request, origin)
+    reason = refusal(request, initial)
     if reason is None and not _is_gone(connection):
         return request
     print(f"refused {request.argv[0]}: {reason}", flush=True)
@@ -212,11 +212,11 @@ def _tell_what_ended(running: dict[int, socket.socket], ended: int) -> None:
                 send(connection, status=os.waitstatus_to_exitcode(status))
 
 
-def become(request: Request, origin: Origin) -> None:
+def become(request: Request, initial: InitialState) -> None:
     """Run a program in this process, which ends with it, after resetting all state that a fresh process would have."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.signal(signal.SIGTERM, origin.terminate)
-    signal.signal(signal.SIGINT, origin.interrupt)
+    signal.signal(signal.SIGTERM, initial.terminate)
+    signal.signal(signal.SIGINT, initial.interrupt)
     stdin, output, *_ = request.descriptors
     os.dup2(stdin, 0)
     os.dup2(output, 1)
@@ -268,7 +268,7 @@ def main() -> None:
     if not line:
         return  # The process that started this has been killed.
     environment = json.loads(line)
-    origin = Origin(environment, signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
+    initial = InitialState(environment, signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the programs handle it.
     with socket.socket(fileno=int(number)) as listener:
         address = Path(listener.getsockname())
@@ -276,9 +276,9 @@ def main() -> None:
             pass
         if sys.platform == "darwin" and not survives(compute_and_draw, TRIAL_SECONDS):
             sys.exit("Forking this process does not work here; programs start as plain subprocesses.")
-        request = serve(listener, origin, import_in_turn(modules[first + 1 :]))
+        request = serve(listener, initial, import_in_turn(modules[first + 1 :]))
     if request is not None:
-        become(request, origin)
+        become(request, initial)
     else:  # The process that started this may have been killed.
         with contextlib.suppress(OSError):
             address.unlink()

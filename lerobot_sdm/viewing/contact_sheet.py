@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
-from lerobot_sdm.viewing.episode import Episode, Frame, Signal, without_padding
+from lerobot_sdm.viewing.episode import Frame, ShownEpisode, Signal, without_padding
 from lerobot_sdm.viewing.palette import SECOND_CLOUD, Scene, depth_range, line_colors
 
 INK, FAINT, PAPER = "#222222", "#6b7280", "#f4f5f7"
@@ -20,7 +20,7 @@ SHOWN_SIGNALS = 2
 DPI = 110
 
 
-def contact_sheet(episode: Episode, scene: Scene, path: Path, moments: int = 6) -> None:
+def contact_sheet(episode: ShownEpisode, scene: Scene, path: Path, moments: int = 6) -> None:
     """Write the contact sheet as a PNG, which appears only when it is complete.
 
     Args:
@@ -51,7 +51,7 @@ def contact_sheet(episode: Episode, scene: Scene, path: Path, moments: int = 6) 
     unfinished.replace(path)
 
 
-def _rows(episode: Episode, scene: Scene, frames: Sequence[Frame]) -> list[tuple[tuple, float]]:
+def _rows(episode: ShownEpisode, scene: Scene, frames: Sequence[Frame]) -> list[tuple[tuple, float]]:
     """For each row: (draw function, its details, label), and height divided by width."""
     rows = []
     for key in episode.images:
@@ -76,7 +76,7 @@ def _aspect(image: NDArray) -> float:
     return image.shape[0] / image.shape[1]
 
 
-def _title(episode: Episode, scene: Scene, frame: Frame) -> str:
+def _title(episode: ShownEpisode, scene: Scene, frame: Frame) -> str:
     parts = [f"{episode.length} frames at {episode.fps:g} per second"]
     for key in episode.clouds:
         cloud = frame[key]
@@ -89,7 +89,7 @@ def _title(episode: Episode, scene: Scene, frame: Frame) -> str:
     return f"{episode.title}{task}\n{';  '.join(parts)}"
 
 
-def _draw_moments(part: SubFigure, episode: Episode, rows, chosen, frames, heights) -> None:
+def _draw_moments(part: SubFigure, episode: ShownEpisode, rows, chosen, frames, heights) -> None:
     grid = part.add_gridspec(len(rows), len(chosen), height_ratios=heights, hspace=0.02, wspace=0.02)
     for column, (index, frame) in enumerate(zip(chosen, frames, strict=True)):
         for row, ((draw, details, label), _) in enumerate(rows):
@@ -155,7 +155,7 @@ def _scale_bar(axes: Axes, low: NDArray, high: NDArray) -> None:
     axes.annotate(text, (x, y), xytext=(1, 5), textcoords="offset points", fontsize=7, color=INK, bbox=paper, zorder=3)
 
 
-def _draw_signal(part: SubFigure, key: str, curve: Signal, episode: Episode, chosen: list[int]) -> None:
+def _draw_signal(part: SubFigure, key: str, curve: Signal, episode: ShownEpisode, chosen: list[int]) -> None:
     """Draw curves, or a heat map if there are too many curves to tell apart."""
     axes = part.add_subplot()
     seconds = episode.seconds()

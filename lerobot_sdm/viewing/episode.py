@@ -24,7 +24,7 @@ class Signal:
 
 
 @dataclass(frozen=True)
-class Episode:
+class ShownEpisode:
     """An episode that is read frame by frame, so that memory does not grow with its length.
 
     Attributes:

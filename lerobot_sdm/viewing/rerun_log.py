@@ -9,7 +9,7 @@ import rerun.blueprint as rrb
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from lerobot_sdm.viewing.episode import Corners, Episode, Signal, without_padding
+from lerobot_sdm.viewing.episode import Corners, ShownEpisode, Signal, without_padding
 from lerobot_sdm.viewing.palette import SECOND_CLOUD, Scene, depth_range, line_colors
 
 DARK = (16, 18, 24)
@@ -18,7 +18,7 @@ LARGE_IMAGE = 256 * 256  # pixels
 MANY_LINES = 7
 
 
-def blueprint(episode: Episode, scene: Scene) -> rrb.Blueprint:
+def blueprint(episode: ShownEpisode, scene: Scene) -> rrb.Blueprint:
     """The layout: the cloud on the left, images and curves on the right.
 
     Args:
@@ -54,7 +54,7 @@ def blueprint(episode: Episode, scene: Scene) -> rrb.Blueprint:
     return rrb.Blueprint(rrb.Horizontal(space, column, column_shares=[3, 2]), _time_panel(), collapse_panels=True)
 
 
-def log(episode: Episode, scene: Scene, recording: rr.RecordingStream) -> None:
+def log(episode: ShownEpisode, scene: Scene, recording: rr.RecordingStream) -> None:
     """Send a whole episode to a recording, frame by frame.
 
     Args:
@@ -85,7 +85,7 @@ def log(episode: Episode, scene: Scene, recording: rr.RecordingStream) -> None:
             recording.log(key, rr.DepthImage(frame[key], meter=1.0, **colors))
 
 
-def save(episode: Episode, scene: Scene, path: Path) -> None:
+def save(episode: ShownEpisode, scene: Scene, path: Path) -> None:
     """Write an episode to an `.rrd` file, which appears only when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.unfinished")
@@ -96,14 +96,14 @@ def save(episode: Episode, scene: Scene, path: Path) -> None:
     unfinished.replace(path)
 
 
-def show(episode: Episode, scene: Scene) -> None:
+def show(episode: ShownEpisode, scene: Scene) -> None:
     """Open Rerun's viewer on this machine's screen."""
     recording = _recording(episode)
     recording.spawn()
     _send(episode, scene, recording)
 
 
-def serve(episode: Episode, scene: Scene, port: int, web_port: int) -> str:
+def serve(episode: ShownEpisode, scene: Scene, port: int, web_port: int) -> str:
     """Serve an episode to browsers and viewers on other machines, until this process ends.
 
     Args:
@@ -122,11 +122,11 @@ def serve(episode: Episode, scene: Scene, port: int, web_port: int) -> str:
     return address
 
 
-def _recording(episode: Episode) -> rr.RecordingStream:
+def _recording(episode: ShownEpisode) -> rr.RecordingStream:
     return rr.RecordingStream(f"lerobot_sdm/{episode.title}", recording_id=episode.title)
 
 
-def _send(episode: Episode, scene: Scene, recording: rr.RecordingStream) -> None:
+def _send(episode: ShownEpisode, scene: Scene, recording: rr.RecordingStream) -> None:
     # Make it active, because a viewer remembers an application's last layout and would prefer that one.
     recording.send_blueprint(blueprint(episode, scene), make_active=True, make_default=True)
     log(episode, scene, recording)
@@ -164,7 +164,7 @@ def _time_panel() -> rrb.TimePanel:
     return rrb.TimePanel(state="collapsed", timeline="timestamp", loop_mode="all", play_state="playing")
 
 
-def _about(episode: Episode, scene: Scene) -> str:
+def _about(episode: ShownEpisode, scene: Scene) -> str:
     facts = {"task": episode.task, **episode.facts}
     seconds = episode.length / episode.fps
     facts["length"] = f"{episode.length} frames at {episode.fps:g} per second, {seconds:.1f} s"

@@ -19,12 +19,12 @@ from lerobot_sdm.errors import InputError
 from lerobot_sdm.processors.cloud_view import read_provenance
 from lerobot_sdm.processors.depth_config import DepthToCloudConfig
 from lerobot_sdm.processors.depth_step import DepthToPointCloudStep
-from lerobot_sdm.viewing.episode import Episode, Signal, ordered, signal
+from lerobot_sdm.viewing.episode import ShownEpisode, Signal, ordered, signal
 
 LONGEST_SIGNAL = 256
 
 
-def open_episode(source: str, number: int, cameras: DepthToCloudConfig | None, fps: float | None) -> Episode:
+def open_episode(source: str, number: int, cameras: DepthToCloudConfig | None, fps: float | None) -> ShownEpisode:
     """Open an episode for viewing.
 
     Args:
@@ -54,7 +54,7 @@ def _check_number(number: int, episodes: int, source: str) -> None:
         raise InputError(f"--episode={number}: {source} has episodes 0 to {episodes - 1}.")
 
 
-def _dataset_episode(name: str, root: Path | None, number: int, cameras: DepthToCloudConfig | None) -> Episode:
+def _dataset_episode(name: str, root: Path | None, number: int, cameras: DepthToCloudConfig | None) -> ShownEpisode:
     try:
         with damage_is_an_input_error(name, root):
             total = LeRobotDatasetMetadata(name, root).total_episodes
@@ -99,7 +99,7 @@ def _dataset_episode(name: str, root: Path | None, number: int, cameras: DepthTo
         frame |= {key: (item[key] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy() for key in images}
         return frame | {key: _depth(item[key].numpy().squeeze(0) * meters) for key in depths}
 
-    return Episode(
+    return ShownEpisode(
         title=f"{name}, episode {number} of {total}",
         fps=dataset.fps,
         length=len(dataset),
@@ -115,7 +115,7 @@ def _dataset_episode(name: str, root: Path | None, number: int, cameras: DepthTo
     )
 
 
-def _store_episode(path: Path, number: int, fps: float | None) -> Episode:
+def _store_episode(path: Path, number: int, fps: float | None) -> ShownEpisode:
     # Show the result of a conversion, so that users see what they will get.
     look = look_at(named(path), fps)
     plan, store = look.plan, look.plan.store
@@ -139,7 +139,7 @@ def _store_episode(path: Path, number: int, fps: float | None) -> Episode:
     for key, column in columns.items():
         if key not in seen and np.prod(column.shape) <= LONGEST_SIGNAL:
             signals[key] = signal(column.read(readers, start, stop), label=_short(key))
-    return Episode(
+    return ShownEpisode(
         title=f"{store.name}, episode {number} of {len(ends)}",
         fps=plan.fps,
         length=stop - start,

@@ -53,7 +53,7 @@ def lerobot_sdm(arguments: Arguments) -> None:
     from lerobot_sdm.cli.options import parse_options
     from lerobot_sdm.cli.serve import ServeOptions
     from lerobot_sdm.measure.comparison import Comparison
-    from lerobot_sdm.measure.contenders import Contender
+    from lerobot_sdm.measure.policy_spec import PolicySpec
     from lerobot_sdm.measure.rollouts import RolloutConfig
 
     verb, *rest = arguments
@@ -70,7 +70,7 @@ def lerobot_sdm(arguments: Arguments) -> None:
     if verb == "benchmark" and given["render"] is None and given["engine"] == "local":
         load(verb).main([*rest, "--dry-run"], standalone_mode=False)  # Plans every cell, and begins none.
     if verb == "compare":
-        Comparison(given["env"], tuple(map(Contender.parse, given["policy"])))
+        Comparison(given["env"], tuple(map(PolicySpec.parse, given["policy"])))
 
 
 def script(arguments: Arguments) -> None:

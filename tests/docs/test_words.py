@@ -34,9 +34,9 @@ LEFT_OUT = {
     r"(optim|initial|synchron|random|visual|serial|summar|recogn|general|minim|maxim)is(e|ed|es|ing|ation)\b": "-ize",
 }
 """What is not written, and what is written instead."""
-KEPT = {"centre", "colour", "lerobot.datasets.depth_utils.MM_PER_METRE", "measure/contenders"}
-"""Whole strings that are names: a buffer of saved reward models, a word in names of arrays, a constant of LeRobot, a
-file."""
+KEPT = {"centre", "colour", "lerobot.datasets.depth_utils.MM_PER_METRE"}
+"""Whole strings that are names: a buffer of saved reward models, a word in names of arrays, and a constant
+of LeRobot."""
 PROSE = [*pages(), *(ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md"))]
 CODE = sorted((ROOT / "lerobot_sdm").rglob("*.py"))
 

@@ -21,7 +21,8 @@ import lerobot_policy_sdm  # noqa: F401 - registers the types
 from lerobot_sdm.cli.main import app
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.export.runtime import Policy
-from lerobot_sdm.measure.contenders import Contender, load_contender
+from lerobot_sdm.measure.loaded_policy import load_from_spec
+from lerobot_sdm.measure.policy_spec import PolicySpec
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "examples" / "deployment"))
@@ -145,12 +146,12 @@ class Recorder(gym.Wrapper):
 
 def deployed(checkpoint: Path, decision_ms: float) -> tuple[SimulatedRobot, list, deploy.Deployment]:
     """One episode with given decision times, and what the robot was told."""
-    policy = Contender("policy", str(checkpoint))
+    policy = PolicySpec("policy", str(checkpoint))
     deployment = deploy.Deployment(ENV, (policy,), decision_ms=(decision_ms,), episodes=1, seed=SEED)
     robot = deploy.make_robot(deployment)
     robot._env = Recorder(robot._env)
     robot._env.actions = []
-    controller = deploy.make_controller(deployment, load_contender(policy), slowdown=1)
+    controller = deploy.make_controller(deployment, load_from_spec(policy), slowdown=1)
     return robot, run_episode(robot, controller, SEED), deployment
 
 
@@ -166,7 +167,7 @@ def exported(checkpoints, tmp_path_factory) -> Path:
 
 
 def test_an_exported_policy_keeps_time_like_its_checkpoint(exported):
-    policy = Contender("exported", str(exported))
+    policy = PolicySpec("exported", str(exported))
     deployment = deploy.Deployment(ENV, (policy,), decision_ms=(0.0,), episodes=1, seed=SEED)
     robot = deploy.make_robot(deployment)
     robot._env = Recorder(robot._env)
@@ -186,9 +187,9 @@ def test_an_exported_policy_keeps_time_like_its_checkpoint(exported):
 
 
 def test_an_exported_policy_that_does_not_fit_is_refused(exported):
-    deployment = deploy.Deployment(ENV, (Contender("exported", str(exported)),))
+    deployment = deploy.Deployment(ENV, (PolicySpec("exported", str(exported)),))
     with pytest.raises(InputError, match="no options"):
-        deploy.load(deployment, Contender("exported", str(exported), {"n_action_steps": "2"}))
+        deploy.load(deployment, PolicySpec("exported", str(exported), {"n_action_steps": "2"}))
 
 
 @pytest.mark.parametrize("decision_ms", [0.0, 12.5])
@@ -197,7 +198,7 @@ def test_in_time_it_is_lerobots_evaluation(checkpoints, decision_ms):
     assert [tick.planned for tick in ticks] == [step % CHUNK == 0 for step in range(12)]
     assert not any(period.held for period in robot.periods)
 
-    loaded = load_contender(Contender("policy", str(checkpoints["dp3"])))
+    loaded = load_from_spec(PolicySpec("policy", str(checkpoints["dp3"])))
     ((environment,),) = (tasks.values() for tasks in deployment.config.create_envs(1).values())
     processors = make_env_pre_post_processors(env_cfg=deployment.config, policy_cfg=loaded.config)
     torch.manual_seed(SEED)
@@ -226,13 +227,13 @@ def test_too_late_by_two_periods(checkpoints):
 
 
 def test_decisions_are_really_measured(checkpoints):
-    policy = Contender("policy", str(checkpoints["dp3"]))
-    hundred = Contender("policy", str(checkpoints["dp3"]), {"num_inference_steps": "100"})
+    policy = PolicySpec("policy", str(checkpoints["dp3"]))
+    hundred = PolicySpec("policy", str(checkpoints["dp3"]), {"num_inference_steps": "100"})
     times = []
-    for contender in (policy, hundred):
-        deployment = deploy.Deployment(ENV, (contender,), episodes=1, clock="cpu")
+    for spec in (policy, hundred):
+        deployment = deploy.Deployment(ENV, (spec,), episodes=1, clock="cpu")
         robot = deploy.make_robot(deployment)
-        controller = deploy.make_controller(deployment, load_contender(contender), slowdown=1)
+        controller = deploy.make_controller(deployment, load_from_spec(spec), slowdown=1)
         robot.reset(SEED)
         controller.warm_up(robot.observe())
         # Not as an episode: on a slow machine a hundred steps take longer than a short one lasts.
@@ -241,7 +242,7 @@ def test_decisions_are_really_measured(checkpoints):
         times.append(np.median(planning))
         assert max(took for took, planned in decisions if not planned) < min(planning)
     assert times[1] > 2 * times[0] > 0
-    slow = deploy.make_controller(deployment, load_contender(policy), slowdown=1000)
+    slow = deploy.make_controller(deployment, load_from_spec(policy), slowdown=1000)
     assert slow.decide(robot.observe())[1] > 100 * times[0]
 
 
@@ -295,4 +296,4 @@ def test_command(checkpoints, tmp_path, capsys):
 )
 def test_refusals(fields, message):
     with pytest.raises(InputError, match=message):
-        deploy.Deployment(**{"env": ENV, "policies": (Contender("a", "a"),)} | fields)
+        deploy.Deployment(**{"env": ENV, "policies": (PolicySpec("a", "a"),)} | fields)

@@ -23,8 +23,8 @@ from lerobot_sdm.export import options, runtime
 from lerobot_sdm.export.certificate import split
 from lerobot_sdm.export.graph import GivenNoise
 from lerobot_sdm.export.write import Export, export
-from lerobot_sdm.measure.contenders import load_contender
-from lerobot_sdm.measure.policy_spec import Contender
+from lerobot_sdm.measure.loaded_policy import load_from_spec
+from lerobot_sdm.measure.policy_spec import PolicySpec
 
 PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino", "torch": "torch"}
 STEPS = 12
@@ -49,7 +49,7 @@ def order(dataset: Path, output: Path, policy: str = "sdm", **settings) -> Expor
         "tolerance": None,
         "seed": 3,
     }
-    spec = Contender.parse(policy)
+    spec = PolicySpec.parse(policy)
     return Export(policy=spec, output=output, repo_id=REPO_ID, root=dataset, **(given | settings))
 
 
@@ -72,7 +72,7 @@ def exported(dataset, tmp_path_factory) -> Callable[..., Path]:
 
 def torch_episode(policy: str, seed: int) -> np.ndarray:
     """What the policy itself does (STEPS, A) from the runtime's noise."""
-    loaded = load_contender(Contender.parse(policy))
+    loaded = load_from_spec(PolicySpec.parse(policy))
     random = np.random.default_rng(seed)
     jumps = {"manicm": 2, "consistency": 3}.get(policy.partition(",")[0], 1)
     actions = []

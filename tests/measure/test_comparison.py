@@ -18,9 +18,9 @@ from lerobot_sdm.errors import InputError
 from lerobot_sdm.measure.comparison import Comparison, evaluate_command
 from lerobot_sdm.measure.comparison_report import markdown_table, summary, terminal_table
 from lerobot_sdm.measure.comparison_run import collect_comparison, run_comparison
-from lerobot_sdm.measure.contenders import Contender
 from lerobot_sdm.measure.files import read_json, write_json
 from lerobot_sdm.measure.plan import RunLayout
+from lerobot_sdm.measure.policy_spec import PolicySpec
 
 pytest_plugins = ("warm_start",)
 
@@ -75,7 +75,7 @@ def evaluated(folder: Path, rewards: dict[str, list[float]]) -> RunLayout:
 def test_numbers(tmp_path):
     """Means, differences seed by seed and success, by hand."""
     layout = evaluated(tmp_path, {"a": [1.0, 0.5, 0.0, 1.0], "b-two": [0.8, 0.5, 0.2, 1.0]})
-    policies = (Contender("a", "somewhere"), Contender("b (two)", "elsewhere"))
+    policies = (PolicySpec("a", "somewhere"), PolicySpec("b (two)", "elsewhere"))
     results = collect_comparison(Comparison(ENV, policies, episodes=4, seed=7), layout, [COST, COST])
     a, b = results["rows"]
     assert (a["max_reward"]["estimate"], b["max_reward"]["estimate"]) == (0.625, 0.625)
@@ -102,13 +102,13 @@ def test_numbers(tmp_path):
 def test_metaworlds_rewards_are_shares_of_the_highest(tmp_path):
     layout = evaluated(tmp_path, {"a": [10.0, 2.5]})
     env = "metaworld_pc,task=hammer"
-    results = collect_comparison(Comparison(env, (Contender("a", "somewhere"),), episodes=2), layout, [COST])
+    results = collect_comparison(Comparison(env, (PolicySpec("a", "somewhere"),), episodes=2), layout, [COST])
     assert results["rows"][0]["max_rewards"] == [1.0, 0.25]
     assert {"mujoco", "metaworld"} < results["versions"].keys()
 
 
 def test_command():
-    policy = Contender("x", "folder", {"num_inference_steps": "2"})
+    policy = PolicySpec("x", "folder", {"num_inference_steps": "2"})
     command = evaluate_command(Comparison(ENV, (policy,), episodes=30), RunLayout(Path("out")), policy)
     assert command[0] == "lerobot-eval"
     assert {
@@ -130,12 +130,12 @@ def test_command():
         ({"env": "pusht,fps"}, "--env=pusht,fps: 'fps' is not FIELD=VALUE"),
         ({"env": "pusht,fps=many"}, "--env=pusht,fps=many"),
         ({"episodes": 0}, "episodes=0"),
-        ({"policies": (Contender("a b", "x"), Contender("a-b", "y"))}, "two rows are called 'a-b'"),
+        ({"policies": (PolicySpec("a b", "x"), PolicySpec("a-b", "y"))}, "two rows are called 'a-b'"),
     ],
 )
 def test_bad_input(settings, complaint):
     with pytest.raises(InputError, match=complaint):
-        Comparison(**{"env": ENV, "policies": (Contender("a", "x"),)} | settings)
+        Comparison(**{"env": ENV, "policies": (PolicySpec("a", "x"),)} | settings)
 
 
 @pytest.mark.slow
@@ -144,7 +144,7 @@ def test_rows_are_measured_once(checkpoint, tmp_path, console, monkeypatch, warm
     """By `lerobot-eval` itself; a second call adds a row, and a third has nothing to do but refuses other weights."""
     pytest.importorskip("gym_pusht", reason="needs the extra `pusht`")
     layout = RunLayout(tmp_path / "out")
-    three, one = Contender("three", str(checkpoint)), Contender("one", str(checkpoint), {"num_inference_steps": "1"})
+    three, one = PolicySpec("three", str(checkpoint)), PolicySpec("one", str(checkpoint), {"num_inference_steps": "1"})
     options = {"episodes": 2, "seed": 3, "latency_repeats": 2}
     run_comparison(Comparison(ENV, (three,), **options), layout, console)
     run_comparison(Comparison(ENV, (three, one), **options), layout, console)

@@ -4,15 +4,16 @@ import pytest
 import torch
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.contenders import Contender, load_contender
 from lerobot_sdm.measure.distances import distance_to_point
 from lerobot_sdm.measure.distillation import FLOOR, compare_to_teacher, draw_chunks, start_noise
+from lerobot_sdm.measure.loaded_policy import load_from_spec
 from lerobot_sdm.measure.observations import demonstrated_chunks, held_out_observations
+from lerobot_sdm.measure.policy_spec import PolicySpec
 
 
 @pytest.fixture(scope="module")
 def teacher(tiny):
-    return load_contender(Contender("teacher", str(tiny.teacher)))
+    return load_from_spec(PolicySpec("teacher", str(tiny.teacher)))
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +67,8 @@ def test_noise_is_a_function_of_its_key(teacher):
 
 def test_rows(tiny, teacher, observations):
     """The teacher is at the floor and maps noise like itself; another network does neither."""
-    one_step = load_contender(Contender("one step", str(tiny.teacher), {"num_inference_steps": "1"}))
-    again = load_contender(Contender("again", str(tiny.teacher)))
+    one_step = load_from_spec(PolicySpec("one step", str(tiny.teacher), {"num_inference_steps": "1"}))
+    again = load_from_spec(PolicySpec("again", str(tiny.teacher)))
     rows = {row.label: row for row in compare_to_teacher(teacher, [one_step, again], observations, samples=8)}
     assert list(rows) == [FLOOR, "one step", "again"]
     assert rows["again"].energy == rows[FLOOR].energy
@@ -115,9 +116,9 @@ def test_distance_to_demonstrations_is_over_what_they_still_have(tiny, teacher):
     assert without.demonstrations == []
 
 
-def test_order_of_contenders_does_not_matter(tiny, teacher, observations):
-    one = load_contender(Contender("one", str(tiny.teacher), {"num_inference_steps": "1"}))
-    two = load_contender(Contender("two", str(tiny.teacher), {"num_inference_steps": "2"}))
+def test_order_of_policies_does_not_matter(tiny, teacher, observations):
+    one = load_from_spec(PolicySpec("one", str(tiny.teacher), {"num_inference_steps": "1"}))
+    two = load_from_spec(PolicySpec("two", str(tiny.teacher), {"num_inference_steps": "2"}))
     forward = compare_to_teacher(teacher, [one, two], observations, samples=4)
     backward = compare_to_teacher(teacher, [two, one], observations, samples=4)
     assert forward[1] == backward[2]
@@ -125,10 +126,10 @@ def test_order_of_contenders_does_not_matter(tiny, teacher, observations):
 
 
 def test_incomparable_policies(tiny, teacher, observations):
-    other = load_contender(Contender("other", str(tiny.other_units)))
+    other = load_from_spec(PolicySpec("other", str(tiny.other_units)))
     with pytest.raises(InputError, match="normalization differs"):
         compare_to_teacher(teacher, [other], observations)
-    short = load_contender(Contender("short", str(tiny.teacher), {"n_action_steps": "2"}))
+    short = load_from_spec(PolicySpec("short", str(tiny.teacher), {"n_action_steps": "2"}))
     with pytest.raises(InputError, match="n_action_steps is 2, but the teacher's is 3"):
         compare_to_teacher(teacher, [short], observations)
     with pytest.raises(InputError, match="at least 2"):

@@ -10,17 +10,18 @@ from typer.testing import CliRunner
 
 from lerobot_sdm.cli.main import app
 from lerobot_sdm.measure import latency
-from lerobot_sdm.measure.contenders import Contender, load_contender
 from lerobot_sdm.measure.latency import count_calls, measure_latency, measure_parts
+from lerobot_sdm.measure.loaded_policy import load_from_spec
+from lerobot_sdm.measure.policy_spec import PolicySpec
 
 
 def test_network_evaluations(tiny):
     """Observed calls equal what each configuration promises: 10, 2, 1, and 1 for the student."""
     policies = [
-        load_contender(Contender("ten", str(tiny.teacher))),
-        load_contender(Contender("two", str(tiny.teacher), {"num_inference_steps": "2"})),
-        load_contender(Contender("one", str(tiny.teacher), {"num_inference_steps": "1"})),
-        load_contender(Contender("student", str(tiny.student))),
+        load_from_spec(PolicySpec("ten", str(tiny.teacher))),
+        load_from_spec(PolicySpec("two", str(tiny.teacher), {"num_inference_steps": "2"})),
+        load_from_spec(PolicySpec("one", str(tiny.teacher), {"num_inference_steps": "1"})),
+        load_from_spec(PolicySpec("student", str(tiny.student))),
     ]
     observation = {"observation.state": torch.zeros(1, 9), "observation.point_cloud": torch.zeros(1, 16, 3)}
     rows = measure_latency(policies, [observation], repeats=4, warmup=1)
@@ -51,9 +52,9 @@ def test_counter_leaves_after_an_error():
 
 def test_parts_are_timed_and_evaluations_counted(tiny):
     policies = [
-        load_contender(Contender("ten", str(tiny.teacher))),
-        load_contender(Contender("one", str(tiny.teacher), {"num_inference_steps": "1"})),
-        load_contender(Contender("student", str(tiny.student), {"inference_precision": "int8"})),
+        load_from_spec(PolicySpec("ten", str(tiny.teacher))),
+        load_from_spec(PolicySpec("one", str(tiny.teacher), {"num_inference_steps": "1"})),
+        load_from_spec(PolicySpec("student", str(tiny.student), {"inference_precision": "int8"})),
     ]
     rows = measure_parts(policies, repeats=5, warmup=1, batch_size=2)
     assert [row.label for row in rows] == ["ten", "one", "student"]
@@ -74,7 +75,7 @@ def test_parts_add_up(tiny, monkeypatch):
     """By a clock that each look puts one second on: a busy machine would stretch one part or another."""
     looks = itertools.count()
     monkeypatch.setattr(latency, "time", SimpleNamespace(perf_counter=lambda: float(next(looks))))
-    (row,) = measure_parts([load_contender(Contender("three", str(tiny.teacher), {"num_inference_steps": "3"}))])
+    (row,) = measure_parts([load_from_spec(PolicySpec("three", str(tiny.teacher), {"num_inference_steps": "3"}))])
     # Start, preprocessed, acted, end; begin and end of the encoder and of each of three evaluations lie between.
     assert row.chunk_p50 == row.chunk_p95 == 1000 * (3 + 2 + 2 * 3)
     assert row.processors == 2000
@@ -83,7 +84,7 @@ def test_parts_add_up(tiny, monkeypatch):
 
 
 def test_policies_are_left_as_they_were(tiny):
-    loaded = load_contender(Contender("ten", str(tiny.teacher)))
+    loaded = load_from_spec(PolicySpec("ten", str(tiny.teacher)))
     measure_parts([loaded], repeats=1, warmup=0)
     assert not loaded.denoiser._forward_hooks
     assert not loaded.denoiser._forward_pre_hooks

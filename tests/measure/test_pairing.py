@@ -6,7 +6,8 @@ from lerobot.envs import close_envs, make_env, make_env_pre_post_processors
 from lerobot.scripts.lerobot_eval import eval_policy
 
 from lerobot_sdm.envs.metaworld.configuration import MetaWorldPointCloudEnvConfig
-from lerobot_sdm.measure.contenders import Contender, load_contender
+from lerobot_sdm.measure.loaded_policy import load_from_spec
+from lerobot_sdm.measure.policy_spec import PolicySpec
 
 SEED, EPISODES = 100_000, 4
 
@@ -39,8 +40,8 @@ def first_observations(loaded, batch_size: int) -> tuple[list[int], torch.Tensor
 @pytest.mark.parametrize(("overrides", "batch_size"), [({"num_inference_steps": "1"}, 2), ({}, 1)])
 def test_same_starts(tiny, overrides, batch_size):
     """Whatever the policy did before, and however many episodes run together."""
-    reference = load_contender(Contender("ten", str(tiny.teacher), {"num_inference_steps": "3"}))
-    other = load_contender(Contender("other", str(tiny.student if not overrides else tiny.teacher), overrides))
+    reference = load_from_spec(PolicySpec("ten", str(tiny.teacher), {"num_inference_steps": "3"}))
+    other = load_from_spec(PolicySpec("other", str(tiny.student if not overrides else tiny.teacher), overrides))
     seeds, states = first_observations(reference, 2)
     other_seeds, other_states = first_observations(other, batch_size)
     assert seeds == other_seeds == list(range(SEED, SEED + EPISODES))

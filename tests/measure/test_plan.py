@@ -127,11 +127,11 @@ def test_rows_cover_the_free_baselines():
 
 
 def test_distance_command_names_every_row():
-    from lerobot_sdm.measure.contenders import Contender
+    from lerobot_sdm.measure.policy_spec import PolicySpec
 
     distances = command(preset("small", "drawer-open"), "distances")
     texts = [part.partition("=")[2] for part in distances if part.startswith(("--teacher=", "--policy="))]
-    entries = [Contender.parse(text) for text in texts]
+    entries = [PolicySpec.parse(text) for text in texts]
     assert [entry.label for entry in entries] == [row.key for row in ROWS]
     assert entries[2].overrides == {"num_inference_steps": "1"}
     assert f"--dataset.root={LAYOUT.held_out}" in distances

@@ -17,7 +17,7 @@ import lerobot_policy_sdm  # noqa: F401 - registers the environment type
 from lerobot_sdm.cli.main import app
 from lerobot_sdm.datasets.episodes import Episode
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.contenders import Contender
+from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.measure.rollouts import NoisyActions, RolloutConfig, collect_rollouts
 
 pytest.importorskip("gym_pusht", reason="needs the extra `pusht`")
@@ -38,7 +38,7 @@ def order(root: Path, **fields) -> RolloutConfig:
 
 
 def collect(policy: Path, root: Path, **fields) -> Path:
-    return collect_rollouts(order(root, **fields), Contender("x", str(policy)))
+    return collect_rollouts(order(root, **fields), PolicySpec("x", str(policy)))
 
 
 def columns(root: Path) -> dict[str, np.ndarray]:

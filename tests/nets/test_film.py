@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from test_live_taps import unet_config
+from test_trimmed_convolution import unet_config
 from torch import Tensor
 
 from lerobot_sdm.nets import film

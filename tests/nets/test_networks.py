@@ -6,9 +6,9 @@ from lerobot.configs.types import FeatureType, PolicyFeature
 
 from lerobot_sdm.nets import point_encoder
 from lerobot_sdm.nets.ema import update_average, warmup_decay
-from lerobot_sdm.nets.live_taps import whole_size
 from lerobot_sdm.nets.pair_buffer import PairBuffer
 from lerobot_sdm.nets.point_encoder import PointEncoder
+from lerobot_sdm.nets.trimmed_convolution import whole_size
 from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
 from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Model
 

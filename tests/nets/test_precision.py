@@ -4,12 +4,12 @@ import copy
 
 import pytest
 import torch
-from test_live_taps import unet_config
+from test_trimmed_convolution import unet_config
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.nets.live_taps import LiveTaps
 from lerobot_sdm.nets.precision import PRODUCTS, BFloat16Product, Int8Product, lower_precision
 from lerobot_sdm.nets.temporal_unet import TemporalUnet
+from lerobot_sdm.nets.trimmed_convolution import TrimmedConvolution
 
 
 def test_bfloat16_rounds_to_eight_significant_bits():
@@ -49,7 +49,7 @@ def test_networks_stay_close(horizon, precision, allowed):
 def test_every_convolution_is_reduced(precision):
     unet = TemporalUnet(unet_config(), 6).eval()
     lower_precision(unet, precision)
-    convolutions = [module for module in unet.modules() if isinstance(module, LiveTaps)]
+    convolutions = [module for module in unet.modules() if isinstance(module, TrimmedConvolution)]
     # 24 in the 12 blocks, 5 where a block changes width, 2 that halve, 2 that double, 2 at the end.
     assert len(convolutions) == 35
     assert all(type(module.product) is PRODUCTS[precision] for module in convolutions)

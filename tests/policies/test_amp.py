@@ -6,8 +6,9 @@ from accelerate.state import AcceleratorState
 from conftest import SOURCE_OF, TYPE_OPTIONS, options
 from lerobot_commands import checkpoint_tensors, lerobot_train
 
+from lerobot_sdm.measure.loaded_policy import load_from_spec
+from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.contenders import Contender, load_contender
 from lerobot_sdm.policies.guards import check_weights
 
 
@@ -44,7 +45,7 @@ def test_training_and_acting_under_autocast(trained, kind, dataset, tmp_path, mo
         moved = [key for key in weights if network in key and not torch.equal(first[key], last[key])]
         assert moved, network
 
-    policy = load_contender(Contender("x", str(folder))).policy
+    policy = load_from_spec(PolicySpec("x", str(folder))).policy
     seen = {key: torch.rand(2, *feature.shape) for key, feature in policy.config.input_features.items()}
     with torch.autocast("cpu"), torch.inference_mode():
         assert policy.select_action(seen).isfinite().all()

@@ -4,7 +4,8 @@ import pytest
 import torch
 from conftest import TYPE_OPTIONS
 
-from lerobot_sdm.measure.contenders import Contender, load_contender
+from lerobot_sdm.measure.loaded_policy import load_from_spec
+from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.nets.frames import FrameEncoder, FrameMemory
 
 
@@ -45,7 +46,7 @@ def test_memory_encodes_what_is_new_and_keeps_what_it_needs():
 
 @pytest.mark.parametrize("kind", TYPE_OPTIONS)
 def test_every_policy_type(trained, kind, monkeypatch):
-    policy = load_contender(Contender("x", str(trained(kind)), {"n_action_steps": "1"})).policy
+    policy = load_from_spec(PolicySpec("x", str(trained(kind)), {"n_action_steps": "1"})).policy
     config = policy.config
     random = torch.Generator().manual_seed(0)
     shapes = {key: (2, *feature.shape) for key, feature in config.input_features.items()}

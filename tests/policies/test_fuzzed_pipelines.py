@@ -19,7 +19,8 @@ from safetensors.torch import load_file, save_file
 from test_fuzzed_settings import VALUES, mutated, places
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.contenders import Contender, load_contender
+from lerobot_sdm.measure.loaded_policy import load_from_spec
+from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.policies.guards import NonFiniteError
 from lerobot_sdm.policies.source.source_policy import SourcePolicy
 
@@ -58,7 +59,7 @@ def hostile_steps(marker: Path) -> list[dict]:
     ]
 
 
-@pytest.mark.parametrize("how", ["evaluation", "contender", "teacher"])
+@pytest.mark.parametrize("how", ["evaluation", "python", "teacher"])
 @pytest.mark.parametrize("number", range(6))
 @pytest.mark.parametrize("name", [BEFORE, BEHIND])
 def test_a_pipeline_is_no_program(copied, tmp_path, monkeypatch, number, name, how):
@@ -69,7 +70,7 @@ def test_a_pipeline_is_no_program(copied, tmp_path, monkeypatch, number, name, h
     change(copied, lambda pipeline: pipeline["steps"].insert(0, hostile_steps(marker)[number]), name)
     load = {
         "evaluation": get_policy_class("dp3").from_pretrained,
-        "contender": lambda folder: load_contender(Contender("x", str(folder))),
+        "python": lambda folder: load_from_spec(PolicySpec("x", str(folder))),
         "teacher": teacher_config,
     }[how]
     with pytest.raises(InputError, match=rf"{name}: names (a step|LeRobot's step)"):
@@ -104,25 +105,25 @@ def test_statistics_that_are_missing_or_do_not_fit(copied, edit, offender):
     edit(state)
     save_file({key: value.contiguous() for key, value in state.items()}, file)
     with pytest.raises(InputError, match=rf"{file.name}, of {BEFORE}: {offender}"):
-        load_contender(Contender("x", str(copied)))
+        load_from_spec(PolicySpec("x", str(copied)))
 
 
 @pytest.mark.parametrize("state", ["../policy/model.safetensors", "/etc/passwd", 3, "missing.safetensors"])
 def test_the_state_of_a_step_lies_beside_it(copied, state):
     change(copied, lambda pipeline: pipeline["steps"][-1].update(state_file=state))
     with pytest.raises(InputError, match=r"is not a file next to it|holds no missing\.safetensors"):
-        load_contender(Contender("x", str(copied)))
+        load_from_spec(PolicySpec("x", str(copied)))
 
 
 def test_a_pipeline_without_its_normalizer(copied):
     change(copied, lambda pipeline: pipeline["steps"].pop(0), BEHIND)
     with pytest.raises(InputError, match=rf"{BEHIND}: must hold one 'unnormalizer_processor'"):
-        load_contender(Contender("x", str(copied)))
+        load_from_spec(PolicySpec("x", str(copied)))
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", "[" * 10_000])
 @pytest.mark.parametrize("name", ["config.json", BEFORE])
-@pytest.mark.parametrize("load", [lambda folder: load_contender(Contender("x", folder)), teacher_config])
+@pytest.mark.parametrize("load", [lambda folder: load_from_spec(PolicySpec("x", folder)), teacher_config])
 def test_files_that_are_no_json(copied, content, name, load):
     (copied / name).write_text(content)
     with pytest.raises(InputError, match=rf"{name}: (not valid JSON|contains .* must be a JSON object)"):
@@ -132,7 +133,7 @@ def test_files_that_are_no_json(copied, content, name, load):
 def assert_acts_or_is_clear(folder: Path) -> None:
     """As `lerobot-eval` has it: an action of the right shape, or one of the exceptions that are meant for people."""
     try:
-        loaded = load_contender(Contender("x", str(folder)))
+        loaded = load_from_spec(PolicySpec("x", str(folder)))
         seen = {STATE: torch.rand(2, 9), CLOUD: torch.rand(2, 12, 3)}
         action = loaded.postprocess(loaded.policy.select_action(loaded.preprocess(seen)))
     except (InputError, NonFiniteError):

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from lerobot.configs.policies import PreTrainedConfig
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.contenders import Contender, load_contender
+from lerobot_sdm.measure.loaded_policy import load_from_spec
+from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.policies import config_classes
 from lerobot_sdm.policies.guards import NonFiniteError
 
@@ -101,7 +102,7 @@ def test_any_config_file(kind, trained, tmp_path_factory, data):
             (broken / file.name).symlink_to(file)
     (broken / "config.json").write_text(json.dumps(mutated(config, place, how, value)))
     try:
-        action = act(load_contender(Contender("x", str(broken))).policy)
+        action = act(load_from_spec(PolicySpec("x", str(broken))).policy)
     except NonFiniteError:
         pass
     except Exception as error:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.contenders import Contender, load_contender
+from lerobot_sdm.measure.loaded_policy import load_from_spec
+from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.safe_files.weights import read_weights
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))
@@ -54,7 +55,7 @@ def change(folder: Path, how: str) -> str:
 def test_a_tensor_that_is(how, kind, copied):
     name = change(copied, how)
     with pytest.raises(InputError) as error:
-        load_contender(Contender("x", str(copied)))
+        load_from_spec(PolicySpec("x", str(copied)))
     assert name in str(error.value)
     assert "model.safetensors" in str(error.value)
 
@@ -64,7 +65,7 @@ def test_a_file_that_is_cut(kind, copied):
     file = copied / "model.safetensors"
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     with pytest.raises(InputError, match=r"model\.safetensors: not a valid safetensors file"):
-        load_contender(Contender("x", str(copied)))
+        load_from_spec(PolicySpec("x", str(copied)))
 
 
 @st.composite

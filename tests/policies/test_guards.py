@@ -8,7 +8,8 @@ from lerobot_commands import lerobot_train
 from safetensors.torch import load_file
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.contenders import Contender, load_contender
+from lerobot_sdm.measure.loaded_policy import load_from_spec
+from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.policies.guards import LossGuard, NonFiniteError, check_weights, checked_actions
 
 HUGE_RATES = {
@@ -25,7 +26,7 @@ def observations(config, batch: int = 2) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("kind", TYPE_OPTIONS)
 def test_an_observation_that_is_not_finite_leads_to_no_action(trained, kind):
-    policy = load_contender(Contender("x", str(trained(kind)))).policy
+    policy = load_from_spec(PolicySpec("x", str(trained(kind)))).policy
     seen = observations(policy.config)
     policy.select_action(seen)
     policy.reset()
@@ -36,8 +37,8 @@ def test_an_observation_that_is_not_finite_leads_to_no_action(trained, kind):
 
 @pytest.mark.parametrize("kind", TYPE_OPTIONS)
 def test_a_bound_on_actions(trained, kind):
-    free = load_contender(Contender("x", str(trained(kind)))).policy
-    bound = load_contender(Contender("x", str(trained(kind)), {"action_bound": "0.05"})).policy
+    free = load_from_spec(PolicySpec("x", str(trained(kind)))).policy
+    bound = load_from_spec(PolicySpec("x", str(trained(kind)), {"action_bound": "0.05"})).policy
     chunks = []
     for policy in (free, bound):
         torch.manual_seed(0)
@@ -51,7 +52,7 @@ def test_a_bound_on_actions(trained, kind):
 @pytest.mark.parametrize(("bound", "must"), [("0", "above 0"), ("-1", "above 0"), ("inf", "finite"), ("nan", "finite")])
 def test_a_bound_that_is_none_is_refused(trained, bound, must):
     with pytest.raises(InputError, match=f"action_bound={bound}.*{must}"):
-        load_contender(Contender("x", str(trained("dp3")), {"action_bound": bound}))
+        load_from_spec(PolicySpec("x", str(trained("dp3")), {"action_bound": bound}))
 
 
 @pytest.mark.parametrize("kind", TYPE_OPTIONS)

@@ -8,12 +8,13 @@ import torch
 from conftest import TYPE_OPTIONS
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.contenders import Contender, load_contender
+from lerobot_sdm.measure.loaded_policy import load_from_spec
+from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.policies.inference_config import PRECISIONS, InferenceConfig
 
 
 def actions(checkpoint: Path, **options: str) -> tuple[torch.Tensor, object]:
-    loaded = load_contender(Contender("x", str(checkpoint), options))
+    loaded = load_from_spec(PolicySpec("x", str(checkpoint), options))
     config = loaded.config
     torch.manual_seed(0)  # some samplers draw noise on the way
     random = torch.Generator().manual_seed(0)

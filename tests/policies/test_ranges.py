@@ -12,7 +12,8 @@ from conftest import options
 from lerobot_commands import lerobot_train, make_small_dataset
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.contenders import Contender, load_contender
+from lerobot_sdm.measure.loaded_policy import load_from_spec
+from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.policies.range_watch import watch_source
 from lerobot_sdm.policies.ranges import Spread, difference
 from lerobot_sdm.policies.source.source_policy import SourcePolicy
@@ -147,7 +148,7 @@ def told():
 @pytest.mark.parametrize("kind", ["dp3", "sdm", "difftori"])
 def test_acting_warns_once_and_only_then(trained, told, kind):
     def act(shift: float) -> None:
-        loaded = load_contender(Contender("x", str(trained(kind))))
+        loaded = load_from_spec(PolicySpec("x", str(trained(kind))))
         for _ in range(3):
             loaded.policy.reset()
             loaded.policy.select_action(loaded.preprocess(observation(shift)))
@@ -161,7 +162,7 @@ def test_acting_warns_once_and_only_then(trained, told, kind):
 
 
 def test_measuring_distances_warns_alike(trained, told):
-    loaded = load_contender(Contender("x", str(trained("dp3"))))
+    loaded = load_from_spec(PolicySpec("x", str(trained("dp3"))))
     loaded.policy.predict_action_chunk(loaded.preprocess(observation(1.0, frames=(4, 2))))
     assert len(told) == 1
     assert "points of 'observation.point_cloud' in the observation" in told[0]
@@ -218,7 +219,7 @@ def test_a_checkpoint_without_pipelines_is_not_looked_at(trained, tmp_path, told
     shutil.copytree(trained("dp3"), folder)
     for file in folder.glob("policy_*"):
         file.unlink()
-    policy = load_contender(Contender("x", str(trained("dp3")))).policy
+    policy = load_from_spec(PolicySpec("x", str(trained("dp3")))).policy
     bare = type(policy).from_pretrained(folder)
     bare.select_action(observation(100.0))
     assert told == []
@@ -226,7 +227,7 @@ def test_a_checkpoint_without_pipelines_is_not_looked_at(trained, tmp_path, told
 
 def test_what_is_no_column_is_looked_at_in_the_first_batches(trained, told):
     """Clouds that the pipeline makes of depth images have no statistics in the dataset."""
-    path, loaded = str(trained("dp3")), load_contender(Contender("x", str(trained("dp3"))))
+    path, loaded = str(trained("dp3")), load_from_spec(PolicySpec("x", str(trained("dp3"))))
     columns = SimpleNamespace(features={STATE: {}, "action": {}})
     source = SourcePolicy(path, role="teacher")
     loaded.policy.range_watch = watch_source(source, loaded.config.input_features, {}, columns)

@@ -8,7 +8,8 @@ from lerobot.configs.types import FeatureType, PolicyFeature
 from lerobot.policies.factory import make_pre_post_processors
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.contenders import Contender, LoadedPolicy, load_contender
+from lerobot_sdm.measure.loaded_policy import LoadedPolicy, load_from_spec
+from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
 from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Policy
 from lerobot_sdm.policies.guards import NonFiniteError
@@ -34,7 +35,7 @@ def loaded(state: int = 5, **settings) -> LoadedPolicy:
         for key, n in {STATE: state, CLOUD: 3, "action": 3}.items()
     }
     policy = DP3Policy(config, dataset_stats=stats).eval()
-    return LoadedPolicy(Contender("x", "x"), policy, *make_pre_post_processors(config, dataset_stats=stats))
+    return LoadedPolicy(PolicySpec("x", "x"), policy, *make_pre_post_processors(config, dataset_stats=stats))
 
 
 def seen(robots: int | None = 1, points: int = 20, seed: int = 0) -> dict[str, torch.Tensor]:
@@ -56,7 +57,7 @@ def prepared(robot: LoadedPolicy, observation: dict) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("kind", TYPE_OPTIONS)
 def test_every_type_refuses_what_is_missing_and_another_number_of_robots(trained, kind):
-    robot = load_contender(Contender("x", str(trained(kind))))
+    robot = load_from_spec(PolicySpec("x", str(trained(kind))))
     random = torch.Generator().manual_seed(0)
     shapes = {key: feature.shape for key, feature in robot.config.input_features.items()}
     two = {key: torch.rand(2, *shape, generator=random) for key, shape in shapes.items()}

@@ -11,9 +11,10 @@ from lerobot.policies import make_policy
 from lerobot_commands import lerobot_eval, lerobot_train, make_small_dataset
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.contenders import Contender, load_contender
 from lerobot_sdm.measure.distillation import compare_to_teacher
+from lerobot_sdm.measure.loaded_policy import load_from_spec
 from lerobot_sdm.measure.observations import held_out_observations
+from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.processors.sizes import check_environment, check_sizes, check_upright
 
 STATE, CLOUD = "observation.state", "observation.point_cloud"
@@ -120,11 +121,11 @@ def test_an_environment_is_looked_at_before_it_is_built(trained):
 
 
 def test_distances_on_another_robot(trained, other_state, other_action, tmp_path, monkeypatch):
-    teacher = load_contender(Contender("teacher", str(trained("dp3"))))
+    teacher = load_from_spec(PolicySpec("teacher", str(trained("dp3"))))
     with pytest.raises(InputError, match=r"'observation\.state' has shape \(7,\) in the dataset .* \(9,\)"):
         held_out_observations("local/small", other_state, teacher.config, count=2)
     six = lerobot_train(monkeypatch, other_action, tmp_path / "run", *options("dp3"), steps=2)
-    other = load_contender(Contender("other", str(six)))
+    other = load_from_spec(PolicySpec("other", str(six)))
     seen = {STATE: torch.rand(1, 2, 9), CLOUD: torch.rand(1, 2, 12, 3)}
     with pytest.raises(InputError, match=r"'action' has shape \(6,\) in the policy 'other' and \(4,\) in the teacher"):
         compare_to_teacher(teacher, [other], seen, samples=2)

@@ -7,9 +7,10 @@ import torch
 from conftest import SOURCE_OF, TYPE_OPTIONS, options
 from lerobot_commands import lerobot_train, make_small_dataset
 
-from lerobot_sdm.measure.contenders import Contender, load_contender
 from lerobot_sdm.measure.distillation import compare_to_teacher
+from lerobot_sdm.measure.loaded_policy import load_from_spec
 from lerobot_sdm.measure.observations import held_out_observations
+from lerobot_sdm.measure.policy_spec import PolicySpec
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def checkpoints(tmp_path_factory, gripper, session_monkeypatch):
 
 @pytest.mark.parametrize("kind", TYPE_OPTIONS)
 def test_every_type_trains_and_acts(checkpoints, kind):
-    loaded = load_contender(Contender("x", str(checkpoints(kind))))
+    loaded = load_from_spec(PolicySpec("x", str(checkpoints(kind))))
     clouds = torch.rand(3, 12, 3)
     for state, cloud in ((torch.rand(3, 1), clouds), (torch.rand(1), clouds[0]), (torch.tensor(0.3), clouds[0])):
         loaded.policy.reset()
@@ -43,7 +44,7 @@ def test_every_type_trains_and_acts(checkpoints, kind):
 
 
 def test_windows_of_a_data_set_are_compared(checkpoints, gripper):
-    teacher, student = (load_contender(Contender(kind, str(checkpoints(kind)))) for kind in ("dp3", "sdm"))
+    teacher, student = (load_from_spec(PolicySpec(kind, str(checkpoints(kind)))) for kind in ("dp3", "sdm"))
     observations = held_out_observations("local/small", gripper, teacher.config, count=3)
     assert observations["observation.state"].shape == (3, 2)
     floor, row = compare_to_teacher(teacher, [student], observations, samples=4)

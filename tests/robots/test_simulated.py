@@ -13,7 +13,8 @@ from lerobot.utils.errors import DeviceAlreadyConnectedError, DeviceNotConnected
 import lerobot_policy_sdm  # noqa: F401 - registers the robot
 from lerobot_sdm.envs.metaworld.env import MetaWorldPointCloudEnv
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.contenders import Contender, load_contender
+from lerobot_sdm.measure.loaded_policy import load_from_spec
+from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.robots.config_simulated import SimulatedRobotConfig
 from lerobot_sdm.robots.simulated import SimulatedRobot
 
@@ -169,7 +170,7 @@ def test_rollout_acts_as_the_policy_in_the_environment(monkeypatch, sent, kind):
 
 def actions_of_an_episode(policy: Path) -> np.ndarray:
     """Actions (T, 4) of a policy in the environment, without LeRobot's loops."""
-    loaded, env = load_contender(Contender("x", str(policy))), environment()
+    loaded, env = load_from_spec(PolicySpec("x", str(policy))), environment()
     observation, _ = env.reset(seed=SEED)
     torch.manual_seed(3)
     actions, over = [], False

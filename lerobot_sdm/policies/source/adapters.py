@@ -15,11 +15,11 @@ from lerobot_sdm.processors.normalization import Stats, prepare_stats
 from lerobot_sdm.safe_files.weights import read_weights
 
 ADAPTERS = {
-    "diffusion": "lerobot_sdm.policies.source.lerobot_diffusion",
-    "dp3": "lerobot_sdm.policies.source.dp3",
-    "edm": "lerobot_sdm.policies.source.edm",
+    "diffusion": "lerobot_sdm.policies.source.lerobot_diffusion:LeRobotDiffusionAdapter",
+    "dp3": "lerobot_sdm.policies.source.dp3:DP3Adapter",
+    "edm": "lerobot_sdm.policies.source.edm:EdmAdapter",
 }
-"""Policy type -> module with its `SourceAdapter`."""
+"""Policy type -> its adapter, as "module:Class"."""
 
 DIFFUSION_TYPES = ("dp3", "diffusion")
 """Types whose networks denoise under a variance-preserving schedule; each network is a `Backbone`."""
@@ -58,5 +58,5 @@ class Adapter(ABC):
 
 def adapter_for(kind: str) -> Adapter:
     """The adapter of a policy type that is in `ADAPTERS`."""
-    module: Any = import_module(ADAPTERS[kind])
-    return module.SourceAdapter()
+    module, _, name = ADAPTERS[kind].partition(":")
+    return getattr(import_module(module), name)()

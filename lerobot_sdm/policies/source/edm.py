@@ -7,7 +7,7 @@ from lerobot_sdm.policies.edm.modeling_edm import EdmModel
 from lerobot_sdm.policies.source.adapters import Adapter
 
 
-class SourceAdapter(Adapter):
+class EdmAdapter(Adapter):
     """The diffusion policy in the EDM formulation of Karras et al."""
 
     def network(self, config: EdmConfig) -> EdmModel:

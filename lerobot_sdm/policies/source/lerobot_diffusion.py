@@ -84,7 +84,7 @@ class DiffusionBackbone(Backbone):
         return [module for module in self.modules() if isinstance(module, DiffusionRgbEncoder)]
 
 
-class SourceAdapter(Adapter):
+class LeRobotDiffusionAdapter(Adapter):
     """LeRobot's `diffusion`."""
 
     def network(self, config: DiffusionConfig) -> DiffusionBackbone:

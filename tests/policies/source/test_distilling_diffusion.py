@@ -15,10 +15,10 @@ from lerobot_commands import REPO_ID, lerobot_resume, lerobot_train
 
 import lerobot_policy_sdm  # noqa: F401  (registers the policy types)
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.contenders import load_contender
 from lerobot_sdm.measure.distillation import compare_to_teacher, draw_chunks, start_noise
+from lerobot_sdm.measure.loaded_policy import load_from_spec
 from lerobot_sdm.measure.observations import held_out_observations
-from lerobot_sdm.measure.policy_spec import Contender
+from lerobot_sdm.measure.policy_spec import PolicySpec
 
 STATE, KEYPOINTS, CAMERA = "observation.state", "observation.environment_state", "observation.images.front"
 OTHER_CAMERA = "observation.images.wrist"
@@ -129,8 +129,8 @@ def test_one_command_distils_and_the_student_acts_with_the_teacher_deleted(
 
 def test_its_action_distribution_can_be_compared(dataset, teacher):
     """LeRobot's policy takes as much start noise as observations; ours take many chunks from one."""
-    policy = load_contender(
-        Contender("teacher", str(teacher), {"num_inference_steps": "2", "noise_scheduler_type": "DDIM"})
+    policy = load_from_spec(
+        PolicySpec("teacher", str(teacher), {"num_inference_steps": "2", "noise_scheduler_type": "DDIM"})
     )
     observations = held_out_observations(REPO_ID, dataset, policy.config, 2)
     observation = {key: value[:1] for key, value in observations.items()}

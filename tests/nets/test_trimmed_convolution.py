@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from lerobot.policies.diffusion.modeling_diffusion import DiffusionConditionalUnet1d
 from torch import nn
 
-from lerobot_sdm.nets.live_taps import LiveConv1d, LiveConvTranspose1d, whole_size
 from lerobot_sdm.nets.temporal_unet import TemporalUnet
+from lerobot_sdm.nets.trimmed_convolution import TrimmedConv1d, TrimmedConvTranspose1d, whole_size
 
 
 def unet_config(**changes) -> SimpleNamespace:
@@ -41,15 +41,15 @@ def unet_config(**changes) -> SimpleNamespace:
         (3, 2, 1, 4, 0, 3),
     ],
 )
-def test_live_taps_of_a_convolution(kernel, stride, padding, length, first, stop):
-    conv = LiveConv1d(nn.Conv1d(2, 2, kernel, stride, padding), length)
+def test_taps_of_a_convolution(kernel, stride, padding, length, first, stop):
+    conv = TrimmedConv1d(nn.Conv1d(2, 2, kernel, stride, padding), length)
     assert (conv.first, conv.stop) == (first, stop)
 
 
 @pytest.mark.parametrize(("length", "first", "stop"), [(1, 1, 3), (2, 0, 4)])
-def test_live_taps_of_a_doubling(length, first, stop):
+def test_taps_of_a_doubling(length, first, stop):
     """Input i reaches outputs 2 i - 1 to 2 i + 2, of which 0 to 2 length - 1 exist."""
-    conv = LiveConvTranspose1d(nn.ConvTranspose1d(2, 2, 4, 2, 1), length)
+    conv = TrimmedConvTranspose1d(nn.ConvTranspose1d(2, 2, 4, 2, 1), length)
     assert (conv.first, conv.stop) == (first, stop)
 
 
@@ -68,7 +68,7 @@ def test_outputs_and_gradients_are_those_of_the_whole(kernel, stride, length, ba
         length = kernel
     torch.manual_seed(0)
     whole = (nn.ConvTranspose1d if transposed else nn.Conv1d)(3, 5, kernel, stride, padding).double()
-    live = (LiveConvTranspose1d if transposed else LiveConv1d)(copy.deepcopy(whole), length)
+    live = (TrimmedConvTranspose1d if transposed else TrimmedConv1d)(copy.deepcopy(whole), length)
     x = torch.randn(batch, 3, length, dtype=torch.double)
     expected, found = whole(x), live(x)
     torch.testing.assert_close(found, expected)
@@ -125,6 +125,6 @@ def test_copies_do_not_share_weights():
 
 
 def test_another_length_is_refused():
-    conv = LiveConv1d(nn.Conv1d(3, 5, 5, padding=2), 2)
+    conv = TrimmedConv1d(nn.Conv1d(3, 5, 5, padding=2), 2)
     with pytest.raises(ValueError, match="4 steps, but the kernel was trimmed for 2"):
         conv(torch.zeros(1, 3, 4))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lerobot_sdm.errors import unknown_name
-from lerobot_sdm.measure.policy_spec import Contender
+from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.plugin import register_all
 from lerobot_sdm.policies.denoiser import denoiser_of
 from lerobot_sdm.safe_files.json_files import read_object
@@ -30,7 +30,7 @@ Batch = dict[str, Any]
 class LoadedPolicy:
     """A policy with its own input and output pipelines, ready to act."""
 
-    contender: Contender
+    spec: PolicySpec
     policy: Any
     preprocess: Callable[[Batch], Batch]
     postprocess: Callable[[Tensor], Tensor]
@@ -65,38 +65,38 @@ class LoadedPolicy:
         return denoiser_of(self.policy)
 
 
-def read_config(contender: Contender, device: str = "cpu") -> PreTrainedConfig:
-    """A checkpoint's configuration with the policy spec's overrides; see `load_contender`."""
-    config = _read_config(contender, [f"--device={device}"])
+def read_config(spec: PolicySpec, device: str = "cpu") -> PreTrainedConfig:
+    """A checkpoint's configuration with the policy spec's overrides; see `load_from_spec`."""
+    config = _read_config(spec, [f"--device={device}"])
     known = {item.name for item in fields(config)}
-    for key in contender.overrides:
+    for key in spec.overrides:
         if key not in known:
-            raise unknown_name(f"--policy {contender.path}", key, known)
-    overrides = [f"--{key}={value}" for key, value in contender.overrides.items()]
-    config = _read_config(contender, [f"--device={device}", *overrides])
-    config.pretrained_path = Path(contender.path)
+            raise unknown_name(f"--policy {spec.path}", key, known)
+    overrides = [f"--{key}={value}" for key, value in spec.overrides.items()]
+    config = _read_config(spec, [f"--device={device}", *overrides])
+    config.pretrained_path = Path(spec.path)
     return config
 
 
-def load_contender(contender: Contender, device: str = "cpu") -> LoadedPolicy:
+def load_from_spec(spec: PolicySpec, device: str = "cpu") -> LoadedPolicy:
     """Load a checkpoint as `lerobot-eval` does, with LeRobot's own functions.
 
     Args:
-        contender: Policy spec of what to load.
+        spec: Policy spec of what to load.
         device: Torch device of the network and its inputs.
 
     Raises:
         InputError: If there is no checkpoint, or an overridden field does not exist.
     """
-    config = read_config(contender, device)
+    config = read_config(spec, device)
     with redirect_stdout(StringIO()):  # Hides the line that LeRobot prints for every policy it loads.
-        policy = get_policy_class(config.type).from_pretrained(contender.path, config=config)
+        policy = get_policy_class(config.type).from_pretrained(spec.path, config=config)
     preprocess, postprocess = make_pre_post_processors(
         policy_cfg=config,
-        pretrained_path=contender.path,
+        pretrained_path=spec.path,
         preprocessor_overrides={"device_processor": {"device": device}},
     )
-    return LoadedPolicy(contender, policy, preprocess, postprocess)
+    return LoadedPolicy(spec, policy, preprocess, postprocess)
 
 
 def same_action_units(a: LoadedPolicy, b: LoadedPolicy) -> bool:
@@ -112,9 +112,9 @@ def same_action_units(a: LoadedPolicy, b: LoadedPolicy) -> bool:
     return torch.allclose(first, second, rtol=1e-5, atol=1e-6)
 
 
-def _read_config(contender: Contender, overrides: list[str]) -> PreTrainedConfig:
+def _read_config(spec: PolicySpec, overrides: list[str]) -> PreTrainedConfig:
     register_all()
-    path = contender.checked().path
+    path = spec.checked().path
     file = Path(path) / CONFIG_NAME
     if file.is_file():
         read_object(file, str(file))

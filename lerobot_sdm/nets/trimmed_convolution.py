@@ -19,7 +19,7 @@ MOST_COPIES = 64
 lengths of 1 to 64, batches of 1 to 128, 64 to 1024 channels. Sequences of one step are products anyway."""
 
 
-class LiveTaps(nn.Module, ABC):
+class TrimmedConvolution(nn.Module, ABC):
     """Base class of trimmed convolutions: the kernel only has the taps that see data, but is full in state dicts.
 
     A matrix product reads the weights in place, while convolution routines reorder them first; the data are copied
@@ -38,8 +38,8 @@ class LiveTaps(nn.Module, ABC):
         super().__init__()
         self.length, self.outputs = length, outputs
         self.kernel_size, self.stride, self.padding = conv.kernel_size[0], conv.stride[0], padding_of(conv)
-        live = [tap for tap in range(self.kernel_size) if self._is_live(tap)]
-        self.first, self.stop = live[0], live[-1] + 1
+        seeing = [tap for tap in range(self.kernel_size) if self._sees_data(tap)]
+        self.first, self.stop = seeing[0], seeing[-1] + 1
         self.taps = self.stop - self.first
         self.out_channels = conv.out_channels
         self.weight = nn.Parameter(conv.weight.detach()[..., self.first : self.stop].clone(), conv.weight.requires_grad)
@@ -47,7 +47,7 @@ class LiveTaps(nn.Module, ABC):
         self.product: nn.Module | None = None
 
     @abstractmethod
-    def _is_live(self, tap: int) -> bool:
+    def _sees_data(self, tap: int) -> bool:
         """Whether a tap connects any input to any output."""
 
     @abstractmethod
@@ -91,11 +91,11 @@ class LiveTaps(nn.Module, ABC):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
-class LiveConv1d(LiveTaps):
+class TrimmedConv1d(TrimmedConvolution):
     """Trimmed `nn.Conv1d` for inputs of one length.
 
     Args:
-        conv, length: See `LiveTaps`.
+        conv, length: See `TrimmedConvolution`.
     """
 
     def __init__(self, conv: nn.Conv1d, length: int):
@@ -104,7 +104,7 @@ class LiveConv1d(LiveTaps):
         before = self.padding - self.first
         self.pads = before, (outputs - 1) * self.stride + self.taps - length - before
 
-    def _is_live(self, tap: int) -> bool:
+    def _sees_data(self, tap: int) -> bool:
         return any(0 <= step * self.stride + tap - self.padding < self.length for step in range(self.outputs))
 
     def matrix(self) -> Tensor:
@@ -128,18 +128,18 @@ class LiveConv1d(LiveTaps):
         return (rows if self.bias is None else rows + self.bias).transpose(1, 2)
 
 
-class LiveConvTranspose1d(LiveTaps):
+class TrimmedConvTranspose1d(TrimmedConvolution):
     """Trimmed `nn.ConvTranspose1d` for inputs of one length, without output padding.
 
     Args:
-        conv, length: See `LiveTaps`.
+        conv, length: See `TrimmedConvolution`.
     """
 
     def __init__(self, conv: nn.ConvTranspose1d, length: int):
         outputs = (length - 1) * conv.stride[0] - 2 * padding_of(conv) + conv.kernel_size[0]
         super().__init__(conv, length, outputs)
 
-    def _is_live(self, tap: int) -> bool:
+    def _sees_data(self, tap: int) -> bool:
         return any(0 <= step * self.stride + tap - self.padding < self.outputs for step in range(self.length))
 
     def matrix(self) -> Tensor:
@@ -163,14 +163,14 @@ def padding_of(conv: nn.Conv1d | nn.ConvTranspose1d) -> int:
     return padding
 
 
-REPLACEMENTS: dict[type[nn.Module], Callable[..., LiveTaps]] = {
-    nn.Conv1d: LiveConv1d,
-    nn.ConvTranspose1d: LiveConvTranspose1d,
+REPLACEMENTS: dict[type[nn.Module], Callable[..., TrimmedConvolution]] = {
+    nn.Conv1d: TrimmedConv1d,
+    nn.ConvTranspose1d: TrimmedConvTranspose1d,
 }
 
 
 @torch.no_grad()
-def keep_live_taps(network: nn.Module, forward: Callable[[], object]) -> None:
+def trim_convolutions(network: nn.Module, forward: Callable[[], object]) -> None:
     """Trim every 1D convolution of a network to the taps that see data; outputs stay the same.
 
     Args:

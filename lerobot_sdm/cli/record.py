@@ -10,7 +10,7 @@ import typer
 from lerobot_sdm.cli.early import TYPE, check_options, joined, value_of
 from lerobot_sdm.cli.options import parse_options
 from lerobot_sdm.datasets.record_options import RecordOptions
-from lerobot_sdm.envs.families import FAMILIES
+from lerobot_sdm.envs.families import FAMILIES, SHARED
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.outlines import outline
 
@@ -61,10 +61,10 @@ def parse(arguments: Sequence[str]) -> RecordConfig:
 def help_text() -> str:
     """All options with their documentation, taken from the configuration classes."""
     options = outline("lerobot_sdm.datasets.record_options:RecordOptions").documentation
-    parts = [USAGE, outline(CONFIG).documentation, options]
+    parts = [USAGE, outline(CONFIG).documentation, options, outline(SHARED).documentation]
     for name, family in FAMILIES.items():
         parts += [
-            f"Fields of env for --env.type={name}, each an option --env.<field>:",
+            f"Further fields of env for --env.type={name}, each an option --env.<field>:",
             outline(family.config_class).documentation,
         ]
     return "\n\n".join(parts)

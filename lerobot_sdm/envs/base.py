@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,7 +17,7 @@ from lerobot_sdm.clouds.geometry import sample_or_pad
 from lerobot_sdm.envs.cloud_sensor import CloudSensor, upright
 from lerobot_sdm.envs.depth_camera import GOAL, MARKER, VISIBLE_GEOM_GROUPS, RayDepthCamera, SceneCamera, open_camera
 from lerobot_sdm.envs.frames import Frame
-from lerobot_sdm.envs.options import CloudOptions, require_known, require_positive
+from lerobot_sdm.envs.options import CloudOptions, options_of_view, require_known, require_positive
 
 # A ray-cast frame costs 2 microseconds per pixel, so cast small images and enlarge them.
 MAX_RAYCAST_RENDER_SIZE = 96
@@ -55,8 +55,8 @@ class PointCloudEnv(gym.Env, ABC):
     opened at the first reset, because vector environments build their members before they start processes.
 
     Args:
-        options: Options of the cloud.
-        view: Name of the view that these options come from.
+        views: The views of the scene.
+        view: Name of one of them.
         cameras: Names of the cameras that the scene has.
         agent_pos_size: S.
         action_size: A.
@@ -65,6 +65,7 @@ class PointCloudEnv(gym.Env, ABC):
         pixels: Whether observations include the image.
         render_size: Height and width of `render()`'s frames.
         render_mode: Only `rgb_array` exists.
+        cloud: Options of the cloud by name, see `CloudOptions`; the view's for None.
 
     Raises:
         InputError: For a value that cannot work, before anything is built.
@@ -90,7 +91,7 @@ class PointCloudEnv(gym.Env, ABC):
 
     def __init__(
         self,
-        options: CloudOptions,
+        views: Mapping[str, CloudOptions],
         *,
         view: str,
         cameras: Collection[str],
@@ -98,10 +99,12 @@ class PointCloudEnv(gym.Env, ABC):
         action_size: int,
         episode_length: int,
         terminate_on_success: bool,
-        pixels: bool,
-        render_size: int,
-        render_mode: str,
+        pixels: bool = False,
+        render_size: int = 256,
+        render_mode: str = "rgb_array",
+        **cloud: Any,
     ):
+        options = options_of_view(views, view, **cloud)
         require_known("camera", options.camera, cameras)
         require_known("frame", options.frame, self.frames)
         require_positive("episode_length", episode_length)

@@ -4,7 +4,7 @@ import functools
 import importlib
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Self
 
 import gymnasium as gym
@@ -13,17 +13,45 @@ from lerobot.envs.configs import EnvConfig
 from lerobot.processor import PolicyProcessorPipeline
 from lerobot.utils.constants import ACTION, OBS_IMAGE, OBS_STATE
 
-from lerobot_sdm.envs.options import OPTION_NAMES, CloudOptions, described_view, options_of_view, require_positive
+from lerobot_sdm.envs.options import (
+    DEFAULT_VIEW,
+    OPTION_NAMES,
+    CloudOptions,
+    described_view,
+    options_of_view,
+    require_positive,
+)
 from lerobot_sdm.processors.cloud_view import CloudViewStep
 
 OBS_POINT_CLOUD = "observation.point_cloud"
 
 
+@dataclass
 class PointCloudEnvConfig(EnvConfig):
-    """An environment that `lerobot-sdm record` can record and LeRobot's commands can evaluate in.
+    """Fields of every point-cloud environment. A family adds its own, and calls `_describe` in its `__post_init__`.
 
-    A family's dataclass has `view` and the fields of `CloudOptions`, where None means the view's value, and
-    `episode_length`, `terminate_on_success`, `pixels` and `render_size`; it calls `_describe` in its `__post_init__`.
+    Args:
+        episode_length: Control steps after which an episode is truncated; null for the benchmark's.
+        terminate_on_success: Whether the first success ends the episode.
+        view: How the scene is looked at: `workspace`, made for learning, or `dp3`, that of the DP3 demonstrations. Each
+            of the next options replaces one value of the view; null leaves it.
+        num_points: Rows of the point cloud.
+        use_color: Whether each point carries r, g, b (0 to 255) after x, y, z.
+        camera: Which of the scene's cameras looks.
+        camera_size: Width and height of the depth image in pixels.
+        frame: `legacy`, the frame of the DP3 demonstrations, or `world`.
+        crop: Two opposite corners [[xmin, ymin, zmin], [xmax, ymax, zmax]] in that frame.
+        renderer: `egl`, `raycast`, or `auto` for the first that works.
+        show_goal: Whether the goal is drawn, as a ball, into clouds and pictures.
+        show_markers: Whether the simulator's own markers of goals and parts are drawn.
+        show_arm: Whether points on the robot's arm stay in the cloud.
+        pixels: Whether observations hold the picture behind the cloud, as `observation.image`.
+        render_size: Width and height of video frames.
+        features: What observations and actions consist of; built from the fields above.
+        features_map: Their names in datasets and policies; built likewise.
+
+    Raises:
+        InputError: For a value that cannot work, before any environment is built.
     """
 
     env_class: ClassVar[str]
@@ -32,9 +60,29 @@ class PointCloudEnvConfig(EnvConfig):
     min_success_steps: ClassVar[int]
     """Simulator steps for which a demonstration must be at the goal, as in the DP3 scripts."""
 
+    episode_length: int | None = None
+    terminate_on_success: bool = True
+    view: str = DEFAULT_VIEW
+    num_points: int | None = None
+    use_color: bool | None = None
+    camera: str | None = None
+    camera_size: int | None = None
+    frame: str | None = None
+    crop: list[list[float]] | None = None
+    renderer: str | None = None
+    show_goal: bool | None = None
+    show_markers: bool | None = None
+    show_arm: bool | None = None
+    pixels: bool = False
+    render_size: int = 256
+    features: dict[str, PolicyFeature] = field(default_factory=dict)
+    features_map: dict[str, str] = field(default_factory=dict)
+
     def _describe(self, agent_pos_size: int, action_size: int) -> None:
         """Check the options and fill in features and their names."""
         require_positive("render_size", self.render_size)
+        if self.episode_length is not None:
+            require_positive("episode_length", self.episode_length)
         options = self.cloud_options()
         self.features = {
             "agent_pos": PolicyFeature(FeatureType.STATE, (agent_pos_size,)),
@@ -80,9 +128,9 @@ class PointCloudEnvConfig(EnvConfig):
 
     @property
     def gym_kwargs(self) -> dict:
-        """Keyword arguments of the environment, except the task."""
-        names = ["view", *OPTION_NAMES, "episode_length", "terminate_on_success", "pixels", "render_size"]
-        return {name: getattr(self, name) for name in names}
+        """Keyword arguments of the environment, except the task: all fields that LeRobot's base class lacks."""
+        lerobots = {item.name for item in fields(EnvConfig)}
+        return {item.name: getattr(self, item.name) for item in fields(self) if item.name not in lerobots}
 
     def maker(self, task: str) -> Callable[[], gym.Env]:
         """What builds a single environment of a task; it can be sent to another process."""

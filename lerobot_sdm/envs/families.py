@@ -15,6 +15,9 @@ from lerobot_sdm.envs.metaworld import views as metaworld_views
 from lerobot_sdm.envs.options import CloudOptions
 from lerobot_sdm.outlines import outline
 
+SHARED = "lerobot_sdm.envs.configuration:PointCloudEnvConfig"
+"""Base class of the families' configurations, with the fields that they share."""
+
 INHERITED = {"max_parallel_tasks": (int, 1), "disable_env_checker": (bool, True)}
 """Fields of LeRobot's `EnvConfig` that no family redeclares: name -> type and default."""
 
@@ -29,7 +32,6 @@ class Family:
         tasks: Short names of all tasks.
         task_names: Maps the value of `--env.task` to short names of tasks. Raises InputError.
         gym_id: Short name of a task -> Gymnasium id.
-        default_view: Default of `--env.view`.
         views: Short name of a task -> its views by name.
     """
 
@@ -38,12 +40,11 @@ class Family:
     tasks: Collection[str]
     task_names: Callable[[str], list[str]]
     gym_id: Callable[[str], str]
-    default_view: str
     views: Callable[[str], dict[str, CloudOptions]]
 
     def fields(self) -> dict[str, tuple[Any, Any]]:
         """Fields of the configuration, name -> type and default, without importing it; see `Outline`."""
-        return outline(self.config_class).fields | INHERITED
+        return outline(SHARED).fields | outline(self.config_class).fields | INHERITED
 
     def configuration(self, **fields: Any) -> Any:
         """LeRobot's configuration of an environment; imports LeRobot.
@@ -64,7 +65,8 @@ class Family:
         """
         names = self.task_names(given["task"]) if "task" in given else list(self.tasks)
         env_class = _load(self.env_class)
-        known = inspect.signature(env_class).parameters
+        shared = outline(SHARED).fields.keys() - {"features", "features_map"}
+        known = shared | inspect.signature(env_class).parameters.keys()
         env_class(**{key: value for key, value in given.items() if key in known} | {"task": names[0]})
 
 
@@ -80,7 +82,6 @@ FAMILIES: dict[str, Family] = {
         tasks=metaworld_tasks.all_tasks(),
         task_names=metaworld_tasks.resolve_tasks,
         gym_id=metaworld_tasks.gym_id,
-        default_view=metaworld_views.DEFAULT_VIEW,
         views=metaworld_views.views,
     ),
     "adroit": Family(
@@ -89,7 +90,6 @@ FAMILIES: dict[str, Family] = {
         tasks=adroit_tasks.HAND_TASKS,
         task_names=lambda task: [adroit_tasks.hand_task(task).name],
         gym_id=adroit_tasks.gym_id,
-        default_view=adroit_views.DEFAULT_VIEW,
         views=lambda task: adroit_views.views(adroit_tasks.hand_task(task)),
     ),
     "dexart": Family(
@@ -98,7 +98,6 @@ FAMILIES: dict[str, Family] = {
         tasks=dexart_tasks.DEXART_TASKS,
         task_names=lambda task: [dexart_tasks.dexart_task(task).name],
         gym_id=dexart_tasks.gym_id,
-        default_view=dexart_views.DEFAULT_VIEW,
         views=lambda task: dexart_views.views(dexart_tasks.RULE_SETS["dp3"]),
     ),
 }

@@ -7,8 +7,8 @@ from typing import Any
 from lerobot_sdm.errors import InputError, unknown_name
 
 FRAMES = ("legacy", "world", "hand")
-PAPERS_VIEW = "dp3"
-"""Name of the DP3 demonstrations' view, in every family."""
+DEFAULT_VIEW, PAPERS_VIEW = "workspace", "dp3"
+"""Names of the view made for learning and of the DP3 demonstrations' view, in every family."""
 
 RENDERERS = ("auto", "egl", "raycast")
 

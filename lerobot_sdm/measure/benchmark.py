@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lerobot_sdm.envs.families import FAMILIES
-from lerobot_sdm.envs.options import OPTION_NAMES, PAPERS_VIEW, described_view, options_of_view
+from lerobot_sdm.envs.options import DEFAULT_VIEW, OPTION_NAMES, PAPERS_VIEW, described_view, options_of_view
 from lerobot_sdm.errors import InputError, unknown_name
 from lerobot_sdm.measure.methods import METHODS, SMOKE_METHODS, check_methods
 from lerobot_sdm.measure.protocols import (
@@ -136,7 +136,7 @@ class Benchmark:
     def task_config(self, task: SuiteTask) -> RunSettings:
         """Settings of a task, except for what depends on the protocol."""
         config = task_config(self.size, task)
-        if self.view != FAMILIES[task.env_type].default_view:
+        if self.view != DEFAULT_VIEW:
             config = replace(config, env=self._other_view(config.env))
         by_protocol = {name: self.rules(name).rules.get(task.env_type, {}) for name in PROTOCOLS}
         return replace(
@@ -241,8 +241,7 @@ def _view(suite: str, asked: str | None, data: Path | None) -> str:
         InputError: The given demonstrations show another view.
     """
     if data is None:
-        # All families share the default's name; otherwise a suite with several families would have to name one.
-        return asked or FAMILIES[SUITES[suite][0].env_type].default_view
+        return asked or DEFAULT_VIEW
     if asked not in (None, PAPERS_VIEW):
         raise InputError(
             f"--env-view={asked}: demonstrations in --data={data} show the view '{PAPERS_VIEW}'. Drop --env-view, or "

@@ -12,7 +12,10 @@ from lerobot.envs.utils import env_to_policy_features
 import lerobot_policy_sdm  # noqa: F401 - registers the environment type
 from lerobot_sdm.envs.adroit.env import AdroitPointCloudEnv
 from lerobot_sdm.envs.adroit.tasks import HAND_TASKS
+from lerobot_sdm.envs.configuration import PointCloudEnvConfig
+from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.envs.metaworld.env import MetaWorldPointCloudEnv
+from lerobot_sdm.envs.options import OPTION_NAMES
 from lerobot_sdm.errors import InputError
 
 BAD_CLOUD_OPTIONS = {
@@ -108,12 +111,22 @@ def test_the_command_line_reaches_the_environment():
     assert config.gym_kwargs["frame"] == "world"
 
 
-@pytest.mark.parametrize("env_type", ["metaworld_pc", "adroit"])
+@pytest.mark.parametrize("env_type", FAMILIES)
 def test_every_field_is_documented(env_type):
     config_class = EnvConfig.get_choice_class(env_type)
     inherited = {entry.name for entry in fields(EnvConfig)} - {"task", "fps", "features", "features_map"}
     for name in {entry.name for entry in fields(config_class)} - inherited:
-        assert f"        {name}: " in config_class.__doc__
+        assert f"        {name}: " in config_class.__doc__ + PointCloudEnvConfig.__doc__
+
+
+def test_shared_fields_are_the_options_of_clouds():
+    """Each option is defined once as a value, and once as what may replace a view's."""
+    shared = {entry.name: entry for entry in fields(PointCloudEnvConfig)}
+    assert all(shared[name].default is None for name in OPTION_NAMES)
+    for family in FAMILIES.values():
+        known = family.fields()
+        assert set(OPTION_NAMES) <= known.keys()
+        assert known.keys() == {entry.name for entry in fields(type(family.configuration()))}
 
 
 def test_groups_become_suites():

@@ -1,13 +1,12 @@
 """`--env.type=adroit`: the Adroit tasks with point clouds for LeRobot's commands."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
-from lerobot.configs import PolicyFeature
 from lerobot.envs.configs import EnvConfig
 
 from lerobot_sdm.envs.adroit.tasks import gym_id, hand_task
-from lerobot_sdm.envs.adroit.views import DEFAULT_VIEW, views
+from lerobot_sdm.envs.adroit.views import views
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
 from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.envs.hand_task import SIMULATOR_RATE, SUCCESS_RULES
@@ -21,6 +20,9 @@ from lerobot_sdm.registration import registered
 class AdroitPointCloudEnvConfig(PointCloudEnvConfig):
     """Adroit tasks observed as point clouds.
 
+    Besides the fields of `PointCloudEnvConfig`. DP3's camera is `top` or, for pen, `vil_camera`; the frames' own boxes
+    leave out table and floor. The arm is the forearm, and only relocate has a goal that is drawn.
+
     Args:
         task: `hammer`, `door`, `pen` or `relocate`. Their actions differ, so a policy fits one task.
         fps: Control steps per second; follows from `action_repeat`.
@@ -31,23 +33,6 @@ class AdroitPointCloudEnvConfig(PointCloudEnvConfig):
         episode_length: Control steps after which an episode is truncated; null for the benchmark's, 100 and
             50 for pen at an action repeat of 2.
         terminate_on_success: Whether the first success ends the episode.
-        view: How the scene is looked at: `workspace`, made for learning, or `dp3`, that of the DP3 demonstrations. Each
-            of the next options replaces one value of the view; null leaves it.
-        num_points: Rows of the point cloud.
-        use_color: Whether each point carries r, g, b (0 to 255) after x, y, z.
-        camera: Which of the scene's cameras looks; DP3's is `top` or, for pen, `vil_camera`.
-        camera_size: Width and height of the depth image in pixels.
-        frame: `legacy`, the frame of the DP3 demonstrations, or `world`.
-        crop: Two opposite corners [[xmin, ymin, zmin], [xmax, ymax, zmax]] in that frame; the frame's own leaves out
-            table and floor.
-        renderer: `egl`, `raycast`, or `auto` for the first that works.
-        show_goal: Whether relocate's target is drawn, as a ball, into clouds and pictures.
-        show_markers: Whether the simulator's own markers are drawn.
-        show_arm: Whether points on the forearm stay in the cloud.
-        pixels: Whether observations hold the picture behind the cloud, as `observation.image`.
-        render_size: Width and height of video frames.
-        features: What observations and actions consist of; built from the fields above.
-        features_map: Their names in datasets and policies; built likewise.
 
     Raises:
         InputError: For a value that cannot work, before any environment is built.
@@ -62,21 +47,6 @@ class AdroitPointCloudEnvConfig(PointCloudEnvConfig):
     success_rule: str = "dp3"
     episode_length: int | None = None
     terminate_on_success: bool = False
-    view: str = DEFAULT_VIEW
-    num_points: int | None = None
-    use_color: bool | None = None
-    camera: str | None = None
-    camera_size: int | None = None
-    frame: str | None = None
-    crop: list[list[float]] | None = None
-    renderer: str | None = None
-    show_goal: bool | None = None
-    show_markers: bool | None = None
-    show_arm: bool | None = None
-    pixels: bool = False
-    render_size: int = 256
-    features: dict[str, PolicyFeature] = field(default_factory=dict)
-    features_map: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         task = hand_task(self.task)
@@ -87,8 +57,6 @@ class AdroitPointCloudEnvConfig(PointCloudEnvConfig):
         self.fps = SIMULATOR_RATE // self.action_repeat
         if self.camera is not None:
             require_known("camera", self.camera, task.cameras)
-        if self.episode_length is not None:
-            require_positive("episode_length", self.episode_length)
         self._describe(task.agent_pos_size, task.action_size)
 
     def views(self) -> dict[str, CloudOptions]:
@@ -111,9 +79,3 @@ class AdroitPointCloudEnvConfig(PointCloudEnvConfig):
     def gym_id(self) -> str:
         """Gymnasium id of the task."""
         return gym_id(self.task)
-
-    @property
-    def gym_kwargs(self) -> dict:
-        """Keyword arguments of `AdroitPointCloudEnv`, but for the task."""
-        names = ("action_repeat", "success_rule")
-        return super().gym_kwargs | {name: getattr(self, name) for name in names}

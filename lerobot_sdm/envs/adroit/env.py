@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from lerobot_sdm.envs.adroit.scenes import ARM, HAND, SCENERY
 from lerobot_sdm.envs.adroit.tasks import hand_task
-from lerobot_sdm.envs.adroit.views import DEFAULT_VIEW, views
+from lerobot_sdm.envs.adroit.views import views
 from lerobot_sdm.envs.base import Outcome, PointCloudEnv
 from lerobot_sdm.envs.frames import Frame
 from lerobot_sdm.envs.hand_task import SIMULATOR_RATE, SUCCESS_RULES, State, actions_to_controls
-from lerobot_sdm.envs.options import options_of_view, require_known, require_positive
+from lerobot_sdm.envs.options import DEFAULT_VIEW, require_known, require_positive
 
 PHYSICS_STEPS = 5
 """Physics steps of 2 ms per simulator step."""
@@ -31,16 +31,12 @@ class AdroitPointCloudEnv(PointCloudEnv):
     Args:
         task: `hammer`, `door`, `pen` or `relocate`.
         view: How the scene is looked at, a name from `adroit.views`.
-        num_points, use_color, camera, camera_size, frame, crop, renderer, show_goal, show_markers, show_arm: See
-            `CloudOptions`; the view's for None. Only relocate has a hidden goal.
         success_rule: When an episode is a success: a name from `SUCCESS_RULES`.
         action_repeat: Simulator steps for which an action is held.
         episode_length: Control steps after which an episode is truncated; the benchmark's for None.
         terminate_on_success: Whether the first success ends the episode. A dropped pen does, except by the rule
             of Gymnasium-Robotics.
-        pixels: Whether observations hold the picture.
-        render_size: Height and width of `render()`'s frames.
-        render_mode: Only `rgb_array`, the default, exists.
+        options: Of clouds, see `CloudOptions`, and of pictures, see `PointCloudEnv`. Only relocate has a hidden goal.
 
     Raises:
         InputError: For a value that cannot work, before anything is built.
@@ -55,23 +51,11 @@ class AdroitPointCloudEnv(PointCloudEnv):
         self,
         task: str = "hammer",
         view: str = DEFAULT_VIEW,
-        num_points: int | None = None,
-        use_color: bool | None = None,
-        camera: str | None = None,
-        camera_size: int | None = None,
-        frame: str | None = None,
-        crop: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None,
-        renderer: str | None = None,
         success_rule: str = "dp3",
         action_repeat: int = 2,
         episode_length: int | None = None,
         terminate_on_success: bool = False,
-        pixels: bool = False,
-        show_goal: bool | None = None,
-        show_markers: bool | None = None,
-        show_arm: bool | None = None,
-        render_size: int = 256,
-        render_mode: str = "rgb_array",
+        **options: Any,
     ):
         self.hand_task = hand_task(task)
         self.task = task
@@ -81,29 +65,14 @@ class AdroitPointCloudEnv(PointCloudEnv):
         if episode_length is None:
             episode_length = self.hand_task.episode_substeps // action_repeat
         super().__init__(
-            options_of_view(
-                views(self.hand_task),
-                view,
-                num_points=num_points,
-                use_color=use_color,
-                camera=camera,
-                camera_size=camera_size,
-                frame=frame,
-                crop=crop,
-                renderer=renderer,
-                show_goal=show_goal,
-                show_markers=show_markers,
-                show_arm=show_arm,
-            ),
+            views(self.hand_task),
             view=view,
             cameras=self.hand_task.cameras,
             agent_pos_size=self.hand_task.agent_pos_size,
             action_size=self.hand_task.action_size,
             episode_length=episode_length,
             terminate_on_success=terminate_on_success,
-            pixels=pixels,
-            render_size=render_size,
-            render_mode=render_mode,
+            **options,
         )
         self.action_repeat = action_repeat
         self.metadata = {**self.metadata, "render_fps": round(SIMULATOR_RATE / action_repeat)}

@@ -5,8 +5,6 @@ from dataclasses import replace
 from lerobot_sdm.envs.hand_task import HandTask
 from lerobot_sdm.envs.options import CloudOptions
 
-DEFAULT_VIEW = "workspace"
-
 
 def views(task: HandTask) -> dict[str, CloudOptions]:
     """The views of a task by name, as `--env.view`. See docs/views.md for what each shows.

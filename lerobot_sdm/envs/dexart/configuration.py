@@ -1,6 +1,6 @@
 """`--env.type=dexart`: DexArt's tasks with point clouds for LeRobot's commands."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 from lerobot.configs import FeatureType, PolicyFeature
@@ -11,9 +11,9 @@ from lerobot_sdm.envs.dexart.control import ACTION_SIZE
 from lerobot_sdm.envs.dexart.imagination import COLUMNS, MODES, POINTS
 from lerobot_sdm.envs.dexart.sources import body_source
 from lerobot_sdm.envs.dexart.tasks import RULE_SETS, dexart_task, gym_id
-from lerobot_sdm.envs.dexart.views import DEFAULT_VIEW, HUMAN, OBSERVER, SAMPLINGS, views
+from lerobot_sdm.envs.dexart.views import HUMAN, OBSERVER, SAMPLINGS, views
 from lerobot_sdm.envs.families import FAMILIES
-from lerobot_sdm.envs.options import CloudOptions, require_known, require_not_negative, require_positive
+from lerobot_sdm.envs.options import CloudOptions, require_known, require_not_negative
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.registration import registered
 
@@ -24,6 +24,10 @@ CONTROL_RATE = 25
 @dataclass
 class DexArtPointCloudEnvConfig(PointCloudEnvConfig):
     """DexArt's tasks observed as point clouds, with objects made by this package or the official ones.
+
+    Besides the fields of `PointCloudEnvConfig`. Cameras are `instance_1`, DexArt's, and `viewer`, the one of videos;
+    the frame `legacy` is the base of the robot. The view `dp3` has the rule set's numbers of points and pixels.
+    `num_points` does not count points of the hand, and `show_goal` has no effect, since no goal is hidden.
 
     Args:
         task: `laptop`, `faucet`, `bucket` or `toilet`. Their observations differ, so a policy fits one task.
@@ -39,23 +43,6 @@ class DexArtPointCloudEnvConfig(PointCloudEnvConfig):
         camera_jitter: Scale of the camera's pose change between episodes; 1 is DexArt's, 0 none.
         episode_length: Control steps after which an episode is truncated; null for the rule set's.
         terminate_on_success: Whether an episode ends as soon as the rule set lets it.
-        view: How the scene is looked at: `workspace`, made for learning, or `dp3`, that of the DP3 demonstrations, with
-            the rule set's numbers of points and pixels. Each of the next options replaces one value of the view; null
-            leaves it.
-        num_points: Rows of the point cloud, without those of the hand.
-        use_color: Whether each point carries r, g, b (0 to 255) after x, y, z.
-        camera: `instance_1`, DexArt's, or `viewer`, the one of videos.
-        camera_size: Width and height of the depth image in pixels.
-        frame: `legacy`, the base of the robot, or `world`.
-        crop: Two opposite corners [[xmin, ymin, zmin], [xmax, ymax, zmax]] in that frame.
-        renderer: `egl`, `raycast`, or `auto` for the first that works.
-        show_goal: Whether the goal is drawn; no effect, since no goal is hidden.
-        show_markers: Whether the simulator's own markers are drawn.
-        show_arm: Whether points on the robot's arm stay in the cloud.
-        pixels: Whether observations hold the picture behind the cloud, as `observation.image`.
-        render_size: Width and height of video frames.
-        features: What observations and actions consist of; built from the fields above.
-        features_map: Their names in datasets and policies; built likewise.
 
     Raises:
         InputError: For an invalid value, or incomplete assets, before any environment is built.
@@ -75,21 +62,6 @@ class DexArtPointCloudEnvConfig(PointCloudEnvConfig):
     camera_jitter: float = 1.0
     episode_length: int | None = None
     terminate_on_success: bool = True
-    view: str = DEFAULT_VIEW
-    num_points: int | None = None
-    use_color: bool | None = None
-    camera: str | None = None
-    camera_size: int | None = None
-    frame: str | None = None
-    crop: list[list[float]] | None = None
-    renderer: str | None = None
-    show_goal: bool | None = None
-    show_markers: bool | None = None
-    show_arm: bool | None = None
-    pixels: bool = False
-    render_size: int = 256
-    features: dict[str, PolicyFeature] = field(default_factory=dict)
-    features_map: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         task = dexart_task(self.task)
@@ -105,8 +77,6 @@ class DexArtPointCloudEnvConfig(PointCloudEnvConfig):
             raise InputError(f"fps={self.fps}: DexArt's control rate is {CONTROL_RATE}. Leave it out.")
         require_not_negative("cloud_noise", self.cloud_noise)
         require_not_negative("camera_jitter", self.camera_jitter)
-        if self.episode_length is not None:
-            require_positive("episode_length", self.episode_length)
         self._describe(task.agent_pos_size, ACTION_SIZE)
         if self.imagin_robot == "apart":
             self.features["imagin_robot"] = PolicyFeature(FeatureType.STATE, (POINTS, COLUMNS))
@@ -129,9 +99,3 @@ class DexArtPointCloudEnvConfig(PointCloudEnvConfig):
     def gym_id(self) -> str:
         """Gymnasium id of the task."""
         return gym_id(self.task)
-
-    @property
-    def gym_kwargs(self) -> dict:
-        """Keyword arguments of `DexArtPointCloudEnv`, except the task."""
-        names = ("objects", "assets_dir", "rule_set", "imagin_robot", "sampling", "cloud_noise", "camera_jitter")
-        return super().gym_kwargs | {name: getattr(self, name) for name in names}

@@ -15,7 +15,6 @@ from lerobot_sdm.envs.dexart.sources import body_source
 from lerobot_sdm.envs.dexart.state import Measured
 from lerobot_sdm.envs.dexart.tasks import RULE_SETS, DexArtTask, dexart_task
 from lerobot_sdm.envs.dexart.views import (
-    DEFAULT_VIEW,
     HUMAN,
     OBSERVER,
     SAMPLINGS,
@@ -28,7 +27,7 @@ from lerobot_sdm.envs.dexart.views import (
 )
 from lerobot_sdm.envs.dexart.world import MuJoCoWorld
 from lerobot_sdm.envs.frames import Frame
-from lerobot_sdm.envs.options import options_of_view, require_known, require_not_negative
+from lerobot_sdm.envs.options import DEFAULT_VIEW, require_known, require_not_negative
 
 MOST_OVERLAP, MOST_STARTS = 0.001, 100
 """Starts with the hand deeper than this inside the object, meters, are redrawn, up to this many times."""
@@ -55,13 +54,10 @@ class DexArtPointCloudEnv(PointCloudEnv):
             their first point.
         cloud_noise: Relative standard deviation by which points are scaled away from the origin.
         camera_jitter: Scale of the camera's pose change between episodes; 1 is DexArt's.
-        num_points, use_color, camera, camera_size, frame, crop, renderer, show_goal, show_markers, show_arm: See
-            `CloudOptions`; the view's for None. The frame `legacy` is the robot's base. No goal is hidden.
         episode_length: Control steps after which an episode is truncated; the rule set's for None.
         terminate_on_success: Whether an episode ends as soon as the rule set lets it.
-        pixels: Whether observations hold the picture.
-        render_size: Height and width of `render()`'s frames.
-        render_mode: Only `rgb_array`, the default, exists.
+        options: Of clouds, see `CloudOptions`, and of pictures, see `PointCloudEnv`. The frame `legacy` is the
+            robot's base. No goal is hidden.
 
     Raises:
         InputError: For an invalid value, or incomplete official assets, before anything is built.
@@ -85,21 +81,9 @@ class DexArtPointCloudEnv(PointCloudEnv):
         cloud_noise: float = 0.005,
         camera_jitter: float = 1.0,
         view: str = DEFAULT_VIEW,
-        num_points: int | None = None,
-        use_color: bool | None = None,
-        camera: str | None = None,
-        camera_size: int | None = None,
-        frame: str | None = None,
-        crop: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None,
-        renderer: str | None = None,
         episode_length: int | None = None,
         terminate_on_success: bool = True,
-        pixels: bool = False,
-        show_goal: bool | None = None,
-        show_markers: bool | None = None,
-        show_arm: bool | None = None,
-        render_size: int = 256,
-        render_mode: str = "rgb_array",
+        **options: Any,
     ):
         task_class = dexart_task(task)
         require_known("rule_set", rule_set, RULE_SETS)
@@ -112,29 +96,14 @@ class DexArtPointCloudEnv(PointCloudEnv):
         rules = RULE_SETS[rule_set]
         self._source, self.object_names = body_source(assets_dir, task, objects)
         super().__init__(
-            options_of_view(
-                views(rules),
-                view,
-                num_points=num_points,
-                use_color=use_color,
-                camera=camera,
-                camera_size=camera_size,
-                frame=frame,
-                crop=crop,
-                renderer=renderer,
-                show_goal=show_goal,
-                show_markers=show_markers,
-                show_arm=show_arm,
-            ),
+            views(rules),
             view=view,
             cameras=(OBSERVER, HUMAN),
             agent_pos_size=task_class.agent_pos_size,
             action_size=ACTION_SIZE,
             episode_length=rules.horizon[task] if episode_length is None else episode_length,
             terminate_on_success=terminate_on_success,
-            pixels=pixels,
-            render_size=render_size,
-            render_mode=render_mode,
+            **options,
         )
         self.task = task
         self.dexart_task = task_class(rules, self._max_episode_steps)

@@ -15,7 +15,6 @@ JITTER_POSITION, JITTER_ANGLE = 0.015, 0.05
 """Standard deviations of the camera's pose from episode to episode, meters and radians, at DexArt's noise level."""
 
 SAMPLINGS = ("random", "fps")
-DEFAULT_VIEW = "workspace"
 VIEW_SAMPLINGS = {"workspace": "fps", "dp3": "random"}
 
 

@@ -20,8 +20,8 @@ from lerobot_sdm.clouds.geometry import rotation_x, rotation_y, rotation_z
 from lerobot_sdm.envs.base import Outcome, PointCloudEnv
 from lerobot_sdm.envs.frames import Frame, world_frame
 from lerobot_sdm.envs.metaworld.tasks import CAMERAS, EXTRA_TASKS, HIDDEN_GOALS, short_name
-from lerobot_sdm.envs.metaworld.views import DEFAULT_VIEW, views
-from lerobot_sdm.envs.options import options_of_view
+from lerobot_sdm.envs.metaworld.views import views
+from lerobot_sdm.envs.options import DEFAULT_VIEW
 
 # DP3 moves `corner2` from where MetaWorld has it. The camera hangs upside down.
 CORNER2_POSITION = np.array([0.6, 0.295, 0.8])
@@ -73,13 +73,9 @@ class MetaWorldPointCloudEnv(PointCloudEnv):
     Args:
         task: A name from `envs.metaworld.tasks`, with or without `-v3`.
         view: Name of a view from `metaworld.views`.
-        num_points, use_color, camera, camera_size, frame, crop, renderer, show_goal, show_markers, show_arm: See
-            `CloudOptions`; the view's for None.
         episode_length: Steps after which an episode is truncated.
         terminate_on_success: Whether the first success ends the episode. A final failure always does.
-        pixels: Whether observations hold the picture.
-        render_size: Height and width of `render()`'s frames.
-        render_mode: Only `rgb_array`, the default, exists.
+        options: Of clouds, see `CloudOptions`, and of pictures, see `PointCloudEnv`.
 
     Raises:
         InputError: For a value that cannot work, before anything is built.
@@ -97,47 +93,20 @@ class MetaWorldPointCloudEnv(PointCloudEnv):
         self,
         task: str = "drawer-open",
         view: str = DEFAULT_VIEW,
-        num_points: int | None = None,
-        use_color: bool | None = None,
-        camera: str | None = None,
-        camera_size: int | None = None,
-        frame: str | None = None,
-        crop: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None,
-        renderer: str | None = None,
         episode_length: int = 200,
         terminate_on_success: bool = True,
-        pixels: bool = False,
-        show_goal: bool | None = None,
-        show_markers: bool | None = None,
-        show_arm: bool | None = None,
-        render_size: int = 256,
-        render_mode: str = "rgb_array",
+        **options: Any,
     ):
         self.task = short_name(task)
         super().__init__(
-            options_of_view(
-                views(self.task),
-                view,
-                num_points=num_points,
-                use_color=use_color,
-                camera=camera,
-                camera_size=camera_size,
-                frame=frame,
-                crop=crop,
-                renderer=renderer,
-                show_goal=show_goal,
-                show_markers=show_markers,
-                show_arm=show_arm,
-            ),
+            views(self.task),
             view=view,
             cameras=CAMERAS,
             agent_pos_size=9,
             action_size=4,
             episode_length=episode_length,
             terminate_on_success=terminate_on_success,
-            pixels=pixels,
-            render_size=render_size,
-            render_mode=render_mode,
+            **options,
         )
         self._sim: SawyerXYZEnv | None = None
         self._state: NDArray[np.float64] | None = None

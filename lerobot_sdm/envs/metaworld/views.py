@@ -4,8 +4,6 @@ from dataclasses import replace
 
 from lerobot_sdm.envs.options import CloudOptions
 
-DEFAULT_VIEW = "workspace"
-
 # Made for learning. The box starts just above the table, so that the table top does not take most of the points, and
 # ends around what a task can reach. The arm is dropped, because it adds nothing to the state. Clouds are relative to
 # the hand: actions depend on positions relative to it, which ten demonstrations are too few to learn.

@@ -141,11 +141,11 @@ def _dry_run(chosen: Benchmark) -> None:
 
 
 def _render(folder: Path, output: Path | None) -> None:
-    from lerobot_sdm.measure.export import export
+    from lerobot_sdm.measure.benchmark_export import export_benchmark
     from lerobot_sdm.measure.run_benchmark import render
 
     if output is not None:
-        tasks = export(folder, output)
+        tasks = export_benchmark(folder, output)
         typer.echo(f"{len(tasks)} complete tasks: {', '.join(tasks)}")
         folder = output
     render(folder)

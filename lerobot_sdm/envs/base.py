@@ -15,8 +15,8 @@ from scipy.spatial import cKDTree
 
 from lerobot_sdm.clouds.geometry import sample_or_pad
 from lerobot_sdm.envs.cloud_sensor import CloudSensor, upright
+from lerobot_sdm.envs.coordinate_frames import Frame
 from lerobot_sdm.envs.depth_camera import GOAL, MARKER, VISIBLE_GEOM_GROUPS, RayDepthCamera, SceneCamera, open_camera
-from lerobot_sdm.envs.frames import Frame
 from lerobot_sdm.envs.options import CloudOptions, options_of_view, require_known, require_positive
 
 # A ray-cast frame costs 2 microseconds per pixel, so cast small images and enlarge them.

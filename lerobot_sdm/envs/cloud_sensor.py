@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lerobot_sdm.clouds.geometry import deproject, inside_box, pixel_rays, sample_or_pad
+from lerobot_sdm.envs.coordinate_frames import Frame
 from lerobot_sdm.envs.depth_camera import GOAL, Picture, SceneCamera
-from lerobot_sdm.envs.frames import Frame
 from lerobot_sdm.envs.options import CloudOptions
 
 

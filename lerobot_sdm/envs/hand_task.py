@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lerobot_sdm.envs.frames import Frame
+from lerobot_sdm.envs.coordinate_frames import Frame
 from lerobot_sdm.envs.options import Corner
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@
   `comparison`, `policy_spec`.
 - Stages, which run once and are then skipped: `stages`, `runner`, `commands`, `estimate`, `files`. What they run:
   `plan` (shared commands), `quickstart` with `stage_sizes`, `cell_stages`, `comparison_run`.
-- A benchmark's cells: `run_benchmark`, `schedule`, `engines`, `cell`, `provenance`, `export`.
+- A benchmark's cells: `run_benchmark`, `schedule`, `engines`, `cell`, `provenance`, `benchmark_export`.
 - Measuring itself: `loaded_policy`, `observations`, `distances`, `distillation`, `latency`, `expert`,
   `reward_error`, `rollouts`; `measurements` combines them for a stage; `statistics` has the intervals.
 - Reporting: `records`, `quickstart_results`, `scores`, `summaries`, `curves` collect; `tables`, `pictures`, `video` are

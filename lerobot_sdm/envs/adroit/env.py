@@ -11,7 +11,7 @@ from lerobot_sdm.envs.adroit.scenes import ARM, HAND, SCENERY
 from lerobot_sdm.envs.adroit.tasks import hand_task
 from lerobot_sdm.envs.adroit.views import views
 from lerobot_sdm.envs.base import Outcome, PointCloudEnv
-from lerobot_sdm.envs.frames import Frame
+from lerobot_sdm.envs.coordinate_frames import Frame
 from lerobot_sdm.envs.hand_task import SIMULATOR_RATE, SUCCESS_RULES, State, actions_to_controls
 from lerobot_sdm.envs.options import DEFAULT_VIEW, require_known, require_positive
 

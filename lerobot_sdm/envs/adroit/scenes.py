@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lerobot_sdm.envs.frames import Frame, world_frame
+from lerobot_sdm.envs.coordinate_frames import Frame, world_frame
 from lerobot_sdm.envs.hand_task import HandTask
 from lerobot_sdm.envs.options import Corner
 

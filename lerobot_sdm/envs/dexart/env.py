@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lerobot_sdm.envs.base import Outcome, PointCloudEnv
+from lerobot_sdm.envs.coordinate_frames import Frame
 from lerobot_sdm.envs.dexart.control import ACTION_SIZE, TWIST, TWIST_LIMIT, arm_velocity, finger_targets
 from lerobot_sdm.envs.dexart.imagination import COLUMNS, IMAGINED_LINKS, MODES, POINTS, imagine, template
 from lerobot_sdm.envs.dexart.robot import ARM_LINKS, LINKS, PALM
@@ -26,7 +27,6 @@ from lerobot_sdm.envs.dexart.views import (
     views,
 )
 from lerobot_sdm.envs.dexart.world import MuJoCoWorld
-from lerobot_sdm.envs.frames import Frame
 from lerobot_sdm.envs.options import DEFAULT_VIEW, require_known, require_not_negative
 
 MOST_OVERLAP, MOST_STARTS = 0.001, 100

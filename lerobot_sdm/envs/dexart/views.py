@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from lerobot_sdm.envs.coordinate_frames import Frame, world_frame
 from lerobot_sdm.envs.dexart.tasks import DexArtTask, Faucet, RuleSet
-from lerobot_sdm.envs.frames import Frame, world_frame
 from lerobot_sdm.envs.options import CloudOptions, Corner
 
 OBSERVER, HUMAN = "instance_1", "viewer"

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from lerobot_sdm.clouds.geometry import rotation_x, rotation_y, rotation_z
 from lerobot_sdm.envs.base import Outcome, PointCloudEnv
-from lerobot_sdm.envs.frames import Frame, world_frame
+from lerobot_sdm.envs.coordinate_frames import Frame, world_frame
 from lerobot_sdm.envs.metaworld.tasks import CAMERAS, EXTRA_TASKS, HIDDEN_GOALS, short_name
 from lerobot_sdm.envs.metaworld.views import views
 from lerobot_sdm.envs.options import DEFAULT_VIEW

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from lerobot_sdm.cli.main import app
 from lerobot_sdm.measure.benchmark import make_benchmark
-from lerobot_sdm.measure.export import remember_plan, whole_tasks
+from lerobot_sdm.measure.benchmark_export import remember_plan, whole_tasks
 from lerobot_sdm.measure.files import read_json, write_json
 
 

@@ -22,7 +22,7 @@ def remember_plan(benchmark: Benchmark) -> None:
     write_json(path, plan)
 
 
-def export(root: Path, output: Path) -> list[str]:
+def export_benchmark(root: Path, output: Path) -> list[str]:
     """Copy the cells of complete tasks, and the settings, to another folder. Cells of other tasks already there stay.
 
     Args:

@@ -147,8 +147,8 @@ def soak(options: argparse.Namespace) -> dict[str, Any]:
     import torch
     from tqdm import tqdm
 
+    from lerobot_sdm.files import write_json
     from lerobot_sdm.measure.comparison import Comparison
-    from lerobot_sdm.measure.files import write_json
     from lerobot_sdm.measure.loaded_policy import load_from_spec
     from lerobot_sdm.measure.policy_spec import PolicySpec
 

@@ -9,8 +9,8 @@ quickstart, and the summary of each benchmark; `results/README.md` gets all tabl
 from pathlib import Path
 from typing import Any
 
+from lerobot_sdm.files import read_json, write_text
 from lerobot_sdm.measure import benchmark_page, comparison_report, quickstart_report, tables
-from lerobot_sdm.measure.files import read_json, write_text
 from lerobot_sdm.measure.methods import METHODS
 from lerobot_sdm.measure.protocols import STRICT
 

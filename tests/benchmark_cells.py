@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from lerobot_sdm.measure.files import write_json
+from lerobot_sdm.files import write_json
 
 SETTINGS = {
     "suite": "dp3-37",

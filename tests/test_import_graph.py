@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "lerobot_sdm"
 
 LAYERS = (
-    ("errors", "lerobot_internals", "outlines", "policy_types", "quiet", "registration"),
+    ("errors", "files", "lerobot_internals", "outlines", "policy_types", "quiet", "registration"),
     ("clouds", "diffusion", "optim", "processes", "safe_files", "specs"),
     ("nets", "processors"),
     ("envs",),

@@ -72,8 +72,8 @@ def main() -> None:
     import lerobot_policy_sdm  # noqa: F401 - registers the environment types
     from lerobot_sdm.errors import InputError
     from lerobot_sdm.experts import check_expert, default_expert
+    from lerobot_sdm.files import write_json
     from lerobot_sdm.measure.expert import expert_episodes
-    from lerobot_sdm.measure.files import write_json
     from lerobot_sdm.measure.statistics import wilson_interval
 
     if options.out is not None and options.out.exists():

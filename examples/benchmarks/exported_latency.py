@@ -28,7 +28,7 @@ from training import dp3_config, sdm_policy
 from lerobot_sdm.errors import refuse_existing
 from lerobot_sdm.export import runtime
 from lerobot_sdm.export.write import Export, export
-from lerobot_sdm.measure.files import write_json, write_text
+from lerobot_sdm.files import write_json, write_text
 from lerobot_sdm.measure.latency import weights_size
 from lerobot_sdm.measure.loaded_policy import LoadedPolicy, load_from_spec
 from lerobot_sdm.measure.policy_spec import PolicySpec

@@ -25,8 +25,8 @@ import lerobot_policy_sdm  # noqa: F401 - registers the environment types
 from lerobot_sdm.errors import refuse_existing
 from lerobot_sdm.export import runtime
 from lerobot_sdm.export.graph import GivenNoise
+from lerobot_sdm.files import write_json
 from lerobot_sdm.measure.comparison import Comparison
-from lerobot_sdm.measure.files import write_json, write_text
 from lerobot_sdm.measure.loaded_policy import LoadedPolicy, load_from_spec
 from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.measure.records import machine, versions

@@ -31,8 +31,8 @@ from lerobot_sdm.envs.metaworld.configuration import MetaWorldPointCloudEnvConfi
 from lerobot_sdm.errors import InputError, unknown_name
 from lerobot_sdm.export.runtime import MANIFEST, ExportError, sha256
 from lerobot_sdm.export.runtime import Policy as ExportedPolicy
+from lerobot_sdm.files import read_json, write_json
 from lerobot_sdm.measure.comparison import Comparison, row_key
-from lerobot_sdm.measure.files import read_json, write_json
 from lerobot_sdm.measure.loaded_policy import LoadedPolicy, load_from_spec
 from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.measure.records import machine

@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from lerobot_sdm.measure.files import read_json, write_json, write_text
+from lerobot_sdm.files import read_json, write_json, write_text
 from lerobot_sdm.measure.preloaded import EVERYTHING_ELSE, RECORDING
 from lerobot_sdm.processes.launcher import find_program
 from lerobot_sdm.processes.server import run_program

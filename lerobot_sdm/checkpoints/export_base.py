@@ -8,6 +8,7 @@ import draccus
 from lerobot.configs.policies import PreTrainedConfig
 
 from lerobot_sdm.errors import InputError, refuse_existing
+from lerobot_sdm.files import new_folder
 from lerobot_sdm.plugin import register_all
 from lerobot_sdm.policies.source.files import CONFIG_FILE, PROCESSOR_FILES, WEIGHTS_FILE
 
@@ -50,12 +51,8 @@ def export_base(checkpoint: Path, output: Path) -> Path:
         base.num_inference_steps = config.num_inference_steps
     if hasattr(base, "pretrained_backbone_weights"):
         base.pretrained_backbone_weights = None  # All weights are in the file, so do not download any.
-    unfinished = output.with_name(f".{output.name}.unfinished")
-    if unfinished.exists():
-        shutil.rmtree(unfinished)
-    unfinished.mkdir(parents=True)
-    (unfinished / CONFIG_FILE).write_text(json.dumps(draccus.encode(base, PreTrainedConfig), indent=4) + "\n")
-    for file in (checkpoint / WEIGHTS_FILE, *checkpoint.glob("policy_*")):
-        shutil.copy2(file, unfinished)
-    unfinished.rename(output)
+    with new_folder(output) as unfinished:
+        (unfinished / CONFIG_FILE).write_text(json.dumps(draccus.encode(base, PreTrainedConfig), indent=4) + "\n")
+        for file in (checkpoint / WEIGHTS_FILE, *checkpoint.glob("policy_*")):
+            shutil.copy2(file, unfinished)
     return output

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +19,7 @@ from lerobot_sdm.checkpoints.original_policy import is_student, policy_config, s
 from lerobot_sdm.checkpoints.original_weights import model_weights, statistics
 from lerobot_sdm.clouds import POINT_CLOUD
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.files import new_folder
 from lerobot_sdm.nets.trimmed_convolution import whole_size
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy
 from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Model, DP3Policy
@@ -164,20 +164,12 @@ def _write(
     facts: dict[str, Any],
 ) -> None:
     """Write next to `output`, load again, compare, and rename."""
-    unfinished = output.parent / f".{output.name}.importing"
-    if unfinished.exists():
-        shutil.rmtree(unfinished)
-    unfinished.mkdir(parents=True)
-    try:
+    with new_folder(output) as unfinished:
         policy.save_pretrained(unfinished)
         for pipeline in pipelines:
             pipeline.save_pretrained(unfinished)
         (unfinished / IMPORT_FILE).write_text(json.dumps(facts, indent=2) + "\n")
         _verify(unfinished, policy, pipelines)
-        unfinished.rename(output)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
 
 
 def _verify(

@@ -39,8 +39,8 @@ def distance(
     entries = [PolicySpec.parse(text).checked() for text in (teacher, *policy)]
 
     # Imported late: torch and LeRobot take seconds, and a mistyped option should fail at once.
+    from lerobot_sdm.files import write_json
     from lerobot_sdm.measure.distillation import FLOOR, compare_to_teacher
-    from lerobot_sdm.measure.files import write_json
     from lerobot_sdm.measure.loaded_policy import load_from_spec
     from lerobot_sdm.measure.observations import demonstrated_chunks, held_out_observations
 

@@ -40,7 +40,7 @@ def latency(
     # Imported late: torch and LeRobot take seconds, and a mistyped option should fail at once.
     import torch
 
-    from lerobot_sdm.measure.files import write_json
+    from lerobot_sdm.files import write_json
     from lerobot_sdm.measure.latency import measure_parts
     from lerobot_sdm.measure.loaded_policy import load_from_spec
     from lerobot_sdm.measure.records import machine

@@ -3,7 +3,7 @@
 import signal
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -53,7 +53,7 @@ def quickstart(
     Runs `lerobot-sdm record`, `lerobot-train`, `lerobot-eval` and `lerobot-sdm distance`, and shows each command
     before it runs. Rerun the same command to resume after an interruption.
     """
-    given = {
+    given: dict[str, Any] = {
         "episodes": episodes,
         "held_out_episodes": held_out_episodes,
         "eval_episodes": eval_episodes,

@@ -23,7 +23,7 @@ def reward_error(
         refuse_existing("--output", output)
 
     # Imported late: torch and LeRobot take seconds, and a mistyped option should fail at once.
-    from lerobot_sdm.measure.files import write_json
+    from lerobot_sdm.files import write_json
     from lerobot_sdm.measure.reward_error import measure_reward_error
 
     measured = measure_reward_error(str(reward), root)

@@ -11,6 +11,7 @@ import numpy as np
 
 from lerobot_sdm.envs.base import PointCloudEnv
 from lerobot_sdm.experts import Expert
+from lerobot_sdm.files import new_file
 
 LOOK_EVERY = 25
 """Steps between two counts of the points that the clouds show."""
@@ -93,10 +94,8 @@ class Episode:
         """Write everything to one `.npz`, which appears only when it is complete."""
         summary = {"attempt": asdict(self.attempt), "kept": self.kept, "success_steps": self.success_steps}
         summary["points"] = self.points
-        unfinished = path.with_suffix(".unfinished")
-        with unfinished.open("wb") as file:
+        with new_file(path) as unfinished, unfinished.open("wb") as file:
             np.savez(file, summary=json.dumps(summary), **self.frames)
-        unfinished.rename(path)
 
     @classmethod
     def load(cls, path: Path, with_frames: bool = True) -> "Episode":

@@ -21,7 +21,7 @@ from lerobot_sdm.export.certificate import action_scale, gather, graph_inputs, s
 from lerobot_sdm.export.formats import WRITERS, input_shapes, quiet
 from lerobot_sdm.export.graph import NOISE, PolicyGraph
 from lerobot_sdm.export.options import EXTRAS, TOLERANCES
-from lerobot_sdm.measure.files import write_json
+from lerobot_sdm.files import new_folder, write_json
 from lerobot_sdm.measure.loaded_policy import LoadedPolicy, load_from_spec
 from lerobot_sdm.measure.observations import held_out_observations
 from lerobot_sdm.measure.policy_spec import PolicySpec
@@ -87,11 +87,8 @@ def export(order: Export, progress: Callable[[str], None] = lambda _: None) -> d
     held_out, calibration = _observations(order, loaded, dataset.total_frames)
     progress("Running the policy itself")
     evidence = gather(loaded, graph, held_out, order.samples, order.seed)
-    unfinished = order.output.with_name(f".{order.output.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
     try:
-        with disk_full_is_an_input_error(order.output, resumes=False), quiet():
+        with new_folder(order.output) as unfinished, disk_full_is_an_input_error(order.output, resumes=False), quiet():
             progress("Tracing and converting")
             evidence.save(unfinished)
             program = graph.trace(order.points == "dynamic")
@@ -104,13 +101,10 @@ def export(order: Export, progress: Callable[[str], None] = lambda _: None) -> d
             write_json(unfinished / runtime.MANIFEST, manifest)
             progress("Comparing the graph with the policy")
             errors = runtime.Policy(unfinished).verify()
-        manifest["certificate"] |= {**errors, "spread_of_the_policy": evidence.spread}
-        write_json(unfinished / runtime.MANIFEST, manifest)
-        unfinished.rename(order.output)
+            manifest["certificate"] |= {**errors, "spread_of_the_policy": evidence.spread}
+            write_json(unfinished / runtime.MANIFEST, manifest)
     except runtime.ExportError as error:
         raise InputError(str(error)) from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return manifest
 
 

@@ -2,7 +2,7 @@
 
 - What is measured: `methods` (the one table of methods), `sizes`, `settings`, `suites`, `protocols`, `benchmark`,
   `comparison`, `policy_spec`.
-- Stages, which run once and are then skipped: `stages`, `runner`, `commands`, `estimate`, `files`. What they run:
+- Stages, which run once and are then skipped: `stages`, `runner`, `commands`, `estimate`. What they run:
   `plan` (shared commands), `quickstart` with `stage_sizes`, `cell_stages`, `comparison_run`.
 - A benchmark's cells: `run_benchmark`, `schedule`, `engines`, `cell`, `provenance`, `benchmark_export`.
 - Measuring itself: `loaded_policy`, `observations`, `distances`, `distillation`, `latency`, `expert`,

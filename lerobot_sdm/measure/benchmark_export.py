@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.files import read_json, write_json
 from lerobot_sdm.measure.benchmark import Benchmark
-from lerobot_sdm.measure.files import read_json, write_json
 from lerobot_sdm.measure.stages import claim_folder
 
 PLAN = "plan.json"

@@ -14,10 +14,10 @@ from typing import Any
 from rich.console import Console
 
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.files import read_json, write_json
 from lerobot_sdm.measure.benchmark import Benchmark, Cell
 from lerobot_sdm.measure.cell_stages import evaluations, layout_of, measurement_file, stages, trained
 from lerobot_sdm.measure.curves import loss_curve
-from lerobot_sdm.measure.files import read_json, write_json
 from lerobot_sdm.measure.methods import METHODS, trainings
 from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.provenance import check_shared, data_hash, run_name, weights_hash

@@ -11,9 +11,9 @@ from lerobot.configs.train import TRAIN_CONFIG_NAME
 from lerobot.envs import close_envs, make_env, make_env_pre_post_processors, preprocess_observation
 from rich.console import Console
 
+from lerobot_sdm.files import read_json, write_json, write_text
 from lerobot_sdm.measure.comparison import Comparison, evaluations, row_key
 from lerobot_sdm.measure.comparison_report import markdown_table, summary
-from lerobot_sdm.measure.files import read_json, write_json, write_text
 from lerobot_sdm.measure.latency import measure_latency
 from lerobot_sdm.measure.loaded_policy import load_from_spec, read_config
 from lerobot_sdm.measure.pictures import rewards_plot

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from lerobot_sdm.envs.families import FAMILIES
-from lerobot_sdm.measure.files import write_json
+from lerobot_sdm.files import write_json
 from lerobot_sdm.measure.methods import ROWS, TableRow
 from lerobot_sdm.measure.plan import RunLayout, dataset_name, policy_of
 from lerobot_sdm.measure.settings import Flags, RunSettings

@@ -7,6 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from lerobot_sdm.files import new_file
+
 INK, BLUE, RED, PALE = "#222222", "#1f6fb4", "#c2410c", "#9aa5b1"
 COLORS = {"expert": PALE, "student": RED}
 
@@ -129,7 +131,5 @@ def cloud_picture(cloud: NDArray[np.float32], trajectories: list[NDArray[np.floa
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    figure.savefig(temporary, format="png", dpi=150, bbox_inches="tight")
-    temporary.replace(path)
+    with new_file(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=150, bbox_inches="tight")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.files import read_json, write_json
+from lerobot_sdm.files import read_json, write_json
 from lerobot_sdm.measure.methods import METHODS, RUNS, trainings
 from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.records import machine

@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.console import Console
 
+from lerobot_sdm.files import read_json
 from lerobot_sdm.measure import measurements, plan, quickstart_report
-from lerobot_sdm.measure.files import read_json
 from lerobot_sdm.measure.methods import QUICKSTART_RUNS, ROWS
 from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.runner import run_warm, shared_variables

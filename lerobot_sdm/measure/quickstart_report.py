@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from lerobot_sdm.files import write_json, write_text
 from lerobot_sdm.measure import tables
-from lerobot_sdm.measure.files import write_json, write_text
 from lerobot_sdm.measure.measurements import environment_config
 from lerobot_sdm.measure.plan import RunLayout, dataset_name
 from lerobot_sdm.measure.settings import RunSettings

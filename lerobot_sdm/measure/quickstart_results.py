@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.files import read_json
+from lerobot_sdm.files import read_json
 from lerobot_sdm.measure.methods import ROWS
 from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.records import evaluated_successes, machine, stage_records, versions

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lerobot_sdm.measure.files import read_json
+from lerobot_sdm.files import read_json
 
 PACKAGES = ("lerobot_policy_sdm", "lerobot", "torch", "mujoco", "metaworld", "gymnasium", "numpy")
 """Packages whose versions matter to a run in a MuJoCo simulator."""

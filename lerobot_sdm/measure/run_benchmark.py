@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.files import write_json, write_text
 from lerobot_sdm.measure import summaries
 from lerobot_sdm.measure.benchmark import Benchmark, Cell
 from lerobot_sdm.measure.benchmark_export import remember_plan
@@ -21,7 +22,6 @@ from lerobot_sdm.measure.benchmark_plots import draw
 from lerobot_sdm.measure.cell import missing_protocols, run_cell, unfinished_stages
 from lerobot_sdm.measure.commands import CommandFailedError
 from lerobot_sdm.measure.engines import Engine
-from lerobot_sdm.measure.files import write_json, write_text
 from lerobot_sdm.measure.runner import shared_variables, start_warm
 from lerobot_sdm.measure.schedule import CellOutcomes, run_all
 from lerobot_sdm.measure.stages import claim_folder

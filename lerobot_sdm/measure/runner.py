@@ -10,9 +10,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from lerobot_sdm.files import write_json
 from lerobot_sdm.measure.commands import PLAIN, Board, Running, format_command, wait_for_one
 from lerobot_sdm.measure.estimate import rough_time, seconds_left
-from lerobot_sdm.measure.files import write_json
 from lerobot_sdm.measure.preloaded import EVERYTHING_ELSE, RECORDING
 from lerobot_sdm.measure.stages import Stage, finished_stage, format_seconds, marker_file, startable
 from lerobot_sdm.processes.launcher import Launcher, warm_process

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.files import read_json, write_json
+from lerobot_sdm.files import is_temporary, read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def claim_folder(root: Path, settings: dict[str, Any]) -> None:
             )
         return
     # A kill between creating the folder and writing its settings leaves a temporary file.
-    if root.exists() and any(path.suffix != ".tmp" for path in root.iterdir()):
+    if root.exists() and not all(map(is_temporary, root.iterdir())):
         raise InputError(
             f"--output={root}: is not empty, and not an earlier run of this command. Give a new or empty folder."
         )

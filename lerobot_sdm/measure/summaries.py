@@ -6,7 +6,7 @@ from statistics import median
 from typing import Any
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.files import read_json
+from lerobot_sdm.files import read_json
 from lerobot_sdm.measure.methods import METHODS, free_baselines
 from lerobot_sdm.measure.protocols import PROTOCOLS
 from lerobot_sdm.measure.provenance import check_shared
@@ -126,7 +126,7 @@ def _row(key: str, by_method: Mapping[str, Cells], paired: bool) -> dict[str, An
     }
 
 
-def best_of(methods: list[str], by_method: dict[str, Cells]) -> str | None:
+def best_of(methods: list[str], by_method: Mapping[str, Cells]) -> str | None:
     """The method with the highest success over the same cells; ties go to the one closest to the teacher."""
     return max(
         methods,

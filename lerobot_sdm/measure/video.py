@@ -9,6 +9,7 @@ from lerobot.utils.io_utils import write_video
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from lerobot_sdm.files import new_file
 from lerobot_sdm.measure.methods import SHOWN
 from lerobot_sdm.measure.plan import RunLayout
 
@@ -46,10 +47,8 @@ def comparison_video(results: dict[str, Any], layout: RunLayout, path: Path) -> 
 
 def save_video(frames: list[NDArray[np.uint8]], path: Path) -> None:
     """Write frames (H, W, 3) as MP4, atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.tmp.mp4")
-    write_video(temporary, frames, FPS)
-    temporary.replace(path)
+    with new_file(path) as temporary:
+        write_video(temporary, frames, FPS)
 
 
 def episode_videos(folder: Path) -> dict[int, Path]:

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
+from lerobot_sdm.files import new_file
 from lerobot_sdm.viewing.episode import Frame, ShownEpisode, Signal, without_padding
 from lerobot_sdm.viewing.palette import SECOND_CLOUD, Scene, depth_range, line_colors
 
@@ -45,10 +46,8 @@ def contact_sheet(episode: ShownEpisode, scene: Scene, path: Path, moments: int 
     for part, (key, curve) in zip(parts, signals, strict=True):
         _draw_signal(part, key, curve, episode, chosen)
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    figure.savefig(unfinished, format="png")
-    unfinished.replace(path)
+    with new_file(path) as unfinished:
+        figure.savefig(unfinished, format="png")
 
 
 def _rows(episode: ShownEpisode, scene: Scene, frames: Sequence[Frame]) -> list[tuple[tuple, float]]:

@@ -9,6 +9,7 @@ import rerun.blueprint as rrb
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from lerobot_sdm.files import new_file
 from lerobot_sdm.viewing.episode import Corners, ShownEpisode, Signal, without_padding
 from lerobot_sdm.viewing.palette import SECOND_CLOUD, Scene, depth_range, line_colors
 
@@ -87,13 +88,11 @@ def log(episode: ShownEpisode, scene: Scene, recording: rr.RecordingStream) -> N
 
 def save(episode: ShownEpisode, scene: Scene, path: Path) -> None:
     """Write an episode to an `.rrd` file, which appears only when it is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    recording = _recording(episode)
-    recording.save(unfinished)
-    _send(episode, scene, recording)
-    recording.disconnect()
-    unfinished.replace(path)
+    with new_file(path) as unfinished:
+        recording = _recording(episode)
+        recording.save(unfinished)
+        _send(episode, scene, recording)
+        recording.disconnect()
 
 
 def show(episode: ShownEpisode, scene: Scene) -> None:

@@ -388,7 +388,7 @@ def test_the_command_imports(file, tmp_path):
 
 
 def test_what_an_interrupted_import_left_is_replaced(file, tmp_path):
-    left = tmp_path / ".policy.importing"
+    left = tmp_path / ".policy.unfinished"
     left.mkdir()
     (left / "half").touch()
     import_checkpoint(file, tmp_path / "policy")

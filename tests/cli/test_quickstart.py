@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import imageio.v3 as iio
 import pytest
+from example_scripts import load_script
 from rich.console import Console
 from typer.testing import CliRunner
 
 from lerobot_sdm.cli.main import app
-from lerobot_sdm.demo.build import build_pair
 from lerobot_sdm.demo.pair import read_pair
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.files import read_json
+from lerobot_sdm.files import read_json
 from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.quickstart import all_stages, run_pipeline
 from lerobot_sdm.measure.runner import run_warm, shared_variables
@@ -86,7 +86,12 @@ def test_whole_road(tmp_path, warm):
     assert iio.imread(layout.root / "comparison.mp4", plugin="pyav").shape[2] == 3 * 64
 
     # What `lerobot-sdm demo` shows is made of such a folder.
-    assert read_pair(build_pair(layout.root, tmp_path / "pair")).measured["student"][1] == TINY.eval_episodes
+    assert (
+        read_pair(load_script("maintenance/make_demo.py").build_pair(layout.root, tmp_path / "pair")).measured[
+            "student"
+        ][1]
+        == TINY.eval_episodes
+    )
 
     # Everything is finished: nothing runs again, and other settings are refused.
     assert run_pipeline(TINY, layout, console) == read_json(layout.results)

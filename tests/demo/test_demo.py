@@ -19,16 +19,18 @@ from typer.testing import CliRunner
 import lerobot_sdm
 from lerobot_sdm.cli.main import app
 from lerobot_sdm.demo import pair as pairs
-from lerobot_sdm.demo.build import build_pair
 from lerobot_sdm.demo.pair import read_pair
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.files import write_json
 from lerobot_sdm.measure.cell import data_hash
-from lerobot_sdm.measure.files import write_json
 from lerobot_sdm.measure.methods import ROWS
 from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.quickstart import all_stages
 from lerobot_sdm.measure.settings import RunSettings, Training
 from lerobot_sdm.measure.statistics import wilson_interval
+
+make_demo = load_script("maintenance/make_demo.py")
+build_pair = make_demo.build_pair
 
 SUCCESSES = {"teacher_10": [True, True, False], "teacher_1": [False, False, True], "student": [True, False, True]}
 CONFIG = RunSettings(
@@ -86,10 +88,10 @@ def run(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def pair(run, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("made") / "pair"
-    script, argv = load_script("maintenance/make_demo.py"), sys.argv
+    argv = sys.argv
     sys.argv = ["make_demo.py", str(run), f"--output={folder}"]
     try:
-        script.main()
+        make_demo.main()
     finally:
         sys.argv = argv
     return folder
@@ -184,7 +186,7 @@ def test_bad_runs_leave_no_pair(run, pair, tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"--output=.*exists already"):
         build_pair(run, pair)
     with monkeypatch.context() as patch:
-        patch.setattr("lerobot_sdm.demo.build.MOST_BYTES", 1000)
+        patch.setattr(make_demo, "MOST_BYTES", 1000)
         with pytest.raises(InputError, match=r"takes [\d,]+ bytes, but at most 1,000 are allowed"):
             build_pair(run, tmp_path / "pair")
     copy = tmp_path / "run"

@@ -9,7 +9,7 @@ sys.path.insert(0, str(ROOT / "examples" / "maintenance"))
 import run_docs  # noqa: E402
 from docs_commands import Command, commands, pages  # noqa: E402
 
-from lerobot_sdm.measure.files import write_json  # noqa: E402
+from lerobot_sdm.files import write_json  # noqa: E402
 
 
 def test_outcomes_of_real_programs(tmp_path):

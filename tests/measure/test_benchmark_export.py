@@ -5,9 +5,9 @@ from benchmark_cells import SETTINGS, made_cell, measured, write_cells
 from typer.testing import CliRunner
 
 from lerobot_sdm.cli.main import app
+from lerobot_sdm.files import read_json, write_json
 from lerobot_sdm.measure.benchmark import make_benchmark
 from lerobot_sdm.measure.benchmark_export import remember_plan, whole_tasks
-from lerobot_sdm.measure.files import read_json, write_json
 
 
 def call(*arguments: str):

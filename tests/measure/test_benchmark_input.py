@@ -9,8 +9,8 @@ from benchmark_cells import made_cell, write_cells
 from typer.testing import CliRunner
 
 from lerobot_sdm.cli.main import app
+from lerobot_sdm.files import read_json, write_json
 from lerobot_sdm.measure.benchmark import make_benchmark
-from lerobot_sdm.measure.files import read_json, write_json
 from lerobot_sdm.measure.stages import claim_folder
 
 LOCAL_JOBS = ("--engine=submitit", "--submitit-cluster=local")

@@ -7,8 +7,8 @@ from benchmark_cells import made_cell, measured, write_cells
 from PIL import Image
 
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.files import read_json
 from lerobot_sdm.measure.benchmark_page import demonstrations_table, distance_table, page, summary_table, task_table
-from lerobot_sdm.measure.files import read_json
 from lerobot_sdm.measure.run_benchmark import render
 from lerobot_sdm.measure.scores import measured_by
 from lerobot_sdm.measure.summaries import gather, summarize

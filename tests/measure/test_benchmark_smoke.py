@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from lerobot_sdm.files import read_json
 from lerobot_sdm.measure.benchmark import Benchmark, make_benchmark
 from lerobot_sdm.measure.benchmark_page import task_table
 from lerobot_sdm.measure.engines import Engine
-from lerobot_sdm.measure.files import read_json
 from lerobot_sdm.measure.methods import SMOKE_METHODS
 from lerobot_sdm.measure.provenance import RESUMING
 from lerobot_sdm.measure.run_benchmark import run_benchmark

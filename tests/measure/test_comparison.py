@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 
 from lerobot_sdm.cli.main import app
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.files import read_json, write_json
 from lerobot_sdm.measure.comparison import Comparison, evaluate_command
 from lerobot_sdm.measure.comparison_report import markdown_table, summary, terminal_table
 from lerobot_sdm.measure.comparison_run import collect_comparison, run_comparison
-from lerobot_sdm.measure.files import read_json, write_json
 from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.policy_spec import PolicySpec
 

@@ -6,7 +6,7 @@ import pytest
 from benchmark_cells import made_cell, write_cells
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.files import read_json, write_json, write_text
+from lerobot_sdm.files import read_json, write_json, write_text
 from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.provenance import RESUMING, check_data_stage, check_training_stage, data_hash, weights_hash
 

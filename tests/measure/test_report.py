@@ -13,7 +13,7 @@ from lerobot.utils.io_utils import write_video
 from rich.console import Console
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.files import write_json
+from lerobot_sdm.files import write_json
 from lerobot_sdm.measure.methods import ROWS, SHOWN
 from lerobot_sdm.measure.pictures import cloud_picture, success_plot
 from lerobot_sdm.measure.plan import RunLayout

@@ -8,8 +8,8 @@ from adroit_files import write_policy
 
 from lerobot_sdm.cli.record import parse
 from lerobot_sdm.datasets.record import record
+from lerobot_sdm.files import read_json
 from lerobot_sdm.measure import measurements, plan, quickstart_report
-from lerobot_sdm.measure.files import read_json
 from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.sizes import preset
 

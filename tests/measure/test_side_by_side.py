@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from lerobot_sdm.files import read_json
 from lerobot_sdm.measure.commands import CommandFailedError
 from lerobot_sdm.measure.estimate import rough_time, seconds_left
-from lerobot_sdm.measure.files import read_json
 from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.quickstart import all_stages
 from lerobot_sdm.measure.runner import run_stages

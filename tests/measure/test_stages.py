@@ -16,8 +16,8 @@ from rich.console import Console
 from run_command import run_command
 
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.files import read_json, write_json, write_text
 from lerobot_sdm.measure.commands import CommandFailedError, format_command
-from lerobot_sdm.measure.files import read_json, write_json, write_text
 from lerobot_sdm.measure.runner import run_stages
 from lerobot_sdm.measure.stages import Stage, chosen_threads, claim_folder, format_seconds
 from lerobot_sdm.processes.launcher import find_program

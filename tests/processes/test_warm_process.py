@@ -16,8 +16,8 @@ from rich.console import Console
 from run_command import run_command
 
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.files import write_json
 from lerobot_sdm.measure.commands import CommandFailedError
-from lerobot_sdm.measure.files import write_json
 from lerobot_sdm.measure.runner import run_stages
 from lerobot_sdm.measure.stages import Stage
 from lerobot_sdm.processes.launcher import SWITCH, Fork, Launcher, find_program, warm_process

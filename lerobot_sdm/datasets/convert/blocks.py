@@ -19,6 +19,7 @@ from lerobot.datasets.video_utils import encode_video_frames
 from numpy.typing import NDArray
 
 from lerobot_sdm.datasets.convert.plan import Block, Plan
+from lerobot_sdm.files import new_folder
 from lerobot_sdm.processes.scheduling import leave_real_time
 
 DATA = "data.parquet"
@@ -57,32 +58,28 @@ def write_block(plan: Plan, block: Block, folder: Path) -> None:
     finished = block_folder(folder, block)
     if finished.exists():
         return
-    unfinished = finished.with_suffix(".unfinished")
-    if unfinished.exists():
-        shutil.rmtree(unfinished)
-    unfinished.mkdir()
-    features = get_hf_features_from_features(plan.all_features())
-    stats: dict[tuple[str, str], list[NDArray]] = {}
-    writer = _GroupWriter(unfinished / DATA, features.arrow_schema)
-    try:
-        for episode, values in _episodes(plan, block):
-            bookkeeping = _bookkeeping(plan, episode)
-            encoded = bookkeeping | {
-                column.key: column.encode(values[column.key]) for column in plan.columns if column.kind != "video"
-            }
-            writer.add(_table(encoded, features, writer.schema))
-            described = {column.key: column.statistics(values[column.key]) for column in plan.columns}
-            for key, numbers in bookkeeping.items():
-                described[key] = get_feature_stats(numbers, axis=0, keepdims=True)
-            for key, named in described.items():
-                for name, value in named.items():
-                    stats.setdefault((key, name), []).append(_as_kept(name, value))
-            _add_video_frames(plan, unfinished, values, plan.span(episode)[0] - plan.span_of(block)[0])
-    finally:
-        writer.close()
-    _encode_videos(plan, unfinished)
-    np.savez(unfinished / STATS, **{json.dumps(name): np.stack(values) for name, values in stats.items()})
-    unfinished.rename(finished)
+    with new_folder(finished) as unfinished:
+        features = get_hf_features_from_features(plan.all_features())
+        stats: dict[tuple[str, str], list[NDArray]] = {}
+        writer = _GroupWriter(unfinished / DATA, features.arrow_schema)
+        try:
+            for episode, values in _episodes(plan, block):
+                bookkeeping = _bookkeeping(plan, episode)
+                encoded = bookkeeping | {
+                    column.key: column.encode(values[column.key]) for column in plan.columns if column.kind != "video"
+                }
+                writer.add(_table(encoded, features, writer.schema))
+                described = {column.key: column.statistics(values[column.key]) for column in plan.columns}
+                for key, numbers in bookkeeping.items():
+                    described[key] = get_feature_stats(numbers, axis=0, keepdims=True)
+                for key, named in described.items():
+                    for name, value in named.items():
+                        stats.setdefault((key, name), []).append(_as_kept(name, value))
+                _add_video_frames(plan, unfinished, values, plan.span(episode)[0] - plan.span_of(block)[0])
+        finally:
+            writer.close()
+        _encode_videos(plan, unfinished)
+        np.savez(unfinished / STATS, **{json.dumps(name): np.stack(values) for name, values in stats.items()})
 
 
 class _GroupWriter:

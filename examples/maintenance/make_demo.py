@@ -62,8 +62,8 @@ def build_pair(run: Path, output: Path) -> Path:
         size = sum(file.stat().st_size for file in unfinished.rglob("*") if file.is_file())
         if size > MOST_BYTES:
             raise InputError(
-                f"{run}: the pair takes {size:,} bytes, but at most {MOST_BYTES:,} are allowed. Train smaller networks: "
-                "`lerobot-sdm quickstart --size=small`."
+                f"{run}: the pair takes {size:,} bytes, but at most {MOST_BYTES:,} are allowed. Train smaller "
+                "networks: `lerobot-sdm quickstart --size=small`."
             )
     return output
 

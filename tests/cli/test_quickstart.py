@@ -86,12 +86,8 @@ def test_whole_road(tmp_path, warm):
     assert iio.imread(layout.root / "comparison.mp4", plugin="pyav").shape[2] == 3 * 64
 
     # What `lerobot-sdm demo` shows is made of such a folder.
-    assert (
-        read_pair(load_script("maintenance/make_demo.py").build_pair(layout.root, tmp_path / "pair")).measured[
-            "student"
-        ][1]
-        == TINY.eval_episodes
-    )
+    pair = load_script("maintenance/make_demo.py").build_pair(layout.root, tmp_path / "pair")
+    assert read_pair(pair).measured["student"][1] == TINY.eval_episodes
 
     # Everything is finished: nothing runs again, and other settings are refused.
     assert run_pipeline(TINY, layout, console) == read_json(layout.results)

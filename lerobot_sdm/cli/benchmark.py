@@ -1,12 +1,12 @@
 """`lerobot-sdm benchmark`: run methods on a suite of tasks and write one page of results."""
 
-import signal
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from lerobot_sdm.cli.running import print_error, running_commands
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.measure.benchmark import Benchmark, make_benchmark
 from lerobot_sdm.measure.engines import CLUSTERS, ENGINES, Engine, parse_parameters
@@ -101,22 +101,13 @@ def benchmark(
 
 
 def _run(chosen: Benchmark, where: Engine) -> None:
-    from lerobot_sdm.measure.commands import CommandFailedError
     from lerobot_sdm.measure.run_benchmark import run_benchmark
 
     console = Console()
-    # SIGTERM is treated like Ctrl-C: it also ends the running commands.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
+    with running_commands(console):
         outcome = run_benchmark(chosen, where, console)
-    except CommandFailedError as error:
-        console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from error
-    except KeyboardInterrupt:
-        console.print("Interrupted. Rerun the same command to resume.")
-        raise typer.Exit(130) from None
     for cell, error in outcome.failed:
-        console.print(f"{cell.key}: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        print_error(console, f"{cell.key}: {error}")
     if outcome.skipped:
         console.print(f"Skipped because they depend on what failed: {', '.join(cell.key for cell in outcome.skipped)}")
     if (page := chosen.root / "results.md").exists():

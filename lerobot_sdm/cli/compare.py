@@ -1,12 +1,12 @@
 """`lerobot-sdm compare`: evaluate policies in one environment on the same seeds."""
 
-import signal
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from lerobot_sdm.cli.running import running_commands
 from lerobot_sdm.measure.policy_spec import PolicySpec
 
 
@@ -38,22 +38,13 @@ def compare(
 
     comparison = Comparison(env, rows, episodes, seed, batch_size, device, threads)
 
-    from lerobot_sdm.measure.commands import CommandFailedError
     from lerobot_sdm.measure.comparison_report import terminal_table
     from lerobot_sdm.measure.comparison_run import run_comparison
     from lerobot_sdm.measure.plan import RunLayout
 
     console = Console()
-    # SIGTERM is treated like Ctrl-C: it also ends the running command.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
+    with running_commands(console):
         results = run_comparison(comparison, RunLayout(output), console, verbose)
-    except CommandFailedError as error:
-        console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from error
-    except KeyboardInterrupt:
-        console.print("Interrupted. Rerun the same command to resume.")
-        raise typer.Exit(130) from None
     console.print(terminal_table(results))
     for name in ("table.md", "rewards.png", "results.json"):
         console.print(output / name)

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from lerobot_sdm.errors import InputError
+from lerobot_sdm.errors import refuse_existing
 from lerobot_sdm.measure.policy_spec import PolicySpec
 
 
@@ -33,8 +33,8 @@ def distance(
     lerobot-sdm distance --teacher=T,num_inference_steps=10 --policy=T,num_inference_steps=1 --policy=S
     --dataset.repo_id=local/held-out --dataset.root=data/held-out
     """
-    if output is not None and output.exists():
-        raise InputError(f"--output={output}: exists already. Choose another file.")
+    if output is not None:
+        refuse_existing("--output", output)
 
     entries = [PolicySpec.parse(text).checked() for text in (teacher, *policy)]
 

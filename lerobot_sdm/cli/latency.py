@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lerobot_sdm.errors import InputError
+from lerobot_sdm.errors import InputError, refuse_existing
 from lerobot_sdm.measure.policy_spec import PolicySpec
 
 
@@ -32,8 +32,8 @@ def latency(
     for name, value, least in (("repeats", repeats, 1), ("warmup", warmup, 0), ("batch_size", batch_size, 1)):
         if value < least:
             raise InputError(f"--{name.replace('_', '-')}={value}: give a whole number of at least {least}.")
-    if output is not None and output.exists():
-        raise InputError(f"--output={output}: exists already. Choose another file.")
+    if output is not None:
+        refuse_existing("--output", output)
 
     entries = [PolicySpec.parse(text).checked() for text in policy]
 

@@ -1,6 +1,5 @@
 """`lerobot-sdm quickstart`: from demonstrations to a table of success rates on this machine."""
 
-import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,10 +7,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from lerobot_sdm.cli.running import running_commands
 from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.errors import InputError, unknown_name
 from lerobot_sdm.experts import check_expert, default_expert, expert_class
-from lerobot_sdm.measure.commands import CommandFailedError
 from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.quickstart import run_pipeline
 from lerobot_sdm.measure.quickstart_report import terminal_table
@@ -76,17 +75,8 @@ def quickstart(
         config = replace(config, student=replace(config.student, steps=student_steps))
 
     console = Console()
-    # SIGTERM is treated like Ctrl-C: it also ends the running command.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
+    with running_commands(console):
         results = run_pipeline(config, RunLayout(output), console, verbose)
-    except CommandFailedError as error:
-        console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
-        console.print("Fix the error and rerun the same command to resume.")
-        raise typer.Exit(1) from error
-    except KeyboardInterrupt:
-        console.print("Interrupted. Rerun the same command to resume.")
-        raise typer.Exit(130) from None
     console.print(terminal_table(results))
     for name in ("table.md", "success.png", "cloud.png", "comparison.mp4", "results.json"):
         console.print(output / name)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from lerobot_sdm.envs.spec import env_config, spec_options
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.plan import RunLayout
+from lerobot_sdm.measure.plan import RunLayout, lerobot_eval
 from lerobot_sdm.measure.policy_spec import PolicySpec
+from lerobot_sdm.measure.settings import flags
 from lerobot_sdm.measure.stages import Stage
 
 if TYPE_CHECKING:
@@ -80,16 +81,13 @@ def row_key(policy: PolicySpec) -> str:
 def evaluate_command(comparison: Comparison, layout: RunLayout, policy: PolicySpec) -> tuple[str, ...]:
     """Command that measures one row."""
     options = {f"policy.{key}": value for key, value in policy.overrides.items()} | comparison.env_options()
-    return (
-        "lerobot-eval",
-        f"--policy.path={policy.path}",
-        f"--policy.device={comparison.device}",
-        *(f"--{key}={value}" for key, value in options.items()),
-        f"--eval.n_episodes={comparison.episodes}",
-        f"--eval.batch_size={min(comparison.batch_size, comparison.episodes)}",
-        "--eval.use_async_envs=false",
-        f"--seed={comparison.seed}",
-        f"--output_dir={layout.evaluation(row_key(policy))}",
+    return lerobot_eval(
+        policy.path,
+        [f"--policy.device={comparison.device}", *flags(options)],
+        comparison.episodes,
+        comparison.batch_size,
+        comparison.seed,
+        layout.evaluation(row_key(policy)),
     )
 
 

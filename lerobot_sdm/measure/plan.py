@@ -3,7 +3,7 @@
 Pure functions of settings and a folder, except `continue_training_command`, which may repair a link.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 from lerobot_sdm.measure.methods import ROWS, RUNS, TableRow
 from lerobot_sdm.measure.policy_spec import PolicySpec
-from lerobot_sdm.measure.settings import RunSettings, Training, flags
+from lerobot_sdm.measure.settings import RunSettings, Training, flag_text, flags
 from lerobot_sdm.measure.stages import Stage
 
 TRAIN_CONFIG = Path("checkpoints/last/pretrained_model/train_config.json")
@@ -149,18 +149,47 @@ def continue_training_command(layout: RunLayout, run: str) -> tuple[str, ...] | 
 
 def evaluate_command(config: RunSettings, layout: RunLayout, row: TableRow, rule: str | None = None) -> tuple[str, ...]:
     """Command that measures the success of one row; all rows and rules get the same seeds."""
+    return lerobot_eval(
+        layout.checkpoint(row.run, row.checkpoint),
+        [*flags(row.overrides, "policy."), f"--policy.device={config.device}", *_environment_flags(config, rule)],
+        config.eval_episodes,
+        config.eval_batch_size,
+        config.eval_seed,
+        layout.evaluation(row.key, rule),
+        config.eval_async,
+    )
+
+
+def lerobot_eval(
+    policy: str | Path,
+    options: Sequence[str],
+    episodes: int,
+    batch_size: int,
+    seed: int,
+    output: Path,
+    use_async_envs: bool = False,
+) -> tuple[str, ...]:
+    """Command that evaluates a policy.
+
+    Args:
+        policy: Checkpoint folder or Hub repository.
+        options: `--policy.*` and `--env.*`.
+        episodes: How many.
+        batch_size: Episodes that LeRobot runs together.
+        seed: Of the first episode; counts up from there.
+        output: Folder for the outcomes.
+        use_async_envs: Whether environments run in separate processes.
+    """
     return (
         "lerobot-eval",
-        f"--policy.path={layout.checkpoint(row.run, row.checkpoint)}",
-        *flags(row.overrides, "policy."),
-        f"--policy.device={config.device}",
-        *_environment_flags(config, rule),
-        f"--eval.n_episodes={config.eval_episodes}",
+        f"--policy.path={policy}",
+        *options,
+        f"--eval.n_episodes={episodes}",
         # LeRobot fills up its last batch with episodes that are not counted.
-        f"--eval.batch_size={min(config.eval_batch_size, config.eval_episodes)}",
-        f"--eval.use_async_envs={'true' if config.eval_async else 'false'}",
-        f"--seed={config.eval_seed}",
-        f"--output_dir={layout.evaluation(row.key, rule)}",
+        f"--eval.batch_size={min(batch_size, episodes)}",
+        f"--eval.use_async_envs={flag_text(use_async_envs)}",
+        f"--seed={seed}",
+        f"--output_dir={output}",
     )
 
 

@@ -149,8 +149,8 @@ def soak(options: argparse.Namespace) -> dict[str, Any]:
 
     from lerobot_sdm.files import write_json
     from lerobot_sdm.measure.comparison import Comparison
-    from lerobot_sdm.measure.loaded_policy import load_from_spec
-    from lerobot_sdm.measure.policy_spec import PolicySpec
+    from lerobot_sdm.policies.loaded_policy import load_from_spec
+    from lerobot_sdm.policies.policy_spec import PolicySpec
 
     torch.set_num_threads(1)
     config = Comparison(options.env, policies=()).env_config()

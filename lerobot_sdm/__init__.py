@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lerobot_sdm.envs import register_gym_ids
 
 if TYPE_CHECKING:
-    from lerobot_sdm.measure.loaded_policy import LoadedPolicy
+    from lerobot_sdm.policies.loaded_policy import LoadedPolicy
 
 __version__ = "0.1.0"
 
@@ -26,10 +26,12 @@ def load_policy(path: str | Path, device: str = "cpu", **fields: Any) -> "Loaded
     Raises:
         InputError: `path` holds no policy, or a field does not exist.
     """
-    from lerobot_sdm.measure.loaded_policy import load_from_spec
-    from lerobot_sdm.measure.policy_spec import PolicySpec
-    from lerobot_sdm.measure.settings import flag_text
+    from lerobot_sdm.plugin import register_all
+    from lerobot_sdm.policies.loaded_policy import load_from_spec
+    from lerobot_sdm.policies.policy_spec import PolicySpec
+    from lerobot_sdm.specs import flag_text
 
+    register_all()
     overrides = {name: flag_text(value) for name, value in fields.items()}
     return load_from_spec(PolicySpec(str(path), str(path), overrides), device)
 

@@ -254,7 +254,7 @@ INTERNALS = (
         ('kwargs["dataset_stats"]', 'kwargs["dataset_meta"]', "cfg._runtime_dataset_meta", "cfg.action_feature_names"),
     ),
     Internal(
-        "lerobot.policies.factory.get_policy_class", ("measure/loaded_policy", "policies/difftori/base_policy"),
+        "lerobot.policies.factory.get_policy_class", ("policies/loaded_policy", "policies/difftori/base_policy"),
         "the class of a checkpoint's type", "its module", ("name",),
     ),
     Internal(
@@ -454,7 +454,7 @@ INTERNALS = (
     ),
     Internal("lerobot.envs.utils.NEW_ROLLOUT_OPTION", ("envs/vector",), "finished members thaw", "how they thaw"),
     Internal(
-        "lerobot.envs.utils.preprocess_observation", ("measure/loaded_policy",),
+        "lerobot.envs.utils.preprocess_observation", ("policies/loaded_policy",),
         "an environment's observation as `lerobot-eval` has it", "which keys pass through",
     ),
     Internal(
@@ -462,7 +462,7 @@ INTERNALS = (
         "shapes of an environment's features", "its module", ("env_cfg",),
     ),
     Internal(
-        "lerobot.scripts.lerobot_eval.rollout", ("measure/rollouts",),
+        "lerobot.scripts.lerobot_eval.rollout", ("datasets/rollouts",),
         "records a policy's episodes", "its arguments, and what it returns",
         ("env", "policy", "seeds", "return_observations"), ('"observation"', '"reward"', '"success"', '"done"'),
     ),

@@ -1,11 +1,14 @@
-"""Parse options of the form `HEAD,FIELD=VALUE,...`: a checkpoint or an environment with overridden settings.
+"""Write options as text, and parse those of the form `HEAD,FIELD=VALUE,...`: a checkpoint or an environment with
+overridden settings.
 
 Paths may contain commas and equal signs. A comma is a separator only if `NAME=` follows, and an existing path is never
 split: in `runs/a,lr=1/model,label=x` the path is the longest part that is an existing folder or file.
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from lerobot_sdm.errors import InputError
 
@@ -39,3 +42,19 @@ def split_spec(text: str, option: str, form: str) -> tuple[str, dict[str, str]]:
         key, _, value = setting.partition("=")
         found[key.strip()] = value.strip()
     return head, found
+
+
+def flag_text(value: Any) -> str:
+    """A value as LeRobot's command line reads it: true, [64,128], null."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "null"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(flag_text(item) for item in value) + "]"
+    return str(value)
+
+
+def flags(values: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Options as arguments: {"steps": 5} with prefix "policy." -> ["--policy.steps=5"]."""
+    return [f"--{prefix}{name}={flag_text(value)}" for name, value in values.items()]

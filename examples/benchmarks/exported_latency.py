@@ -30,10 +30,10 @@ from lerobot_sdm.export import runtime
 from lerobot_sdm.export.write import Export, export
 from lerobot_sdm.files import write_json, write_text
 from lerobot_sdm.measure.latency import weights_size
-from lerobot_sdm.measure.loaded_policy import LoadedPolicy, load_from_spec
-from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.measure.records import machine, versions
 from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Policy
+from lerobot_sdm.policies.loaded_policy import LoadedPolicy, load_from_spec
+from lerobot_sdm.policies.policy_spec import PolicySpec
 
 REPO_ID = "local/random"
 PAUSE = 0.01

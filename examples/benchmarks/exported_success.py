@@ -27,10 +27,10 @@ from lerobot_sdm.export import runtime
 from lerobot_sdm.export.graph import GivenNoise
 from lerobot_sdm.files import write_json
 from lerobot_sdm.measure.comparison import Comparison
-from lerobot_sdm.measure.loaded_policy import LoadedPolicy, load_from_spec
-from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.measure.records import machine, versions
 from lerobot_sdm.measure.statistics import paired_difference, success_rate
+from lerobot_sdm.policies.loaded_policy import LoadedPolicy, load_from_spec
+from lerobot_sdm.policies.policy_spec import PolicySpec
 
 Observation = dict[str, NDArray]
 Act = Callable[[Observation], NDArray[np.float32]]

@@ -27,9 +27,9 @@ from tqdm import tqdm
 from training import CYCLE, DATASET, milliseconds, sdm_policy, step_of, training_batch
 
 from lerobot_sdm.measure.latency import measure_parts
-from lerobot_sdm.measure.loaded_policy import load_from_spec
-from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Policy
+from lerobot_sdm.policies.loaded_policy import load_from_spec
+from lerobot_sdm.policies.policy_spec import PolicySpec
 
 WIDTHS = ((32, 64, 128), (64, 128, 256), (128, 256, 384), (256, 512, 1024), (512, 1024, 2048))
 ROWS = {"teacher, 10 steps": "C0", "student": "C1", "student, LeRobot's U-Net": "C7", "dp3": "C0", "sdm": "C1"}

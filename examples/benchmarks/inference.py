@@ -29,14 +29,14 @@ from rich.table import Table
 from training import POINTS, dp3_config, sdm_policy
 
 from lerobot_sdm.measure.latency import LatencyByPart, measure_parts
-from lerobot_sdm.measure.loaded_policy import LoadedPolicy, load_from_spec
-from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.nets.precision import PRECISIONS
 from lerobot_sdm.policies.consistency.configuration_consistency import ConsistencyConfig
 from lerobot_sdm.policies.consistency.modeling_consistency import ConsistencyPolicy
 from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
 from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Policy
 from lerobot_sdm.policies.dp3.processor_dp3 import make_dp3_pre_post_processors
+from lerobot_sdm.policies.loaded_policy import LoadedPolicy, load_from_spec
+from lerobot_sdm.policies.policy_spec import PolicySpec
 
 PLAIN = ("teacher", "student")
 """Whose network LeRobot has, too."""

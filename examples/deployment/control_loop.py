@@ -16,7 +16,7 @@ from simulated_robot import SimulatedRobot
 
 from lerobot_sdm.export.runtime import Policy as ExportedPolicy
 from lerobot_sdm.measure.latency import count_calls
-from lerobot_sdm.measure.loaded_policy import LoadedPolicy
+from lerobot_sdm.policies.loaded_policy import LoadedPolicy
 
 CLOCKS: dict[str, Callable[[], int]] = {"wall": time.perf_counter_ns, "cpu": time.thread_time_ns}
 """What measures a decision. Processor time, of one thread, is for machines on which other work runs: it is about what

@@ -33,9 +33,9 @@ from lerobot_sdm.export.runtime import MANIFEST, ExportError, sha256
 from lerobot_sdm.export.runtime import Policy as ExportedPolicy
 from lerobot_sdm.files import read_json, write_json
 from lerobot_sdm.measure.comparison import Comparison, row_key
-from lerobot_sdm.measure.loaded_policy import LoadedPolicy, load_from_spec
-from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.measure.records import machine
+from lerobot_sdm.policies.loaded_policy import LoadedPolicy, load_from_spec
+from lerobot_sdm.policies.policy_spec import PolicySpec
 from lerobot_sdm.policies.source.files import fingerprint
 from lerobot_sdm.processors.sizes import check_environment
 

@@ -26,8 +26,8 @@ from tqdm import tqdm
 import lerobot_policy_sdm  # noqa: F401  (registers the policy types)
 from lerobot_sdm.envs.pusht.dense import DensePushTEnv
 from lerobot_sdm.files import write_json
-from lerobot_sdm.measure.loaded_policy import LoadedPolicy, load_from_spec
-from lerobot_sdm.measure.policy_spec import PolicySpec
+from lerobot_sdm.policies.loaded_policy import LoadedPolicy, load_from_spec
+from lerobot_sdm.policies.policy_spec import PolicySpec
 from lerobot_sdm.policies.source.reward_model import load_reward_model
 from lerobot_sdm.rewards.chunk_reward.modeling_chunk_reward import ChunkRewardRewardModel
 

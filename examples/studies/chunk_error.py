@@ -20,8 +20,8 @@ from torch.utils.data import default_collate
 from tqdm import tqdm
 
 import lerobot_policy_sdm  # noqa: F401  (registers the policy types)
-from lerobot_sdm.measure.loaded_policy import LoadedPolicy, load_from_spec
-from lerobot_sdm.measure.policy_spec import PolicySpec
+from lerobot_sdm.policies.loaded_policy import LoadedPolicy, load_from_spec
+from lerobot_sdm.policies.policy_spec import PolicySpec
 
 
 def windows(root: Path, config: PreTrainedConfig, every: int) -> dict[str, Tensor]:

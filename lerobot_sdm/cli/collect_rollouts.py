@@ -1,4 +1,4 @@
-"""`lerobot-sdm collect-rollouts`: parses options and calls `lerobot_sdm.measure.rollouts`."""
+"""`lerobot-sdm collect-rollouts`: parses options and calls `lerobot_sdm.datasets.rollouts`."""
 
 from collections.abc import Sequence
 
@@ -6,15 +6,15 @@ import typer
 
 from lerobot_sdm.cli.early import TYPE, check_options, joined, value_of
 from lerobot_sdm.cli.options import parse_options
+from lerobot_sdm.datasets.rollout_options import RolloutOptions
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.policy_spec import PolicySpec
-from lerobot_sdm.measure.rollout_options import RolloutOptions
 from lerobot_sdm.outlines import outline
+from lerobot_sdm.policies.policy_spec import PolicySpec
 
 USAGE = "Usage: lerobot-sdm collect-rollouts --policy.path=POLICY --env.type=pusht_dense [--option=value ...]"
 POLICY = "--policy."
-CONFIG = "lerobot_sdm.measure.rollouts:RolloutConfig"
-OPTIONS = "lerobot_sdm.measure.rollout_options:RolloutOptions"
+CONFIG = "lerobot_sdm.datasets.rollouts:RolloutConfig"
+OPTIONS = "lerobot_sdm.datasets.rollout_options:RolloutOptions"
 
 
 def collect_rollouts(context: typer.Context) -> None:
@@ -29,8 +29,8 @@ def collect_rollouts(context: typer.Context) -> None:
     policy = PolicySpec(path, path, overrides).checked()
     check_options(RolloutOptions, rest)
 
-    from lerobot_sdm.measure.rollouts import RolloutConfig
-    from lerobot_sdm.measure.rollouts import collect_rollouts as collect
+    from lerobot_sdm.datasets.rollouts import RolloutConfig
+    from lerobot_sdm.datasets.rollouts import collect_rollouts as collect
     from lerobot_sdm.plugin import register_all
 
     register_all()

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from lerobot_sdm.cli.running import running_commands
-from lerobot_sdm.measure.policy_spec import PolicySpec
+from lerobot_sdm.policies.policy_spec import PolicySpec
 
 
 def compare(

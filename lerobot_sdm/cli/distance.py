@@ -9,7 +9,7 @@ from rich.progress import track
 from rich.table import Table
 
 from lerobot_sdm.errors import refuse_existing
-from lerobot_sdm.measure.policy_spec import PolicySpec
+from lerobot_sdm.policies.policy_spec import PolicySpec
 
 
 def distance(
@@ -41,8 +41,8 @@ def distance(
     # Imported late: torch and LeRobot take seconds, and a mistyped option should fail at once.
     from lerobot_sdm.files import write_json
     from lerobot_sdm.measure.distillation import FLOOR, compare_to_teacher
-    from lerobot_sdm.measure.loaded_policy import load_from_spec
     from lerobot_sdm.measure.observations import demonstrated_chunks, held_out_observations
+    from lerobot_sdm.policies.loaded_policy import load_from_spec
 
     reference, *policies = (load_from_spec(entry, device) for entry in entries)
     where = (repo_id, root, reference.config, observations)

@@ -7,7 +7,7 @@ import typer
 
 from lerobot_sdm.errors import InputError, refuse_existing
 from lerobot_sdm.export.options import check_count, check_folder, check_options
-from lerobot_sdm.measure.policy_spec import PolicySpec
+from lerobot_sdm.policies.policy_spec import PolicySpec
 
 
 def export(

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lerobot_sdm.errors import InputError, refuse_existing
-from lerobot_sdm.measure.policy_spec import PolicySpec
+from lerobot_sdm.policies.policy_spec import PolicySpec
 
 
 def latency(
@@ -42,8 +42,8 @@ def latency(
 
     from lerobot_sdm.files import write_json
     from lerobot_sdm.measure.latency import measure_parts
-    from lerobot_sdm.measure.loaded_policy import load_from_spec
     from lerobot_sdm.measure.records import machine
+    from lerobot_sdm.policies.loaded_policy import load_from_spec
 
     if threads is not None:
         torch.set_num_threads(threads)

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from lerobot_sdm.demo.pair import Pair
 from lerobot_sdm.measure.latency import count_calls
-from lerobot_sdm.measure.loaded_policy import LoadedPolicy, load_from_spec
 from lerobot_sdm.measure.methods import ROWS, SHOWN
-from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.measure.video import save_video, side_by_side
+from lerobot_sdm.policies.loaded_policy import LoadedPolicy, load_from_spec
+from lerobot_sdm.policies.policy_spec import PolicySpec
 
 SKIPPED = 2
 """Control steps per video frame: at 30 frames per second, 80 steps per second play at three quarters of real speed."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from lerobot_sdm.export import runtime
 from lerobot_sdm.export.graph import NOISE, GivenNoise, PolicyGraph
 from lerobot_sdm.measure.distances import spread
-from lerobot_sdm.measure.loaded_policy import LoadedPolicy
+from lerobot_sdm.policies.loaded_policy import LoadedPolicy
 
 Arrays = dict[str, np.ndarray]
 

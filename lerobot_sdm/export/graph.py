@@ -15,8 +15,8 @@ from torch.overrides import TorchFunctionMode
 
 from lerobot_sdm.clouds import POINT_CLOUD
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.loaded_policy import LoadedPolicy
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy
+from lerobot_sdm.policies.loaded_policy import LoadedPolicy
 from lerobot_sdm.processors.depth_step import DepthToPointCloudStep
 from lerobot_sdm.processors.observation_step import ObservationFitterStep
 from lerobot_sdm.processors.point_cloud_step import PointCloudProcessorStep

@@ -22,9 +22,9 @@ from lerobot_sdm.export.formats import WRITERS, input_shapes, quiet
 from lerobot_sdm.export.graph import NOISE, PolicyGraph
 from lerobot_sdm.export.options import EXTRAS, TOLERANCES
 from lerobot_sdm.files import new_folder, write_json
-from lerobot_sdm.measure.loaded_policy import LoadedPolicy, load_from_spec
 from lerobot_sdm.measure.observations import held_out_observations
-from lerobot_sdm.measure.policy_spec import PolicySpec
+from lerobot_sdm.policies.loaded_policy import LoadedPolicy, load_from_spec
+from lerobot_sdm.policies.policy_spec import PolicySpec
 from lerobot_sdm.policies.source.files import fingerprint
 from lerobot_sdm.processors.depth_step import DepthToPointCloudStep
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from lerobot_sdm.envs.spec import env_config, spec_options
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.measure.plan import RunLayout, lerobot_eval
-from lerobot_sdm.measure.policy_spec import PolicySpec
-from lerobot_sdm.measure.settings import flags
 from lerobot_sdm.measure.stages import Stage
+from lerobot_sdm.policies.policy_spec import PolicySpec
+from lerobot_sdm.specs import flags
 
 if TYPE_CHECKING:
     from lerobot.envs.configs import EnvConfig

@@ -15,14 +15,14 @@ from lerobot_sdm.files import read_json, write_json, write_text
 from lerobot_sdm.measure.comparison import Comparison, evaluations, row_key
 from lerobot_sdm.measure.comparison_report import markdown_table, summary
 from lerobot_sdm.measure.latency import measure_latency
-from lerobot_sdm.measure.loaded_policy import load_from_spec, read_config
 from lerobot_sdm.measure.pictures import rewards_plot
 from lerobot_sdm.measure.plan import RunLayout
-from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.measure.records import evaluated_metric, evaluated_successes, machine, stage_records, versions
 from lerobot_sdm.measure.runner import run_warm, shared_variables
 from lerobot_sdm.measure.stages import claim_folder
 from lerobot_sdm.measure.statistics import bootstrap_mean, paired_difference, success_rate
+from lerobot_sdm.policies.loaded_policy import load_from_spec, read_config
+from lerobot_sdm.policies.policy_spec import PolicySpec
 from lerobot_sdm.processors.sizes import check_environment
 
 PACKAGES = ("lerobot_policy_sdm", "lerobot", "torch", "gymnasium", "numpy")

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.measure.distances import distance_to_point, energy_distance, paired_rms, spread
-from lerobot_sdm.measure.loaded_policy import LoadedPolicy, same_action_units
 from lerobot_sdm.measure.observations import Demonstrated
 from lerobot_sdm.measure.statistics import Interval, bootstrap_mean
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy
+from lerobot_sdm.policies.loaded_policy import LoadedPolicy, same_action_units
 from lerobot_sdm.processors.sizes import check_sizes, shapes_of
 
 FLOOR = "teacher again, other noise"

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lerobot_sdm.measure.loaded_policy import LoadedPolicy
 from lerobot_sdm.nets.precision import packed_bytes
+from lerobot_sdm.policies.loaded_policy import LoadedPolicy
 
 Observation = dict[str, Tensor]
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lerobot.envs.configs import EnvConfig
     from torch import Tensor
 
-    from lerobot_sdm.measure.loaded_policy import LoadedPolicy
+    from lerobot_sdm.policies.loaded_policy import LoadedPolicy
 
 SEED = 0
 
@@ -64,7 +64,7 @@ def load_rows(config: RunSettings, layout: RunLayout, rows: Iterable[TableRow]) 
     """Load the rows' policies on the run's device, and set torch to the run's threads."""
     import torch
 
-    from lerobot_sdm.measure.loaded_policy import load_from_spec
+    from lerobot_sdm.policies.loaded_policy import load_from_spec
 
     torch.set_num_threads(config.threads)
     torch.manual_seed(SEED)  # For what policies draw in addition to their start noise.

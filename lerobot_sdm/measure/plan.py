@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from lerobot_sdm.measure.methods import ROWS, RUNS, TableRow
-from lerobot_sdm.measure.policy_spec import PolicySpec
-from lerobot_sdm.measure.settings import RunSettings, Training, flag_text, flags
+from lerobot_sdm.measure.settings import RunSettings, Training
 from lerobot_sdm.measure.stages import Stage
+from lerobot_sdm.policies.policy_spec import PolicySpec
+from lerobot_sdm.specs import flag_text, flags
 
 TRAIN_CONFIG = Path("checkpoints/last/pretrained_model/train_config.json")
 

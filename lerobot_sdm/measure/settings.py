@@ -102,19 +102,3 @@ class RunSettings:
     def settings(self) -> dict[str, Any]:
         """All values as JSON-compatible ones."""
         return asdict(self)
-
-
-def flag_text(value: Any) -> str:
-    """A value as LeRobot's command line reads it: true, [64,128], null."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if value is None:
-        return "null"
-    if isinstance(value, list | tuple):
-        return "[" + ",".join(flag_text(item) for item in value) + "]"
-    return str(value)
-
-
-def flags(values: Flags, prefix: str = "") -> list[str]:
-    """Options as arguments: {"steps": 5} with prefix "policy." -> ["--policy.steps=5"]."""
-    return [f"--{prefix}{name}={flag_text(value)}" for name, value in values.items()]

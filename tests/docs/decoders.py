@@ -52,9 +52,9 @@ def lerobot_sdm(arguments: Arguments) -> None:
     from lerobot_sdm.cli.main import VERBS, load
     from lerobot_sdm.cli.options import parse_options
     from lerobot_sdm.cli.serve import ServeOptions
+    from lerobot_sdm.datasets.rollouts import RolloutConfig
     from lerobot_sdm.measure.comparison import Comparison
-    from lerobot_sdm.measure.policy_spec import PolicySpec
-    from lerobot_sdm.measure.rollouts import RolloutConfig
+    from lerobot_sdm.policies.policy_spec import PolicySpec
 
     verb, *rest = arguments
     if verb == "serve":

@@ -21,8 +21,8 @@ import lerobot_policy_sdm  # noqa: F401 - registers the types
 from lerobot_sdm.cli.main import app
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.export.runtime import Policy
-from lerobot_sdm.measure.loaded_policy import load_from_spec
-from lerobot_sdm.measure.policy_spec import PolicySpec
+from lerobot_sdm.policies.loaded_policy import load_from_spec
+from lerobot_sdm.policies.policy_spec import PolicySpec
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "examples" / "deployment"))

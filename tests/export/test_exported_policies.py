@@ -23,8 +23,8 @@ from lerobot_sdm.export import options, runtime
 from lerobot_sdm.export.certificate import split
 from lerobot_sdm.export.graph import GivenNoise
 from lerobot_sdm.export.write import Export, export
-from lerobot_sdm.measure.loaded_policy import load_from_spec
-from lerobot_sdm.measure.policy_spec import PolicySpec
+from lerobot_sdm.policies.loaded_policy import load_from_spec
+from lerobot_sdm.policies.policy_spec import PolicySpec
 
 PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino", "torch": "torch"}
 STEPS = 12

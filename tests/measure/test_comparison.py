@@ -20,7 +20,7 @@ from lerobot_sdm.measure.comparison import Comparison, evaluate_command
 from lerobot_sdm.measure.comparison_report import markdown_table, summary, terminal_table
 from lerobot_sdm.measure.comparison_run import collect_comparison, run_comparison
 from lerobot_sdm.measure.plan import RunLayout
-from lerobot_sdm.measure.policy_spec import PolicySpec
+from lerobot_sdm.policies.policy_spec import PolicySpec
 
 pytest_plugins = ("warm_start",)
 

@@ -6,9 +6,9 @@ import torch
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.measure.distances import distance_to_point
 from lerobot_sdm.measure.distillation import FLOOR, compare_to_teacher, draw_chunks, start_noise
-from lerobot_sdm.measure.loaded_policy import load_from_spec
 from lerobot_sdm.measure.observations import demonstrated_chunks, held_out_observations
-from lerobot_sdm.measure.policy_spec import PolicySpec
+from lerobot_sdm.policies.loaded_policy import load_from_spec
+from lerobot_sdm.policies.policy_spec import PolicySpec
 
 
 @pytest.fixture(scope="module")

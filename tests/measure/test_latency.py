@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from lerobot_sdm.cli.main import app
 from lerobot_sdm.measure import latency
 from lerobot_sdm.measure.latency import count_calls, measure_latency, measure_parts
-from lerobot_sdm.measure.loaded_policy import load_from_spec
-from lerobot_sdm.measure.policy_spec import PolicySpec
+from lerobot_sdm.policies.loaded_policy import load_from_spec
+from lerobot_sdm.policies.policy_spec import PolicySpec
 
 
 def test_network_evaluations(tiny):

@@ -6,8 +6,8 @@ from lerobot.envs import close_envs, make_env, make_env_pre_post_processors
 from lerobot.scripts.lerobot_eval import eval_policy
 
 from lerobot_sdm.envs.metaworld.configuration import MetaWorldPointCloudEnvConfig
-from lerobot_sdm.measure.loaded_policy import load_from_spec
-from lerobot_sdm.measure.policy_spec import PolicySpec
+from lerobot_sdm.policies.loaded_policy import load_from_spec
+from lerobot_sdm.policies.policy_spec import PolicySpec
 
 SEED, EPISODES = 100_000, 4
 

@@ -12,8 +12,9 @@ from lerobot_sdm.measure import plan
 from lerobot_sdm.measure.methods import ROWS
 from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.quickstart import all_stages
-from lerobot_sdm.measure.settings import RunSettings, Training, flag_text, flags
+from lerobot_sdm.measure.settings import RunSettings, Training
 from lerobot_sdm.measure.sizes import QUICKSTART_SIZES, preset
+from lerobot_sdm.specs import flag_text, flags
 
 LAYOUT = RunLayout(Path("out"))
 
@@ -127,7 +128,7 @@ def test_rows_cover_the_free_baselines():
 
 
 def test_distance_command_names_every_row():
-    from lerobot_sdm.measure.policy_spec import PolicySpec
+    from lerobot_sdm.policies.policy_spec import PolicySpec
 
     distances = command(preset("small", "drawer-open"), "distances")
     texts = [part.partition("=")[2] for part in distances if part.startswith(("--teacher=", "--policy="))]

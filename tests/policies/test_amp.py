@@ -10,6 +10,8 @@ from lerobot_sdm.measure.loaded_policy import load_from_spec
 from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.guards import check_weights
+from lerobot_sdm.policies.loaded_policy import load_from_spec
+from lerobot_sdm.policies.policy_spec import PolicySpec
 
 
 @pytest.fixture

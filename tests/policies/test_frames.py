@@ -4,9 +4,9 @@ import pytest
 import torch
 from conftest import TYPE_OPTIONS
 
-from lerobot_sdm.measure.loaded_policy import load_from_spec
-from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.nets.frames import FrameEncoder, FrameMemory
+from lerobot_sdm.policies.loaded_policy import load_from_spec
+from lerobot_sdm.policies.policy_spec import PolicySpec
 
 
 class Doubling(FrameEncoder):

@@ -19,9 +19,9 @@ from safetensors.torch import load_file, save_file
 from test_fuzzed_settings import VALUES, mutated, places
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.loaded_policy import load_from_spec
-from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.policies.guards import NonFiniteError
+from lerobot_sdm.policies.loaded_policy import load_from_spec
+from lerobot_sdm.policies.policy_spec import PolicySpec
 from lerobot_sdm.policies.source.source_policy import SourcePolicy
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "15"))

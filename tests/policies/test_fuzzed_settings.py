@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from lerobot.configs.policies import PreTrainedConfig
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.loaded_policy import load_from_spec
-from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.policies import config_classes
 from lerobot_sdm.policies.guards import NonFiniteError
+from lerobot_sdm.policies.loaded_policy import load_from_spec
+from lerobot_sdm.policies.policy_spec import PolicySpec
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "15"))
 LIMITS = settings(

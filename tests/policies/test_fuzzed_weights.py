@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.loaded_policy import load_from_spec
-from lerobot_sdm.measure.policy_spec import PolicySpec
+from lerobot_sdm.policies.loaded_policy import load_from_spec
+from lerobot_sdm.policies.policy_spec import PolicySpec
 from lerobot_sdm.safe_files.weights import read_weights
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))

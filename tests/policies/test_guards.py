@@ -8,9 +8,9 @@ from lerobot_commands import lerobot_train
 from safetensors.torch import load_file
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.loaded_policy import load_from_spec
-from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.policies.guards import LossGuard, NonFiniteError, check_weights, checked_actions
+from lerobot_sdm.policies.loaded_policy import load_from_spec
+from lerobot_sdm.policies.policy_spec import PolicySpec
 
 HUGE_RATES = {
     "sdm": ("--policy.generator_lr=1e30", "--policy.generator_grad_clip_norm=0"),

@@ -8,9 +8,9 @@ import torch
 from conftest import TYPE_OPTIONS
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.loaded_policy import load_from_spec
-from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.policies.inference_config import PRECISIONS, InferenceConfig
+from lerobot_sdm.policies.loaded_policy import load_from_spec
+from lerobot_sdm.policies.policy_spec import PolicySpec
 
 
 def actions(checkpoint: Path, **options: str) -> tuple[torch.Tensor, object]:

@@ -12,8 +12,8 @@ from conftest import options
 from lerobot_commands import lerobot_train, make_small_dataset
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.loaded_policy import load_from_spec
-from lerobot_sdm.measure.policy_spec import PolicySpec
+from lerobot_sdm.policies.loaded_policy import load_from_spec
+from lerobot_sdm.policies.policy_spec import PolicySpec
 from lerobot_sdm.policies.range_watch import watch_source
 from lerobot_sdm.policies.ranges import Spread, difference
 from lerobot_sdm.policies.source.source_policy import SourcePolicy

@@ -8,11 +8,11 @@ from lerobot.configs.types import FeatureType, PolicyFeature
 from lerobot.policies.factory import make_pre_post_processors
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.loaded_policy import LoadedPolicy, load_from_spec
-from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
 from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Policy
 from lerobot_sdm.policies.guards import NonFiniteError
+from lerobot_sdm.policies.loaded_policy import LoadedPolicy, load_from_spec
+from lerobot_sdm.policies.policy_spec import PolicySpec
 from lerobot_sdm.processors.incoming import whole_clouds
 
 STATE, CLOUD = "observation.state", "observation.point_cloud"

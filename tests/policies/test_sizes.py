@@ -12,9 +12,9 @@ from lerobot_commands import lerobot_eval, lerobot_train, make_small_dataset
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.measure.distillation import compare_to_teacher
-from lerobot_sdm.measure.loaded_policy import load_from_spec
 from lerobot_sdm.measure.observations import held_out_observations
-from lerobot_sdm.measure.policy_spec import PolicySpec
+from lerobot_sdm.policies.loaded_policy import load_from_spec
+from lerobot_sdm.policies.policy_spec import PolicySpec
 from lerobot_sdm.processors.sizes import check_environment, check_sizes, check_upright
 
 STATE, CLOUD = "observation.state", "observation.point_cloud"

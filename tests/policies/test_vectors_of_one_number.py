@@ -8,9 +8,9 @@ from conftest import SOURCE_OF, TYPE_OPTIONS, options
 from lerobot_commands import lerobot_train, make_small_dataset
 
 from lerobot_sdm.measure.distillation import compare_to_teacher
-from lerobot_sdm.measure.loaded_policy import load_from_spec
 from lerobot_sdm.measure.observations import held_out_observations
-from lerobot_sdm.measure.policy_spec import PolicySpec
+from lerobot_sdm.policies.loaded_policy import load_from_spec
+from lerobot_sdm.policies.policy_spec import PolicySpec
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from lerobot.utils.errors import DeviceAlreadyConnectedError, DeviceNotConnected
 import lerobot_policy_sdm  # noqa: F401 - registers the robot
 from lerobot_sdm.envs.metaworld.env import MetaWorldPointCloudEnv
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.loaded_policy import load_from_spec
-from lerobot_sdm.measure.policy_spec import PolicySpec
+from lerobot_sdm.policies.loaded_policy import load_from_spec
+from lerobot_sdm.policies.policy_spec import PolicySpec
 from lerobot_sdm.robots.config_simulated import SimulatedRobotConfig
 from lerobot_sdm.robots.simulated import SimulatedRobot
 

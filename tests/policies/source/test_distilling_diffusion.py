@@ -16,9 +16,9 @@ from lerobot_commands import REPO_ID, lerobot_resume, lerobot_train
 import lerobot_policy_sdm  # noqa: F401  (registers the policy types)
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.measure.distillation import compare_to_teacher, draw_chunks, start_noise
-from lerobot_sdm.measure.loaded_policy import load_from_spec
 from lerobot_sdm.measure.observations import held_out_observations
-from lerobot_sdm.measure.policy_spec import PolicySpec
+from lerobot_sdm.policies.loaded_policy import load_from_spec
+from lerobot_sdm.policies.policy_spec import PolicySpec
 
 STATE, KEYPOINTS, CAMERA = "observation.state", "observation.environment_state", "observation.images.front"
 OTHER_CAMERA = "observation.images.wrist"

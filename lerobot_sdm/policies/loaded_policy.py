@@ -1,4 +1,4 @@
-"""Load the policies of a comparison."""
+"""Load a policy with its own pipelines, ready to act."""
 
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -17,10 +17,10 @@ from lerobot.policies.factory import get_policy_class
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lerobot_sdm import policies, processors
 from lerobot_sdm.errors import unknown_name
-from lerobot_sdm.measure.policy_spec import PolicySpec
-from lerobot_sdm.plugin import register_all
 from lerobot_sdm.policies.denoiser import denoiser_of
+from lerobot_sdm.policies.policy_spec import PolicySpec
 from lerobot_sdm.safe_files.json_files import read_object
 
 Batch = dict[str, Any]
@@ -113,7 +113,8 @@ def same_action_units(a: LoadedPolicy, b: LoadedPolicy) -> bool:
 
 
 def _read_config(spec: PolicySpec, overrides: list[str]) -> PreTrainedConfig:
-    register_all()
+    policies.register()
+    processors.register()
     path = spec.checked().path
     file = Path(path) / CONFIG_NAME
     if file.is_file():

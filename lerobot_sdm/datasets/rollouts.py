@@ -25,12 +25,12 @@ from lerobot_sdm.cards.privacy import hub_name
 from lerobot_sdm.datasets.disk import disk_full_is_an_input_error
 from lerobot_sdm.datasets.episodes import Attempt, Episode
 from lerobot_sdm.datasets.names import check_lerobot_can_read
+from lerobot_sdm.datasets.rollout_options import RolloutOptions
 from lerobot_sdm.datasets.write import verify, versions, write
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
 from lerobot_sdm.errors import InputError, refuse_existing
-from lerobot_sdm.measure.loaded_policy import LoadedPolicy, load_from_spec
-from lerobot_sdm.measure.policy_spec import PolicySpec
-from lerobot_sdm.measure.rollout_options import RolloutOptions
+from lerobot_sdm.policies.loaded_policy import LoadedPolicy, load_from_spec
+from lerobot_sdm.policies.policy_spec import PolicySpec
 from lerobot_sdm.policies.source.files import fingerprint
 from lerobot_sdm.processors.sizes import check_environment
 

@@ -1,10 +1,23 @@
-"""Policies of a comparison: reading them from the command line and from checkpoints."""
+"""Policy specs, as read from the command line, and the policies that they name."""
+
+from pathlib import Path
 
 import pytest
+from measure.conftest import make_dataset, save_policy
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.loaded_policy import load_from_spec, same_action_units
-from lerobot_sdm.measure.policy_spec import PolicySpec
+from lerobot_sdm.policies.loaded_policy import load_from_spec, same_action_units
+from lerobot_sdm.policies.policy_spec import PolicySpec
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    return make_dataset(tmp_path_factory.mktemp("tiny") / "data")
+
+
+@pytest.fixture(scope="module")
+def teacher(data) -> Path:
+    return save_policy("dp3", data, data.parent / "teacher")
 
 
 def test_parse():
@@ -18,17 +31,17 @@ def test_parse():
         PolicySpec.parse("runs/a,steps")
 
 
-def test_overrides_reach_the_policy(tiny):
-    plain = load_from_spec(PolicySpec("a", str(tiny.teacher)))
-    changed = load_from_spec(PolicySpec("b", str(tiny.teacher), {"num_inference_steps": "2"}))
+def test_overrides_reach_the_policy(teacher):
+    plain = load_from_spec(PolicySpec("a", str(teacher)))
+    changed = load_from_spec(PolicySpec("b", str(teacher), {"num_inference_steps": "2"}))
     assert plain.config.num_inference_steps == 10
     assert changed.config.num_inference_steps == 2
     assert not changed.policy.training
 
 
-def test_unknown_field_offers_the_nearest(tiny):
+def test_unknown_field_offers_the_nearest(teacher):
     with pytest.raises(InputError, match="num_inference_steps"):
-        load_from_spec(PolicySpec("a", str(tiny.teacher), {"num_inference_step": "2"}))
+        load_from_spec(PolicySpec("a", str(teacher), {"num_inference_step": "2"}))
 
 
 def test_no_checkpoint(tmp_path):
@@ -38,9 +51,9 @@ def test_no_checkpoint(tmp_path):
         load_from_spec(PolicySpec("a", str(tmp_path / "missing")))
 
 
-def test_action_units(tiny):
-    teacher, student, other = (
-        load_from_spec(PolicySpec(path.name, str(path))) for path in (tiny.teacher, tiny.student, tiny.other_units)
-    )
+def test_action_units(data, teacher):
+    student = save_policy("sdm", data, data.parent / "student", teacher_path=str(teacher))
+    other = save_policy("dp3", data, data.parent / "other", action_scale=3.0)
+    teacher, student, other = (load_from_spec(PolicySpec(path.name, str(path))) for path in (teacher, student, other))
     assert same_action_units(teacher, student)
     assert not same_action_units(teacher, other)

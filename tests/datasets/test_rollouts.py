@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 import lerobot_policy_sdm  # noqa: F401 - registers the environment type
 from lerobot_sdm.cli.main import app
 from lerobot_sdm.datasets.episodes import Episode
+from lerobot_sdm.datasets.rollouts import NoisyActions, RolloutConfig, collect_rollouts
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.measure.policy_spec import PolicySpec
-from lerobot_sdm.measure.rollouts import NoisyActions, RolloutConfig, collect_rollouts
+from lerobot_sdm.policies.policy_spec import PolicySpec
 
 pytest.importorskip("gym_pusht", reason="needs the extra `pusht`")
 OPTIONS = {"obs_type": "environment_state_agent_pos", "episode_length": 6}

@@ -10,7 +10,7 @@ from lerobot_sdm.specs import split_spec
 
 @dataclass(frozen=True)
 class PolicySpec:
-    """A policy to load: one row of a comparison.
+    """A policy to load.
 
     Args:
         label: Its name in tables.

@@ -96,7 +96,7 @@ def page(folder: Path) -> str:
             parts.append(f"[All of it]({name}/results.md)\n")
             continue
         module = quickstart_report if kind(results) == "quickstart" else comparison_report
-        parts.append(f"## {name}\n\n{module.markdown_table(results)}\n{module.summary(results)}")
+        parts.append(f"## {name}\n\n{module.report(results).markdown()}")
     return "\n".join(parts)
 
 

@@ -38,13 +38,13 @@ def compare(
 
     comparison = Comparison(env, rows, episodes, seed, batch_size, device, threads)
 
-    from lerobot_sdm.measure.comparison_report import terminal_table
+    from lerobot_sdm.measure.comparison_report import report
     from lerobot_sdm.measure.comparison_run import run_comparison
     from lerobot_sdm.measure.plan import RunLayout
 
     console = Console()
     with running_commands(console):
         results = run_comparison(comparison, RunLayout(output), console, verbose)
-    console.print(terminal_table(results))
+    console.print(report(results).terminal())
     for name in ("table.md", "rewards.png", "results.json"):
         console.print(output / name)

@@ -13,7 +13,7 @@ from lerobot_sdm.errors import InputError, unknown_name
 from lerobot_sdm.experts import check_expert, default_expert, expert_class
 from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.quickstart import run_pipeline
-from lerobot_sdm.measure.quickstart_report import terminal_table
+from lerobot_sdm.measure.quickstart_report import report
 from lerobot_sdm.measure.settings import RunSettings
 from lerobot_sdm.measure.sizes import QUICKSTART_SIZES, SMALL, preset
 from lerobot_sdm.measure.stages import chosen_threads
@@ -77,7 +77,7 @@ def quickstart(
     console = Console()
     with running_commands(console):
         results = run_pipeline(config, RunLayout(output), console, verbose)
-    console.print(terminal_table(results))
+    console.print(report(results).terminal())
     for name in ("table.md", "success.png", "cloud.png", "comparison.mp4", "results.json"):
         console.print(output / name)
 

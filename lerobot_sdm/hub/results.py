@@ -7,8 +7,9 @@ from typing import Any
 from lerobot_sdm.cards.model_card import Evaluation
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.measure.methods import QUICKSTART_RUNS
-from lerobot_sdm.measure.quickstart_report import markdown_table, summary
+from lerobot_sdm.measure.quickstart_report import report
 from lerobot_sdm.measure.statistics import wilson_interval
+from lerobot_sdm.measure.tables import markdown
 
 ROWS = {"dp3": "teacher_10", "sdm": "student"}
 """Policy type -> its row in a quickstart's `results.json`."""
@@ -53,7 +54,7 @@ def _from_quickstart(path: Path, results: dict[str, Any], policy_type: str, step
             "Give the results of this run."
         )
     first, last = results["evaluation_seeds"]
-    rate = row["success_rate"]
+    rate, table = row["success_rate"], report(results)
     return Evaluation(
         suite=results["settings"]["env_type"],
         task=results["task"],
@@ -63,8 +64,8 @@ def _from_quickstart(path: Path, results: dict[str, Any], policy_type: str, step
         high=rate["high"],
         protocol=f"One episode per seed from {first} to {last}, the last checkpoint of the training; Wilson "
         "interval of the success rate.",
-        table=markdown_table(results),
-        notes=summary(results),
+        table=markdown(table.rows),
+        notes=table.notes,
     )
 
 

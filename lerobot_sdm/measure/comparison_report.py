@@ -2,12 +2,20 @@
 
 from typing import Any
 
-from rich.table import Table
-
 from lerobot_sdm.measure import tables
 
 
-def header(results: dict[str, Any]) -> tuple[str, ...]:
+def report(results: dict[str, Any]) -> tables.Report:
+    """The table with its notes.
+
+    Args:
+        results: Content of a comparison's `results.json`.
+    """
+    rows = [_cells(row, is_reference=number == 0) for number, row in enumerate(results["rows"])]
+    return tables.Report(results["task"], [_header(results), *rows], _notes(results))
+
+
+def _header(results: dict[str, Any]) -> tuple[str, ...]:
     """Names of the table's columns."""
     reference, reward = results["rows"][0]["label"], results["reward"]
     return (
@@ -22,18 +30,8 @@ def header(results: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def markdown_table(results: dict[str, Any]) -> str:
-    """The table in Markdown."""
-    return tables.markdown([header(results), *_rows(results)])
-
-
-def terminal_table(results: dict[str, Any]) -> Table:
-    """The table for a terminal."""
-    return tables.terminal(results["task"], [header(results), *_rows(results)])
-
-
-def summary(results: dict[str, Any]) -> str:
-    """Notes below the table, in Markdown."""
+def _notes(results: dict[str, Any]) -> str:
+    """Notes below the table."""
     (first, last), latency = results["evaluation_seeds"], results["rows"][0]["latency"]
     trainings = "; ".join(
         f"{row['label']}: {row['training']['steps']} steps of {row['training']['batch_size']}"
@@ -49,10 +47,6 @@ def summary(results: dict[str, Any]) -> str:
         f"{latency['device']}, {latency['threads']} thread(s), {results['machine']['processor']}.",
         f"Versions: {tables.versions(results['versions'])}.",
     )
-
-
-def _rows(results: dict[str, Any]) -> list[tuple[str, ...]]:
-    return [_cells(row, is_reference=number == 0) for number, row in enumerate(results["rows"])]
 
 
 def _cells(row: dict[str, Any], is_reference: bool) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from lerobot_sdm.files import read_json, write_json, write_text
 from lerobot_sdm.measure.comparison import Comparison, evaluations, row_key
-from lerobot_sdm.measure.comparison_report import markdown_table, summary
+from lerobot_sdm.measure.comparison_report import report
 from lerobot_sdm.measure.latency import measure_latency
 from lerobot_sdm.measure.pictures import rewards_plot
 from lerobot_sdm.measure.plan import RunLayout
@@ -62,7 +62,7 @@ def run_comparison(
         costs = measure_costs(comparison)
     results = collect_comparison(comparison, layout, costs)
     rewards_plot(results, layout.root / "rewards.png")
-    write_text(layout.root / "table.md", f"{markdown_table(results)}\n{summary(results)}")
+    write_text(layout.root / "table.md", report(results).markdown())
     write_json(layout.results, results)
     return results
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.table import Table
 
 from lerobot_sdm.files import write_json, write_text
 from lerobot_sdm.measure import tables
@@ -31,29 +30,30 @@ HEADER = (
 SHORT_HEADER = ("policy", "success", "95%", "vs teacher", "ms", "NFE", "to demos", "to teacher", "spread")
 
 
-def header(results: dict[str, Any], names: tuple[str, ...] = HEADER) -> tuple[str, ...]:
+def _header(results: dict[str, Any], names: tuple[str, ...]) -> tuple[str, ...]:
     """Names of the columns; other success rules follow the difference to the teacher."""
     rules = results["rows"][0].get("other_rules", {})
     return (*names[:4], *(f"success, {rule}" for rule in rules), *names[4:])
 
 
-def markdown_table(results: dict[str, Any]) -> str:
-    """The table in Markdown."""
-    return tables.markdown([header(results), *map(_cells, results["rows"])])
+def report(results: dict[str, Any]) -> tables.Report:
+    """The table with its notes; for a terminal, without the intervals of the distances.
+
+    Args:
+        results: Content of a quickstart's `results.json`.
+    """
+    rows = [_cells(row) for row in results["rows"]]
+    narrow = [(*cells[:-3], *(text.partition(" ")[0] for text in cells[-3:])) for cells in rows]
+    return tables.Report(
+        f"{results['task']}, {len(results['rows'][0]['successes'])} episodes for each row",
+        [_header(results, HEADER), *rows],
+        _notes(results),
+        [_header(results, SHORT_HEADER), *narrow],
+    )
 
 
-def terminal_table(results: dict[str, Any]) -> Table:
-    """The table for a terminal: narrower, without the intervals of the distances."""
-    rows = []
-    for row in results["rows"]:
-        *others, demonstrations, energy, spread = _cells(row)
-        rows.append((*others, *(text.partition(" ")[0] for text in (demonstrations, energy, spread))))
-    title = f"{results['task']}, {len(results['rows'][0]['successes'])} episodes for each row"
-    return tables.terminal(title, [header(results, SHORT_HEADER), *rows])
-
-
-def summary(results: dict[str, Any]) -> str:
-    """Notes below the table, in Markdown: seeds, demonstrations, trainings, machine, versions."""
+def _notes(results: dict[str, Any]) -> str:
+    """Notes below the table: seeds, demonstrations, trainings, machine, versions."""
     settings, machine = results["settings"], results["machine"]
     first, last = results["evaluation_seeds"]
     seconds = {record["stage"]: record["seconds"] for record in results["stages"]}
@@ -112,7 +112,7 @@ def write_report(config: RunSettings, layout: RunLayout) -> None:
     results["video_seeds"] = comparison_video(results, layout, layout.root / "comparison.mp4")
     success_plot(results, layout.root / "success.png")
     draw_demonstrations(config, layout, layout.root / "cloud.png")
-    write_text(layout.root / "table.md", f"{markdown_table(results)}\n{summary(results)}")
+    write_text(layout.root / "table.md", report(results).markdown())
     write_json(layout.results, results)
 
 

@@ -1,12 +1,38 @@
 """Format tables and numbers for Markdown and terminals. Shared by all reports."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rich.table import Table
 
 Estimate = Mapping[str, float]
 """`estimate`, `low` and `high`: a `statistics.Interval` as stored in results."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """A table with notes below it.
+
+    Args:
+        title: Shown above the table in a terminal.
+        rows: The table, with the header first.
+        notes: Markdown.
+        narrow: The table for a terminal, if the other one is too wide.
+    """
+
+    title: str
+    rows: Sequence[Sequence[str]]
+    notes: str
+    narrow: Sequence[Sequence[str]] | None = None
+
+    def markdown(self) -> str:
+        """Table and notes."""
+        return f"{markdown(self.rows)}\n{self.notes}"
+
+    def terminal(self) -> Table:
+        """The table alone."""
+        return terminal(self.title, self.narrow or self.rows)
 
 
 def markdown(rows: Iterable[Sequence[str]]) -> str:

@@ -17,9 +17,10 @@ from lerobot_sdm.cli.main import app
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.files import read_json, write_json
 from lerobot_sdm.measure.comparison import Comparison, evaluate_command
-from lerobot_sdm.measure.comparison_report import markdown_table, summary, terminal_table
+from lerobot_sdm.measure.comparison_report import report
 from lerobot_sdm.measure.comparison_run import collect_comparison, run_comparison
 from lerobot_sdm.measure.plan import RunLayout
+from lerobot_sdm.measure.tables import markdown
 from lerobot_sdm.policies.policy_spec import PolicySpec
 
 pytest_plugins = ("warm_start",)
@@ -89,14 +90,14 @@ def test_numbers(tmp_path):
     assert results["reward"] == "coverage"
     assert {"gym-pusht", "pymunk"} <= results["versions"].keys()
 
-    first, _, row_a, row_b = markdown_table(results).splitlines()
+    first, _, row_a, row_b = markdown(report(results).rows).splitlines()
     assert first.startswith("| policy | mean max coverage in % | against a |")
     # Of the 256 equally likely resamples of a, 5 have a mean below 0.25 and 19 at most that, and 16 a mean of 1.
     assert row_a == "| a | 62.5 (25.0 to 100.0) |  | 2/4 | 15 to 85% |  | 2.0 (3.0) | 1 |"
     assert row_b.startswith("| b (two) | 62.5 (")
     assert "| 1/4 | 5 to 70% | -25 (" in row_b
-    assert terminal_table(results).row_count == 2
-    assert "seeds 7 to 10" in summary(results)
+    assert report(results).terminal().row_count == 2
+    assert "seeds 7 to 10" in report(results).notes
 
 
 def test_metaworlds_rewards_are_shares_of_the_highest(tmp_path):
@@ -156,7 +157,7 @@ def test_rows_are_measured_once(checkpoint, tmp_path, console, monkeypatch, warm
     assert all(len(row["max_rewards"]) == len(row["successes"]) == 2 for row in rows.values())
     # An untrained policy in five steps barely moves the block, so the rewards are those of the two starts.
     assert rows["three"]["max_rewards"] == pytest.approx(rows["one"]["max_rewards"], abs=0.2)
-    assert (layout.root / "table.md").read_text().startswith(markdown_table(results))
+    assert (layout.root / "table.md").read_text() == report(results).markdown()
     with Image.open(layout.root / "rewards.png") as picture:
         assert min(picture.size) > 200
 

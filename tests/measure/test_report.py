@@ -17,11 +17,11 @@ from lerobot_sdm.files import write_json
 from lerobot_sdm.measure.methods import ROWS, SHOWN
 from lerobot_sdm.measure.pictures import cloud_picture, success_plot
 from lerobot_sdm.measure.plan import RunLayout
-from lerobot_sdm.measure.quickstart_report import HEADER, markdown_table, summary, terminal_table
+from lerobot_sdm.measure.quickstart_report import HEADER, report
 from lerobot_sdm.measure.quickstart_results import collect_results
 from lerobot_sdm.measure.records import evaluated_successes, source_commit
 from lerobot_sdm.measure.sizes import preset
-from lerobot_sdm.measure.tables import points
+from lerobot_sdm.measure.tables import markdown, points
 from lerobot_sdm.measure.video import choose_episodes, comparison_video, side_by_side
 
 ROOT = Path(__file__).parents[2]
@@ -116,7 +116,7 @@ def test_commit():
 
 def test_table(layout):
     results = collect_results(CONFIG, layout)
-    lines = markdown_table(results).splitlines()
+    lines = markdown(report(results).rows).splitlines()
     assert len(lines) == 2 + 7
     assert {line.count("|") for line in lines} == {len(HEADER) + 1}
     student = lines[-1]
@@ -125,11 +125,11 @@ def test_table(layout):
     assert "+25 (" in student
     assert "regression" in lines[-2]
     assert "untrained student" in lines[-3]
-    text = summary(results)
+    text = report(results).notes
     assert "seeds 100000 to 100003" in text
     assert "1 min 30 s" in text
     console = Console(width=120, file=io.StringIO())
-    console.print(terminal_table(results))
+    console.print(report(results).terminal())
     assert "student (SDM), 1 step" in console.file.getvalue()
 
 
@@ -147,13 +147,13 @@ def test_further_rules_of_success_have_columns(layout):
     student = results["rows"][-1]["other_rules"]["ever"]
     assert student["successes"] == [True] * 4
     assert student["difference_to_teacher"]["estimate"] == 1.0
-    names, _, expert_row, *_, student_row = markdown_table(results).splitlines()
+    names, _, expert_row, *_, student_row = markdown(report(results).rows).splitlines()
     assert "| success, ever |" in names
     assert "| 3/4 (30 to 95%) |" in expert_row  # Wilson: (3 + 1.92 +- 1.96 sqrt(0.75 + 0.96)) / (4 + 3.84)
     assert "| 4/4 (51 to 100%) |" in student_row
-    assert len({line.count("|") for line in markdown_table(results).splitlines()}) == 1
+    assert len({line.count("|") for line in markdown(report(results).rows).splitlines()}) == 1
     console = Console(width=160, file=io.StringIO())
-    console.print(terminal_table(results))
+    console.print(report(results).terminal())
     assert "success, ever" in console.file.getvalue()
 
 

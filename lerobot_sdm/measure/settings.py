@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.measure.suites import table_name
 
 Flags = dict[str, Any]
 """Values of command-line options by name, without the prefix: {"down_dims": [64, 128]} -> --policy.down_dims=..."""
@@ -96,8 +97,8 @@ class RunSettings:
 
     @property
     def name(self) -> str:
-        """The task's name in tables and file names, unique across families: MetaWorld and Adroit both have a hammer."""
-        return self.task if self.env_type == "metaworld_pc" else f"{self.env_type}-{self.task}"
+        """The task's `table_name`."""
+        return table_name(self.env_type, self.task)
 
     def settings(self) -> dict[str, Any]:
         """All values as JSON-compatible ones."""

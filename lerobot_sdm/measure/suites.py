@@ -34,8 +34,13 @@ class SuiteTask:
 
     @property
     def name(self) -> str:
-        """Its name in tables and files, unique across families: MetaWorld and Adroit both have a hammer."""
-        return self.task if self.env_type == "metaworld_pc" else f"{self.env_type}-{self.task}"
+        """Its `table_name`."""
+        return table_name(self.env_type, self.task)
+
+
+def table_name(env_type: str, task: str) -> str:
+    """A task's name in tables and files, unique across families: MetaWorld and Adroit both have a hammer."""
+    return task if env_type == "metaworld_pc" else f"{env_type}-{task}"
 
 
 def _metaworld(names: Iterable[str]) -> tuple[SuiteTask, ...]:

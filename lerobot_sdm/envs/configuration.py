@@ -13,6 +13,7 @@ from lerobot.envs.configs import EnvConfig
 from lerobot.processor import PolicyProcessorPipeline
 from lerobot.utils.constants import ACTION, OBS_IMAGE, OBS_STATE
 
+from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.envs.options import (
     DEFAULT_VIEW,
     OPTION_NAMES,
@@ -53,9 +54,6 @@ class PointCloudEnvConfig(EnvConfig):
     Raises:
         InputError: For a value that cannot work, before any environment is built.
     """
-
-    env_class: ClassVar[str]
-    """The environment's class as "module:Class", so that naming it does not import its simulator."""
 
     min_success_steps: ClassVar[int]
     """Simulator steps for which a demonstration must be at the goal, as in the DP3 scripts."""
@@ -110,9 +108,14 @@ class PointCloudEnvConfig(EnvConfig):
     def views(self) -> dict[str, CloudOptions]:
         """The views that `view` can name, for the first of the tasks."""
 
-    @abstractmethod
     def task_groups(self) -> dict[str, list[str]]:
         """The tasks that `task` names, grouped by the name that selected them."""
+        return {self.task: [self.task]}
+
+    @property
+    def gym_id(self) -> str:
+        """Gymnasium id, where `task` is a single one."""
+        return FAMILIES[self.type].gym_id(self.task)
 
     def dataset_name(self, task: str) -> str:
         """Default name of a task's demonstrations."""
@@ -134,7 +137,7 @@ class PointCloudEnvConfig(EnvConfig):
 
     def maker(self, task: str) -> Callable[[], gym.Env]:
         """What builds a single environment of a task; it can be sent to another process."""
-        module, name = self.env_class.split(":")
+        module, name = FAMILIES[self.type].env_class.split(":")
         return functools.partial(getattr(importlib.import_module(module), name), task=task, **self.gym_kwargs)
 
     def create_envs(self, n_envs: int, use_async_envs: bool = False) -> dict[str, dict[int, gym.vector.VectorEnv]]:
@@ -150,7 +153,9 @@ class PointCloudEnvConfig(EnvConfig):
         """
         from lerobot_sdm.envs.vector import make_vector_env
 
+        module = FAMILIES[self.type].env_class.partition(":")[0]
+
         def build(task: str) -> gym.vector.VectorEnv:
-            return make_vector_env(self.maker(task), n_envs, use_async_envs, preload=self.env_class.partition(":")[0])
+            return make_vector_env(self.maker(task), n_envs, use_async_envs, preload=module)
 
         return {name: dict(enumerate(map(build, tasks))) for name, tasks in self.task_groups().items()}

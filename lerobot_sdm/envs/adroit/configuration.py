@@ -5,10 +5,9 @@ from typing import ClassVar, Self
 
 from lerobot.envs.configs import EnvConfig
 
-from lerobot_sdm.envs.adroit.tasks import gym_id, hand_task
+from lerobot_sdm.envs.adroit.tasks import hand_task
 from lerobot_sdm.envs.adroit.views import views
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
-from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.envs.hand_task import SIMULATOR_RATE, SUCCESS_RULES
 from lerobot_sdm.envs.options import CloudOptions, require_known, require_positive
 from lerobot_sdm.errors import InputError
@@ -38,7 +37,6 @@ class AdroitPointCloudEnvConfig(PointCloudEnvConfig):
         InputError: For a value that cannot work, before any environment is built.
     """
 
-    env_class: ClassVar[str] = FAMILIES["adroit"].env_class
     min_success_steps: ClassVar[int] = 10
 
     task: str = "hammer"
@@ -66,16 +64,8 @@ class AdroitPointCloudEnvConfig(PointCloudEnvConfig):
         """MetaWorld has a hammer, too."""
         return f"adroit-{task}"
 
-    def task_groups(self) -> dict[str, list[str]]:
-        return {self.task: [self.task]}
-
     def as_recorded(self, task: str, pixels: bool) -> Self:
         """At DP3's length, which for pen is twice an evaluation's."""
         recorded = super().as_recorded(task, pixels)
         length = self.episode_length or hand_task(task).demonstration_substeps // self.action_repeat
         return replace(recorded, episode_length=length)
-
-    @property
-    def gym_id(self) -> str:
-        """Gymnasium id of the task."""
-        return gym_id(self.task)

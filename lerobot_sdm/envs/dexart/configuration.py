@@ -10,9 +10,8 @@ from lerobot_sdm.envs.configuration import PointCloudEnvConfig
 from lerobot_sdm.envs.dexart.control import ACTION_SIZE
 from lerobot_sdm.envs.dexart.imagination import COLUMNS, MODES, POINTS
 from lerobot_sdm.envs.dexart.sources import body_source
-from lerobot_sdm.envs.dexart.tasks import RULE_SETS, dexart_task, gym_id
+from lerobot_sdm.envs.dexart.tasks import RULE_SETS, dexart_task
 from lerobot_sdm.envs.dexart.views import HUMAN, OBSERVER, SAMPLINGS, views
-from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.envs.options import CloudOptions, require_known, require_not_negative
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.registration import registered
@@ -48,7 +47,6 @@ class DexArtPointCloudEnvConfig(PointCloudEnvConfig):
         InputError: For an invalid value, or incomplete assets, before any environment is built.
     """
 
-    env_class: ClassVar[str] = FAMILIES["dexart"].env_class
     min_success_steps: ClassVar[int] = 1
 
     task: str = "laptop"
@@ -91,11 +89,3 @@ class DexArtPointCloudEnvConfig(PointCloudEnvConfig):
 
     def dataset_name(self, task: str) -> str:
         return f"dexart-{task}" if self.assets_dir is None else f"dexart-official-{task}"
-
-    def task_groups(self) -> dict[str, list[str]]:
-        return {self.task: [self.task]}
-
-    @property
-    def gym_id(self) -> str:
-        """Gymnasium id of the task."""
-        return gym_id(self.task)

@@ -6,8 +6,7 @@ from typing import ClassVar
 from lerobot.envs.configs import EnvConfig
 
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
-from lerobot_sdm.envs.families import FAMILIES
-from lerobot_sdm.envs.metaworld.tasks import CAMERAS, gym_id, task_groups
+from lerobot_sdm.envs.metaworld.tasks import CAMERAS, task_groups
 from lerobot_sdm.envs.metaworld.views import views
 from lerobot_sdm.envs.options import CloudOptions, require_known
 from lerobot_sdm.registration import registered
@@ -32,7 +31,6 @@ class MetaWorldPointCloudEnvConfig(PointCloudEnvConfig):
         InputError: For a value that cannot work, before any environment is built.
     """
 
-    env_class: ClassVar[str] = FAMILIES["metaworld_pc"].env_class
     min_success_steps: ClassVar[int] = 5
 
     task: str = "drawer-open"
@@ -51,8 +49,3 @@ class MetaWorldPointCloudEnvConfig(PointCloudEnvConfig):
 
     def task_groups(self) -> dict[str, list[str]]:
         return task_groups(self.task)
-
-    @property
-    def gym_id(self) -> str:
-        """Gymnasium id, where `task` is a single one."""
-        return gym_id(self.task)

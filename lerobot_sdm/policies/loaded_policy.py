@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lerobot_sdm import policies, processors
-from lerobot_sdm.errors import unknown_name
+from lerobot_sdm.errors import InputError, unknown_name
 from lerobot_sdm.policies.denoiser import denoiser_of
 from lerobot_sdm.policies.policy_spec import PolicySpec
 from lerobot_sdm.safe_files.json_files import read_object
@@ -61,8 +61,18 @@ class LoadedPolicy:
 
     @property
     def denoiser(self) -> nn.Module:
-        """The network whose calls are network evaluations."""
-        return denoiser_of(self.policy)
+        """The network whose calls are network evaluations.
+
+        Raises:
+            InputError: The policy has none.
+        """
+        found = denoiser_of(self.policy)
+        if found is None:
+            raise InputError(
+                f"--policy={self.spec.path}: is of type '{self.config.type}', which has no denoiser whose calls could "
+                "be counted. Give a policy of another type."
+            )
+        return found
 
 
 def read_config(spec: PolicySpec, device: str = "cpu") -> PreTrainedConfig:

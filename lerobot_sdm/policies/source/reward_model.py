@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import torch
 from lerobot.configs.rewards import RewardModelConfig
-from lerobot.rewards.factory import get_reward_model_class
+from lerobot.rewards import get_reward_model_class
 from torch import Tensor
 
 from lerobot_sdm.errors import InputError

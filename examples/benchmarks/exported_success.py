@@ -25,7 +25,7 @@ import lerobot_policy_sdm  # noqa: F401 - registers the environment types
 from lerobot_sdm.errors import refuse_existing
 from lerobot_sdm.export import runtime
 from lerobot_sdm.export.graph import GivenNoise
-from lerobot_sdm.files import write_json
+from lerobot_sdm.files import write_json, write_text
 from lerobot_sdm.measure.comparison import Comparison
 from lerobot_sdm.measure.records import machine, versions
 from lerobot_sdm.measure.statistics import paired_difference, success_rate

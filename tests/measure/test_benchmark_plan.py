@@ -9,9 +9,7 @@ from lerobot_sdm.errors import InputError
 from lerobot_sdm.measure.benchmark import Benchmark, make_benchmark
 from lerobot_sdm.measure.cell import fingerprint
 from lerobot_sdm.measure.cell_stages import evaluations, stages, trained
-from lerobot_sdm.measure.methods import METHODS, RUNS, check_methods, free_baselines, trainings
 from lerobot_sdm.measure.methods import METHODS, RUNS, check_methods, free_baselines, has_teacher, trainings
-from lerobot_sdm.measure.settings import flag_text
 from lerobot_sdm.measure.sizes import REGRESSION_STEPS, SIZES, task_config
 from lerobot_sdm.measure.suites import suite_tasks
 from lerobot_sdm.specs import flag_text

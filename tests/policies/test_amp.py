@@ -6,8 +6,6 @@ from accelerate.state import AcceleratorState
 from conftest import SOURCE_OF, TYPE_OPTIONS, options
 from lerobot_commands import checkpoint_tensors, lerobot_train
 
-from lerobot_sdm.measure.loaded_policy import load_from_spec
-from lerobot_sdm.measure.policy_spec import PolicySpec
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.guards import check_weights
 from lerobot_sdm.policies.loaded_policy import load_from_spec
@@ -62,7 +60,7 @@ def test_autocast_is_refused_before_training(kind, dataset, tmp_path, monkeypatc
 
 @pytest.mark.parametrize("kind", sorted(FLOAT32_ONLY))
 def test_acting_under_autocast(kind, trained):
-    policy = load_contender(Contender("x", str(trained(kind)))).policy
+    policy = load_from_spec(PolicySpec("x", str(trained(kind)))).policy
     seen = {key: torch.rand(2, *feature.shape) for key, feature in policy.config.input_features.items()}
     with torch.autocast("cpu"), torch.inference_mode():
         assert policy.select_action(seen).isfinite().all()

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from lerobot_sdm.clouds import POINT_CLOUD, POINT_CLOUD_KEYS
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.policies.ranges import Spread, difference
+from lerobot_sdm.policies.ranges import ValueRange, difference
 from lerobot_sdm.policies.source.source_policy import SourcePolicy
 from lerobot_sdm.processors.normalization import unflattened
 
@@ -58,7 +58,7 @@ def check_dataset(
         InputError: A column has another scale, or its clouds lie far outside the known ones.
     """
     for key in keys:
-        mine, theirs = (Spread.of_statistics(found.get(key, {})) for found in (statistics or {}, known))
+        mine, theirs = (ValueRange.of_statistics(found.get(key, {})) for found in (statistics or {}, known))
         if mine is None or theirs is None or not mine.is_detailed or mine.low.shape != theirs.low.shape:
             continue
         found = difference(key, mine, theirs, "the dataset", owner)
@@ -135,18 +135,18 @@ class RangeWatch:
             known = self._known[key]
             if values.size == 0 or values.shape[-1] != len(known.low):
                 continue
-            found = difference(key, Spread.of_values(values), known, "the observation", self._owner)
+            found = difference(key, ValueRange.of_values(values), known, "the observation", self._owner)
             if found is not None:
                 logger.warning("%s", found.text)
                 self._warned.add(key)
 
     @cached_property
-    def _known(self) -> dict[str, Spread]:
+    def _known(self) -> dict[str, ValueRange]:
         normalizer = self._normalizer
         if normalizer is None:
             return {}
         statistics = {key: normalizer.stats.get(key, {}) for key in normalizer.features}
-        spreads = {key: Spread.of_statistics(found) for key, found in statistics.items()}
+        spreads = {key: ValueRange.of_statistics(found) for key, found in statistics.items()}
         return {key: spread for key, spread in spreads.items() if spread is not None}
 
     @cached_property

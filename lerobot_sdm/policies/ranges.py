@@ -33,7 +33,7 @@ LEVELS = {"min": 0.0, "q01": 0.01, "q10": 0.1, "q50": 0.5, "q90": 0.9, "q99": 0.
 
 
 @dataclass(frozen=True)
-class Spread:
+class ValueRange:
     """Quantiles of the values of each of C channels.
 
     Args:
@@ -47,14 +47,14 @@ class Spread:
     rows: int
 
     @classmethod
-    def of_values(cls, values: NDArray) -> Spread:
+    def of_values(cls, values: NDArray) -> ValueRange:
         """Compute the quantiles of finite values (..., C)."""
         rows = np.asarray(values, dtype=np.float64).reshape(-1, np.shape(values)[-1])
         levels = np.linspace(0, 1, min(len(rows), 101), dtype=np.float64)
         return cls(levels, np.quantile(rows, levels, axis=0).astype(np.float64), len(rows))
 
     @classmethod
-    def of_statistics(cls, statistics: Mapping[str, Any]) -> Spread | None:
+    def of_statistics(cls, statistics: Mapping[str, Any]) -> ValueRange | None:
         """Read the quantiles from a column's statistics as LeRobot stores them; None if they contain no range."""
         found = {
             name: np.asarray(statistics[name], dtype=np.float64).reshape(-1) for name in LEVELS if name in statistics
@@ -94,7 +94,7 @@ class Spread:
             ]
         )
 
-    def outside(self, other: Spread, margin: float) -> NDArray[np.float64]:
+    def outside(self, other: ValueRange, margin: float) -> NDArray[np.float64]:
         """Fraction of each channel's values (C,) that exceed another's range by more than `margin` of its width."""
         room = margin * other.width
         return self.below(other.low - room) + 1 - self.below(other.high + room)
@@ -115,7 +115,7 @@ class Difference:
 
 
 def difference(
-    key: str, seen: Spread, known: Spread, where: str, owner: str, hint: str | None = None
+    key: str, seen: ValueRange, known: ValueRange, where: str, owner: str, hint: str | None = None
 ) -> Difference | None:
     """Compare a column with a policy's training data.
 
@@ -155,14 +155,14 @@ def difference(
     return Difference(text, cloud and _lies_beside(seen, known))
 
 
-def _lies_beside(seen: Spread, known: Spread) -> bool:
+def _lies_beside(seen: ValueRange, known: ValueRange) -> bool:
     """Whether half of a cloud is further away from the known range than that range is wide."""
     middle = seen.values[np.argmin(np.abs(seen.levels - 0.5))]
     beside = (middle < known.low - known.width) | (middle > known.high + known.width)
     return seen.is_detailed and bool(beside[XYZ].any())
 
 
-def _other_scale(seen: Spread, known: Spread, group: slice) -> float | None:
+def _other_scale(seen: ValueRange, known: ValueRange, group: slice) -> float | None:
     """Factor by which all channels of a group are wider or narrower than known, if it suggests another unit."""
     mine, theirs = seen.width[group], known.width[group]
     if seen.rows < FEWEST_ROWS or not seen.is_detailed:
@@ -190,7 +190,7 @@ def _unit_hint(factor: float, cloud: bool, colors: bool) -> str:
     return f"Are these {these}, and were those {those}?"
 
 
-def _channels(seen: Spread, known: Spread, indices: NDArray[np.int64], cloud: bool) -> str:
+def _channels(seen: ValueRange, known: ValueRange, indices: NDArray[np.int64], cloud: bool) -> str:
     """Describe the first three channels, such as "x 0.62 ... 1.4 m, not -0.5 ... 0.5 m"."""
     parts = []
     for i in indices[:3]:

@@ -15,7 +15,7 @@ from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.loaded_policy import load_from_spec
 from lerobot_sdm.policies.policy_spec import PolicySpec
 from lerobot_sdm.policies.range_watch import watch_source
-from lerobot_sdm.policies.ranges import Spread, difference
+from lerobot_sdm.policies.ranges import ValueRange, difference
 from lerobot_sdm.policies.source.source_policy import SourcePolicy
 
 STATE, CLOUD = "observation.state", "observation.point_cloud"
@@ -29,7 +29,9 @@ def uniform(*ranges: tuple[float, float], rows: int = 2000) -> np.ndarray:
 
 
 def found(key: str, seen: np.ndarray, known: np.ndarray, **kwargs):
-    return difference(key, Spread.of_values(seen), Spread.of_values(known), "the dataset", "the checkpoint", **kwargs)
+    return difference(
+        key, ValueRange.of_values(seen), ValueRange.of_values(known), "the dataset", "the checkpoint", **kwargs
+    )
 
 
 BOX = ((-0.5, 0.5), (-0.5, 0.5), (0.0, 1.0))
@@ -38,7 +40,7 @@ COLORS = ((0, 255),) * 3
 
 def test_the_share_outside_is_counted_with_a_margin():
     """Of 0 ... 1 the part above 0.5 + 0.1 * 0.5 lies outside of 0 ... 0.5: 45%."""
-    seen, known = Spread.of_values(uniform((0, 1))), Spread.of_values(uniform((0, 0.5)))
+    seen, known = ValueRange.of_values(uniform((0, 1))), ValueRange.of_values(uniform((0, 0.5)))
     assert seen.outside(known, 0.1) == pytest.approx([0.45], abs=0.002)
     assert known.outside(seen, 0.1) == pytest.approx([0])
 
@@ -48,11 +50,11 @@ def test_statistics_tell_the_same_as_values():
     values = uniform((0, 1), (5, 9))
     stats = {name: np.quantile(values, level, axis=0) for name, level in
              {"min": 0, "q01": 0.01, "q10": 0.1, "q50": 0.5, "q90": 0.9, "q99": 0.99, "max": 1}.items()}  # fmt: skip
-    told = Spread.of_statistics({**stats, "mean": values.mean(axis=0), "count": np.array([2000])})
-    known = Spread.of_values(uniform((0.2, 0.9), (5, 8)))
-    assert told.outside(known, 0.0) == pytest.approx(Spread.of_values(values).outside(known, 0.0), abs=0.003)
-    assert Spread.of_statistics({"mean": np.zeros(2), "std": np.ones(2)}) is None
-    assert Spread.of_statistics({"min": np.array([np.nan]), "max": np.array([1.0])}) is None
+    told = ValueRange.of_statistics({**stats, "mean": values.mean(axis=0), "count": np.array([2000])})
+    known = ValueRange.of_values(uniform((0.2, 0.9), (5, 8)))
+    assert told.outside(known, 0.0) == pytest.approx(ValueRange.of_values(values).outside(known, 0.0), abs=0.003)
+    assert ValueRange.of_statistics({"mean": np.zeros(2), "std": np.ones(2)}) is None
+    assert ValueRange.of_statistics({"min": np.array([np.nan]), "max": np.array([1.0])}) is None
 
 
 def test_a_cloud_of_another_view():

@@ -191,3 +191,51 @@ def test_the_loss_of_flow_by_hand(prediction):
     noise = torch.randn(3, 8, 2, generator=p.training_noise_generator(torch.device("cpu")))
     expected = noise - data["action"] if prediction == "velocity" else data["action"]
     assert p.forward(data)[0].item() == pytest.approx(expected.square().mean().item(), rel=1e-5)
+
+
+def learned(name: str, steps: int = 400, **settings: Any) -> torch.Tensor:
+    """A share of chunks below, between and above two ways, in this order: after learning one observation whose
+    demonstrations are at -0.8 and 0.8 throughout, equally often."""
+    p = policy(name, training=True, use_ema=False, down_dims=(16, 32), **settings).train()
+    optimizer = torch.optim.Adam(p.get_optim_params(), lr=3e-3)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    random = torch.Generator().manual_seed(5)
+    one = {key: value[:1] for key, value in batch().items()}
+    seen = {key: value.expand(64, *value.shape[1:]) for key, value in one.items()}
+    for _ in range(steps):
+        ways = 1.6 * torch.randint(2, (64, 1, 1), generator=random) - 0.8
+        loss, _ = p.forward({**seen, "action": ways.expand(64, 8, 2)})
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(p.model.parameters(), p.config.optimizer_grad_clip_norm)
+        optimizer.step()
+        schedule.step()
+        p.update()
+    chunks = p.eval().predict_action_chunk(one, torch.randn(500, 8, 2, generator=random)).mean((1, 2))
+    return torch.stack([chunks < -0.4, chunks.abs() <= 0.4, chunks > 0.4]).float().mean(1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("flow", {"num_inference_steps": 10}),
+        ("meanflow", {}),
+        ("meanflow", {"recipe": "mp1"}),
+        ("drift", {}),
+    ],
+)
+def test_keeps_two_ways(name, settings):
+    below, between, above = learned(name, **settings).tolist()
+    assert min(below, above) > 0.3
+    assert between < 0.15
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "settings"), [("flow", {}), ("drift", {"affinity_floor": 1e-6, "residual_noise": False})]
+)
+def test_goes_between_two_ways(name, settings):
+    """One step of flow matching is the mean of the demonstrations; drifting as released ends there."""
+    _, between, _ = learned(name, **settings).tolist()
+    assert between > 0.9

@@ -83,7 +83,7 @@ def summary_table(results: Results, summary: Summary) -> str:
             *(_differences(row) if paired else ()),
             distance(row["energy"]) if has_teacher(row["method"]) else "",
             distance(row["demonstrations"]),
-            distance(row["spread"]),
+            distance(row.get("spread")),  # Not in results of earlier versions.
             f"{row['ms']:.1f}",
             f"{row['teacher_ms']:.1f}" if has_teacher(row["method"]) else "",
             f"{row['network_evaluations']:g}",

@@ -306,8 +306,12 @@ INTERNALS = (
     ),
     Internal(
         f"{DIFFUSION}.DiffusionConditionalResidualBlock1d",
-        ("nets/dropout", "nets/temporal_unet", "policies/edm/modeling_edm"),
+        ("nets/dropout", "nets/temporal_unet"),
         "its FiLM layer is cached, and dropout added", "names of its modules", mentions=("cond_encoder", "self.conv1"),
+    ),
+    Internal(
+        f"{DIFFUSION}.DiffusionSinusoidalPosEmb", ("nets/mixer",),
+        "embeds timesteps", "its frequencies, which trained mixers know", ("dim",),
     ),
     Internal(
         f"{DIFFUSION}.DiffusionRgbEncoder", ("nets/observations", "policies/source/lerobot_diffusion"),

@@ -11,15 +11,19 @@ import torch
 from safetensors.torch import load_file
 
 REPO_ID = "local/small"
-SMALL_DP3 = (
-    "--policy.down_dims=[8,16,16]",
-    "--policy.blocks_per_level=1",
+SMALL = (
     "--policy.encoder_hidden_dims=[8,16]",
-    "--policy.diffusion_step_embed_dim=16",
     "--policy.horizon=8",
     "--policy.n_action_steps=4",
     "--policy.scheduler_warmup_steps=5",
 )
+SMALL_DP3 = (
+    "--policy.down_dims=[8,16,16]",
+    "--policy.blocks_per_level=1",
+    "--policy.diffusion_step_embed_dim=16",
+    *SMALL,
+)
+SMALL_MIXER = ("--policy.backbone=mixer", "--policy.mixer_width=16", "--policy.mixer_depth=2", *SMALL)
 COMMON = (
     f"--dataset.repo_id={REPO_ID}",
     "--policy.device=cpu",

@@ -18,8 +18,14 @@ TEACHERS = ("dp3", "edm")
 LARGE = (*TEACHERS, "drift", "flow", "meanflow")
 """Types with networks of their own, not their teacher's."""
 OF_THE_DATA = {"type", "teacher_path", "base_path", "push_to_hub", "n_points", "use_color"}
-PARAMETERS = {"dp3": 255_138_308, "simple_dp3": 7_439_108}
-"""Encoder 63,872 and U-Net 255,074,436 or 7,375,236: the reference's numbers for MetaWorld."""
+PARAMETERS = {
+    "dp3": 255_138_308,
+    "simple_dp3": 7_439_108,
+    "dp3_mixer": 2_514_228,
+    "simple_dp3_mixer": 517_668,
+}
+"""Encoder 63,872 and U-Net 255,074,436 or 7,375,236: the reference's numbers for MetaWorld. Mixers: six blocks of
+395,816 or four of 99,880, which the reference gives for this horizon, and the layers around them for 4 actions."""
 
 
 @pytest.fixture(scope="module")

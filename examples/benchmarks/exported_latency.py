@@ -46,8 +46,10 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "paper": {"horizon": 4, "down_dims": (512, 1024, 2048)},
     "simple": {"horizon": 16, "down_dims": (128, 256, 384), "blocks_per_level": 1},
     "small": {"horizon": 16, "down_dims": (32, 64, 128), "blocks_per_level": 1, "encoder_hidden_dims": (32, 64, 128)},
+    "mixer": {"horizon": 8, "backbone": "mixer", "mixer_width": 128, "mixer_depth": 6},
 }
-"""Name -> settings of the teacher that the student is a copy of; `small` is the quickstart's, which has 128 points."""
+"""Name -> settings of the teacher that the student is a copy of; `small` is the quickstart's, which has 128 points, and
+`mixer` that of the Hydra-DP3 paper."""
 POINTS = {"small": 128}
 
 
@@ -88,10 +90,7 @@ class Runner:
 
 def write_student(folder: Path, name: str) -> Path:
     """Checkpoint of an untrained student."""
-    settings = dict(NETWORKS[name])
-    config = dp3_config(settings.pop("horizon"), settings.pop("down_dims"), "cpu", POINTS.get(name, 512))
-    for key, value in settings.items():
-        setattr(config, key, value)
+    config = dp3_config(device="cpu", points=POINTS.get(name, 512), **NETWORKS[name])
     teacher = save(DP3Policy(config), config, folder / "teacher")
     return save(sdm_policy(teacher, "cpu"), config, folder / "student")
 

@@ -55,7 +55,7 @@ def write_policies(
     folder: Path, horizon: int, down_dims: tuple[int, ...], device: str, points: int = POINTS
 ) -> tuple[Path, Path]:
     """Checkpoints of an untrained teacher and of a student that is its copy."""
-    config = dp3_config(horizon, down_dims, device, points)
+    config = dp3_config(horizon, device, points, down_dims=down_dims)
     teacher = save(DP3Policy(config), config, folder / "teacher")
     return teacher, save(sdm_policy(teacher, device), config, folder / "student")
 
@@ -127,7 +127,7 @@ def main() -> None:
     torch._dynamo.config.recompile_limit = 1000  # every policy here compiles the same code for its own sizes
     print(f"{platform.machine()}, torch {torch.__version__}, {options.device}, {options.threads} thread(s)")
     print(f"horizon {options.horizon}, down_dims {options.down_dims}; milliseconds, medians")
-    options.config = dp3_config(options.horizon, tuple(options.down_dims), options.device)
+    options.config = dp3_config(options.horizon, options.device, down_dims=tuple(options.down_dims))
     speed = bandwidth(options.device)
     print(f"memory: {speed / 1e6:.1f} GB/s")
     found = []

@@ -147,13 +147,14 @@ def step_of(policy: Any) -> Callable[[dict[str, Tensor]], None]:
     return step
 
 
-def dp3_config(horizon: int, down_dims: tuple[int, ...], device: str, points: int = POINTS) -> DP3Config:
+def dp3_config(horizon: int, device: str, points: int = POINTS, **network: Any) -> DP3Config:
+    """`network`: fields of the network, such as `down_dims`."""
     return DP3Config(
         device=device,
         horizon=horizon,
         n_action_steps=horizon // 2,
-        down_dims=down_dims,
         push_to_hub=False,
+        **network,
         input_features={
             "observation.state": PolicyFeature(FeatureType.STATE, (STATE,)),
             "observation.point_cloud": PolicyFeature(FeatureType.STATE, (points, 3)),
@@ -207,7 +208,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     device, size = options.device, options.batch_size
-    config = dp3_config(options.horizon, tuple(options.down_dims), device)
+    config = dp3_config(options.horizon, device, down_dims=tuple(options.down_dims))
     batch = training_batch(size, options.horizon, device)
     print(f"{platform.machine()}, torch {torch.__version__}, {device}, {options.threads} thread(s), batch {size}")
     print(f"horizon {options.horizon}, down_dims {options.down_dims}; milliseconds a step, medians")

@@ -14,6 +14,7 @@ NETWORKS = {
     "diffusion": (*SMALL_NETWORK, "--policy.n_groups=8"),
 }
 """Options that make a network small; all other policies take over the network of one of these."""
+SMALL_MIXER = ("--policy.mixer_width=16", "--policy.mixer_depth=2", "--policy.encoder_hidden_dims=[8,16]")
 
 QUICKSTART = (
     *("--episodes=2", "--held-out-episodes=2", "--teacher-steps=4", "--student-steps=4"),
@@ -109,4 +110,5 @@ def _training(arguments: list[str]) -> list[str]:
     part = "reward_model" if "reward_model" in settings else "policy"
     kind = given.get("policy.type") or settings[part]["type"]
     steps = ["--steps=2", "--save_freq=2", "--log_freq=1", "--batch_size=4", "--num_workers=0", f"--{part}.device=cpu"]
-    return [*steps, *NETWORKS.get(kind, ())]
+    mixer = "mixer" in (given.get("policy.backbone"), settings.get(part, {}).get("backbone"))
+    return [*steps, *(SMALL_MIXER if mixer and kind in NETWORKS else NETWORKS.get(kind, ()))]

@@ -10,6 +10,8 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from lerobot_sdm.cards.privacy import hub_name
 from lerobot_sdm.envs.options import view_sentence
+from lerobot_sdm.policies.backbone_settings import PAPER as MIXER_PAPER
+from lerobot_sdm.policies.backbone_settings import backbone_of, backbone_sentence
 from lerobot_sdm.policy_types import policy_type
 
 DEFAULT_LICENSE = "apache-2.0"
@@ -155,18 +157,23 @@ def _section(title: str, text: str | None) -> str | None:
 def _introduction(facts: CardFacts) -> str:
     about, policy = policy_type(facts.policy["type"]), facts.policy
     steps = about.evaluations(policy)
+    network = policy.get("network") or policy  # A student's network is described by its teacher's configuration.
+    denoiser = backbone_sentence(network)
     lines = [
         f"- **Policy type:** `{policy['type']}` of [LeRobot](https://github.com/huggingface/lerobot), with the plugin "
         "`lerobot_policy_sdm`.",
     ]
     if steps is not None:
         lines.append(f"- **Network evaluations (NFE) per action chunk:** {steps}.")
+    if denoiser is not None:
+        lines.append(f"- **Denoising network:** {denoiser}.")
     if facts.parameters is not None:
         lines.append(f"- **Parameters:** {facts.parameters:,}.")
     if facts.weights_sha256 is not None:
         lines.append(f"- **SHA-256 of `model.safetensors`:** `{facts.weights_sha256}`.")
-    if about.papers:
-        lines.append(f"- **Papers:** {'; '.join(f'[{title}]({address})' for title, address in about.papers)}.")
+    papers = about.papers + ((MIXER_PAPER,) if backbone_of(network) == "mixer" else ())
+    if papers:
+        lines.append(f"- **Papers:** {'; '.join(f'[{title}]({address})' for title, address in papers)}.")
     listed = "\n".join(lines)
     return f"# {facts.repo_id.split('/')[-1]}\n\n**{about.title}.** {about.description}\n\n{listed}"
 

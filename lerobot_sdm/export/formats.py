@@ -19,7 +19,7 @@ import torch
 from torch.export import ExportedProgram
 
 from lerobot_sdm.export import runtime
-from lerobot_sdm.nets.trimmed_convolution import TrimmedConvolution
+from lerobot_sdm.nets.precision import REDUCIBLE
 
 Arrays = Mapping[str, np.ndarray]
 """Inputs of the graph by name, (1, ...) each."""
@@ -59,10 +59,11 @@ def write_onnx(program: ExportedProgram, names: Sequence[str], calibration: Sequ
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         plain = Path(scratch) / "float32.onnx"
         written.save(str(plain), external_data=large)
+        modules = {layer.__module__ for layer in REDUCIBLE}
         products = [
             str(node.name)
             for node in written.model.graph
-            if TrimmedConvolution.__module__ in node.metadata_props.get(MODULES, "")
+            if any(module in node.metadata_props.get(MODULES, "") for module in modules)
         ]
         _quantize_onnx(plain, file, calibration, products, large)
     onnx.checker.check_model(str(file))
@@ -72,8 +73,8 @@ def write_onnx(program: ExportedProgram, names: Sequence[str], calibration: Sequ
 def _quantize_onnx(
     plain: Path, file: Path, calibration: Sequence[Arrays], products: Sequence[str], large: bool
 ) -> None:
-    """Quantize the U-Net's convolutions to int8, weights channel by channel, as `nets.precision` does. They have
-    most of the weights; quantized encoders and FiLM layers lose several times as much accuracy."""
+    """Quantize a U-Net's convolutions or a mixer's layers over channels to int8, weights channel by channel, as
+    `nets.precision` does. Quantized encoders and FiLM layers lose several times as much accuracy."""
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 

@@ -19,7 +19,7 @@ from lerobot_sdm.measure.suites import LEVELS
 # Mostly Okabe and Ito's colors, which color-blind people tell apart.
 PALETTE = (
     *("#555555", "#0072B2", "#56B4E9", "#BBBBBB", "#8C564B", "#D55E00", "#F0A07A", "#009E73", "#7A4FA3", "#CC79A7"),
-    *("#E69F00", "#F0E442", "#117733", "#882255"),
+    *("#E69F00", "#F0E442", "#117733", "#882255", "#4D4D00", "#B5BD00"),
 )
 COLORS = dict(zip(METHODS, PALETTE, strict=True))
 RUN_COLORS = {run: next(COLORS[key] for key, method in METHODS.items() if method.run == run) for run in RUNS}

@@ -23,6 +23,8 @@ class Run:
 
 RUNS = {
     "dp3": Run("dp3"),
+    # The same teacher with another denoising network of about as many weights.
+    "dp3_mixer": Run("dp3"),
     "edm": Run("edm"),
     # Three recipes of one policy type.
     "regression": Run("sdm", "dp3"),
@@ -81,6 +83,9 @@ METHODS = {
     "flow": Recipe("flow, 1 step", "flow", "flow", _steps(1)),
     "meanflow": Recipe("meanflow, 1 step", "meanflow", "meanflow", _steps(1)),
     "drift": Recipe("drift, 1 step", "drift", "drift"),
+    # Compared with the U-Net, which is no teacher of theirs.
+    "dp3_mixer-10": Recipe("dp3 with a mixer, 10 steps", "dp3_mixer", "dp3-10", _steps(10)),
+    "dp3_mixer-2": Recipe("dp3 with a mixer, 2 steps", "dp3_mixer", "dp3-10", _steps(2)),
 }
 
 TEACHERS = frozenset(recipe.teacher for name, recipe in METHODS.items() if recipe.teacher != name)
@@ -150,9 +155,9 @@ def has_teacher(method: str) -> bool:
 
 
 def free_baselines(method: str) -> tuple[str, ...]:
-    """The training-free ways to run a student's teacher; none for methods that run the teacher itself."""
+    """The training-free ways to run a student's teacher; none for methods that run a teacher itself."""
     teacher = METHODS[method].teacher
-    if METHODS[method].run == METHODS[teacher].run:
+    if RUNS[METHODS[method].run].source is None:
         return ()
     return tuple(name for name in FREE_BASELINES if METHODS[name].teacher == teacher)
 

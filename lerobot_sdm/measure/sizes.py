@@ -7,10 +7,24 @@ from typing import Any
 from lerobot_sdm.errors import unknown_name
 from lerobot_sdm.measure.settings import Flags, RunSettings, Training
 from lerobot_sdm.measure.suites import SuiteTask
+from lerobot_sdm.policies.backbone_settings import FIELDS as BACKBONE_FIELDS
 
 # `num_workers=0`: the cached reader is faster than handing batches from one process to another.
 OPTIONS = {"num_workers": 0, "log_freq": 100}
 
+
+DP3_DOWN_DIMS = (512, 1024, 2048)
+"""The default, which the size `paper` does not repeat."""
+
+MIXERS: dict[tuple[int, ...], Flags] = {
+    (16, 32): {"mixer_width": 64, "mixer_depth": 2},
+    (32, 64, 128): {"mixer_width": 80, "mixer_depth": 6},
+    (64, 128, 256): {"mixer_width": 140, "mixer_depth": 6},
+    (128, 256, 384): {"mixer_width": 224, "mixer_depth": 6},
+    DP3_DOWN_DIMS: {"mixer_width": 128, "mixer_depth": 6},
+}
+"""Channels of a U-Net -> the mixer that is compared with it. It has as many weights, to within a tenth; except for the
+last one, which is the published mixer and has a hundredth of DP3's."""
 
 REGRESSION_STEPS = 1.6
 """Steps of a training with recipe `regression` for each step of one with `sdm`: they take equally long."""
@@ -176,6 +190,7 @@ def training(size: str, config: RunSettings, run: str) -> Training:
     alone = replace(teacher, steps=teacher.steps + student.steps)
     made_from_these = {
         "dp3": teacher,
+        "dp3_mixer": with_mixer(teacher),
         "edm": replace(teacher, policy=teacher.policy | SIZES[size].edm_policy),
         "sdm": student,
         "regression": regression_of(student),
@@ -186,6 +201,13 @@ def training(size: str, config: RunSettings, run: str) -> Training:
         "drift": alone,
     }
     return {**made_from_these, **SIZES[size].trainings}[run]
+
+
+def with_mixer(teacher: Training) -> Training:
+    """Training of the same policy with the mixer of `MIXERS` instead of its U-Net."""
+    unet = teacher.policy.get("down_dims", DP3_DOWN_DIMS)
+    policy = {name: value for name, value in teacher.policy.items() if name not in BACKBONE_FIELDS["unet"]}
+    return replace(teacher, policy=policy | {"backbone": "mixer"} | MIXERS[tuple(unet)])
 
 
 def regression_of(student: Training) -> Training:

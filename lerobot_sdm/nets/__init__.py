@@ -1,1 +1,1 @@
-"""Networks without training logic: point-cloud encoder, observation encoder, temporal U-Net."""
+"""Networks without training logic: point-cloud encoder, observation encoder, denoising networks."""

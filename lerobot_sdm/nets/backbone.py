@@ -17,21 +17,20 @@ from lerobot_sdm.nets.frames import FrameEncoder
 class Backbone(FrameEncoder):
     """A conditional denoiser of action sequences under a variance-preserving schedule.
 
-    Teacher, one-step generator and fake score are copies of one network with different weights; methods with a `unet`
-    argument evaluate such a copy with this network's noise schedule and prediction type.
+    Its `denoiser` is called as `denoiser(x_t (B, T, A), t (B,), global_cond=(B, F))`; see `DenoisingNetwork`. Teacher,
+    one-step generator and fake score are such networks; methods with a `network` argument evaluate another one than
+    `denoiser` with this model's noise schedule and prediction type.
 
     Subclasses set the attributes below and define `encode_frames` and `sampler_timesteps`.
 
     Attributes:
-        unet: Denoising network, called as `unet(x_t (B, T, A), t (B,), global_cond=(B, F))`.
         alphas_cumprod: Signal powers (T_train,), a buffer.
-        prediction_type: What `unet` predicts, "sample" or "epsilon".
+        prediction_type: What `denoiser` predicts, "sample" or "epsilon".
         clip_range: Predicted clean actions are clipped to plus and minus this; None for no clipping.
         action_shape: (T, A) of an action sequence.
         cond_dim: F, the size of an encoded observation.
     """
 
-    unet: nn.Module
     alphas_cumprod: Tensor
     prediction_type: str
     clip_range: float | None
@@ -53,29 +52,29 @@ class Backbone(FrameEncoder):
     def freeze_encoder(self) -> None:
         """Freeze the encoder, so that only the denoiser is trained."""
         self.requires_grad_(False)
-        self.unet.requires_grad_(True)
+        self.denoiser.requires_grad_(True)
 
-    def denoise(self, x_t: Tensor, t: Tensor, cond: Tensor, unet: nn.Module | None = None) -> Denoised:
+    def denoise(self, x_t: Tensor, t: Tensor, cond: Tensor, network: nn.Module | None = None) -> Denoised:
         """Estimate the clean actions and the noise.
 
         Args:
             x_t: Noisy actions (B, T, A).
             t: Timesteps (B,), int64.
             cond: Encoded observations (B, F).
-            unet: A copy of `unet` with other weights; None for `unet` itself.
+            network: Another denoising network; None for `denoiser`.
         """
-        output = (self.unet if unet is None else unet)(x_t, t, global_cond=cond)
+        output = (self.denoiser if network is None else network)(x_t, t, global_cond=cond)
         return read_out(output, x_t, self.alphas_cumprod[t], self.prediction_type)
 
     def denoising_loss(
-        self, x0: Tensor, noise: Tensor, t: Tensor, cond: Tensor, unet: nn.Module | None = None
+        self, x0: Tensor, noise: Tensor, t: Tensor, cond: Tensor, network: nn.Module | None = None
     ) -> Tensor:
         """Elementwise squared error of the network's prediction (B, T, A).
 
         Measured in the predicted quantity: converting an error of eps to x_0 would amplify it thousands of times at the
         noisiest levels.
         """
-        output = (self.unet if unet is None else unet)(
+        output = (self.denoiser if network is None else network)(
             add_noise(x0, noise, self.alphas_cumprod[t]), t, global_cond=cond
         )
         return F.mse_loss(output, training_target(x0, noise, self.prediction_type), reduction="none")

@@ -16,9 +16,17 @@ class FrameEncoder(nn.Module, ABC):
 
     Attributes:
         n_obs_steps: Number of frames.
+        denoiser_name: Name of the network that the condition is for, among the modules; its weights are
+            `<denoiser_name>.*`.
     """
 
     n_obs_steps: int
+    denoiser_name: str = "unet"
+
+    @property
+    def denoiser(self) -> nn.Module:
+        """The network that is conditioned."""
+        return self.get_submodule(self.denoiser_name)
 
     @abstractmethod
     def encode_frames(self, batch: dict[str, Tensor]) -> Tensor:

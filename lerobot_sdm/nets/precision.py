@@ -1,7 +1,8 @@
 """Lower-precision weights for inference: at batch size 1, reading the weights takes most of the time.
 
-Only the U-Net's convolutions, which have most of the weights, change; the activations between them, normalization,
-FiLM and the encoder stay in float32. Not exact: `lerobot-sdm latency` reports by how much actions change.
+Only a U-Net's convolutions, which have most of its weights, and a mixer's layers over channels, a third of its weights,
+change; the activations between them, normalization, FiLM, gates and the encoder stay in float32. Not exact:
+`lerobot-sdm latency` reports by how much actions change.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.nets.linear import ReducibleLinear
 from lerobot_sdm.nets.trimmed_convolution import TrimmedConvolution
 
 
@@ -58,6 +60,9 @@ def packed_bytes(network: nn.Module) -> int:
     return sum(module.nbytes for module in network.modules() if isinstance(module, Int8Product))
 
 
+REDUCIBLE = (TrimmedConvolution, ReducibleLinear)
+"""Layers whose weights are reduced; each has a `matrix` and a `product`."""
+
 PRODUCTS: dict[str, Callable[[Tensor], nn.Module]] = {"bfloat16": BFloat16Product, "int8": Int8Product}
 PRECISIONS = ("float32", *PRODUCTS)
 """What `InferenceConfig` offers."""
@@ -65,7 +70,7 @@ PRECISIONS = ("float32", *PRODUCTS)
 
 @torch.no_grad()
 def lower_precision(network: nn.Module, precision: str) -> None:
-    """Convert the weights of a network's convolutions to a lower precision.
+    """Convert the weights of a network's `REDUCIBLE` layers to a lower precision.
 
     Args:
         network: Modified in place, irreversibly: its float32 weights are discarded, and it can no longer be saved.
@@ -82,6 +87,6 @@ def lower_precision(network: nn.Module, precision: str) -> None:
     if precision == "int8" and device != "cpu":
         raise InputError(f"--policy.inference_precision=int8: runs only on a CPU, not on {device}. Use bfloat16 there.")
     for module in network.modules():
-        if isinstance(module, TrimmedConvolution):
+        if isinstance(module, REDUCIBLE):
             module.product = PRODUCTS[precision](module.matrix())
             module.register_parameter("weight", None)

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from lerobot_sdm.diffusion.forward_derivative import has_tangent
+from lerobot_sdm.nets.denoising import DenoisingNetwork
+from lerobot_sdm.nets.dropout import add_dropout
 from lerobot_sdm.nets.film import Film, FilmMemory
 from lerobot_sdm.nets.trimmed_convolution import trim_convolutions
 
@@ -24,7 +26,7 @@ class NoBlock(nn.Module):
         return x
 
 
-class TemporalUnet(DiffusionConditionalUnet1d):
+class TemporalUnet(DiffusionConditionalUnet1d, DenoisingNetwork):
     """LeRobot's U-Net with one or two residual blocks per level, and without superfluous computations.
 
     DP3 (like Diffusion Policy) has two blocks; Simple DP3 has one: its levels keep only their first block, and so does
@@ -38,6 +40,14 @@ class TemporalUnet(DiffusionConditionalUnet1d):
             `blocks_per_level`, which defaults to 2.
         global_cond_dim: Size of the conditioning vector.
     """
+
+    # Made by LeRobot's class.
+    config: Any
+    diffusion_step_encoder: nn.Module
+    down_modules: Any
+    mid_modules: Any
+    up_modules: Any
+    final_conv: nn.Module
 
     def __init__(self, config, global_cond_dim: int):
         super().__init__(config, global_cond_dim)
@@ -68,6 +78,14 @@ class TemporalUnet(DiffusionConditionalUnet1d):
     def early_layers(self) -> list[nn.Module]:
         """The layers whose outputs are the features of the first two levels, but not of the coarsest of several."""
         return [second for _, second, _ in self.down_modules[: max(1, min(2, len(self.down_modules) - 1))]]
+
+    def add_dropout(self, rate: float, mid_rate: float | None) -> None:
+        """In the residual blocks; see `nets.dropout`."""
+        mid_rate = rate if mid_rate is None else mid_rate
+        for part, share in ((self.down_modules, rate), (self.mid_modules, mid_rate), (self.up_modules, rate)):
+            for block in part.modules():
+                if share > 0 and isinstance(block, DiffusionConditionalResidualBlock1d):
+                    add_dropout(block, share)
 
     def _feature(self, timestep: Tensor, cond: Tensor) -> Tensor:
         return torch.cat([self.diffusion_step_encoder(timestep), cond], dim=-1)

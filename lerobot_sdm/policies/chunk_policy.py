@@ -19,6 +19,7 @@ from lerobot_sdm.cards.privacy import make_public
 from lerobot_sdm.cards.training_card import PublicTrainConfig, training_card
 from lerobot_sdm.clouds import POINT_CLOUD
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.nets.backbones import check_backbone
 from lerobot_sdm.nets.ema import update_average, warmup_decay
 from lerobot_sdm.nets.precision import lower_precision
 from lerobot_sdm.policies.guards import (
@@ -125,7 +126,7 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
     @property
     def denoiser(self) -> nn.Module:
         """The network whose calls are counted as network evaluations."""
-        return self.inference_model.unet
+        return self.inference_model.denoiser
 
     def sample_actions(self, batch: dict[str, Tensor], noise: Tensor | None = None) -> Tensor:
         """Sample whole action sequences.
@@ -341,7 +342,9 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
     def _load_as_safetensor(cls, model: ChunkPolicy, model_file: str, map_location: str, strict: bool) -> ChunkPolicy:
         """Load the inference weights and, for training, the training state. Always strict: a missing tensor in a policy
         that moves a robot is an error, not a warning."""
-        load_strictly(model.inference_model, read_weights(model_file), model_file)
+        weights = read_weights(model_file)
+        check_backbone(model.inference_model, weights, model_file)
+        load_strictly(model.inference_model, weights, model_file)
         if model.built_for_training:
             model.load_training_state(Path(model_file).parent / cls.training_state_file)
         else:

@@ -20,9 +20,11 @@ NO_PEFT = (
     "--policy.path=CHECKPOINT fine-tunes all weights."
 )
 
-WIDTH, LENGTH, LEVELS, PIXELS = 8192, 10_000, 100_000, 16_384
+WIDTH, LENGTH, LEVELS, PIXELS, DEPTH = 8192, 10_000, 100_000, 16_384, 256
 MOST = {
     **dict.fromkeys(("down_dims", "n_groups", "diffusion_step_embed_dim", "latent_dim", "hidden_dim"), WIDTH),
+    "mixer_width": WIDTH,
+    **dict.fromkeys(("mixer_depth", "mixer_ratio"), DEPTH),
     **dict.fromkeys(("encoder_hidden_dims", "encoder_out_dim", "state_mlp_dims"), WIDTH),
     "spatial_softmax_num_keypoints": WIDTH,
     **dict.fromkeys(("horizon", "chunk_size", "n_obs_steps", "kernel_size"), LENGTH),
@@ -44,8 +46,9 @@ class InferenceConfig(PreTrainedConfig):
     """How a trained policy runs. Training ignores these settings, and they do not change the checkpoint.
 
     Args:
-        inference_precision: Precision of the denoiser's convolutions: `float32` is exact, `bfloat16` and, on a CPU,
-            `int8` are faster; `lerobot-sdm latency` reports by how much actions change.
+        inference_precision: Precision of most of a U-Net's weights and a third of a mixer's (`nets.precision`):
+            `float32` is exact, `bfloat16` and, on a CPU, `int8` are faster; `lerobot-sdm latency` reports by how much
+            actions change.
         compile_model: Compile the denoiser with `torch.compile` on its first call.
         compile_mode: Mode of `torch.compile`; `reduce-overhead` uses CUDA graphs.
         action_bound: Normalized actions are clipped to plus and minus this; with MIN_MAX normalization, 1 is the range

@@ -47,6 +47,17 @@ def test_the_metadata_hold_one_result_for_each_task():
     assert str(card).count("Fifty seeds.") == 1
 
 
+def test_the_denoising_network_is_named():
+    unet = {"type": "dp3", "down_dims": [8, 16]}
+    assert "**Denoising network:** U-Net with FiLM, 8, 16 channels." in str(model_card(CardFacts("me/x", unet)))
+    mixer = {"type": "dp3", "backbone": "mixer", "mixer_width": 64, "mixer_depth": 4, "horizon": 8}
+    mixer |= {"n_obs_steps": 2, "n_action_steps": 6}
+    for policy in (mixer, {"type": "sdm", "network": mixer}):
+        text = str(model_card(CardFacts("me/x", policy)))
+        assert "**Denoising network:** Diffusion Mixer, 4 blocks of 64 channels, for chunks of 8 actions." in text
+        assert "https://arxiv.org/abs/2605.01581" in text
+
+
 def test_a_policy_on_a_base_says_how_another_one_is_made():
     policy = {"type": "difftori", "n_obs_steps": 2, "chunk_size": 8, "n_iterations": 100, "n_action_steps": 6}
     text = str(model_card(CardFacts("me/x", {**policy, "base_path": "me/base"})))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lerobot_commands import REPO_ID, make_small_dataset
+from lerobot_commands import REPO_ID, SMALL_MIXER, lerobot_train, make_small_dataset
 from saved_checkpoints import SAVED, observation
 from typer.testing import CliRunner
 
@@ -54,10 +54,25 @@ def order(dataset: Path, output: Path, policy: str = "sdm", **settings) -> Expor
 
 
 @pytest.fixture(scope="module")
-def exported(dataset, tmp_path_factory) -> Callable[..., Path]:
-    """Gives the folder of a saved checkpoint's export; each is written once."""
+def policies(dataset, tmp_path_factory) -> Path:
+    """A folder with the saved checkpoints, and others of a mixer, as `mixer_dp3` and `mixer_sdm`."""
+    folder = tmp_path_factory.mktemp("policies")
+    for saved in SAVED.iterdir():
+        (folder / saved.name).symlink_to(saved)
+    teacher = ("--policy.type=dp3", *SMALL_MIXER)
+    student = ("--policy.type=sdm", f"--policy.teacher_path={folder / 'mixer_dp3'}", "--policy.n_action_steps=3")
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(SAVED)
+        for name, flags in (("mixer_dp3", teacher), ("mixer_sdm", student)):
+            trained = lerobot_train(patch, dataset, folder / "runs" / name, *flags, steps=3, save_freq=3)
+            (folder / name).symlink_to(trained)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(dataset, policies, tmp_path_factory) -> Callable[..., Path]:
+    """Gives the folder of a checkpoint's export; each is written once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(policies)
 
         @cache
         def write(policy: str, format_: str = "onnx", precision: str = "float32", points: str = "fixed") -> Path:
@@ -112,6 +127,10 @@ CASES = [
     ("adjoint_matching,num_inference_steps=2", "torch", "float32"),
     ("sdm", "onnx", "int8"),
     ("sdm", "openvino", "int8"),
+    ("mixer_sdm", "onnx", "float32"),
+    ("mixer_dp3,num_inference_steps=2", "openvino", "float32"),
+    ("mixer_sdm", "torch", "float32"),
+    ("mixer_sdm", "onnx", "int8"),
 ]
 """The formats share a trace, so that each type needs one, and each format a few. Steps are few, as each is traced."""
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import draccus
 import pytest
+import torch
+from lerobot.configs.types import FeatureType, PolicyFeature
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.measure.benchmark import Benchmark, make_benchmark
@@ -12,6 +14,9 @@ from lerobot_sdm.measure.cell_stages import evaluations, stages, trained
 from lerobot_sdm.measure.methods import METHODS, RUNS, check_methods, free_baselines, has_teacher, trainings
 from lerobot_sdm.measure.sizes import REGRESSION_STEPS, SIZES, task_config
 from lerobot_sdm.measure.suites import suite_tasks
+from lerobot_sdm.nets.trimmed_convolution import whole_size
+from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
+from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Model
 from lerobot_sdm.specs import flag_text
 
 OUT = Path("out")
@@ -40,7 +45,8 @@ def test_every_policy_type_of_a_training_is_registered():
 
 def test_what_costs_no_training_is_for_students_of_the_same_teacher():
     assert free_baselines("sdm") == free_baselines("regression") == ("dp3-2", "dp3-1", "generator")
-    assert [free_baselines(name) for name in ("dp3-10", "dp3-1", "edm", "consistency", "flow")] == [()] * 5
+    others = ("dp3-10", "dp3-1", "edm", "consistency", "flow", "dp3_mixer-2")
+    assert [free_baselines(name) for name in others] == [()] * len(others)
 
 
 def test_what_has_no_teacher():
@@ -51,6 +57,29 @@ def test_what_has_no_teacher():
         flow, dp3, sdm = (trained(benchmark, task, run) for run in ("flow", "dp3", "sdm"))
         assert flow.steps == dp3.steps + sdm.steps
         assert (flow.policy, flow.batch_size) == (dp3.policy, dp3.batch_size)
+
+
+@pytest.mark.parametrize("size", sorted(set(SIZES) - {"paper"}))
+@pytest.mark.parametrize("task", ["assembly", "adroit-pen"])
+def test_the_mixer_has_as_many_weights_as_the_unet_it_is_compared_with(size, task):
+    benchmark = make_benchmark(OUT, "dp3-37", size=size, tasks=(task,))
+    sizes = []
+    for run in ("dp3", "dp3_mixer"):
+        settings = trained(benchmark, benchmark.tasks[0], run)
+        config = DP3Config(
+            device="cpu",
+            input_features={
+                "observation.state": PolicyFeature(FeatureType.STATE, (24,)),
+                "observation.point_cloud": PolicyFeature(FeatureType.STATE, (160, 3)),
+            },
+            output_features={"action": PolicyFeature(FeatureType.ACTION, (24,))},
+            **settings.policy,
+        )
+        with torch.device("meta"):
+            model = DP3Model(config)
+        assert model.denoiser_name == {"dp3": "unet", "dp3_mixer": "mixer"}[run]
+        sizes.append(whole_size(model.denoiser))
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.1)
 
 
 def test_regression_is_sdms_training_under_another_recipe():

@@ -7,6 +7,8 @@ import torch
 from test_trimmed_convolution import unet_config
 
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.nets.linear import ReducibleLinear
+from lerobot_sdm.nets.mixer import Mixer
 from lerobot_sdm.nets.precision import PRODUCTS, BFloat16Product, Int8Product, lower_precision
 from lerobot_sdm.nets.temporal_unet import TemporalUnet
 from lerobot_sdm.nets.trimmed_convolution import TrimmedConvolution
@@ -54,6 +56,23 @@ def test_every_convolution_is_reduced(precision):
     assert len(convolutions) == 35
     assert all(type(module.product) is PRODUCTS[precision] for module in convolutions)
     assert not [name for name, _ in unet.named_parameters() if name.endswith("block.0.weight")]
+
+
+@pytest.mark.parametrize(("precision", "allowed"), [("bfloat16", 0.05), ("int8", 0.2)])
+def test_of_a_mixer_the_layers_over_channels_are_reduced(precision, allowed):
+    torch.manual_seed(0)
+    settings = unet_config(horizon=8)
+    settings.mixer_width, settings.mixer_depth, settings.mixer_ratio = 64, 3, 4
+    exact = Mixer(settings, 6).eval()
+    reduced = copy.deepcopy(exact)
+    lower_precision(reduced, precision)
+    layers = [name for name, module in reduced.named_modules() if isinstance(module, ReducibleLinear)]
+    assert layers == [f"blocks.{block}.over_channels.{part}" for block in range(3) for part in ("inner", "outer")]
+    assert not [name for name, _ in reduced.named_parameters() if name.removesuffix(".weight") in layers]
+    x, t, cond = torch.randn(5, 8, 3), torch.full((5,), 70), torch.randn(5, 6)
+    with torch.no_grad():
+        wanted, found = exact(x, t, cond), reduced(x, t, cond)
+    assert 0 < (found - wanted).abs().max() / wanted.abs().max() < allowed
 
 
 def test_float32_changes_nothing():

@@ -8,7 +8,6 @@ from lerobot_sdm.errors import InputError
 from lerobot_sdm.nets.stop_time_unet import StopTimeUnet, widen_for_stop_time
 from lerobot_sdm.nets.temporal_unet import TemporalUnet
 from lerobot_sdm.policies.edm.configuration_edm import EdmConfig
-from lerobot_sdm.policies.edm.modeling_edm import drop_in_blocks
 
 STEP, COND = 16, 10
 
@@ -63,7 +62,7 @@ def test_a_network_without_film_is_refused():
 
 def test_dropout_works_in_training_alone_and_keeps_the_names_of_weights():
     plain, dropped = TemporalUnet(config(), COND), TemporalUnet(config(), COND)
-    drop_in_blocks(dropped, 0.5, None)
+    dropped.add_dropout(0.5, None)
     dropped.load_state_dict(plain.state_dict())
     x, t, cond = inputs()
     torch.testing.assert_close(dropped.eval()(x, t, global_cond=cond), plain(x, t, global_cond=cond))
@@ -73,6 +72,6 @@ def test_dropout_works_in_training_alone_and_keeps_the_names_of_weights():
 
 def test_middle_blocks_may_have_a_rate_of_their_own():
     unet = TemporalUnet(config(), COND)
-    drop_in_blocks(unet, 0.0, 0.2)
+    unet.add_dropout(0.0, 0.2)
     dropouts = [name for name, module in unet.named_modules() if isinstance(module, torch.nn.Dropout)]
     assert dropouts == ["mid_modules.0.conv1.block.3", "mid_modules.1.conv1.block.3"]

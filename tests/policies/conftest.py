@@ -5,10 +5,11 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from lerobot_commands import SMALL_DP3, lerobot_train, make_small_dataset
+from lerobot_commands import SMALL_DP3, SMALL_MIXER, lerobot_train, make_small_dataset
 from reward_models import reward_beside
 
 import lerobot_policy_sdm  # noqa: F401  (registers the policy types)
+from lerobot_sdm.nets.backbones import BACKBONES
 from lerobot_sdm.policy_types import POLICIES, policy_type
 
 TYPE_OPTIONS = {
@@ -32,6 +33,9 @@ TYPE_OPTIONS = {
 }
 """How each policy type is trained in these tests."""
 
+CASES = [(kind, backbone) for backbone in BACKBONES for kind in TYPE_OPTIONS]
+"""Every policy type with every backbone; what is made from another policy has that policy's."""
+
 SOURCE_OF = {kind: policy_type(kind).source for kind in POLICIES if policy_type(kind).source is not None}
 """Policy type that is made from another policy -> type of that policy."""
 
@@ -51,14 +55,15 @@ def session_monkeypatch():
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory, session_monkeypatch, dataset) -> Callable[[str], Path]:
-    """Gives the last checkpoint of a short run of a policy type; each is trained once, behind what it is made from."""
+def trained(tmp_path_factory, session_monkeypatch, dataset) -> Callable[..., Path]:
+    """Gives the last checkpoint of a short run of a policy type with a backbone, the U-Net unless told; each is trained
+    once, behind what it is made from."""
 
     @cache
-    def checkpoint(kind: str) -> Path:
-        source = checkpoint(SOURCE_OF[kind]) if kind in SOURCE_OF else None
+    def checkpoint(kind: str, backbone: str = "unet") -> Path:
+        source = checkpoint(SOURCE_OF[kind], backbone) if kind in SOURCE_OF else None
         output = tmp_path_factory.mktemp("runs") / kind
-        return lerobot_train(session_monkeypatch, dataset, output, *options(kind, source))
+        return lerobot_train(session_monkeypatch, dataset, output, *options(kind, source, backbone))
 
     return checkpoint
 
@@ -73,8 +78,12 @@ def student(trained) -> Path:
     return trained("sdm")
 
 
-def options(kind: str, source: Path | None = None) -> tuple[str, ...]:
-    """Command-line options that train a policy type, from another policy if it needs one."""
+def options(kind: str, source: Path | None = None, backbone: str = "unet") -> tuple[str, ...]:
+    """Command-line options that train a policy type, from another policy if it needs one, which then has the
+    backbone."""
     needs_source = (f"--policy.{policy_type(kind).source_option}={source}",) if kind in SOURCE_OF else ()
     reward = (f"--policy.reward_path={reward_beside(source)}",) if kind == "adjoint_matching" else ()
-    return (f"--policy.type={kind}", *TYPE_OPTIONS[kind], *needs_source, *reward)
+    own = TYPE_OPTIONS[kind]
+    if backbone == "mixer" and kind not in SOURCE_OF:
+        own = (*SMALL_MIXER, *(option for option in own if option not in SMALL_DP3))
+    return (f"--policy.type={kind}", *own, *needs_source, *reward)

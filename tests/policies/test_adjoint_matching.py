@@ -63,7 +63,7 @@ def learn_to_denoise(base) -> None:
     """Train a saved policy a little, on random actions: an untrained network that predicts actions ignores its input,
     so that nothing but its last step, which has no noise, could change what it samples."""
     network = SourcePolicy(str(base), kinds=DIFFUSION_TYPES).load("cpu").requires_grad_(True)
-    optimizer = torch.optim.Adam(network.unet.parameters(), lr=5e-3)
+    optimizer = torch.optim.Adam(network.denoiser.parameters(), lr=5e-3)
     cond = network.encode(batch(64))
     for _ in range(150):
         actions, noise = 0.4 * torch.randn(64, 8, 2), torch.randn(64, 8, 2)
@@ -78,7 +78,7 @@ def test_only_the_denoiser_gets_a_gradient(build):
     policy = build()
     loss, logged = policy.forward(batch())
     loss.backward()
-    assert all(parameter.grad is not None for parameter in policy.model.unet.parameters())
+    assert all(parameter.grad is not None for parameter in policy.model.denoiser.parameters())
     others = [*policy.teacher.parameters(), *policy.reward_model.parameters()]
     assert others
     assert all(parameter.grad is None for parameter in others)
@@ -98,9 +98,9 @@ def test_no_loss_at_the_base_without_reward(build):
 def test_without_reward_it_returns_to_its_base(build):
     policy = build(reward_weight=0.0)
     with torch.no_grad():
-        for parameter in policy.model.unet.parameters():
+        for parameter in policy.model.denoiser.parameters():
             parameter.add_(0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)))
-    optimizer = torch.optim.Adam(policy.model.unet.parameters(), lr=1e-3)
+    optimizer = torch.optim.Adam(policy.model.denoiser.parameters(), lr=1e-3)
     first = None
     for _ in range(60):
         loss, logged = policy.forward(batch())
@@ -159,7 +159,7 @@ def test_means_are_those_of_the_networks_own_samples(build):
     process, cond = policy._process(), policy.model.encode(batch())
     x, k = torch.randn(6, 8, 2), torch.tensor([0, 1, 2, 3, 4, 0])
     x0 = policy.model.denoise(x, process.timesteps[k], cond).x0.clamp(-1, 1)
-    found = policy._mean(policy.model.unet, cond, process, x, k)
+    found = policy._mean(policy.model.denoiser, cond, process, x, k)
     torch.testing.assert_close(found, posterior_mean(x, x0, process, k))
     # A network that predicts noise starts where clean actions can still be read, at 91 of 0 ... 99.
     assert process.timesteps.tolist() == [91, 73, 54, 36, 17]
@@ -186,7 +186,7 @@ def test_what_is_not_finite_is_skipped_and_ends_training_when_it_persists(build)
         loss, logged = policy.forward(batch())
         assert logged["skipped_samples"] == 1
         loss.backward()
-        assert all(parameter.grad.isfinite().all() for parameter in policy.model.unet.parameters())
+        assert all(parameter.grad.isfinite().all() for parameter in policy.model.denoiser.parameters())
     with pytest.raises(InputError, match=r"3 iterations in a row.*1 of 6 samples.*reward_weight \(now 100"):
         policy.forward(batch())
     like_it(policy, lambda actions: actions.flatten(1).sum(dim=1))

@@ -8,14 +8,19 @@ from lerobot_commands import REPO_ID
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.measure.latency import count_calls
+from lerobot_sdm.nets.backbones import BACKBONES
 from lerobot_sdm.policies.consistency.configuration_consistency import ConsistencyConfig
 from lerobot_sdm.policies.consistency.modeling_consistency import ConsistencyPolicy
 from lerobot_sdm.policies.edm.modeling_edm import EdmPolicy
 
 
 @pytest.fixture
-def edm(trained):
-    return trained("edm")
+def edm(trained, request):
+    """A teacher, of the backbone that a test asks for."""
+    return trained("edm", getattr(request, "param", "unet"))
+
+
+every_backbone = pytest.mark.parametrize("edm", BACKBONES, indirect=True)
 
 
 @pytest.fixture
@@ -38,6 +43,7 @@ def batch(size: int = 4) -> dict[str, torch.Tensor]:
     }
 
 
+@every_backbone
 def test_untrained_student_is_the_teachers_denoiser(build, edm):
     """With zero columns for the stop time, g is the teacher's D: its read-out at the noisiest level."""
     student, teacher = build().eval(), EdmPolicy.from_pretrained(edm)
@@ -56,6 +62,7 @@ def test_without_warm_start_only_the_encoder_is_the_teachers(build, edm):
     assert not torch.equal(student.model.unet.state_dict()[name], teacher.model.unet.state_dict()[name])
 
 
+@every_backbone
 def test_untrained_student_denoises_as_its_teacher_does(build, edm):
     student, teacher = build().eval(), EdmPolicy.from_pretrained(edm)
     x, sigma = torch.randn(4, 8, 4), torch.tensor([0.05, 0.5, 5.0, 50.0])
@@ -63,6 +70,7 @@ def test_untrained_student_denoises_as_its_teacher_does(build, edm):
     torch.testing.assert_close(student.model.denoise(x, sigma, cond), teacher.model.denoise(x, sigma, cond))
 
 
+@every_backbone
 @pytest.mark.parametrize("by", ["estimate", "jump"])
 def test_only_the_students_network_learns(build, by):
     student = build(dsm_by=by)
@@ -70,7 +78,7 @@ def test_only_the_students_network_learns(build, by):
     assert parts.keys() == {"ctm_loss", "dsm_loss"}
     assert loss.item() == pytest.approx(sum(parts.values()), rel=1e-5)
     loss.backward()
-    assert all(p.grad is not None for p in student.model.unet.parameters())
+    assert all(p.grad is not None for p in student.model.denoiser.parameters())
     silent = [student.target, student.average, student._teacher[0], student.model.obs_encoder]
     assert all(p.grad is None for module in silent for p in module.parameters())
 

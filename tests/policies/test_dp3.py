@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from lerobot.configs.policies import PreTrainedConfig
 from lerobot.configs.types import FeatureType, PolicyFeature
 
 from lerobot_sdm.errors import InputError
@@ -12,6 +13,10 @@ from lerobot_sdm.processors.point_cloud_step import PointCloudProcessorStep
 
 SMALL = {"down_dims": (8, 16, 16), "blocks_per_level": 1, "encoder_hidden_dims": (8, 16), "device": "cpu"}
 STATE, CLOUD = "observation.state", "observation.point_cloud"
+
+
+MIXER = {"down_dims": (512, 1024, 2048), "blocks_per_level": 2, "backbone": "mixer"}
+"""Replaces the U-Net of `SMALL`."""
 
 
 def config(channels: int = 3, points: int = 20, cloud_key: str = CLOUD, **kwargs) -> DP3Config:
@@ -67,6 +72,34 @@ def test_one_inference_step_is_the_read_out_at_the_noisiest_level():
     cond = p.model.encode(batch())
     expected = p.model.unet(noise, torch.full((2,), 99), global_cond=cond).clamp(-1, 1)
     torch.testing.assert_close(p.sample_actions(batch(), noise), expected)
+
+
+def test_a_mixer_takes_any_horizon():
+    """One that no U-Net of three levels could have."""
+    p, noise = policy(**MIXER, horizon=7, n_action_steps=3), torch.randn(2, 7, 3)
+    assert p.sample_actions(batch(), noise).shape == (2, 7, 3)
+
+
+@pytest.mark.parametrize(
+    ("override", "offender"),
+    [
+        ("--horizon=12", r"^--policy\.horizon=12: this policy is a mixer of chunks of 16 steps"),
+        ("--backbone=unet", r"^--policy\.backbone=unet: the weights in .* are those of the backbone 'mixer'"),
+    ],
+)
+def test_a_trained_mixer_keeps_its_horizon_and_its_kind(tmp_path, override, offender):
+    policy(**MIXER).save_pretrained(tmp_path)
+    config = PreTrainedConfig.from_pretrained(tmp_path, cli_overrides=[override])
+    with pytest.raises(InputError, match=offender):
+        DP3Policy.from_pretrained(tmp_path, config=config)
+
+
+def test_a_trained_unet_does_not_become_a_mixer(tmp_path):
+    policy().save_pretrained(tmp_path)
+    overrides = ["--backbone=mixer", "--down_dims=[512,1024,2048]", "--blocks_per_level=2"]
+    config = PreTrainedConfig.from_pretrained(tmp_path, cli_overrides=overrides)
+    with pytest.raises(InputError, match=r"^--policy\.backbone=mixer: .* are those of the backbone 'unet'"):
+        DP3Policy.from_pretrained(tmp_path, config=config)
 
 
 def test_clouds_with_more_channels_than_the_policy_uses_are_sliced():
@@ -148,6 +181,12 @@ def test_the_other_cloud_key_is_accepted():
         ({"num_inference_steps": 0}, "num_inference_steps=0"),
         ({"beta_start": 0.03}, r"beta_start=0\.03, --policy\.beta_end=0\.02"),
         ({"n_obs_steps": 0}, "n_obs_steps=0"),
+        ({"backbone": "transformer"}, "--policy.backbone: 'transformer' is not known. Known: mixer, unet"),
+        ({"backbone": "mixer"}, r"down_dims=\[8, 16, 16\]: is a setting of the backbone 'unet'"),
+        ({"mixer_depth": 4}, r"mixer_depth=4: is a setting of the backbone 'mixer', and this policy's is 'unet'"),
+        ({**MIXER, "mixer_width": 0}, "mixer_width=0: must lie in 1"),
+        ({**MIXER, "mixer_depth": 10**6}, "mixer_depth=1000000: must lie in 1"),
+        ({**MIXER, "n_action_steps": 16}, r"n_action_steps=16.*1 \.\.\. 15"),
     ],
 )
 def test_impossible_settings_are_refused_by_name(wrong, offender):

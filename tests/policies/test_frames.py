@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import TYPE_OPTIONS
+from conftest import CASES
 
 from lerobot_sdm.nets.frames import FrameEncoder, FrameMemory
 from lerobot_sdm.policies.loaded_policy import load_from_spec
@@ -44,9 +44,9 @@ def test_memory_encodes_what_is_new_and_keeps_what_it_needs():
     assert tuple(model.asked[-1].shape) == (4, 1, 2)
 
 
-@pytest.mark.parametrize("kind", TYPE_OPTIONS)
-def test_every_policy_type(trained, kind, monkeypatch):
-    policy = load_from_spec(PolicySpec("x", str(trained(kind)), {"n_action_steps": "1"})).policy
+@pytest.mark.parametrize(("kind", "backbone"), CASES)
+def test_every_policy_type(trained, kind, backbone, monkeypatch):
+    policy = load_from_spec(PolicySpec("x", str(trained(kind, backbone)), {"n_action_steps": "1"})).policy
     config = policy.config
     random = torch.Generator().manual_seed(0)
     shapes = {key: (2, *feature.shape) for key, feature in config.input_features.items()}

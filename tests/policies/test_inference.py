@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import TYPE_OPTIONS
+from conftest import CASES, TYPE_OPTIONS
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.inference_config import PRECISIONS, InferenceConfig
@@ -29,9 +29,9 @@ def content(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir() if path.is_file()}
 
 
-@pytest.mark.parametrize("kind", TYPE_OPTIONS)
-def test_precisions(trained, kind, tmp_path):
-    checkpoint = trained(kind)
+@pytest.mark.parametrize(("kind", "backbone"), CASES)
+def test_precisions(trained, kind, backbone, tmp_path):
+    checkpoint = trained(kind, backbone)
     before = content(checkpoint)
     exact, policy = actions(checkpoint)
     assert isinstance(policy.config, InferenceConfig)

@@ -19,11 +19,11 @@ from lerobot_sdm.policies.sdm.modeling_sdm import SDMPolicy, Turn, mix_condition
 
 @pytest.fixture
 def build(dataset, teacher):
-    """A student in training, as `lerobot-train` builds it."""
+    """A student in training, as `lerobot-train` builds it; of another teacher than `dp3`'s U-Net if told."""
 
-    def make(**kwargs) -> SDMPolicy:
+    def make(of: Path = teacher, **kwargs) -> SDMPolicy:
         config = SDMConfig(
-            teacher_path=str(teacher),
+            teacher_path=str(of),
             device="cpu",
             push_to_hub=False,
             **{
@@ -177,6 +177,10 @@ def test_network_is_the_teachers(build, teacher):
         ({"timestep_range": (0.9, 0.1)}, "timestep_range"),
         ({"generator_timestep": 100}, "generator_timestep=100"),
         ({"down_dims": [8, 16], "regression_weight": 0.0}, r"down_dims=\[8, 16\].*takes regression"),
+        ({"backbone": "mixer", "regression_weight": 0.0}, r"backbone=mixer.*takes regression"),
+        ({"backbone": "mixers"}, r"--policy\.backbone: 'mixers' is not known. Did you mean 'mixer'"),
+        ({"mixer_width": 16}, r"mixer_width=16: is a setting of the backbone 'mixer'.*give --policy\.backbone=mixer"),
+        ({"backbone": "mixer", "down_dims": [8, 16]}, r"down_dims=\[8, 16\]: is a setting of the backbone 'unet'"),
         ({"down_dims": [8, 9]}, "n_groups|divisible|multiple"),
     ],
 )
@@ -310,6 +314,57 @@ def test_a_student_may_be_smaller_than_its_teacher(build, teacher, tmp_path, rec
     assert loaded.config.network["down_dims"] == [8, 16]
     noise = torch.randn(4, 8, 4)
     torch.testing.assert_close(loaded.sample_actions(batch(), noise), student.eval().sample_actions(batch(), noise))
+
+
+@pytest.mark.parametrize("recipe", ["regression", "sdm", "dmd"])
+@pytest.mark.parametrize(
+    ("theirs", "mine", "own"),
+    [
+        ("unet", "mixer", {"backbone": "mixer", "mixer_width": 16, "mixer_depth": 2}),
+        ("mixer", "unet", {"backbone": "unet", "down_dims": [8, 16]}),
+        ("mixer", "mixer", {"mixer_width": 24}),
+    ],
+)
+def test_a_student_may_have_another_network_than_its_teacher(build, trained, tmp_path, recipe, theirs, mine, own):
+    student = build(of=trained("dp3", theirs), recipe=recipe, **own)
+    assert (student.teacher.denoiser_name, student.model.denoiser_name) == (theirs, mine)
+    optimizer = student.config.get_optimizer_preset().build(student.get_optim_params())
+    known = student.teacher.state_dict()
+    for key, value in student.model.state_dict().items():
+        assert key.startswith(f"{mine}.") or torch.equal(value, known[key])
+    before = [p.clone() for p in student.model.denoiser.parameters()]
+    for _ in range(4):
+        parts = step(student, optimizer)
+    assert ("fake_score_loss" in parts) == (recipe == "dmd")
+    assert any(not torch.equal(a, b) for a, b in zip(before, student.model.denoiser.parameters(), strict=True))
+    student.save_pretrained(tmp_path)
+    loaded = SDMPolicy.from_pretrained(tmp_path).eval()
+    noise = torch.randn(4, 8, 4)
+    torch.testing.assert_close(loaded.sample_actions(batch(), noise), student.eval().sample_actions(batch(), noise))
+    other = "unet" if mine == "mixer" else "mixer"
+    with pytest.raises(InputError, match=rf"^--policy\.backbone={other}: .*from the backbone '{mine}'"):
+        PreTrainedConfig.from_pretrained(tmp_path, cli_overrides=[f"--backbone={other}"])
+
+
+def test_a_mixer_learns_what_its_unet_teacher_does(build):
+    """Regression of the unequal pair: from start noise that it has not seen, most of its error goes."""
+    student = build(recipe="regression", backbone="mixer", mixer_width=32, mixer_depth=2, generator_lr=2e-3)
+    optimizer = student.config.get_optimizer_preset().build(student.get_optim_params())
+    cond = student.encode_for_training(batch()).repeat(16, 1)
+    noise = torch.randn(64, 8, 4, generator=torch.Generator().manual_seed(7))
+    wanted = student.teacher_samples(noise, cond)
+    errors = []
+    for _ in range(150):
+        with torch.no_grad():
+            errors.append((student._generate(student.model, noise, cond) - wanted).square().mean())
+        step(student, optimizer)
+    assert errors[-1] < 0.2 * errors[0]
+
+
+def test_the_teachers_own_backbone_changes_nothing(build, teacher):
+    named, plain = build(backbone="unet"), build()
+    pairs = zip(named.model.state_dict().items(), plain.model.state_dict().items(), strict=True)
+    assert all(key == other and torch.equal(a, b) for (key, a), (other, b) in pairs)
 
 
 def test_mixed_conditions_lie_between_two_of_the_batch():

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from conftest import SOURCE_OF, TEACHER_OF, options
+from conftest import CASES, SOURCE_OF, TEACHER_OF, options
 from lerobot.policies.factory import get_policy_class, make_pre_post_processors
 from lerobot_commands import checkpoint_tensors, lerobot_resume, lerobot_train, make_small_dataset
 from safetensors.torch import load_file
@@ -15,6 +15,8 @@ from lerobot_sdm.policies import config_classes
 
 KINDS = sorted(config_classes())
 STUDENTS = sorted(TEACHER_OF)
+MIXER = ("--policy.backbone=mixer", "--policy.mixer_width=16", "--policy.mixer_depth=2")
+"""A student of another backbone than its teacher's."""
 REUSE = ("--policy.pair_reuse=4", "--policy.pair_buffer_size=20")
 
 
@@ -37,9 +39,15 @@ def act(policy) -> torch.Tensor:
     return policy.predict_action_chunk(observations(), noise=noise)
 
 
-@pytest.mark.parametrize(("kind", "more"), [*((kind, ()) for kind in KINDS), ("sdm", REUSE)])
-def test_resumed_run_equals_uninterrupted_run_bit_for_bit(kind, more, tmp_path, monkeypatch, dataset, trained):
-    flags = (*options(kind, trained(SOURCE_OF[kind]) if kind in SOURCE_OF else None), *more)
+@pytest.mark.parametrize(
+    ("kind", "backbone", "more"),
+    [*((kind, "unet", ()) for kind in KINDS), ("sdm", "unet", REUSE), ("dp3", "mixer", ()), ("sdm", "unet", MIXER)],
+)
+def test_resumed_run_equals_uninterrupted_run_bit_for_bit(
+    kind, backbone, more, tmp_path, monkeypatch, dataset, trained
+):
+    source = trained(SOURCE_OF[kind], backbone) if kind in SOURCE_OF else None
+    flags = (*options(kind, source, backbone), *more)
     whole = lerobot_train(monkeypatch, dataset, tmp_path / "whole", *flags, steps=60, save_freq=30)
     half = tmp_path / "whole" / "checkpoints" / "000030"
     resumed = lerobot_resume(monkeypatch, half, tmp_path / "resumed")
@@ -55,9 +63,9 @@ def test_resumed_run_equals_uninterrupted_run_bit_for_bit(kind, more, tmp_path, 
     assert any(not torch.equal(before[key], expected[key]) for key in before if key.startswith("model.safetensors"))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_checkpoint_holds_what_inference_needs_and_no_more(kind, trained):
-    folder = trained(kind)
+@pytest.mark.parametrize(("kind", "backbone"), CASES)
+def test_checkpoint_holds_what_inference_needs_and_no_more(kind, backbone, trained):
+    folder = trained(kind, backbone)
     policy = load(kind, folder)
     weights = load_file(folder / "model.safetensors")
     assert weights.keys() == policy.inference_model.state_dict().keys()
@@ -69,13 +77,13 @@ def test_checkpoint_holds_what_inference_needs_and_no_more(kind, trained):
         (folder / "elsewhere").rename(folder / "training_state.safetensors")
 
 
-@pytest.mark.parametrize("kind", SOURCE_OF)
-def test_a_checkpoint_works_without_what_it_was_made_from(kind, tmp_path, trained):
-    student, alone = trained(kind), tmp_path / "alone"
+@pytest.mark.parametrize(("kind", "backbone"), [case for case in CASES if case[0] in SOURCE_OF])
+def test_a_checkpoint_works_without_what_it_was_made_from(kind, backbone, tmp_path, trained):
+    student, alone = trained(kind, backbone), tmp_path / "alone"
     shutil.copytree(student, alone)
     config = json.loads((alone / "config.json").read_text())
     role = "teacher" if kind in TEACHER_OF else "base"
-    assert config[f"{role}_path"] == str(trained(SOURCE_OF[kind]))
+    assert config[f"{role}_path"] == str(trained(SOURCE_OF[kind], backbone))
     config[f"{role}_path"] = str(tmp_path / "deleted")
     (alone / "config.json").write_text(json.dumps(config))
     (alone / "training_state.safetensors").unlink()

@@ -96,10 +96,10 @@ class AdjointMatchingPolicy(DistilledPolicy):
         cond = base.encode(batch)
         random = self.training_noise_generator(cond.device)
         start = torch.randn((len(cond), *self.model.action_shape), generator=random, device=cond.device)
-        states = sample_states(partial(self._mean, self.model.unet, cond, process), start, process, random)
+        states = sample_states(partial(self._mean, self.model.denoiser, cond, process), start, process, random)
         judged = self._judge(batch, states[-1])
         adjoints = lean_adjoints(
-            partial(self._mean, base.unet, cond, process),
+            partial(self._mean, base.denoiser, cond, process),
             states,
             -config.reward_weight * judged.gradient,
             config.adjoint_clip_quantile,
@@ -124,9 +124,9 @@ class AdjointMatchingPolicy(DistilledPolicy):
         )
         return memoryless_process(self.model.alphas_cumprod, timesteps)
 
-    def _mean(self, unet: nn.Module, cond: Tensor, process: MemorylessProcess, x: Tensor, k: Tensor) -> Tensor:
-        """Mean of step k (N,) from x (N, T, A) under conditions (N, F), with this denoiser."""
-        x0 = self.model.denoise(x, process.timesteps[k], cond, unet).x0
+    def _mean(self, network: nn.Module, cond: Tensor, process: MemorylessProcess, x: Tensor, k: Tensor) -> Tensor:
+        """Mean of step k (N,) from x (N, T, A) under conditions (N, F), with this network."""
+        x0 = self.model.denoise(x, process.timesteps[k], cond, network).x0
         return posterior_mean(x, clip_sample(x0, self.model.clip_range), process, k)
 
     def _judge(self, batch: dict[str, Tensor], samples: Tensor) -> RewardGradient:
@@ -152,7 +152,7 @@ class AdjointMatchingPolicy(DistilledPolicy):
         count, batch = len(chosen), len(cond)
         k = chosen.repeat_interleave(batch)
         sigma = process.sigma[k]
-        mean = self._mean(self.model.unet, cond.repeat(count, 1), process, states[chosen].flatten(0, 1), k)
+        mean = self._mean(self.model.denoiser, cond.repeat(count, 1), process, states[chosen].flatten(0, 1), k)
         controls = control(mean, base_means[chosen].flatten(0, 1), sigma)
         wanted = adjoints.values[chosen + (self.config.adjoint == "next")].flatten(0, 1)
         losses = matching_losses(controls, wanted, sigma).view(count, batch)
@@ -178,4 +178,4 @@ class AdjointMatchingPolicy(DistilledPolicy):
         self.train_step += 1
 
     def get_optim_params(self) -> list[dict[str, Any]]:
-        return [self.parameter_group(self.model.unet, "finetune")]
+        return [self.parameter_group(self.model.denoiser, "finetune")]

@@ -42,8 +42,9 @@ class ConsistencyConfig(OptimizerSettings, StudentConfig):
             released, which are in the `training_state.safetensors` of the teacher's checkpoint.
         warm_start: Initialize the network with the teacher's weights, with zero columns for the stop time. If false,
             only the encoder is the teacher's.
-        dropout_rate: Dropout rate of the U-Net's residual blocks, in student and target.
-        mid_dropout_rate: The same for the middle blocks; None for `dropout_rate`.
+        dropout_rate: Dropout rate of the U-Net's residual blocks, or of the mixer's MLPs over steps and channels, in
+            student and target.
+        mid_dropout_rate: The same for the U-Net's middle blocks; None for `dropout_rate`.
         do_mask_loss_for_padding: Exclude actions beyond the end of an episode from the loss.
         initial_std: Standard deviation of the start noise; 1 stands for the teacher's value.
         ctm_weight: Weight of the consistency loss; 0 disables it.
@@ -115,6 +116,7 @@ class ConsistencyConfig(OptimizerSettings, StudentConfig):
         """
         network = super().network_config
         network.dropout_rate, network.mid_dropout_rate = self.dropout_rate, self.mid_dropout_rate
+        network.check_backbone(network.horizon)
         # The encoder gets the teacher's weights, so do not download pretrained ones.
         network.pretrained_backbone_weights = None
         return network

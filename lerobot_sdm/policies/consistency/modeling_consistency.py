@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from lerobot_sdm.diffusion.ctm import chained_jumps, ctm_loss, draw_times, dsm_loss, dsm_sigmas, estimate, jump
 from lerobot_sdm.diffusion.karras import NoiseLevels, sigma_of_bin
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.nets.backbones import BACKBONES, two_times_network
 from lerobot_sdm.nets.ema import update_average
-from lerobot_sdm.nets.stop_time_unet import StopTimeUnet, widen_for_stop_time
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy, logged
 from lerobot_sdm.policies.consistency.configuration_consistency import ConsistencyConfig
 from lerobot_sdm.policies.distilled_policy import DistilledPolicy
@@ -50,11 +50,13 @@ class ConsistencyPolicy(DistilledPolicy):
         self.model.obs_encoder.load_state_dict(self.teacher.obs_encoder.state_dict())
         self.model.obs_encoder.requires_grad_(False)
         if self.config.warm_start:
-            width, cond_dim = self.model.config.diffusion_step_embed_dim, self.teacher.cond_dim
-            self.model.unet.load_state_dict(widen_for_stop_time(self.teacher.unet.state_dict(), width, cond_dim))
+            network = self.model.config
+            convert = BACKBONES[network.backbone].with_stop_time
+            state = convert(self.teacher.denoiser.state_dict(), network, self.teacher.cond_dim)
+            self.model.denoiser.load_state_dict(state)
 
     def add_training_modules(self) -> None:
-        self.target = deepcopy(self.model.unet).requires_grad_(False)
+        self.target = deepcopy(self.model.denoiser).requires_grad_(False)
 
     def training_modules(self) -> dict[str, nn.Module]:
         modules = super().training_modules()
@@ -65,7 +67,7 @@ class ConsistencyPolicy(DistilledPolicy):
     def load_training_state(self, path: Path) -> None:
         super().load_training_state(path)
         if not path.exists():
-            self.target.load_state_dict(self.model.unet.state_dict())
+            self.target.load_state_dict(self.model.denoiser.state_dict())
 
     def train(self, mode: bool = True) -> ConsistencyPolicy:
         """Switch dropout in student and target. The encoder is frozen: crops are random in training, but its batch
@@ -108,7 +110,7 @@ class ConsistencyPolicy(DistilledPolicy):
             if config.ctm_weight > 0:
                 parts["ctm_loss"] = ctm_loss(
                     student=student,
-                    target=partial(model.jump, cond=cond, unet=self.target),
+                    target=partial(model.jump, cond=cond, network=self.target),
                     teacher=partial(self.teacher.denoise, cond=cond),
                     x0=x0,
                     noise=noises[0],
@@ -127,12 +129,12 @@ class ConsistencyPolicy(DistilledPolicy):
 
     def update(self) -> None:
         """LeRobot calls this after each optimizer step."""
-        update_average(self.target, self.model.unet, self.config.target_ema_decay)
+        update_average(self.target, self.model.denoiser, self.config.target_ema_decay)
         self.update_ema(self.train_step)
         self.train_step += 1
 
     def get_optim_params(self) -> Any:
-        return self.model.unet.parameters()
+        return self.model.denoiser.parameters()
 
 
 class ConsistencyModel(KarrasModel):
@@ -143,9 +145,9 @@ class ConsistencyModel(KarrasModel):
     """
 
     def __init__(self, config: EdmConfig):
-        super().__init__(config, StopTimeUnet)
+        super().__init__(config, two_times_network)
 
-    def jump(self, x: Tensor, t: Tensor, s: Tensor, cond: Tensor, unet: nn.Module | None = None) -> Tensor:
+    def jump(self, x: Tensor, t: Tensor, s: Tensor, cond: Tensor, network: nn.Module | None = None) -> Tensor:
         """G: jump from noise t (B,) to noise s (B,) with actions (B, T, A), under a condition (B, F).
 
         Args:
@@ -153,9 +155,9 @@ class ConsistencyModel(KarrasModel):
             t: (B,).
             s: (B,).
             cond: (B, F).
-            unet: A copy of the network with other weights; None for its own.
+            network: Another network than `denoiser`; None for that one.
         """
-        return jump(partial(self.unet if unet is None else unet, global_cond=cond), x, t, s, self.levels)
+        return jump(partial(self.denoiser if network is None else network, global_cond=cond), x, t, s, self.levels)
 
     def denoise(self, x: Tensor, sigma: Tensor, cond: Tensor, by: str = "estimate") -> Tensor:
         """Clean actions from actions (B, T, A) with noise sigma (B,), under a condition (B, F).
@@ -168,7 +170,7 @@ class ConsistencyModel(KarrasModel):
         """
         if by == "jump":
             return self.jump(x, sigma, torch.full_like(sigma, self.levels.sigma_min), cond)
-        return estimate(partial(self.unet, global_cond=cond), x, sigma, sigma, self.levels)
+        return estimate(partial(self.denoiser, global_cond=cond), x, sigma, sigma, self.levels)
 
 
 @cache  # An exporter traces with tensors that have no values; it runs the policy once before.

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from lerobot_sdm.diffusion.schedules import alphas_cumprod, ddim_timesteps
 from lerobot_sdm.nets.backbone import Backbone
+from lerobot_sdm.nets.backbones import denoising_network
 from lerobot_sdm.nets.observations import encode_frames, observation_encoder
-from lerobot_sdm.nets.temporal_unet import TemporalUnet
 from lerobot_sdm.policies.demonstration_policy import DemonstrationPolicy
 from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
 
@@ -50,7 +50,7 @@ class DP3Policy(DemonstrationPolicy):
 
 
 class DP3Model(Backbone):
-    """Observation encoder and denoising U-Net; predicts clean actions x_0.
+    """Observation encoder and denoising network; predicts clean actions x_0.
 
     Args:
         config: Configuration with input and output features.
@@ -62,7 +62,8 @@ class DP3Model(Backbone):
         self.n_obs_steps = config.n_obs_steps
         self.obs_encoder = observation_encoder(config)
         self.cond_dim = self.obs_encoder.out_dim * config.n_obs_steps
-        self.unet = TemporalUnet(config, global_cond_dim=self.cond_dim)
+        self.denoiser_name = config.backbone
+        self.add_module(config.backbone, denoising_network(config, self.cond_dim))
         self.prediction_type = "sample"
         self.clip_range = config.clip_sample_range
         self.action_shape = (config.horizon, config.action_feature.shape[0])

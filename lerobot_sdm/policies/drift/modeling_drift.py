@@ -87,5 +87,5 @@ class DriftModel(ActionNetwork):
     def generate(self, noise: Tensor, cond: Tensor) -> Tensor:
         """Chunks (B, T, A) from noise (B, T, A) under cond (B, F). The network's time is always 0, a learned bias."""
         time = torch.full(noise.shape[:1], 0.0, device=noise.device)
-        generated = self.unet(noise, time, global_cond=cond)
+        generated = self.denoiser(noise, time, global_cond=cond)
         return noise + generated if self.config.residual_noise else generated

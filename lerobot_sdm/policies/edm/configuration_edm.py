@@ -19,8 +19,8 @@ class EdmConfig(ImageObservationConfig, ChunkConfig):
     differ from the released code.
 
     Args:
-        dropout_rate: Dropout rate of the U-Net's residual blocks.
-        mid_dropout_rate: The same for the middle blocks; None for `dropout_rate`. Released: 0.2, inadvertently.
+        dropout_rate: Dropout rate of the U-Net's residual blocks, or of the mixer's MLPs over steps and channels.
+        mid_dropout_rate: The same for the U-Net's middle blocks; None for `dropout_rate`. Released: 0.2, inadvertently.
         sigma_min: Smallest noise, in normalized action units.
         sigma_max: Largest noise.
         rho: Bins are evenly spaced in sigma^(1/rho).

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
-from lerobot.policies.diffusion.modeling_diffusion import DiffusionConditionalResidualBlock1d
 from lerobot.utils.constants import ACTION
-from torch import Tensor, nn
+from torch import Tensor
 
 from lerobot_sdm.diffusion.karras import (
     NoiseLevels,
@@ -17,10 +18,10 @@ from lerobot_sdm.diffusion.karras import (
     sampler_sigmas,
 )
 from lerobot_sdm.diffusion.samplers import clip_sample
-from lerobot_sdm.nets.dropout import add_dropout
+from lerobot_sdm.nets.backbones import denoising_network
+from lerobot_sdm.nets.denoising import DenoisingNetwork
 from lerobot_sdm.nets.frames import FrameEncoder
 from lerobot_sdm.nets.observations import encode_frames, observation_encoder
-from lerobot_sdm.nets.temporal_unet import TemporalUnet
 from lerobot_sdm.policies.demonstration_policy import DemonstrationPolicy
 from lerobot_sdm.policies.edm.configuration_edm import EdmConfig
 from lerobot_sdm.policies.padding import real_steps
@@ -69,14 +70,14 @@ class EdmPolicy(DemonstrationPolicy):
 
 
 class KarrasModel(FrameEncoder):
-    """Observation encoder and U-Net with Karras et al.'s noise levels.
+    """Observation encoder and denoising network with Karras et al.'s noise levels.
 
     Args:
         config: Configuration with input and output features.
-        unet_class: `TemporalUnet`, or a class with the same arguments.
+        build: Builds the network from the configuration and the size of its condition.
     """
 
-    def __init__(self, config: EdmConfig, unet_class: type[TemporalUnet]):
+    def __init__(self, config: EdmConfig, build: Callable[[EdmConfig, int], DenoisingNetwork]):
         super().__init__()
         self.config = config
         self.n_obs_steps = config.n_obs_steps
@@ -85,9 +86,10 @@ class KarrasModel(FrameEncoder):
         )
         self.obs_encoder = observation_encoder(config)
         self.cond_dim = self.obs_encoder.out_dim * config.n_obs_steps
-        unet = unet_class(config, global_cond_dim=self.cond_dim)
-        drop_in_blocks(unet, config.dropout_rate, config.mid_dropout_rate)
-        self.unet: nn.Module = unet
+        network = build(config, self.cond_dim)
+        network.add_dropout(config.dropout_rate, config.mid_dropout_rate)
+        self.denoiser_name = config.backbone
+        self.add_module(config.backbone, network)
 
     @property
     def action_shape(self) -> tuple[int, int]:
@@ -106,17 +108,8 @@ class EdmModel(KarrasModel):
     """
 
     def __init__(self, config: EdmConfig):
-        super().__init__(config, TemporalUnet)
+        super().__init__(config, denoising_network)
 
     def denoise(self, x: Tensor, sigma: Tensor, cond: Tensor) -> Tensor:
         """D: actions (B, T, A) with noise sigma (B,) under a condition (B, F) -> clean actions (B, T, A)."""
-        return denoise(lambda inner, c_noise: self.unet(inner, c_noise, global_cond=cond), x, sigma, self.levels)
-
-
-def drop_in_blocks(unet: TemporalUnet, rate: float, mid_rate: float | None) -> None:
-    """Add dropout to a U-Net's residual blocks, in place; the middle ones use `mid_rate` unless it is None."""
-    mid_rate = rate if mid_rate is None else mid_rate
-    for part, share in ((unet.down_modules, rate), (unet.mid_modules, mid_rate), (unet.up_modules, rate)):
-        for block in part.modules():
-            if share > 0 and isinstance(block, DiffusionConditionalResidualBlock1d):
-                add_dropout(block, share)
+        return denoise(lambda inner, c_noise: self.denoiser(inner, c_noise, global_cond=cond), x, sigma, self.levels)

@@ -58,7 +58,7 @@ class FlowModel(ActionNetwork):
 
     def predict(self, z: Tensor, t: Tensor, cond: Tensor) -> Tensor:
         """What the network predicts (B, T, A) for z (B, T, A) at times t (B,) in 0 ... 1, under cond (B, F)."""
-        return self.unet(z, self.config.time_scale * t, global_cond=cond)
+        return self.denoiser(z, self.config.time_scale * t, global_cond=cond)
 
     def velocity(self, z: Tensor, t: Tensor, cond: Tensor) -> Tensor:
         """Velocity (B, T, A) at z (B, T, A) and t (B,) above 0, under cond (B, F)."""

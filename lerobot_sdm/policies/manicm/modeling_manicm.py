@@ -32,7 +32,7 @@ class ManiCMPolicy(DistilledPolicy):
     name = "manicm"
 
     def add_training_modules(self) -> None:
-        self.target = deepcopy(self.model.unet).requires_grad_(False)
+        self.target = deepcopy(self.model.denoiser).requires_grad_(False)
 
     def training_modules(self) -> dict[str, nn.Module]:
         modules = super().training_modules()
@@ -89,9 +89,9 @@ class ManiCMPolicy(DistilledPolicy):
 
     def update(self) -> None:
         """LeRobot calls this after each optimizer step."""
-        update_average(self.target, self.model.unet, self.config.target_ema_decay)
+        update_average(self.target, self.model.denoiser, self.config.target_ema_decay)
         self.update_ema(self.train_step)
         self.train_step += 1
 
     def get_optim_params(self) -> list[dict[str, Any]]:
-        return [self.parameter_group(self.model.unet, "student")]
+        return [self.parameter_group(self.model.denoiser, "student")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lerobot.utils.constants import ACTION
@@ -23,7 +23,8 @@ from lerobot_sdm.diffusion.mean_flow import (
 from lerobot_sdm.diffusion.samplers import clip_sample
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.nets.action_network import ActionNetwork
-from lerobot_sdm.nets.stop_time_unet import StopTimeUnet
+from lerobot_sdm.nets.backbones import two_times_network
+from lerobot_sdm.nets.denoising import DenoisingNetwork
 from lerobot_sdm.nets.tapped_features import tapped
 from lerobot_sdm.policies.chunk_policy import logged
 from lerobot_sdm.policies.demonstration_policy import DemonstrationPolicy
@@ -83,7 +84,7 @@ class MeanFlowPolicy(DemonstrationPolicy):
         z, straight = interpolate(actions, noise, times.t), noise - actions
         with self.repeatable_global_noise(actions.device):
             cond = model.encode(batch)
-        layers = model.unet.early_layers() if config.dispersive_weight > 0 else []
+        layers = cast(DenoisingNetwork, model.denoiser).early_layers() if config.dispersive_weight > 0 else []
         with tapped(layers) as features:
             u = model.average_velocity(z, times.r, times.t, cond)
         known, network = cond.detach(), model.average_velocity
@@ -115,13 +116,13 @@ class MeanFlowModel(ActionNetwork):
     config: MeanFlowConfig
 
     def __init__(self, config: MeanFlowConfig):
-        super().__init__(config, StopTimeUnet)
+        super().__init__(config, two_times_network)
 
     def average_velocity(self, z: Tensor, r: Tensor, t: Tensor, cond: Tensor) -> Tensor:
         """u (B, T, A) at z (B, T, A) between times r (B,) and t (B,) in 0 ... 1, under cond (B, F)."""
         second = t - r if self.config.time_pair == "t_h" else r
         scale = self.config.time_scale
-        return self.unet(z, scale * t, scale * second, global_cond=cond)
+        return self.denoiser(z, scale * t, scale * second, global_cond=cond)
 
 
 def check_derivative(model: MeanFlowModel) -> None:

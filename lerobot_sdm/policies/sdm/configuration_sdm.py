@@ -7,6 +7,7 @@ from lerobot.configs.policies import PreTrainedConfig
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.distilled_config import DistilledConfig
+from lerobot_sdm.policies.own_network import OwnNetwork
 from lerobot_sdm.policies.recipes import fill_in
 from lerobot_sdm.policies.sdm import GENERATOR_TIMESTEP
 from lerobot_sdm.registration import registered
@@ -66,13 +67,13 @@ PAPER_TIMESTEP = 99
 
 @registered(PreTrainedConfig, "sdm")
 @dataclass
-class SDMConfig(DistilledConfig):
+class SDMConfig(OwnNetwork, DistilledConfig):
     """Score and Distribution Matching (Jia et al. 2024): distills a diffusion policy into one network evaluation.
 
     A recipe (`RECIPES`) sets the fields below that are None, so a single field overrides it; the values that result are
-    saved with the policy. Generator, critic and teacher have the same architecture and start from the same weights.
-    `docs/deviations.md` lists each released behavior with the field that restores it. See `DistilledConfig` for
-    inherited fields.
+    saved with the policy. Generator, critic and teacher have the same architecture and start from the same weights,
+    unless a field of `OwnNetwork` says otherwise of the generator. `docs/deviations.md` lists each released behavior
+    with the field that restores it. See `DistilledConfig` and `OwnNetwork` for inherited fields.
 
     Args:
         recipe: What the student learns from. `sdm`: the teacher's samples, then also the demonstrations; `regression`:
@@ -85,8 +86,6 @@ class SDMConfig(DistilledConfig):
             T - 1 for `sdm_paper`.
         teacher_inference_steps: Network evaluations of the teacher for the samples that the generator learns from; None
             for the number in the teacher's configuration.
-        down_dims: Channels of the student's U-Net at each level; None for the teacher's. With others, the student's
-            denoiser starts from random weights instead of the teacher's, and needs a longer warm-up.
         feature_memory_mb: Memory limit (MB) of the cache of frame features, with which the frozen encoder sees each
             frame only once. If they need more, with images (which may be augmented), or at 0, features are recomputed
             in every step.
@@ -131,7 +130,6 @@ class SDMConfig(DistilledConfig):
     resolved_recipe: str | None = None
     generator_timestep: int | None = None
     teacher_inference_steps: int | None = None
-    down_dims: list[int] | None = None
     feature_memory_mb: int = 1024
 
     warmup_steps: int | None = None
@@ -176,8 +174,7 @@ class SDMConfig(DistilledConfig):
         return super().upgraded(_before_recipes(saved))
 
     def take_from(self, teacher: PreTrainedConfig) -> None:
-        if self.network is not None and self.down_dims is not None:
-            self.network = self.network | {"down_dims": list(self.down_dims)}
+        self.network = self.replaced_network(self.network or {}, teacher, bool(self.regression_weight))
 
     def check_settings(self) -> None:
         from lerobot_sdm.diffusion.distribution_matching import WEIGHTINGS
@@ -194,22 +191,11 @@ class SDMConfig(DistilledConfig):
                 "--policy.regression_weight=0: the student learns nothing after the warm-up. Give "
                 "--policy.regression_weight, --policy.data_weight or --policy.matching_weight a value above 0."
             )
-        if self.down_dims is not None and not self.regression_weight:
-            raise InputError(
-                f"--policy.down_dims={list(self.down_dims)}: a student of another size than its teacher's learns from "
-                "random weights, which takes regression. Give --policy.regression_weight a value above 0, or drop the "
-                "option."
-            )
         low, high = self.timestep_range
         if not 0 <= low < high <= 1:
             raise InputError(f"--policy.timestep_range={list(self.timestep_range)}: must be 0 <= low < high <= 1.")
         if self.network is not None:
-            if self.down_dims is not None and list(self.down_dims) != list(self.network["down_dims"]):
-                raise InputError(
-                    f"--policy.down_dims={list(self.down_dims)}: this student's network has "
-                    f"{list(self.network['down_dims'])}, which cannot change any more. Drop the option, or distill "
-                    "another student."
-                )
+            self.check_unchanged(self.network)
             steps, most = self.teacher_inference_steps, self.network_config.num_train_timesteps
             if steps is not None and not 1 <= steps <= most:
                 raise InputError(f"--policy.teacher_inference_steps={steps}: must lie in 1 ... {most}.")

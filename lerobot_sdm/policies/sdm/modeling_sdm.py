@@ -64,18 +64,18 @@ class SDMPolicy(DistilledPolicy):
     fake_score: nn.Module
 
     def take_weights(self, source: SourcePolicy) -> None:
-        if self.config.down_dims is None:
+        if not self.config.own_network(source.config):
             return super().take_weights(source)
-        parts = {key: value for key, value in self.teacher.state_dict().items() if not key.startswith("unet.")}
-        own = {key: value for key, value in self.model.state_dict().items() if key.startswith("unet.")}
-        load_strictly(self.model, parts | own, source.given)
+        denoiser = f"{self.teacher.denoiser_name}."
+        encoder = {key: value for key, value in self.teacher.state_dict().items() if not key.startswith(denoiser)}
+        load_strictly(self.model, self.model.state_dict() | encoder, source.given)
         self.model.freeze_encoder()
 
     def add_training_modules(self) -> None:
         config = self.config
         if config.matching_weight:
-            # Even if the student is of another size, its critic starts as the teacher.
-            self.fake_score = deepcopy(self.teacher.unet).requires_grad_(True).train()
+            # Even if the student's network is another, its critic starts as the teacher.
+            self.fake_score = deepcopy(self.teacher.denoiser).requires_grad_(True).train()
         if config.pair_reuse > 1:
             buffer = PairBuffer(config.pair_buffer_size, self.model.cond_dim, self.model.action_shape)
             self._unsynchronized = (buffer,)
@@ -220,7 +220,8 @@ class SDMPolicy(DistilledPolicy):
         samples = self.teacher_samples(noise, cond)
         t, diffusing = self._noise_levels(samples, random)
         x_t = add_noise(samples, diffusing, self.model.alphas_cumprod[t])
-        real, fake = (self.model.denoise(x_t, t, cond, unet).x0 for unet in (self.teacher.unet, self.fake_score))
+        networks = self.teacher.denoiser, self.fake_score
+        real, fake = (self.model.denoise(x_t, t, cond, network).x0 for network in networks)
         error = (fake - real).square().mean().sqrt()
         spread = samples.unflatten(0, (-1, 8)).std(1).square().mean().sqrt()
         if error > spread:
@@ -243,7 +244,7 @@ class SDMPolicy(DistilledPolicy):
 
     def get_optim_params(self) -> list[dict[str, Any]]:
         """A parameter group for each network, clipped and scheduled on its own."""
-        groups = [self.parameter_group(self.model.unet, "generator")]
+        groups = [self.parameter_group(self.model.denoiser, "generator")]
         if self.config.matching_weight:
             first = max(0, self.config.warmup_steps - self.config.critic_lead_steps)
             groups.append(self.parameter_group(self.fake_score, "fake_score") | {"first_step": first})

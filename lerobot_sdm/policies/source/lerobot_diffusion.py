@@ -10,7 +10,7 @@ from lerobot.configs.types import PolicyFeature
 from lerobot.policies.diffusion.configuration_diffusion import DiffusionConfig
 from lerobot.policies.diffusion.modeling_diffusion import DiffusionModel, DiffusionRgbEncoder
 from lerobot.utils.constants import OBS_IMAGES, OBS_STATE
-from torch import Tensor, nn
+from torch import Tensor
 
 from lerobot_sdm.diffusion.schedules import ddim_timesteps
 from lerobot_sdm.errors import InputError
@@ -32,6 +32,8 @@ class DiffusionBackbone(Backbone):
         config: LeRobot's configuration with input and output features.
     """
 
+    denoiser_name = "diffusion.unet"
+
     def __init__(self, config: DiffusionConfig):
         super().__init__()
         self.config = config
@@ -49,10 +51,6 @@ class DiffusionBackbone(Backbone):
         self.cond_dim = per_frame * config.n_obs_steps
         # The same network without its superfluous computations.
         self.diffusion.unet = TemporalUnet(config, self.cond_dim)
-
-    @property
-    def unet(self) -> nn.Module:  # type: ignore[override]  # LeRobot's module owns it, under its own name.
-        return self.diffusion.unet
 
     def encode_frames(self, batch: dict[str, Tensor]) -> Tensor:
         config = self.config

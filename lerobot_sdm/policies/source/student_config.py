@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from lerobot.configs.policies import PreTrainedConfig
 from lerobot.configs.types import NormalizationMode
 
-from lerobot_sdm.errors import InputError
+from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.policies.backbone_settings import FIELDS, backbone_of
 from lerobot_sdm.policies.inference_config import InferenceConfig
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class StudentConfig(InferenceConfig):
         teacher_revision: Hub revision of the teacher.
         teacher_sha256: Hash of the teacher's weights. Filled in by training; a resumed run refuses another teacher.
         network: The teacher's configuration. Filled in from `teacher_path`.
+        backbone: Denoising network; the teacher's, because its weights are the first ones.
         n_obs_steps: Observation frames; the teacher's.
         horizon: Length of the predicted action sequence; the teacher's.
         n_action_steps: How many of its actions are executed; None for the teacher's number.
@@ -47,6 +49,7 @@ class StudentConfig(InferenceConfig):
     teacher_revision: str | None = None
     teacher_sha256: str | None = None
     network: dict[str, Any] | None = None
+    backbone: str | None = None
 
     n_obs_steps: int | None = None
     horizon: int | None = None
@@ -66,6 +69,7 @@ class StudentConfig(InferenceConfig):
             self.network = describe(self.source.config)
             self.take_from(self.source.config)
         if self.network is not None:
+            self._check_backbone()
             self._copy_from_network()
         self.check_settings()
 
@@ -104,6 +108,17 @@ class StudentConfig(InferenceConfig):
             f"--policy.{self.role}_path: training a policy of type {self.type} needs the folder or Hub repo of a "
             f"{self.role}."
         )
+
+    def _check_backbone(self) -> None:
+        mine = backbone_of(self.network or {})
+        if self.backbone is not None and self.backbone not in FIELDS:
+            raise unknown_name("--policy.backbone", self.backbone, FIELDS)
+        if self.backbone not in (None, mine):
+            raise InputError(
+                f"--policy.backbone={self.backbone}: this policy takes its weights from the backbone '{mine}', and "
+                "they fit no other. Drop the option; only a student of type sdm may have another backbone than its "
+                "teacher."
+            )
 
     def _copy_from_network(self) -> None:
         from lerobot_sdm.policies.source.source_policy import copy_fields

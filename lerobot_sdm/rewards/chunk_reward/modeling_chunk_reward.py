@@ -176,8 +176,7 @@ def check_dataset(config: ChunkRewardConfig, features: dict[str, Any]) -> None:
 
 def without_denoiser(network: Backbone) -> Backbone:
     """Freeze a policy's network and remove its denoiser, so that it can only encode observations."""
-    (name,) = [name for name, module in network.named_modules() if module is network.unet]
-    network.set_submodule(name, nn.Identity())
+    network.set_submodule(network.denoiser_name, nn.Identity())
     return network.requires_grad_(False).eval()
 
 

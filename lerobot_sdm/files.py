@@ -1,5 +1,6 @@
-"""Write files and folders that appear under their names only when they are complete."""
+"""Write files and folders that appear under their names only when they are complete; hash files and values."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -63,3 +64,15 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file."""
     return json.loads(path.read_text())
+
+
+def sha256(path: Path) -> str:
+    """Hash of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(value: Any) -> str:
+    """Short hash of a value made of JSON's types, paths and dates, whatever the order of its keys."""
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,8 +1,8 @@
 """`lerobot-sdm <verb>`: each verb lives in its own module, imported only when it is used."""
 
-import importlib
 import importlib.util
 import os
+from pkgutil import resolve_name
 from typing import Any, NamedTuple
 
 import typer
@@ -91,11 +91,10 @@ def available_verbs() -> dict[str, Verb]:
 def load(name: str) -> TyperCommand:
     """Import a verb's module and wrap its function as a command."""
     verb = VERBS[name]
-    module, _, function = verb.target.partition(":")
     raw = {"ignore_unknown_options": True, "allow_extra_args": True}
     single = typer.Typer(add_completion=False)
     single.command(name, context_settings=raw if verb.raw else None, add_help_option=not verb.raw)(
-        getattr(importlib.import_module(module), function)
+        resolve_name(verb.target)
     )
     return typer.main.get_command(single)
 

@@ -2,9 +2,7 @@
 
 import contextlib
 import dataclasses
-import hashlib
 import inspect
-import json
 import logging
 import shutil
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from lerobot_sdm.datasets.record_options import RecordOptions
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
 from lerobot_sdm.errors import InputError, refuse_existing
 from lerobot_sdm.experts import expert_class
+from lerobot_sdm.files import digest, sha256
 from lerobot_sdm.processes.threads import available_cores
 
 logger = logging.getLogger(__name__)
@@ -183,8 +182,7 @@ def _fingerprint(config: RecordConfig) -> str:
     ignored = ("root", "repo_id", "episodes", "workers", "max_failures")
     decisive = {key: value for key, value in draccus.encode(config).items() if key not in ignored}
     driver_code = Path(inspect.getfile(expert_class(config.expert))).read_text()
-    text = json.dumps([decisive, versions(), driver_code, _content(config.expert_path)], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return digest([decisive, versions(), driver_code, _content(config.expert_path)])
 
 
 def _content(path: Path | None) -> list:
@@ -192,6 +190,6 @@ def _content(path: Path | None) -> list:
     if path is None:
         return []
     if path.is_file():
-        return [hashlib.sha256(path.read_bytes()).hexdigest()]
+        return [sha256(path)]
     files = sorted(entry for entry in path.rglob("*") if entry.is_file())
     return [(str(file.relative_to(path)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]

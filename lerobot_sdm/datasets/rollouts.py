@@ -1,8 +1,6 @@
 """Record a policy's episodes in an environment, rewards included, as a LeRobotDataset."""
 
 import dataclasses
-import hashlib
-import json
 import logging
 import shutil
 from collections.abc import Callable, Mapping
@@ -29,6 +27,7 @@ from lerobot_sdm.datasets.rollout_options import RolloutOptions
 from lerobot_sdm.datasets.write import verify, versions, write
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
 from lerobot_sdm.errors import InputError, refuse_existing
+from lerobot_sdm.files import digest
 from lerobot_sdm.policies.loaded_policy import LoadedPolicy, load_from_spec
 from lerobot_sdm.policies.policy_spec import PolicySpec
 from lerobot_sdm.policies.source.files import fingerprint
@@ -241,5 +240,4 @@ def _episode(done: dict[str, Any], i: int, attempt: Attempt, columns: list[str],
 def _fingerprint(config: RolloutConfig, policy: PolicySpec, sha256: str) -> str:
     """Hash of everything that determines the episodes, so that those of another collection are not reused."""
     decisive = {key: value for key, value in draccus.encode(config).items() if key not in ("root", "repo_id")}
-    text = json.dumps([decisive, policy.overrides, sha256, versions()], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return digest([decisive, policy.overrides, sha256, versions()])

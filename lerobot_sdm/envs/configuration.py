@@ -1,10 +1,10 @@
 """Base class of all point-cloud environments' configurations; a family adds its fields."""
 
 import functools
-import importlib
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
+from pkgutil import resolve_name
 from typing import Any, ClassVar, Self
 
 import gymnasium as gym
@@ -137,8 +137,7 @@ class PointCloudEnvConfig(EnvConfig):
 
     def maker(self, task: str) -> Callable[[], gym.Env]:
         """What builds a single environment of a task; it can be sent to another process."""
-        module, name = FAMILIES[self.type].env_class.split(":")
-        return functools.partial(getattr(importlib.import_module(module), name), task=task, **self.gym_kwargs)
+        return functools.partial(resolve_name(FAMILIES[self.type].env_class), task=task, **self.gym_kwargs)
 
     def create_envs(self, n_envs: int, use_async_envs: bool = False) -> dict[str, dict[int, gym.vector.VectorEnv]]:
         """Build one vector environment per task.

@@ -1,9 +1,9 @@
 """Table of this package's environment families. Imports no simulator, torch or LeRobot."""
 
-import importlib
 import inspect
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from pkgutil import resolve_name
 from typing import Any
 
 from lerobot_sdm.envs.adroit import tasks as adroit_tasks
@@ -52,7 +52,7 @@ class Family:
         Raises:
             InputError: A value cannot work.
         """
-        return _load(self.config_class)(**fields)
+        return resolve_name(self.config_class)(**fields)
 
     def check(self, given: dict[str, Any]) -> None:
         """Check options through the environment, without the seconds of importing LeRobot; builds nothing.
@@ -64,15 +64,10 @@ class Family:
             InputError: A value cannot work.
         """
         names = self.task_names(given["task"]) if "task" in given else list(self.tasks)
-        env_class = _load(self.env_class)
+        env_class = resolve_name(self.env_class)
         shared = outline(SHARED).fields.keys() - {"features", "features_map"}
         known = shared | inspect.signature(env_class).parameters.keys()
         env_class(**{key: value for key, value in given.items() if key in known} | {"task": names[0]})
-
-
-def _load(target: str) -> Any:
-    module, _, name = target.partition(":")
-    return getattr(importlib.import_module(module), name)
 
 
 FAMILIES: dict[str, Family] = {

@@ -1,8 +1,8 @@
 """The base class of experts, and their registry."""
 
-import importlib
 from abc import ABC, abstractmethod
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -166,10 +166,9 @@ def expert_class(name: str) -> type[Expert]:
     target = _EXPERTS.get(name, name)
     if ":" not in target:
         raise unknown_name("--expert", name, _EXPERTS)
-    module, _, attribute = target.partition(":")
     try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+        found = resolve_name(target)
+    except (ImportError, AttributeError, ValueError) as error:
         raise InputError(f"--expert: '{target}' cannot be imported ({error}).") from error
     if not (isinstance(found, type) and issubclass(found, Expert)):
         raise InputError(f"--expert: '{target}' is not an Expert. Derive it from lerobot_sdm.experts.Expert.")

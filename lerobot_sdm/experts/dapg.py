@@ -3,7 +3,6 @@
 Each is a tanh network with a shift and scale for its inputs and for its outputs. Experts execute its mean action.
 """
 
-import hashlib
 import io
 import itertools
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from lerobot_sdm.envs.adroit.tasks import hand_task
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.experts.base import Expert
+from lerobot_sdm.files import sha256
 from lerobot_sdm.safe_files.unpickling import Record, inert, load
 
 SCALE_FLOOR = 1e-8
@@ -84,7 +84,7 @@ class DAPGExpert(Expert):
             raise InputError(f"--expert_path: is missing. Expert '{self.name}' needs {self.reads}.")
         self._path = Path(path)
         self.policy = load_policy(self._path)
-        self._digest = hashlib.sha256(self._path.read_bytes()).hexdigest()
+        self._digest = sha256(self._path)
         known = hand_task(task)
         inputs, actions = self.policy.sizes
         if (inputs, actions) != (known.full_observation_size, known.action_size):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shutil
 from pathlib import Path
@@ -15,6 +14,7 @@ from lerobot.datasets.dataset_metadata import CODEBASE_VERSION
 
 from lerobot_sdm.cards.model_card import Teacher
 from lerobot_sdm.errors import InputError, refuse_existing
+from lerobot_sdm.files import sha256
 from lerobot_sdm.hub.staging import Order, check_repo_id, refuse_private, stage_policy
 from lerobot_sdm.policies.source.files import WEIGHTS_FILE
 
@@ -153,8 +153,7 @@ def _check_arrival(api: HfApi, folder: Path, repo_id: str, repo_type: str, revis
         remote = there.get(name)
         same = remote is not None and remote.size == path.stat().st_size
         if same and remote.lfs is not None:
-            with path.open("rb") as file:
-                same = hashlib.file_digest(file, "sha256").hexdigest() == remote.lfs.sha256
+            same = sha256(path) == remote.lfs.sha256
         if not same:
             raise InputError(f"--repo-id={repo_id}: {name} was not uploaded completely. Publish again.")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.files import read_json, write_json
+from lerobot_sdm.files import read_json, sha256, write_json
 from lerobot_sdm.measure.methods import METHODS, RUNS, trainings
 from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.records import machine
@@ -38,8 +38,7 @@ def data_hash(dataset: Path) -> str:
 
 def weights_hash(layout: RunLayout, run: str) -> str:
     """SHA-256 of the weights of a training's last checkpoint."""
-    with (layout.checkpoint(run) / "model.safetensors").open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256(layout.checkpoint(run) / "model.safetensors")
 
 
 def check_data_stage(cells: Path, task: str, layout: RunLayout) -> Stage:

@@ -2,8 +2,6 @@
 
 import contextlib
 import dataclasses
-import hashlib
-import json
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -31,6 +29,7 @@ from lerobot_sdm.datasets.names import check_lerobot_can_read, named
 from lerobot_sdm.datasets.processes import Workers
 from lerobot_sdm.envs.configuration import OBS_POINT_CLOUD
 from lerobot_sdm.errors import InputError, refuse_existing
+from lerobot_sdm.files import digest
 
 logger = logging.getLogger(__name__)
 
@@ -261,5 +260,4 @@ def _only_one(folder: Path) -> Iterator[None]:
 
 def _fingerprint(plan: Plan, config: ConvertConfig) -> str:
     """Hash of everything that determines the blocks, so that blocks of another conversion are not reused."""
-    text = json.dumps([provenance(plan), plan.block_bytes, plan.block_episodes, config.root.name], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return digest([provenance(plan), plan.block_bytes, plan.block_episodes, config.root.name])

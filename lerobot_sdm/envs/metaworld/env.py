@@ -5,9 +5,9 @@ the DP3 demonstrations; see `envs.metaworld.views`.
 """
 
 import functools
-import importlib
 import importlib.resources
 import json
+from pkgutil import resolve_name
 from typing import Any
 
 import mujoco
@@ -198,8 +198,7 @@ def make_sim(task: str) -> SawyerXYZEnv:
 def task_class(task: str) -> type[SawyerXYZEnv]:
     """The simulator class of a task given by its short name."""
     if task in EXTRA_TASKS:
-        module, name = EXTRA_TASKS[task].split(":")
-        return getattr(importlib.import_module(module), name)
+        return resolve_name(EXTRA_TASKS[task])
     return ALL_V3_ENVIRONMENTS[f"{task}-v3"]
 
 

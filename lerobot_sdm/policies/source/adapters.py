@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from lerobot.configs.types import PolicyFeature
@@ -58,5 +58,4 @@ class Adapter(ABC):
 
 def adapter_for(kind: str) -> Adapter:
     """The adapter of a policy type that is in `ADAPTERS`."""
-    module, _, name = ADAPTERS[kind].partition(":")
-    return getattr(import_module(module), name)()
+    return resolve_name(ADAPTERS[kind])()

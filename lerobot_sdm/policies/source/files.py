@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from huggingface_hub import hf_hub_download
@@ -10,6 +9,7 @@ from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidat
 from lerobot.utils.constants import POLICY_POSTPROCESSOR_DEFAULT_NAME, POLICY_PREPROCESSOR_DEFAULT_NAME
 
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.files import sha256
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
 PROCESSOR_FILES = tuple(
@@ -46,5 +46,4 @@ def policy_file(path: str, name: str, revision: str | None = None, option: str =
 
 def fingerprint(path: str, revision: str | None = None, option: str = "--policy.path") -> str:
     """SHA-256 of a policy's weights; see `policy_file` for the arguments."""
-    with policy_file(path, WEIGHTS_FILE, revision, option).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256(policy_file(path, WEIGHTS_FILE, revision, option))

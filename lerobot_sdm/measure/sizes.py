@@ -7,7 +7,7 @@ from typing import Any
 from lerobot_sdm.errors import unknown_name
 from lerobot_sdm.measure.settings import Flags, RunSettings, Training
 from lerobot_sdm.measure.suites import SuiteTask
-from lerobot_sdm.policies.backbone_settings import FIELDS as BACKBONE_FIELDS
+from lerobot_sdm.nets.backbone_settings import FIELDS as BACKBONE_FIELDS
 
 # `num_workers=0`: the cached reader is faster than handing batches from one process to another.
 OPTIONS = {"num_workers": 0, "log_freq": 100}

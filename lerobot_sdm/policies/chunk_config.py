@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.policies.backbone_settings import BackboneSettings
+from lerobot_sdm.nets.backbone_settings import BackboneSettings
 from lerobot_sdm.policies.observation_config import ObservationConfig
 from lerobot_sdm.policies.optimizer_settings import OptimizerSettings
 

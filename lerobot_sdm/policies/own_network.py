@@ -6,7 +6,7 @@ from typing import Any
 from lerobot.configs.policies import PreTrainedConfig
 
 from lerobot_sdm.errors import InputError, unknown_name
-from lerobot_sdm.policies.backbone_settings import DEFAULT, FIELDS, backbone_of, plain, with_other_backbone
+from lerobot_sdm.nets.backbone_settings import DEFAULT, FIELDS, backbone_of, plain, with_other_backbone
 
 NAMES = ("backbone", "down_dims", "mixer_width", "mixer_depth")
 

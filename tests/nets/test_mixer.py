@@ -211,6 +211,6 @@ def test_two_steps_of_ddim_from_an_exact_denoiser(spacing, indices):
 
 
 def test_the_configuration_knows_every_backbone():
-    from lerobot_sdm.policies.backbone_settings import FIELDS
+    from lerobot_sdm.nets.backbone_settings import FIELDS
 
     assert BACKBONES.keys() == FIELDS.keys()

@@ -8,7 +8,7 @@ from lerobot.configs.policies import PreTrainedConfig
 from lerobot.configs.types import NormalizationMode
 
 from lerobot_sdm.errors import InputError, unknown_name
-from lerobot_sdm.policies.backbone_settings import FIELDS, backbone_of
+from lerobot_sdm.nets.backbone_settings import FIELDS, backbone_of
 from lerobot_sdm.policies.inference_config import InferenceConfig
 
 if TYPE_CHECKING:

@@ -79,7 +79,7 @@ class Mixer(DenoisingNetwork):
         if x.shape[1] != self.horizon:
             raise ValueError(f"x: has {x.shape[1]} steps, but this mixer was built for horizon={self.horizon}.")
         run: Callable[..., Tensor] = lambda block, *inputs: block(*inputs)  # noqa: E731
-        if self.gradient_checkpointing and self.training:
+        if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
             run = partial(checkpoint, use_reentrant=False)
         x = self.from_actions(x)
         for block in self.blocks:

@@ -11,6 +11,7 @@ from torch import nn
 from lerobot_sdm.diffusion.forward_derivative import forward_derivative
 from lerobot_sdm.diffusion.mean_flow import difference
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.nets.backbones import BACKBONES
 from lerobot_sdm.policies.meanflow.configuration_meanflow import RECIPES
 from lerobot_sdm.policies.meanflow.modeling_meanflow import check_derivative
 
@@ -25,9 +26,10 @@ def inputs(p, count: int = 5) -> tuple[torch.Tensor, ...]:
 
 @pytest.mark.parametrize("time_pair", ["t_h", "t_r"])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-4)])
-def test_three_ways_to_the_derivative_of_the_network(time_pair, dtype, tolerance):
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_three_ways_to_the_derivative_of_the_network(backbone, time_pair, dtype, tolerance):
     """Forward without and with gradients enabled, and reverse twice."""
-    p = policy("meanflow", training=True, time_pair=time_pair).train()
+    p = policy("meanflow", training=True, backbone=backbone, time_pair=time_pair).train()
     p.model.to(dtype)
     z, r, t, v, cond = (x.to(dtype) for x in inputs(p))
 
@@ -59,9 +61,10 @@ def test_a_difference_of_the_network_comes_close(time_pair):
     assert errors[1] < errors[0] / 50
 
 
-def test_a_cache_of_times_keeps_no_derivative_out():
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_a_cache_of_times_keeps_no_derivative_out(backbone):
     """At evaluation the U-Net caches what a constant time contributes: the second derivative must be the first."""
-    p = policy("meanflow")
+    p = policy("meanflow", backbone=backbone)
     z, _, _, v, cond = inputs(p)
     r, t = torch.zeros(5), torch.ones(5)
 
@@ -80,8 +83,9 @@ def test_a_cache_of_times_keeps_no_derivative_out():
     assert moves.abs().max() > 1e-4  # Time contributes, or nothing would have been shown.
 
 
-def test_both_times_matter():
-    p = policy("meanflow", clip_sample_range=None)
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_both_times_matter(backbone):
+    p = policy("meanflow", backbone=backbone, clip_sample_range=None)
     z, r, t, _, cond = inputs(p)
     u = p.model.average_velocity(z, r, t, cond)
     assert not torch.equal(u, p.model.average_velocity(z, r / 2, t, cond))

@@ -10,15 +10,20 @@ from observation_kinds import KINDS, SMALL, batch, feature_options
 import lerobot_policy_sdm  # noqa: F401  (registers the policy types)
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.measure.latency import count_calls
+from lerobot_sdm.nets.backbones import BACKBONES
 from lerobot_sdm.policies import config_classes
+from lerobot_sdm.policies.backbone_settings import FIELDS
 from lerobot_sdm.policies.one_step_config import OneStepConfig
 
 TYPES = sorted(name for name, config in config_classes().items() if issubclass(config, OneStepConfig))
 
 
-def policy(name: str, kind: str = "keypoints", training: bool = False, **kwargs: Any):
+def policy(name: str, kind: str = "keypoints", training: bool = False, backbone: str = "unet", **kwargs: Any):
     torch.manual_seed(0)
     settings = {"horizon": 8, "n_action_steps": 4, "diffusion_step_embed_dim": 16, **SMALL, **kwargs}
+    if backbone == "mixer":
+        settings = {key: value for key, value in settings.items() if key not in FIELDS["unet"]}
+        settings |= {"backbone": "mixer", "mixer_width": 16, "mixer_depth": 2}
     config = config_classes()[name](**feature_options(kind), **settings)
     return get_policy_class(name)(config, dataset_meta=object() if training else None).eval()
 
@@ -119,11 +124,12 @@ class NoiseOfOneStep:
         self.handle.remove()
 
 
+@pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("name", TYPES)
-def test_a_checkpointed_network_learns_the_same(name):
+def test_a_checkpointed_network_learns_the_same(name, backbone):
     losses, gradients = [], []
     for checkpointing in (False, True):
-        p = policy(name, training=True, gradient_checkpointing=checkpointing).train()
+        p = policy(name, training=True, backbone=backbone, gradient_checkpointing=checkpointing).train()
         loss, _ = p.forward(training_batch())
         loss.backward()
         losses.append(loss.item())

@@ -10,9 +10,9 @@ from observation_kinds import KINDS, SMALL, batch, feature_options
 import lerobot_policy_sdm  # noqa: F401  (registers the policy types)
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.measure.latency import count_calls
+from lerobot_sdm.nets.backbone_settings import FIELDS
 from lerobot_sdm.nets.backbones import BACKBONES
 from lerobot_sdm.policies import config_classes
-from lerobot_sdm.policies.backbone_settings import FIELDS
 from lerobot_sdm.policies.one_step_config import OneStepConfig
 
 TYPES = sorted(name for name, config in config_classes().items() if issubclass(config, OneStepConfig))

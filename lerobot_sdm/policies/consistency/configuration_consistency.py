@@ -40,8 +40,6 @@ class ConsistencyConfig(OptimizerSettings, StudentConfig):
     Args:
         teacher_use_ema: Learn from the teacher's EMA model, which is the one evaluated; false for its raw weights, as
             released, which are in the `training_state.safetensors` of the teacher's checkpoint.
-        warm_start: Initialize the network with the teacher's weights, with zero columns for the stop time. If false,
-            only the encoder is the teacher's.
         dropout_rate: Dropout rate of the U-Net's residual blocks, or of the mixer's MLPs over steps and channels, in
             student and target.
         mid_dropout_rate: The same for the U-Net's middle blocks; None for `dropout_rate`.
@@ -64,10 +62,9 @@ class ConsistencyConfig(OptimizerSettings, StudentConfig):
     """
 
     source_types: ClassVar[tuple[str, ...]] = ("edm",)
-    retired: ClassVar[tuple[str, ...]] = (*OF_NETWORK, "sampler", "num_inference_steps")
+    retired: ClassVar[tuple[str, ...]] = (*OF_NETWORK, "sampler", "num_inference_steps", "warm_start")
 
     teacher_use_ema: bool = True
-    warm_start: bool = True
     ema_max_decay: float = 0.9999
 
     dropout_rate: float = 0.2

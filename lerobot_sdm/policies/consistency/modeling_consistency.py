@@ -43,17 +43,15 @@ class ConsistencyPolicy(DistilledPolicy):
         return ConsistencyModel(network)
 
     def take_weights(self, source: SourcePolicy) -> None:
-        """Initialize with the teacher's weights, with zeros for the stop time; without `warm_start`, only the encoder
-        gets the teacher's weights."""
+        """Initialize with the teacher's weights, with zeros for the stop time."""
         if not self.config.teacher_use_ema and source.config.use_ema:
             load_strictly(self.teacher, raw_weights(source), source.given)
         self.model.obs_encoder.load_state_dict(self.teacher.obs_encoder.state_dict())
         self.model.obs_encoder.requires_grad_(False)
-        if self.config.warm_start:
-            network = self.model.config
-            convert = BACKBONES[network.backbone].with_stop_time
-            state = convert(self.teacher.denoiser.state_dict(), network, self.teacher.cond_dim)
-            self.model.denoiser.load_state_dict(state)
+        network = self.model.config
+        convert = BACKBONES[network.backbone].with_stop_time
+        state = convert(self.teacher.denoiser.state_dict(), network, self.teacher.cond_dim)
+        self.model.denoiser.load_state_dict(state)
 
     def add_training_modules(self) -> None:
         self.target = deepcopy(self.model.denoiser).requires_grad_(False)

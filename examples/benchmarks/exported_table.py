@@ -1,0 +1,41 @@
+"""Write the results of `exported_success.py` as one table, a row for each task and policy.
+
+    python examples/benchmarks/exported_table.py results/exported/*.json
+
+Successes in torch and in each exported graph, with the paired difference's interval in points, and the largest
+difference of actions in normalized units.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+GRAPHS = {"onnx-float32": "ONNX", "openvino-float32": "OpenVINO", "onnx-int8": "ONNX, int8"}
+"""Folder of an exported policy -> its title."""
+
+
+def cells(row: dict[str, Any] | None) -> tuple[str, str]:
+    """Success and largest difference of one exported graph; a graph that is not there was refused by its certificate."""
+    if row is None:
+        return "refused", ""
+    against = row["difference_to_the_policy"]
+    interval = f"{100 * against['low']:+.0f} to {100 * against['high']:+.0f}"
+    return f"{sum(row['successes'])} ({interval})", f"{row['largest_action_difference']:.1g}"
+
+
+def table(files: list[Path]) -> str:
+    """All results; the task and policy type of a file are its name, TASK-TYPE.json."""
+    titles = [*GRAPHS.values(), *(f"difference, {title}" for title in GRAPHS.values())]
+    lines = ["| task | policy | torch | " + " | ".join(titles) + " |", "|---|---|" + "---:|" * (1 + len(titles))]
+    for file in files:
+        rows = {row["label"].rpartition("/")[2]: row for row in json.loads(file.read_text())["rows"]}
+        task, _, kind = file.stem.rpartition("-")
+        found = [cells(rows.get(name)) for name in GRAPHS]
+        columns = [str(sum(rows["policy"]["successes"])), *(cell[0] for cell in found), *(cell[1] for cell in found)]
+        lines.append(f"| {task} | `{kind}` | " + " | ".join(columns) + " |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(table([Path(name) for name in sys.argv[1:]]))

@@ -16,7 +16,7 @@ GRAPHS = {"onnx-float32": "ONNX", "openvino-float32": "OpenVINO", "onnx-int8": "
 
 
 def cells(row: dict[str, Any] | None) -> tuple[str, str]:
-    """Success and largest difference of one exported graph; a graph that is not there was refused by its certificate."""
+    """Success and largest difference of one exported graph; its certificate has refused one that is not there."""
     if row is None:
         return "refused", ""
     against = row["difference_to_the_policy"]

@@ -1,13 +1,13 @@
 """Write the results of `exported_success.py` as one table, a row for each task and policy.
 
-    python examples/benchmarks/exported_table.py results/exported/*.json
+    python examples/benchmarks/exported_table.py results/exported
 
 Successes in torch and in each exported graph, with the paired difference's interval in points, and the largest
 difference of actions in normalized units.
 """
 
+import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -37,5 +37,11 @@ def table(files: list[Path]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="with files TASK-TYPE.json")
+    print(table(sorted(parser.parse_args().folder.glob("*.json"))))
+
+
 if __name__ == "__main__":
-    print(table([Path(name) for name in sys.argv[1:]]))
+    main()

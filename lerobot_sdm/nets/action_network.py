@@ -1,4 +1,4 @@
-"""Base class of the networks of one-step policies: observation encoder and denoising network, without a schedule."""
+"""Base class of policies' networks: observation encoder and denoising network, without a schedule."""
 
 from __future__ import annotations
 

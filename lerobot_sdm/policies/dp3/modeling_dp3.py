@@ -12,6 +12,7 @@ from lerobot_sdm.nets.backbones import denoising_network
 from lerobot_sdm.nets.observations import encode_frames, observation_encoder
 from lerobot_sdm.policies.demonstration_policy import DemonstrationPolicy
 from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
+from lerobot_sdm.policies.padding import real_steps
 
 
 class DP3Policy(DemonstrationPolicy):
@@ -43,8 +44,8 @@ class DP3Policy(DemonstrationPolicy):
             self.config.num_train_timesteps, (actions.shape[0],), generator=generator, device=actions.device
         )
         error = self.model.denoising_loss(actions, noise, t, self.model.encode(batch))
-        if self.config.do_mask_loss_for_padding and "action_is_pad" in batch:
-            real = (~batch["action_is_pad"]).unsqueeze(-1).expand_as(error)
+        real = real_steps(self.config, batch)
+        if real is not None:
             error = error[real]
         return self.loss_guard.watch(error.mean(), self.train_step), {}
 

@@ -18,10 +18,9 @@ from lerobot_sdm.diffusion.karras import (
     sampler_sigmas,
 )
 from lerobot_sdm.diffusion.samplers import clip_sample
+from lerobot_sdm.nets.action_network import ActionNetwork
 from lerobot_sdm.nets.backbones import denoising_network
 from lerobot_sdm.nets.denoising import DenoisingNetwork
-from lerobot_sdm.nets.frames import FrameEncoder
-from lerobot_sdm.nets.observations import encode_frames, observation_encoder
 from lerobot_sdm.policies.demonstration_policy import DemonstrationPolicy
 from lerobot_sdm.policies.edm.configuration_edm import EdmConfig
 from lerobot_sdm.policies.padding import real_steps
@@ -69,46 +68,21 @@ class EdmPolicy(DemonstrationPolicy):
         return self.loss_guard.watch(loss, self.train_step), {}
 
 
-class KarrasModel(FrameEncoder):
-    """Observation encoder and denoising network with Karras et al.'s noise levels.
+class KarrasModel(ActionNetwork):
+    """An `ActionNetwork` with Karras et al.'s noise levels; see there for arguments."""
 
-    Args:
-        config: Configuration with input and output features.
-        build: Builds the network from the configuration and the size of its condition.
-    """
+    config: EdmConfig
 
-    def __init__(self, config: EdmConfig, build: Callable[[EdmConfig, int], DenoisingNetwork]):
-        super().__init__()
-        self.config = config
-        self.n_obs_steps = config.n_obs_steps
+    def __init__(self, config: EdmConfig, build: Callable[[EdmConfig, int], DenoisingNetwork] = denoising_network):
+        super().__init__(config, build)
         self.levels = NoiseLevels(
             config.sigma_min, config.sigma_max, config.rho, config.bins, config.sigma_data, config.boundary
         )
-        self.obs_encoder = observation_encoder(config)
-        self.cond_dim = self.obs_encoder.out_dim * config.n_obs_steps
-        network = build(config, self.cond_dim)
-        network.add_dropout(config.dropout_rate, config.mid_dropout_rate)
-        self.denoiser_name = config.backbone
-        self.add_module(config.backbone, network)
-
-    @property
-    def action_shape(self) -> tuple[int, int]:
-        """(horizon, A)."""
-        return self.config.horizon, self.config.action_feature.shape[0]
-
-    def encode_frames(self, batch: dict[str, Tensor]) -> Tensor:
-        return encode_frames(self.obs_encoder, self.config, batch)
+        self.denoiser.add_dropout(config.dropout_rate, config.mid_dropout_rate)
 
 
 class EdmModel(KarrasModel):
-    """A denoiser of action sequences.
-
-    Args:
-        config: Configuration with input and output features.
-    """
-
-    def __init__(self, config: EdmConfig):
-        super().__init__(config, denoising_network)
+    """A denoiser of action sequences."""
 
     def denoise(self, x: Tensor, sigma: Tensor, cond: Tensor) -> Tensor:
         """D: actions (B, T, A) with noise sigma (B,) under a condition (B, F) -> clean actions (B, T, A)."""

@@ -74,11 +74,15 @@ class KarrasModel(ActionNetwork):
     config: EdmConfig
 
     def __init__(self, config: EdmConfig, build: Callable[[EdmConfig, int], DenoisingNetwork] = denoising_network):
-        super().__init__(config, build)
+        def with_dropout(config: EdmConfig, cond_dim: int) -> DenoisingNetwork:
+            network = build(config, cond_dim)
+            network.add_dropout(config.dropout_rate, config.mid_dropout_rate)
+            return network
+
+        super().__init__(config, with_dropout)
         self.levels = NoiseLevels(
             config.sigma_min, config.sigma_max, config.rho, config.bins, config.sigma_data, config.boundary
         )
-        self.denoiser.add_dropout(config.dropout_rate, config.mid_dropout_rate)
 
 
 class EdmModel(KarrasModel):

@@ -26,6 +26,7 @@ from lerobot_sdm.errors import refuse_existing
 from lerobot_sdm.export import runtime
 from lerobot_sdm.export.graph import GivenNoise
 from lerobot_sdm.files import write_json, write_text
+from lerobot_sdm.measure import tables
 from lerobot_sdm.measure.comparison import Comparison
 from lerobot_sdm.measure.records import machine, versions
 from lerobot_sdm.measure.statistics import paired_difference, success_rate
@@ -85,19 +86,15 @@ def named(observation: Observation, names: dict[str, str]) -> Observation:
 def markdown(rows: list[dict[str, Any]]) -> str:
     """The rows as a table: success in percent, differences in points, actions in normalized units."""
     lines = [
-        "| policy | success | 95% interval | against the policy | largest difference of actions | certificate |",
-        "|---|---:|---:|---:|---:|---:|",
+        ("policy", "success", "95% interval", "against the policy", "largest difference of actions", "certificate")
     ]
     for row in rows:
-        rate, to = row["success_rate"], row.get("difference_to_the_policy")
-        against = ["", "", ""]
-        if to is not None:
-            against = [f"{100 * to['estimate']:+.0f} ({100 * to['low']:+.0f} to {100 * to['high']:+.0f})"]
-            against += [f"{row['largest_action_difference']:.2g}", f"{row['certificate']['largest_error']:.2g}"]
-        successes = f"{sum(row['successes'])}/{len(row['successes'])}"
-        interval = f"{100 * rate['low']:.0f} to {100 * rate['high']:.0f}"
-        lines.append("| " + " | ".join([row["label"], successes, interval, *against]) + " |")
-    return "\n".join(lines) + "\n"
+        against = ("", "", "")
+        if "difference_to_the_policy" in row:
+            errors = (row["largest_action_difference"], row["certificate"]["largest_error"])
+            against = (tables.points(row["difference_to_the_policy"]), *(f"{error:.2g}" for error in errors))
+        lines.append((row["label"], tables.count(row["successes"]), tables.limits(row["success_rate"]), *against))
+    return tables.markdown(lines)
 
 
 def main() -> None:

@@ -7,9 +7,11 @@ difference of actions in normalized units.
 """
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
+
+from lerobot_sdm.files import read_json
+from lerobot_sdm.measure import tables
 
 GRAPHS = {"onnx-float32": "ONNX", "openvino-float32": "OpenVINO", "onnx-int8": "ONNX, int8"}
 """Folder of an exported policy -> its title."""
@@ -26,15 +28,13 @@ def cells(row: dict[str, Any] | None) -> tuple[str, str]:
 
 def table(files: list[Path]) -> str:
     """All results; the task and policy type of a file are its name, TASK-TYPE.json."""
-    titles = [*GRAPHS.values(), *(f"difference, {title}" for title in GRAPHS.values())]
-    lines = ["| task | policy | torch | " + " | ".join(titles) + " |", "|---|---|" + "---:|" * (1 + len(titles))]
+    lines = [("task", "policy", "torch", *GRAPHS.values(), *(f"difference, {title}" for title in GRAPHS.values()))]
     for file in files:
-        rows = {row["label"].rpartition("/")[2]: row for row in json.loads(file.read_text())["rows"]}
+        rows = {row["label"].rpartition("/")[2]: row for row in read_json(file)["rows"]}
         task, _, kind = file.stem.rpartition("-")
-        found = [cells(rows.get(name)) for name in GRAPHS]
-        columns = [str(sum(rows["policy"]["successes"])), *(cell[0] for cell in found), *(cell[1] for cell in found)]
-        lines.append(f"| {task} | `{kind}` | " + " | ".join(columns) + " |")
-    return "\n".join(lines) + "\n"
+        successes, differences = zip(*(cells(rows.get(name)) for name in GRAPHS), strict=True)
+        lines.append((task, f"`{kind}`", str(sum(rows["policy"]["successes"])), *successes, *differences))
+    return tables.markdown(lines)
 
 
 def main() -> None:

@@ -116,6 +116,18 @@ INTERNALS = (
         "configurations of earlier versions of this package load", "whether LeRobot still reads with draccus",
         ("cls", "d", "path"), patched=True,
     ),
+    *(
+        Internal(
+            f"draccus.wrappers.docstring.{name}", ("help_texts",),
+            "help texts of options are read once", "whether draccus has become fast; then drop the patch",
+            parameters, mentions, patched=True,
+        )
+        for name, parameters, mentions in (
+            ("_get_class_source", ("some_dataclass",), ("lru_cache",)),
+            ("_contains_attribute_definition", ("line_str",), ()),
+            ("get_attribute_docstring", ("some_dataclass", "field_name"), ()),
+        )
+    ),
     Internal(
         f"{ARRAY}._concat_same_type", ("datasets/matrix_columns",),
         "LeRobot's tools edit datasets with clouds", "whether `datasets` has fixed it; then drop the patch",
@@ -343,9 +355,13 @@ INTERNALS = (
     ),
     Internal(
         "lerobot.configs.train.TrainPipelineConfig",
-        ("cards/training_card", "cards/privacy", "measure/reward_error"),
+        ("cards/training_card", "cards/privacy", "measure/parsers", "measure/reward_error"),
         "a run's settings, published without the machine's", "new fields that describe the machine",
         ("output_dir", "job_name", "wandb", "job", "resume"),
+    ),
+    Internal(
+        "lerobot.configs.eval.EvalPipelineConfig", ("measure/parsers",),
+        "help texts are read once for processes that need them", "its name", ("env", "policy"),
     ),
     Internal(
         "lerobot.configs.train.TRAIN_CONFIG_NAME", ("measure/comparison_run", "measure/reward_error"),

@@ -17,10 +17,11 @@ def register_all() -> None:
     import lerobot_sdm.optim
     import lerobot_sdm.rewards.chunk_reward.configuration_chunk_reward
     import lerobot_sdm.robots.config_simulated  # noqa: F401
-    from lerobot_sdm import datasets, envs, policies, processors, quiet
+    from lerobot_sdm import datasets, envs, help_texts, policies, processors, quiet
 
     datasets.register()
     envs.register_env_types()
+    help_texts.register()
     policies.register()
     processors.register()
     quiet.register()

@@ -33,5 +33,6 @@ EVERYTHING_ELSE = (
     "scipy.stats",
     "lerobot_sdm.measure.pictures",
     "lerobot_sdm.measure.video",
+    "lerobot_sdm.measure.parsers",
 )
 """Further modules for trainings, evaluations and reports."""

@@ -123,14 +123,14 @@ def commands_started(output: Path) -> int:
 
 
 def test_killed_at_random_and_continued(whole, tmp_path):
-    """The driver alone or everything with it, at four moments; the table is that of the run that no one disturbed."""
+    """The driver alone or everything with it, at three moments; the table is that of the run that no one disturbed."""
     undisturbed, _ = whole
     chance, killed = random.Random(0), 0
     output = tmp_path / "killed"
     command = [find_program("lerobot-sdm"), "benchmark", "--suite=smoke", "--jobs=2", f"--output={output}"]
     # A warm process of its own, so that a kill of everything is one.
     own = {name: value for name, value in os.environ.items() if name != SWITCH}
-    for everything in (True, False, True, False):
+    for everything in (True, False, True):
         wanted = commands_started(output) + chance.randint(1, 2)
         environment = own if everything else dict(os.environ)
         process = subprocess.Popen(command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL)
@@ -146,7 +146,7 @@ def test_killed_at_random_and_continued(whole, tmp_path):
         else:
             process.kill()
         process.wait()
-    assert killed >= 3
+    assert killed >= 2
     last = subprocess.run(command, capture_output=True, text=True, check=False)
     assert last.returncode == 0, last.stdout + last.stderr
     assert comparable(output) == comparable(undisturbed.root)

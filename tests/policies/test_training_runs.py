@@ -48,8 +48,8 @@ def test_resumed_run_equals_uninterrupted_run_bit_for_bit(
 ):
     source = trained(SOURCE_OF[kind], backbone) if kind in SOURCE_OF else None
     flags = (*options(kind, source, backbone), *more)
-    whole = lerobot_train(monkeypatch, dataset, tmp_path / "whole", *flags, steps=60, save_freq=30)
-    half = tmp_path / "whole" / "checkpoints" / "000030"
+    whole = lerobot_train(monkeypatch, dataset, tmp_path / "whole", *flags, steps=32, save_freq=16)
+    half = tmp_path / "whole" / "checkpoints" / "000016"
     resumed = lerobot_resume(monkeypatch, half, tmp_path / "resumed")
 
     expected, found = checkpoint_tensors(whole), checkpoint_tensors(resumed)

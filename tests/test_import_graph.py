@@ -15,8 +15,8 @@ import pytest
 ROOT = Path(__file__).parents[1] / "lerobot_sdm"
 
 LAYERS = (
-    ("errors", "files", "lerobot_internals", "outlines", "policy_types", "quiet", "registration"),
-    ("clouds", "diffusion", "optim", "processes", "safe_files", "specs"),
+    ("errors", "files", "lerobot_internals", "outlines", "policy_types", "quiet", "registration", "versions"),
+    ("clouds", "diffusion", "help_texts", "optim", "processes", "safe_files", "specs"),
     ("nets", "processors"),
     ("envs",),
     ("cards", "experts", "robots"),

@@ -1,9 +1,7 @@
 """Writes recorded episodes as a LeRobotDataset with provenance and card, and verifies it by reading it back."""
 
 import json
-import platform
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from lerobot_sdm.datasets.episodes import Episode, shown_points
 from lerobot_sdm.datasets.progress import BAR_DELAY
 from lerobot_sdm.envs.options import view_sentence
 from lerobot_sdm.processors.cloud_view import PROVENANCE
+from lerobot_sdm.versions import installed_versions
 
 # Arrays need no video decoder; naming one keeps LeRobot from searching for the best.
 VIDEO_BACKEND = "pyav"
@@ -29,8 +28,9 @@ VIDEO_BACKEND = "pyav"
 
 def versions() -> dict[str, str]:
     """Versions of everything that determines the content of a recording."""
-    packages = ("lerobot_policy_sdm", "lerobot", "metaworld", "gymnasium-robotics", "mujoco", "gymnasium", "numpy")
-    return {"python": platform.python_version()} | {name: version(name) for name in packages}
+    return installed_versions(
+        ("lerobot_policy_sdm", "lerobot", "metaworld", "gymnasium-robotics", "mujoco", "gymnasium", "numpy")
+    )
 
 
 def dataset_features(env_config: EnvConfig) -> dict[str, dict[str, Any]]:

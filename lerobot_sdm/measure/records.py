@@ -1,6 +1,5 @@
 """Read what stages recorded: outcomes and markers; and what they ran on: versions, commit, machine."""
 
-import importlib.metadata
 import os
 import platform
 import subprocess
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lerobot_sdm.files import read_json
+from lerobot_sdm.versions import installed_versions
 
 PACKAGES = ("lerobot_policy_sdm", "lerobot", "torch", "mujoco", "metaworld", "gymnasium", "numpy")
 """Packages whose versions matter to a run in a MuJoCo simulator."""
@@ -41,7 +41,7 @@ def stage_records(root: Path) -> list[dict[str, Any]]:
 
 def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
     """Versions of Python and of packages."""
-    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
+    return installed_versions(packages)
 
 
 def source_commit() -> str | None:

@@ -189,7 +189,7 @@ def notes(results: Results) -> str:
         "demonstrations' own spread, which is the same for all methods, so only differences between methods are "
         "meaningful. Spread: standard deviation of a policy's actions over start noise, of one observation.",
         f"Clouds, in demonstrations and evaluations: view `{settings['view']}`, {_clouds(cells)}.",
-        f"Trainings: {_recipes(cells)}.",
+        f"Trainings: {_trainings(cells)}.",
         f"Milliseconds: medians at batch size 1, its teacher timed in turns with it; {settings['device']}, "
         f"{settings['threads']} thread(s), {', '.join(machines)}.",
         f"Versions: {versions(cells[0]['versions'])}" + (f"; commit {', '.join(commits)}." if commits else "."),
@@ -211,7 +211,7 @@ def _clouds(cells: Cells) -> str:
     return ", ".join([count, frame, *(text for text, holds in drawn.items() if holds)])
 
 
-def _recipes(cells: Cells) -> str:
+def _trainings(cells: Cells) -> str:
     """Steps and batch size of each kind of training, from the cells."""
     found: dict[str, set[str]] = {}
     for cell in cells:

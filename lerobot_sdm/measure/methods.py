@@ -41,7 +41,7 @@ RUNS = {
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Method:
     """How a method is trained and run.
 
     Args:
@@ -63,32 +63,32 @@ def _steps(count: int) -> dict[str, str]:
 
 
 METHODS = {
-    "dp3-10": Recipe("dp3, 10 steps", "dp3", "dp3-10", _steps(10)),
-    "dp3-2": Recipe("dp3, 2 steps", "dp3", "dp3-10", _steps(2)),
-    "dp3-1": Recipe("dp3, 1 step", "dp3", "dp3-10", _steps(1)),
+    "dp3-10": Method("dp3, 10 steps", "dp3", "dp3-10", _steps(10)),
+    "dp3-2": Method("dp3, 2 steps", "dp3", "dp3-10", _steps(2)),
+    "dp3-1": Method("dp3, 1 step", "dp3", "dp3-10", _steps(1)),
     # sdm before its first training step: a student that does not beat it has learned nothing.
-    "generator": Recipe(
+    "generator": Method(
         f"untrained student (dp3, 1 step at t = {GENERATOR_TIMESTEP})",
         "dp3",
         "dp3-10",
         _steps(1) | {"inference_start_timestep": str(GENERATOR_TIMESTEP)},
     ),
-    "regression": Recipe("regression, 1 step", "regression", "dp3-10"),
-    "sdm": Recipe("sdm, 1 step", "sdm", "dp3-10"),
-    "sdm_paper": Recipe("sdm as published, 1 step", "sdm_paper", "dp3-10"),
-    "manicm": Recipe("manicm, 1 step", "manicm", "dp3-10", _steps(1)),
-    "edm": Recipe("edm, teacher of consistency", "edm", "edm"),
-    "consistency": Recipe("consistency, 1 step", "consistency", "edm"),
-    "difftori": Recipe("difftori on dp3", "difftori", "dp3-10"),
-    "flow": Recipe("flow, 1 step", "flow", "flow", _steps(1)),
-    "meanflow": Recipe("meanflow, 1 step", "meanflow", "meanflow", _steps(1)),
-    "drift": Recipe("drift, 1 step", "drift", "drift"),
+    "regression": Method("regression, 1 step", "regression", "dp3-10"),
+    "sdm": Method("sdm, 1 step", "sdm", "dp3-10"),
+    "sdm_paper": Method("sdm as published, 1 step", "sdm_paper", "dp3-10"),
+    "manicm": Method("manicm, 1 step", "manicm", "dp3-10", _steps(1)),
+    "edm": Method("edm, teacher of consistency", "edm", "edm"),
+    "consistency": Method("consistency, 1 step", "consistency", "edm"),
+    "difftori": Method("difftori on dp3", "difftori", "dp3-10"),
+    "flow": Method("flow, 1 step", "flow", "flow", _steps(1)),
+    "meanflow": Method("meanflow, 1 step", "meanflow", "meanflow", _steps(1)),
+    "drift": Method("drift, 1 step", "drift", "drift"),
     # Compared with the U-Net, which is no teacher of theirs.
-    "dp3_mixer-10": Recipe("dp3 with a mixer, 10 steps", "dp3_mixer", "dp3-10", _steps(10)),
-    "dp3_mixer-2": Recipe("dp3 with a mixer, 2 steps", "dp3_mixer", "dp3-10", _steps(2)),
+    "dp3_mixer-10": Method("dp3 with a mixer, 10 steps", "dp3_mixer", "dp3-10", _steps(10)),
+    "dp3_mixer-2": Method("dp3 with a mixer, 2 steps", "dp3_mixer", "dp3-10", _steps(2)),
 }
 
-TEACHERS = frozenset(recipe.teacher for name, recipe in METHODS.items() if recipe.teacher != name)
+TEACHERS = frozenset(method.teacher for name, method in METHODS.items() if method.teacher != name)
 """Methods that others are compared with."""
 
 

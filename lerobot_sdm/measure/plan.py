@@ -102,13 +102,13 @@ def training_stage(
         title: Title shown to the user.
         options: Further fields of `Stage`.
     """
-    name, recipe = name_of(run), RUNS[run]
-    kind = {"type": recipe.policy}
-    if recipe.source is not None:
-        kind[recipe.option] = str(layout.checkpoint(name_of(recipe.source)))
+    name, kind = name_of(run), RUNS[run]
+    policy = {"type": kind.policy}
+    if kind.source is not None:
+        policy[kind.option] = str(layout.checkpoint(name_of(kind.source)))
     command = (
         "lerobot-train",
-        *flags(kind | training.policy, "policy."),
+        *flags(policy | training.policy, "policy."),
         f"--policy.device={config.device}",
         "--policy.push_to_hub=false",
         f"--dataset.repo_id={dataset_name(config)}",

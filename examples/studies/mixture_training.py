@@ -57,8 +57,8 @@ class Mixture:
     std, half, cond_dim = 0.05, 1.76, COND
 
     def __init__(self, seed: int):
-        random = torch.Generator().manual_seed(seed)
-        self.center, self.direction = torch.randn(2, COND + 1, T * A, generator=random)
+        generator = torch.Generator().manual_seed(seed)
+        self.center, self.direction = torch.randn(2, COND + 1, T * A, generator=generator)
 
     def modes(self, cond: Tensor) -> Tensor:
         """The two means: cond (B, COND) -> (B, 2, T, A)."""
@@ -67,11 +67,11 @@ class Mixture:
         half = self.half * F.normalize(inputs @ self.direction, dim=1)
         return torch.stack([center + half, center - half], 1).unflatten(2, (T, A))
 
-    def sample(self, cond: Tensor, random: torch.Generator) -> Tensor:
+    def sample(self, cond: Tensor, generator: torch.Generator) -> Tensor:
         """One sample for each condition: (B, T, A)."""
-        which = torch.randint(2, (len(cond),), generator=random)
+        which = torch.randint(2, (len(cond),), generator=generator)
         mean = self.modes(cond)[torch.arange(len(cond)), which]
-        return mean + self.std * torch.randn(mean.shape, generator=random)
+        return mean + self.std * torch.randn(mean.shape, generator=generator)
 
     def posterior_mean(self, x: Tensor, cond: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
         """E[x_0 | signal x_0 + noise eps = x]: the perfect denoiser, for either kind of schedule.

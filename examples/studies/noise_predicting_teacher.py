@@ -31,15 +31,15 @@ READ_OUTS = (99, 97, 95, 91, 80, 70, 60, 50)
 STARTS = {"epsilon": (99, 91, 70, 50), "sample": (99, 70)}
 
 
-def chunks(count: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
+def chunks(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """What is seen, (count, 2), and a chunk of actions, (count, 8, 2): forward, and to one of two sides."""
-    seen = torch.rand(count, 2, generator=random) * 2 - 1
-    side = (torch.rand(count, generator=random) < 0.3).float() * 2 - 1
+    seen = torch.rand(count, 2, generator=generator) * 2 - 1
+    side = (torch.rand(count, generator=generator) < 0.3).float() * 2 - 1
     time = torch.linspace(0, 1, HORIZON)
     forward = 0.5 * seen[:, :1] + 0.5 * time - 0.25
     sideways = 0.6 * side[:, None] * torch.sin(torch.pi * time) + 0.2 * seen[:, 1:]
     actions = torch.stack([forward, sideways], dim=-1)
-    return seen, actions + 0.03 * torch.randn(actions.shape, generator=random)
+    return seen, actions + 0.03 * torch.randn(actions.shape, generator=generator)
 
 
 def observations(seen: Tensor) -> dict[str, Tensor]:
@@ -67,14 +67,14 @@ def new_network(prediction_type: str) -> Backbone:
 
 def train_teacher(prediction_type: str, steps: int) -> Backbone:
     torch.manual_seed(0)
-    random = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     network = new_network(prediction_type)
     optimizer = torch.optim.AdamW(network.parameters(), 1e-3, betas=(0.95, 0.999))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in trange(steps, desc=f"teacher ({prediction_type})"):
-        seen, actions = chunks(BATCH, random)
-        t = torch.randint(network.num_train_timesteps, (BATCH,), generator=random)
-        noise = torch.randn(actions.shape, generator=random)
+        seen, actions = chunks(BATCH, generator)
+        t = torch.randint(network.num_train_timesteps, (BATCH,), generator=generator)
+        noise = torch.randn(actions.shape, generator=generator)
         network.denoising_loss(actions, noise, t, network.encode(observations(seen))).mean().backward()
         optimizer.step()
         schedule.step()
@@ -86,9 +86,9 @@ class Exam:
     """Start noise, conditions and the teacher's samples that all generators are held against."""
 
     def __init__(self, teacher: Backbone):
-        random = torch.Generator().manual_seed(1)
-        self.cond = teacher.encode(observations(chunks(CONDITIONS, random)[0])).repeat_interleave(SAMPLES, 0)
-        self.noise, self.other_noise = torch.randn(2, len(self.cond), *teacher.action_shape, generator=random)
+        generator = torch.Generator().manual_seed(1)
+        self.cond = teacher.encode(observations(chunks(CONDITIONS, generator)[0])).repeat_interleave(SAMPLES, 0)
+        self.noise, self.other_noise = torch.randn(2, len(self.cond), *teacher.action_shape, generator=generator)
         self.reference = self._by_condition(teacher.sample(self.noise, self.cond))
 
     def measure(self, generator: Backbone, t: int) -> str:
@@ -111,16 +111,16 @@ def read_out(generator: Backbone, noise: Tensor, cond: Tensor, t: int) -> Tensor
 
 def regress(teacher: Backbone, t: int, steps: int) -> Backbone:
     """A copy of the teacher, trained at one timestep on 2048 of its samples as `sdm`'s warm-up does."""
-    random = torch.Generator().manual_seed(5)
-    cond = teacher.encode(observations(chunks(2048, random)[0]))
-    noise = torch.randn(2048, *teacher.action_shape, generator=random)
+    generator = torch.Generator().manual_seed(5)
+    cond = teacher.encode(observations(chunks(2048, generator)[0]))
+    noise = torch.randn(2048, *teacher.action_shape, generator=generator)
     target = teacher.sample(noise, cond)
     student = deepcopy(teacher)
     student.unet.requires_grad_(True)
     optimizer = torch.optim.AdamW(student.unet.parameters(), 5e-4, betas=(0.9, 0.99))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in trange(steps, desc=f"regression at t = {t}"):
-        chosen = torch.randint(2048, (BATCH,), generator=random)
+        chosen = torch.randint(2048, (BATCH,), generator=generator)
         starts = noise[chosen]
         actions = student.denoise(starts, student.full_timesteps(starts, t), cond[chosen]).x0
         regression_loss(actions, target[chosen], 0.03).backward()

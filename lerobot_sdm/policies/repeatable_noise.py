@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from torch import Tensor
 
 
 class RepeatableNoise:
@@ -27,6 +28,11 @@ class RepeatableNoise:
         a resumed run would see different noise than an uninterrupted one.
         """
         return torch.Generator(device=device).manual_seed(self._step_seed())
+
+    def training_noise(self, actions: Tensor) -> tuple[Tensor, torch.Generator]:
+        """Standard normal noise like the actions (B, T, A) of a training step, and its generator for further draws."""
+        generator = self.training_noise_generator(actions.device)
+        return torch.randn(actions.shape, generator=generator, device=actions.device, dtype=actions.dtype), generator
 
     @contextmanager
     def repeatable_global_noise(self, device: torch.device) -> Iterator[None]:

@@ -94,9 +94,9 @@ class AdjointMatchingPolicy(DistilledPolicy):
         config, process = self.config, self._process()
         base = self.teacher
         cond = base.encode(batch)
-        random = self.training_noise_generator(cond.device)
-        start = torch.randn((len(cond), *self.model.action_shape), generator=random, device=cond.device)
-        states = sample_states(partial(self._mean, self.model.denoiser, cond, process), start, process, random)
+        generator = self.training_noise_generator(cond.device)
+        start = torch.randn((len(cond), *self.model.action_shape), generator=generator, device=cond.device)
+        states = sample_states(partial(self._mean, self.model.denoiser, cond, process), start, process, generator)
         judged = self._judge(batch, states[-1])
         adjoints = lean_adjoints(
             partial(self._mean, base.denoiser, cond, process),
@@ -105,7 +105,7 @@ class AdjointMatchingPolicy(DistilledPolicy):
             config.adjoint_clip_quantile,
         )
         self._watch(adjoints.finite)
-        losses, control_norm = self._regression(states, adjoints, cond, process, random)
+        losses, control_norm = self._regression(states, adjoints, cond, process, generator)
         lengths = adjoints.values.flatten(2).norm(dim=2)
         parts = {
             "reward": judged.reward.mean(),
@@ -143,12 +143,12 @@ class AdjointMatchingPolicy(DistilledPolicy):
         return RewardGradient(members.detach().mean(dim=0), spread.detach(), gradient)
 
     def _regression(
-        self, states: Tensor, adjoints: Adjoints, cond: Tensor, process: MemorylessProcess, random: torch.Generator
+        self, states: Tensor, adjoints: Adjoints, cond: Tensor, process: MemorylessProcess, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         """Losses (steps, B) of some of a trajectory's steps, 0 for skipped samples; and the control norm."""
         kept = adjoints.finite.view(-1, 1, 1)  # Non-finite values must not reach the gradient, not even times 0.
         states, base_means = (torch.where(kept, values, 0.0) for values in (states, adjoints.base_means))
-        chosen = draw_steps(self.config.loss_steps, process, random)
+        chosen = draw_steps(self.config.loss_steps, process, generator)
         count, batch = len(chosen), len(cond)
         k = chosen.repeat_interleave(batch)
         sigma = process.sigma[k]

@@ -96,10 +96,10 @@ class ConsistencyPolicy(DistilledPolicy):
             The weighted sum, and each part of it to log.
         """
         config, model, levels, x0 = self.config, self.model, self.model.levels, batch[ACTION]
-        random, real = self.training_noise_generator(x0.device), real_steps(config, batch)
-        noises = torch.randn((2, *x0.shape), generator=random, device=x0.device, dtype=x0.dtype)
-        times = draw_times(len(x0), levels, config.max_solver_steps, random)
-        sigma = dsm_sigmas(len(x0), levels, config.sigma_log_mean, config.sigma_log_std, random)
+        generator, real = self.training_noise_generator(x0.device), real_steps(config, batch)
+        noises = torch.randn((2, *x0.shape), generator=generator, device=x0.device, dtype=x0.dtype)
+        times = draw_times(len(x0), levels, config.max_solver_steps, generator)
+        sigma = dsm_sigmas(len(x0), levels, config.sigma_log_mean, config.sigma_log_std, generator)
         parts: dict[str, Tensor] = {}
         with self.repeatable_global_noise(x0.device):
             with torch.no_grad():

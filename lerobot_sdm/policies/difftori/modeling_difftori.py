@@ -129,14 +129,14 @@ class DiffTORIPolicy(ChunkPolicy):
             The weighted sum; and to log, both parts and the error of the chunks before the improvement.
         """
         config, model, actions = self.config, self.model, batch[ACTION]
-        random = self.training_noise_generator(actions.device)
+        generator = self.training_noise_generator(actions.device)
         with self.repeatable_global_noise(actions.device):
             start, features = model.propose(batch), model.encode(batch)
         if config.start_noise_std > 0:
-            noise = torch.randn(start.shape, generator=random, device=start.device, dtype=start.dtype)
+            noise = torch.randn(start.shape, generator=generator, device=start.device, dtype=start.dtype)
             start = start + config.start_noise_std * noise
         mean, log_variance = model.posterior(features, actions)
-        noise = torch.randn(mean.shape, generator=random, device=mean.device, dtype=mean.dtype)
+        noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
         latent = mean + (0.5 * log_variance).exp() * noise
         chunk = model.improve(start, features, latent, group=len(actions) if config.coupling == "batch" else 1)
         real = torch.ones_like(actions, dtype=torch.bool)

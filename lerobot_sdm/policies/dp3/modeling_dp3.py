@@ -7,9 +7,8 @@ from lerobot.utils.constants import ACTION
 from torch import Tensor
 
 from lerobot_sdm.diffusion.schedules import alphas_cumprod, ddim_timesteps
+from lerobot_sdm.nets.action_network import ActionNetwork
 from lerobot_sdm.nets.backbone import Backbone
-from lerobot_sdm.nets.backbones import denoising_network
-from lerobot_sdm.nets.observations import encode_frames, observation_encoder
 from lerobot_sdm.policies.demonstration_policy import DemonstrationPolicy
 from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
 from lerobot_sdm.policies.padding import real_steps
@@ -38,11 +37,8 @@ class DP3Policy(DemonstrationPolicy):
             The loss, and further values to log.
         """
         actions = batch[ACTION]
-        generator = self.training_noise_generator(actions.device)
-        noise = torch.randn(actions.shape, generator=generator, device=actions.device, dtype=actions.dtype)
-        t = torch.randint(
-            self.config.num_train_timesteps, (actions.shape[0],), generator=generator, device=actions.device
-        )
+        noise, generator = self.training_noise(actions)
+        t = torch.randint(self.config.num_train_timesteps, (len(actions),), generator=generator, device=actions.device)
         error = self.model.denoising_loss(actions, noise, t, self.model.encode(batch))
         real = real_steps(self.config, batch)
         if real is not None:
@@ -50,29 +46,19 @@ class DP3Policy(DemonstrationPolicy):
         return self.loss_guard.watch(error.mean(), self.train_step), {}
 
 
-class DP3Model(Backbone):
-    """Observation encoder and denoising network; predicts clean actions x_0.
+class DP3Model(ActionNetwork, Backbone):
+    """Observation encoder and denoising network; predicts clean actions x_0. See the bases for attributes.
 
     Args:
         config: Configuration with input and output features.
     """
 
     def __init__(self, config: DP3Config):
-        super().__init__()
-        self.config = config
-        self.n_obs_steps = config.n_obs_steps
-        self.obs_encoder = observation_encoder(config)
-        self.cond_dim = self.obs_encoder.out_dim * config.n_obs_steps
-        self.denoiser_name = config.backbone
-        self.add_module(config.backbone, denoising_network(config, self.cond_dim))
+        super().__init__(config)
         self.prediction_type = "sample"
         self.clip_range = config.clip_sample_range
-        self.action_shape = (config.horizon, config.action_feature.shape[0])
         schedule = alphas_cumprod(config.num_train_timesteps, config.beta_schedule, config.beta_start, config.beta_end)
         self.register_buffer("alphas_cumprod", schedule, persistent=False)
-
-    def encode_frames(self, batch: dict[str, Tensor]) -> Tensor:
-        return encode_frames(self.obs_encoder, self.config, batch)
 
     def sampler_timesteps(self, steps: int | None = None) -> list[int]:
         config = self.config

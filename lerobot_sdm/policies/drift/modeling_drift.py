@@ -47,9 +47,9 @@ class DriftPolicy(DemonstrationPolicy):
             the samples of an observation, and `force_<temperature>`, how strongly each temperature pulls.
         """
         config, model, actions = self.config, self.model, batch[ACTION].float()
-        random, real = self.training_noise_generator(actions.device), real_steps(config, batch)
+        generator, real = self.training_noise_generator(actions.device), real_steps(config, batch)
         shape = len(actions) * config.samples, *model.action_shape
-        noise = torch.randn(shape, generator=random, device=actions.device)
+        noise = torch.randn(shape, generator=generator, device=actions.device)
         with self.repeatable_global_noise(actions.device):
             cond = model.encode(batch).repeat_interleave(config.samples, dim=0)
             samples = model.generate(noise, cond).float().unflatten(0, (-1, config.samples))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from lerobot.utils.constants import ACTION
 from torch import Tensor
 
@@ -57,9 +56,8 @@ class EdmPolicy(DemonstrationPolicy):
             The loss, and further values to log.
         """
         config, actions = self.config, batch[ACTION]
-        random = self.training_noise_generator(actions.device)
-        noise = torch.randn(actions.shape, generator=random, device=actions.device, dtype=actions.dtype)
-        sigma = log_normal_sigmas(len(actions), config.sigma_log_mean, config.sigma_log_std, random)
+        noise, generator = self.training_noise(actions)
+        sigma = log_normal_sigmas(len(actions), config.sigma_log_mean, config.sigma_log_std, generator)
         with self.repeatable_global_noise(actions.device):
             cond = self.model.encode(batch)
             denoised = self.model.denoise(add_noise(actions, noise, sigma), sigma, cond)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-import torch
 from lerobot.utils.constants import ACTION
 from torch import Tensor
 
@@ -40,9 +39,8 @@ class FlowPolicy(DemonstrationPolicy):
             The loss, and further values to log.
         """
         config, actions = self.config, batch[ACTION]
-        random = self.training_noise_generator(actions.device)
-        noise = torch.randn(actions.shape, generator=random, device=actions.device, dtype=actions.dtype)
-        t = shifted_power_times(len(actions), config.time_power, config.time_shift, random)
+        noise, generator = self.training_noise(actions)
+        t = shifted_power_times(len(actions), config.time_power, config.time_shift, generator)
         with self.repeatable_global_noise(actions.device):
             cond = self.model.encode(batch)
             predicted = self.model.predict(interpolate(actions, noise, t), t, cond)

@@ -68,9 +68,8 @@ class ManiCMPolicy(DistilledPolicy):
             The loss; there is nothing else to log.
         """
         actions, config, model = batch[ACTION], self.config, self.model
-        random = self.training_noise_generator(actions.device)
-        noise = torch.randn(actions.shape, generator=random, device=actions.device, dtype=actions.dtype)
-        level = torch.randint(config.solver_levels, actions.shape[:1], generator=random, device=actions.device)
+        noise, generator = self.training_noise(actions)
+        level = torch.randint(config.solver_levels, actions.shape[:1], generator=generator, device=actions.device)
         cond = self.encode_for_training(batch)
         loss = consistency_distillation_loss(
             student=lambda x, t: model.denoise(x, t, cond).x0,

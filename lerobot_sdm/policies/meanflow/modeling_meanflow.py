@@ -70,12 +70,11 @@ class MeanFlowPolicy(DemonstrationPolicy):
         """
         config, model, actions = self.config, self.model, batch[ACTION]
         check_no_autocast(self.name, actions.device)
-        random, real = self.training_noise_generator(actions.device), real_steps(config, batch)
-        noise = torch.randn(actions.shape, generator=random, device=actions.device, dtype=actions.dtype)
+        (noise, generator), real = self.training_noise(actions), real_steps(config, batch)
         times = draw_time_pairs(
             len(actions),
             config.time_sampler,
-            random,
+            generator,
             config.flow_ratio,
             config.endpoint_fraction,
             config.logit_mean,

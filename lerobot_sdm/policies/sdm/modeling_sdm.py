@@ -117,8 +117,8 @@ class SDMPolicy(DistilledPolicy):
             The summed loss, and each part of it to log.
         """
         config, turn = self.config, turn_of(self.config, self.train_step)
-        random = self.training_noise_generator(batch[OBS_STATE].device)
-        cond, noise, target = self._starts(batch, random, regress=turn.regression > 0)
+        generator = self.training_noise_generator(batch[OBS_STATE].device)
+        cond, noise, target = self._starts(batch, generator, regress=turn.regression > 0)
         with torch.set_grad_enabled(turn.generator and torch.is_grad_enabled()):
             actions = self._generate(self.model, noise, cond)
 
@@ -127,20 +127,20 @@ class SDMPolicy(DistilledPolicy):
         if turn.regression > 0 and target is not None:
             parts["regression_loss"] = regression_loss(actions, target, config.regression_delta or None)
         if turn.matching > 0:
-            parts["matching_loss"] = self._matching_loss(actions, cond, random)
+            parts["matching_loss"] = self._matching_loss(actions, cond, generator)
         if turn.critic:
-            parts["fake_score_loss"] = self._fake_score_loss(actions.detach(), cond, random)
+            parts["fake_score_loss"] = self._fake_score_loss(actions.detach(), cond, generator)
         if turn.data > 0:
             whole = self._pairs is None and not config.mixed_conditions  # Encoding images twice would cost most.
-            parts["data_loss"] = self._data_loss(batch, cond if whole else self.encode_for_training(batch), random)
+            parts["data_loss"] = self._data_loss(batch, cond if whole else self.encode_for_training(batch), generator)
         total = torch.stack([weights.get(name, 1.0) * part for name, part in parts.items()]).sum()
         if turn.matching > 0 and self.train_step == config.warmup_steps:
-            parts |= self._check_critic(batch, random)
+            parts |= self._check_critic(batch, generator)
         return self.loss_guard.watch(total, self.train_step), logged(parts)
 
     @torch.no_grad()
     def _starts(
-        self, batch: dict[str, Tensor], random: torch.Generator, regress: bool
+        self, batch: dict[str, Tensor], generator: torch.Generator, regress: bool
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Inputs of this iteration: conditions (B, F), start noise (B, T, A) and, for the regression, the teacher's
         own samples from both (B, T, A).
@@ -150,41 +150,45 @@ class SDMPolicy(DistilledPolicy):
         """
         pairs = self._pairs
         if pairs is not None and self.train_step % self.config.pair_reuse:
-            return pairs.draw(len(batch[OBS_STATE]), random)
+            return pairs.draw(len(batch[OBS_STATE]), generator)
         cond = self.encode_for_training(batch)
         if self.config.mixed_conditions > 0:
-            cond = mix_conditions(cond, self.config.mixed_conditions, random)
-        noise = torch.randn((len(cond), *self.model.action_shape), generator=random, device=cond.device)
+            cond = mix_conditions(cond, self.config.mixed_conditions, generator)
+        noise = self._start_noise(cond, generator)
         target = self.teacher_samples(noise, cond) if regress or pairs is not None else None
         if pairs is not None and target is not None:
             pairs.add(cond, noise, target)
-            return pairs.draw(len(cond), random)
+            return pairs.draw(len(cond), generator)
         return cond, noise, target
+
+    def _start_noise(self, cond: Tensor, generator: torch.Generator) -> Tensor:
+        """Standard normal noise (B, T, A) to act from under conditions (B, F)."""
+        return torch.randn((len(cond), *self.model.action_shape), generator=generator, device=cond.device)
 
     def teacher_samples(self, noise: Tensor, cond: Tensor) -> Tensor:
         """Samples (B, T, A) of the teacher's own sampler from start noise (B, T, A) and conditions (B, F)."""
         steps = self.teacher.sampler_timesteps(self.config.teacher_inference_steps)
         return self.teacher.sample(noise, cond, steps)
 
-    def _data_loss(self, batch: dict[str, Tensor], cond: Tensor, random: torch.Generator) -> Tensor:
+    def _data_loss(self, batch: dict[str, Tensor], cond: Tensor, generator: torch.Generator) -> Tensor:
         """Energy score of the generator's samples, under the batch's own conditions (B, F), at the demonstrated actions
         within the episode."""
         actions, count = batch[ACTION], self.config.data_samples
         cond = cond.repeat(count, 1)
-        noise = torch.randn((len(cond), *self.model.action_shape), generator=random, device=cond.device)
+        noise = self._start_noise(cond, generator)
         samples = self._generate(self.model, noise, cond).unflatten(0, (count, -1))
         pad = batch.get("action_is_pad")
         return energy_score(samples, actions, None if pad is None else ~pad).mean()
 
-    def _fake_score_loss(self, actions: Tensor, cond: Tensor, random: torch.Generator) -> Tensor:
+    def _fake_score_loss(self, actions: Tensor, cond: Tensor, generator: torch.Generator) -> Tensor:
         """Denoising loss on the generator's actions, which must be detached."""
-        t, noise = self._noise_levels(actions, random)
+        t, noise = self._noise_levels(actions, generator)
         return self.model.denoising_loss(actions, noise, t, cond, self.fake_score).mean()
 
-    def _matching_loss(self, actions: Tensor, cond: Tensor, random: torch.Generator) -> Tensor:
+    def _matching_loss(self, actions: Tensor, cond: Tensor, generator: torch.Generator) -> Tensor:
         """Surrogate whose gradient moves the generator's distribution toward the teacher's."""
         with torch.no_grad():
-            t, noise = self._noise_levels(actions, random)
+            t, noise = self._noise_levels(actions, generator)
             alpha_bar = self.model.alphas_cumprod[t]
             x_t = add_noise(actions, noise, alpha_bar)
             gradient = distribution_matching_gradient(
@@ -198,27 +202,27 @@ class SDMPolicy(DistilledPolicy):
             )
         return surrogate_loss(actions, gradient)
 
-    def _noise_levels(self, actions: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    def _noise_levels(self, actions: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Random timesteps (B,) and noise (B, T, A) at which to match the scores."""
         config, device, levels = self.config, actions.device, self.model.num_train_timesteps
         low, high = (round(share * (levels - 1)) for share in config.timestep_range)
         if not config.timestep_levels:
             high = min(high, config.last_timestep)
-            t = torch.randint(low, high + 1, actions.shape[:1], generator=random, device=device)
+            t = torch.randint(low, high + 1, actions.shape[:1], generator=generator, device=device)
         else:
             levels = config.last_timestep + 1
             chosen = torch.tensor(ddim_timesteps(levels, config.timestep_levels), device=device)
-            t = chosen[torch.randint(len(chosen), actions.shape[:1], generator=random, device=device)]
-        return t, torch.randn(actions.shape, generator=random, device=device, dtype=actions.dtype)
+            t = chosen[torch.randint(len(chosen), actions.shape[:1], generator=generator, device=device)]
+        return t, torch.randn(actions.shape, generator=generator, device=device, dtype=actions.dtype)
 
     @torch.no_grad()
-    def _check_critic(self, batch: dict[str, Tensor], random: torch.Generator) -> dict[str, Tensor]:
+    def _check_critic(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """Before the first turn with score matching: how far critic and teacher differ on the teacher's own samples,
         where they should agree, beside the spread of these samples. Warns if the critic's error is the larger one."""
         cond = self.encode_for_training(batch)[:8].repeat_interleave(8, 0)
-        noise = torch.randn((len(cond), *self.model.action_shape), generator=random, device=cond.device)
+        noise = self._start_noise(cond, generator)
         samples = self.teacher_samples(noise, cond)
-        t, diffusing = self._noise_levels(samples, random)
+        t, diffusing = self._noise_levels(samples, generator)
         x_t = add_noise(samples, diffusing, self.model.alphas_cumprod[t])
         networks = self.teacher.denoiser, self.fake_score
         real, fake = (self.model.denoise(x_t, t, cond, network).x0 for network in networks)

@@ -9,7 +9,6 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from lerobot.utils.io_utils import write_video
 from rich.console import Console
 
 from lerobot_sdm.errors import InputError
@@ -178,7 +177,7 @@ def test_video(layout, tmp_path):
         videos = layout.evaluation(key) / "videos" / "reach-wall_0"
         videos.mkdir(parents=True)
         frames = np.full((5 + number, 64, 64, 3), 40 * number, np.uint8)
-        write_video(videos / "eval_episode_0.mp4", list(frames), fps=80)
+        iio.imwrite(videos / "eval_episode_0.mp4", frames, plugin="pyav", codec="libx264", fps=80)
         for episode in range(1, 6):  # A batch of six was run to get the four that count.
             shutil.copyfile(videos / "eval_episode_0.mp4", videos / f"eval_episode_{episode}.mp4")
     results = collect_results(CONFIG, layout)

@@ -223,7 +223,7 @@ convert(config, dataclasses.replace(make_plan(config), block_bytes=1))
 
 
 def test_a_killed_conversion_goes_on(tmp_path):
-    arrays, ends = demonstrations((3,) * 60)
+    arrays, ends = demonstrations((3,) * 20)
     source = write_store(tmp_path / "demo.zarr", arrays, ends)
     command = [sys.executable, "-c", SCRIPT, source, tmp_path / "out"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

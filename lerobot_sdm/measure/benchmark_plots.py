@@ -26,6 +26,9 @@ RUN_COLORS = {run: next(COLORS[key] for key, method in METHODS.items() if method
 
 Results = dict[str, Any]
 
+ROUNDED_AWAY = 0.005
+"""LeRobot logs losses with three decimals: of smaller ones little is left."""
+
 
 def success_by_difficulty(results: Results) -> Figure:
     """Mean success of each method at each level, with intervals if there are any."""
@@ -110,6 +113,9 @@ def _loss_curves(results: Results) -> Figure:
             axes.plot(*zip(*line, strict=True), color=RUN_COLORS[run], alpha=0.6, linewidth=1)
         axes.set_title(run, fontsize=10)
         axes.set_xlabel("step")
+        if axes.dataLim.y1 < ROUNDED_AWAY:
+            axes.set_ylim(0, ROUNDED_AWAY)
+            axes.text(0.5, 0.9, "logged to three decimals", transform=axes.transAxes, ha="center", fontsize=8)
         axes.locator_params(axis="x", nbins=4)
         _tidy(axes, "both")
     figure.supylabel("training loss", fontsize=10)

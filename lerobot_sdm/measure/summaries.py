@@ -41,8 +41,8 @@ def gather(root: Path) -> dict[str, Any]:
 
 
 def summarize(cells: Cells) -> list[dict[str, Any]]:
-    """Compare methods by each protocol over the training seeds that all tasks have and, if some tasks have more seeds,
-    also over those tasks with all their seeds.
+    """Compare methods by each protocol over the training seeds that all cells have and, if some have more seeds, also
+    over those tasks and methods with all their seeds.
 
     Returns:
         For each `protocol` and `seeds` with comparable tasks: `tasks`, those that have all methods and these seeds;
@@ -52,21 +52,25 @@ def summarize(cells: Cells) -> list[dict[str, Any]]:
     for protocol in PROTOCOLS:
         mine = measured_by(cells, protocol)
         found = [summary for seeds in _seeds(mine) if (summary := _summary(mine, protocol, seeds))]
-        # More seeds of the same tasks say the same better.
-        if len(found) == 2 and found[0]["tasks"] == found[1]["tasks"]:
+        # More seeds of the same tasks and methods say the same better.
+        if len(found) == 2 and _compared(found[0]) == _compared(found[1]):
             del found[0]
         summaries += found
     return summaries
 
 
+def _compared(summary: dict[str, Any]) -> tuple[list[str], list[str]]:
+    return summary["tasks"], [row["method"] for row in summary["rows"]]
+
+
 def _seeds(cells: Cells) -> list[list[int]]:
-    """The training seeds that all tasks have and, if there are more, all that occur."""
-    by_task: dict[str, set[int]] = {}
+    """The training seeds that all methods have on all their tasks and, if there are more, all that occur."""
+    found: dict[tuple[str, str], set[int]] = {}
     for cell in cells:
-        by_task.setdefault(cell["task"], set()).add(cell["training_seed"])
-    if not by_task:
+        found.setdefault((cell["task"], cell["method"]), set()).add(cell["training_seed"])
+    if not found:
         return []
-    common, occurring = set.intersection(*by_task.values()), set.union(*by_task.values())
+    common, occurring = set.intersection(*found.values()), set.union(*found.values())
     return [sorted(seeds) for seeds in (common, occurring) if seeds][: 1 if common == occurring else 2]
 
 

@@ -161,6 +161,16 @@ def test_more_seeds_on_some_tasks(tmp_path):
     assert "## Protocol strict, training seeds 0, 1, 2\n" in page(results)
 
 
+def test_more_seeds_of_some_methods(tmp_path):
+    """While a benchmark runs its second seed: all methods with the first one, and those that have both."""
+    cells = [made_cell("reach", "easy", method, "xxxx") for method in ("dp3-10", "sdm", "drift")]
+    cells += [made_cell("reach", "easy", method, "....", seed=2) for method in ("dp3-10", "sdm")]
+    one, two = gather(write_cells(tmp_path / "out", cells))["summaries"]
+    assert (one["seeds"], [row["method"] for row in one["rows"]]) == ([1], ["dp3-10", "sdm", "drift"])
+    assert (two["seeds"], [row["method"] for row in two["rows"]]) == ([1, 2], ["dp3-10", "sdm"])
+    assert [row["all"]["estimate"] for row in (*one["rows"], *two["rows"])] == [1.0, 1.0, 1.0, 0.5, 0.5]
+
+
 def test_a_row_with_fewer_seeds_says_so(tmp_path):
     cells = [made_cell("reach", "easy", "dp3-10", "xxxx", seed) for seed in (0, 1)]
     rows = task_table(measured_by([*cells, made_cell("reach", "easy", "manicm", "xxxx", 1)], "strict")).splitlines()

@@ -2,7 +2,7 @@
 
 draccus, which reads LeRobot's command lines, builds the parser of all options of all types for every command, twice if
 a configuration file is given. For the help text of each option it searches the source code of a class and its bases
-anew, which takes two thirds of the time until the command begins.
+anew, which takes four fifths of the time of reading the command line.
 """
 
 import functools

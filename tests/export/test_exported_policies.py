@@ -117,6 +117,8 @@ CASES = [
     ("manicm", "onnx", "float32"),
     ("consistency", "onnx", "float32"),
     ("sdm", "openvino", "float32"),
+    (SHORT, "openvino", "float32"),
+    ("consistency", "openvino", "float32"),
     ("flow", "onnx", "float32"),
     ("meanflow", "onnx", "float32"),
     ("drift", "openvino", "float32"),

@@ -53,6 +53,8 @@ class RolloutConfig(RolloutOptions):
             InputError: A value is invalid; nothing has been written.
         """
         self.check_values()
+        if isinstance(self.env, PointCloudEnvConfig):
+            self.env.require_all_clouds()
         name = f"{self.env.type}-rollouts"
         root = self.root or Path("data") / name
         refuse_existing("--root", root)

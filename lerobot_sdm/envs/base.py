@@ -17,7 +17,7 @@ from lerobot_sdm.clouds.geometry import sample_or_pad
 from lerobot_sdm.envs.cloud_sensor import CloudSensor, upright
 from lerobot_sdm.envs.coordinate_frames import Frame
 from lerobot_sdm.envs.depth_camera import GOAL, MARKER, VISIBLE_GEOM_GROUPS, RayDepthCamera, SceneCamera, open_camera
-from lerobot_sdm.envs.options import CloudOptions, options_of_view, require_known, require_positive
+from lerobot_sdm.envs.options import CloudOptions, check_chunk, options_of_view, require_known, require_positive
 
 # A ray-cast frame costs 2 microseconds per pixel, so cast small images and enlarge them.
 MAX_RAYCAST_RENDER_SIZE = 96
@@ -65,6 +65,9 @@ class PointCloudEnv(gym.Env, ABC):
         pixels: Whether observations include the image.
         render_size: Height and width of `render()`'s frames.
         render_mode: Only `rgb_array` exists.
+        n_action_steps: Leaves out the clouds that a policy with chunks of as many actions never reads: they are NaN
+            but for the `n_obs_steps` at which it plans. None to make all of them.
+        n_obs_steps: How many observations that policy plans from.
         cloud: Options of the cloud by name, see `CloudOptions`; the view's for None.
 
     Raises:
@@ -102,9 +105,12 @@ class PointCloudEnv(gym.Env, ABC):
         pixels: bool = False,
         render_size: int = 256,
         render_mode: str = "rgb_array",
+        n_action_steps: int | None = None,
+        n_obs_steps: int = 2,
         **cloud: Any,
     ):
         options = options_of_view(views, view, **cloud)
+        check_chunk(n_action_steps, n_obs_steps, pixels)
         require_known("camera", options.camera, cameras)
         require_known("frame", options.frame, self.frames)
         require_positive("episode_length", episode_length)
@@ -117,6 +123,8 @@ class PointCloudEnv(gym.Env, ABC):
         self._terminate_on_success = terminate_on_success
         self._pixels = pixels
         self._render_size = render_size
+        self._n_action_steps = n_action_steps
+        self._n_obs_steps = n_obs_steps
 
         unbounded = {"low": -np.inf, "high": np.inf, "dtype": np.float32}
         observations = {
@@ -134,6 +142,7 @@ class PointCloudEnv(gym.Env, ABC):
         self._frame_cache: NDArray[np.uint8] | None = None
         self._steps = 0
         self._success_steps = 0
+        self._over = False
 
     @property
     @abstractmethod
@@ -238,6 +247,7 @@ class PointCloudEnv(gym.Env, ABC):
         self._build()
         self._restart(seed, options or {})
         self._steps = self._success_steps = 0
+        self._over = False
         self._frame_cache = None
         return self._observation(), {"is_success": False, "goal_reached": False, "success_steps": 0}
 
@@ -255,6 +265,7 @@ class PointCloudEnv(gym.Env, ABC):
         late = self._steps >= self._max_episode_steps
         success = self._verdict(outcome, over=outcome.failed or late)
         terminated = (success and self._terminate_on_success) or outcome.failed
+        self._over = terminated or late
         info = {
             "is_success": success,
             "goal_reached": outcome.goal_reached,
@@ -288,16 +299,28 @@ class PointCloudEnv(gym.Env, ABC):
             self._model = model
 
     def _observation(self) -> dict[str, NDArray]:
-        cloud, image = self._sensor.look(self._data(), image=self._pixels, goal=self._goal())
+        if self._is_read():
+            cloud, image = self._sensor.look(self._data(), image=self._pixels, goal=self._goal())
+        else:
+            shape = (self.cloud_options.num_points, self.cloud_options.channels)
+            cloud, image = np.full(shape, np.nan, dtype=np.float32), None
         observation = {"agent_pos": self._agent_pos().astype(np.float32), "point_cloud": cloud}
         if self._pixels:
             observation["pixels"] = image
         return observation
 
+    def _is_read(self) -> bool:
+        """Whether a policy plans from the current observation, in this step or in one of the next."""
+        # A batch repeats a finished member's last observation until all have finished, and plans for it too.
+        if self._n_action_steps is None or self._over:
+            return True
+        until_next_plan = -self._steps % self._n_action_steps
+        return until_next_plan < self._n_obs_steps
+
     def _human_view(self) -> NDArray[np.uint8]:
         data, size = self._data(), self._render_size
         small = min(size, MAX_RAYCAST_RENDER_SIZE) if isinstance(self._camera, RayDepthCamera) else size
-        picture = self._camera.take(data, self.human_camera, small, color=True, goal=self._goal())
+        picture = self._camera.photograph(data, self.human_camera, small, self._goal())
         nearest = np.arange(size) * small // size
-        enlarged = picture.color[nearest][:, nearest]
+        enlarged = picture[nearest][:, nearest]
         return upright(enlarged, data.camera(self.human_camera).xmat.reshape(3, 3))

@@ -128,6 +128,22 @@ def require_positive(key: str, value: int) -> None:
         raise InputError(f"{key}={value!r}: must be at least 1. Give a positive integer.")
 
 
+def check_chunk(n_action_steps: int | None, n_obs_steps: int, pixels: bool) -> None:
+    """Check the options that leave out clouds.
+
+    Raises:
+        InputError: A number is not positive, or images, which cannot be NaN, would have to be left out, too.
+    """
+    require_positive("n_obs_steps", n_obs_steps)
+    if n_action_steps is not None:
+        require_positive("n_action_steps", n_action_steps)
+        if pixels:
+            raise InputError(
+                f"n_action_steps={n_action_steps}: leaves out clouds, but an image cannot be left out. Drop it, or "
+                "pixels=true."
+            )
+
+
 def require_not_negative(key: str, value: float) -> None:
     """Raise an InputError that names `key` unless `value` is a finite number of at least 0."""
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < float("inf"):

@@ -172,7 +172,9 @@ def _evaluations(
     settings: dict[str, Any],
 ) -> Iterator[Stage]:
     for item in evaluations(benchmark, cell, protocol):
-        on_these = replace(config, eval_seed=item.seed, eval_episodes=item.episodes)
+        # Nobody watches the videos of fifteen checkpoints, and large ones would take half of the time.
+        env = config.env if item.row.checkpoint == "last" else config.env | {"render_size": 64}
+        on_these = replace(config, env=env, eval_seed=item.seed, eval_episodes=item.episodes)
         yield Stage(
             f"evaluate_{item.row.key}",
             f"Evaluate {item.row.label}, step {item.step}",

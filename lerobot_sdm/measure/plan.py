@@ -152,7 +152,12 @@ def evaluate_command(config: RunSettings, layout: RunLayout, row: TableRow, rule
     """Command that measures the success of one row; all rows and rules get the same seeds."""
     return lerobot_eval(
         layout.checkpoint(row.run, row.checkpoint),
-        [*flags(row.overrides, "policy."), f"--policy.device={config.device}", *_environment_flags(config, rule)],
+        [
+            *flags(row.overrides, "policy."),
+            f"--policy.device={config.device}",
+            *_environment_flags(config, rule),
+            *flags(config.chunk, "env."),
+        ],
         config.eval_episodes,
         config.eval_batch_size,
         config.eval_seed,

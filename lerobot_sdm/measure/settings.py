@@ -10,6 +10,9 @@ from lerobot_sdm.measure.suites import table_name
 Flags = dict[str, Any]
 """Values of command-line options by name, without the prefix: {"down_dims": [64, 128]} -> --policy.down_dims=..."""
 
+DEFAULT_CHUNK = {"n_action_steps": 8, "n_obs_steps": 2}
+"""Those of the policies' configurations, which importing would cost ten seconds."""
+
 
 @dataclass(frozen=True)
 class Training:
@@ -94,6 +97,11 @@ class RunSettings:
                 f"demo_seed={self.demo_seed}, held_out_seed={self.held_out_seed}, eval_seed={self.eval_seed}: keep "
                 "them at least 10000 apart, so that policies are not evaluated on starts that they were trained on."
             )
+
+    @property
+    def chunk(self) -> Flags:
+        """How the teacher and every policy made from it plan, so that evaluations make only the clouds they read."""
+        return {name: self.teacher.policy.get(name, default) for name, default in DEFAULT_CHUNK.items()}
 
     @property
     def name(self) -> str:

@@ -142,6 +142,7 @@ def test_it_trains_a_reward_model_as_it_stands(policy, tmp_path, monkeypatch):
             {"env": make_env_config("pusht_dense")},
             r"'observation\.environment_state' is missing in .*pusht_dense",
         ),
+        ({"env": make_env_config("metaworld_pc", n_action_steps=8)}, "--env.n_action_steps=8: .*a dataset needs all"),
     ],
 )
 def test_bad_orders_are_refused_before_anything_is_written(policy, tmp_path, fields, message):

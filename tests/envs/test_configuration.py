@@ -27,6 +27,8 @@ BAD_CLOUD_OPTIONS = {
     "crop": [((0, 0, 0), (1, 1)), ((0, 0, 0), (1, 0, 1)), "box", ((0, 0, 0),)],
     "render_size": [0],
     "episode_length": [0],
+    "n_action_steps": [0, 2.5],
+    "n_obs_steps": [0],
     "task": ["drawr-open"],
 }
 BAD = [(key, value) for key, values in BAD_CLOUD_OPTIONS.items() for value in values]
@@ -96,6 +98,19 @@ def test_features_and_their_names():
         "action": (FeatureType.ACTION, (4,)),
     }
     assert "observation.image" not in env_to_policy_features(make_env_config("metaworld_pc"))
+
+
+@pytest.mark.parametrize("build", BUILDERS["metaworld_pc"])
+def test_images_cannot_be_left_out(build):
+    with pytest.raises(InputError, match=r"n_action_steps=8: .*Drop it, or pixels=true"):
+        build(n_action_steps=8, pixels=True)
+
+
+@pytest.mark.parametrize("env_type", FAMILIES)
+def test_datasets_need_all_clouds(env_type):
+    config = make_env_config(env_type, n_action_steps=8)
+    with pytest.raises(InputError, match=r"--env.n_action_steps=8: leaves out clouds.*Drop the option"):
+        config.as_recorded(config.task, pixels=False)
 
 
 def test_the_command_line_reaches_the_environment():

@@ -58,6 +58,7 @@ def test_colors_are_those_of_geoms_and_materials(scene):
     picture = camera.take(data, "down", SIZE, color=True)
     assert picture.color.shape == (SIZE, SIZE, 3)
     assert picture.color[SIZE // 2, SIZE // 2].argmax() == 2
+    np.testing.assert_array_equal(camera.photograph(data, "down", SIZE), picture.color)
     assert picture.color[0, 0].argmax() == 0
     assert camera.take(data, "down", SIZE).color is None
 

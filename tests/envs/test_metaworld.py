@@ -42,6 +42,23 @@ def simulator_state(env):
     return np.concatenate([sim.data.qpos, sim.data.qvel, *(np.ravel(array) for array in moved)])
 
 
+def test_only_clouds_that_a_policy_reads_are_made(make):
+    """Of chunks of 4 actions planned from 2 observations: those at steps 0, 3, 4, 7, 8, and the last."""
+    small = {**SMALL, "episode_length": 10}
+    whole, some = make("reach", **small), make("reach", **small, n_action_steps=4, n_obs_steps=2)
+    observations = [(whole.reset(seed=3)[0], some.reset(seed=3)[0])]
+    observations += [(whole.step(action)[0], some.step(action)[0]) for action in np.full((10, 4), 0.3)]
+    read = []
+    for step, (expected, found) in enumerate(observations):
+        np.testing.assert_array_equal(found["agent_pos"], expected["agent_pos"])
+        if np.isnan(found["point_cloud"]).all():
+            continue
+        np.testing.assert_array_equal(found["point_cloud"], expected["point_cloud"])
+        read.append(step)
+    assert read == [0, 3, 4, 7, 8, 10]
+    assert np.isfinite(some.reset(seed=3)[0]["point_cloud"]).all()
+
+
 @pytest.mark.parametrize("task", all_tasks())
 def test_every_registered_task(task):
     """check_env, seeding and the goal's absence, in one visit because building is what takes time."""

@@ -9,10 +9,10 @@ import pytest
 import lerobot_policy_sdm  # noqa: F401 - registers the policy types
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.measure import plan
-from lerobot_sdm.measure.methods import ROWS
+from lerobot_sdm.measure.methods import ROWS, RUNS
 from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.quickstart import all_stages
-from lerobot_sdm.measure.settings import RunSettings, Training
+from lerobot_sdm.measure.settings import DEFAULT_CHUNK, RunSettings, Training
 from lerobot_sdm.measure.sizes import QUICKSTART_SIZES, preset
 from lerobot_sdm.specs import flag_text, flags
 
@@ -83,6 +83,24 @@ def test_rows_share_seeds_and_environment():
     (common,) = shared
     assert {"--seed=100000", "--eval.n_episodes=7", "--eval.batch_size=7", "--env.task=drawer-open"} <= set(common)
     assert len({command[-1] for command in commands}) == len(ROWS)
+
+
+@pytest.mark.parametrize("task", ["drawer-open", "detour"])
+def test_evaluations_make_the_clouds_that_policies_read(task):
+    from lerobot.configs.policies import PreTrainedConfig
+    from lerobot.configs.train import TrainPipelineConfig
+
+    config = preset("small", task)
+    _, *arguments = command(config, "train_teacher")
+    policy = draccus.parse(TrainPipelineConfig, args=arguments).policy
+    evaluation = plan.evaluate_command(config, LAYOUT, ROWS[0])
+    for name in DEFAULT_CHUNK:
+        assert f"--env.{name}={getattr(policy, name)}" in evaluation
+    # The defaults of everything that is not made from another policy; the others take its.
+    for run in RUNS.values():
+        if run.source is None:
+            defaults = PreTrainedConfig.get_choice_class(run.policy)()
+            assert {name: getattr(defaults, name) for name in DEFAULT_CHUNK} == DEFAULT_CHUNK, run.policy
 
 
 def test_rules_differ_in_the_environment_alone():

@@ -3,6 +3,8 @@
 import pytest
 from lerobot_commands import lerobot_eval
 
+from lerobot_sdm.policies.guards import NonFiniteError
+
 ENV = (
     "--env.type=metaworld_pc",
     "--env.task=reach",
@@ -28,3 +30,19 @@ def test_the_same_command_gives_the_same_numbers(who, tiny, tmp_path, monkeypatc
     # The comparison means something only if another seed has other rewards.
     other = outcomes(lerobot_eval(monkeypatch, policy, tmp_path / "other", *ENV, "--seed=7"))
     assert other["sum_rewards"] != first["sum_rewards"]
+
+
+def test_clouds_that_nobody_reads_change_nothing(tiny, tmp_path, monkeypatch):
+    """With the policy's chunk of 3 actions from 2 observations; with another, it refuses to plan without a cloud."""
+    long = (*ENV, "--env.episode_length=20")
+    evaluate = [
+        lerobot_eval(monkeypatch, tiny.teacher, tmp_path / str(n), *long, *given)
+        for n, given in enumerate(((), ("--env.n_action_steps=3",)))
+    ]
+    assert outcomes(evaluate[0]) == outcomes(evaluate[1])
+    with pytest.raises(NonFiniteError, match=r"observation.point_cloud.*Nothing was executed"):
+        lerobot_eval(monkeypatch, tiny.teacher, tmp_path / "other", *long, "--env.n_action_steps=5")
+    with pytest.raises(NonFiniteError, match=r"observation.point_cloud"):
+        lerobot_eval(
+            monkeypatch, tiny.teacher, tmp_path / "one", *long, "--env.n_action_steps=3", "--env.n_obs_steps=1"
+        )

@@ -1,6 +1,11 @@
+import os
+
 import pytest
 
 from lerobot_sdm.processes.scheduling import leave_real_time
+
+# torch would first try, for many seconds, whether the C++ compiler knows each vector extension of the processor.
+os.environ.setdefault("TORCHINDUCTOR_VEC_ISA_OK", "1")
 
 LONGEST = ("test_benchmark_smoke.py", "test_two_processes.py", "test_compiled_training.py", "test_training_runs.py")
 """Files that take a minute and more. They begin first, so that no core waits for one of them at the end."""

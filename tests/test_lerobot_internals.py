@@ -14,7 +14,7 @@ from lerobot_sdm.lerobot_internals import INTERNALS, PUBLIC, Internal, patch
 PACKAGE = Path(__file__).parents[1] / "lerobot_sdm"
 FILES = {str(file.relative_to(PACKAGE).with_suffix("")): file for file in sorted(PACKAGE.rglob("*.py"))}
 
-RESOLVE = """
+LOOK = """
 import functools, importlib, inspect, json, sys
 from lerobot_sdm.lerobot_internals import INTERNALS
 
@@ -41,18 +41,17 @@ def lacks(row):
     missing = [text for text in row.mentions if text not in inspect.getsource(found)]
     return f"its source does not mention {missing}" if missing else ""
 
-print(json.dumps({row.name: lacks(row) for row in INTERNALS}))
-"""
+lacking = {row.name: lacks(row) for row in INTERNALS}
 
-PATCH_ALL = """
-import json
 from lerobot_sdm.lerobot_internals import PATCHED
+assert not PATCHED
 import lerobot_policy_sdm
 import lerobot.datasets.factory, lerobot.datasets.sampler
 from lerobot_sdm.serving.policy_server import install
 install()
-print(json.dumps(PATCHED))
+print(json.dumps([lacking, PATCHED]))
 """
+"""What LeRobot lacks before this package patches anything, and what this package then patches."""
 
 
 def printed(code: str, folder: Path) -> object:
@@ -65,9 +64,14 @@ def printed(code: str, folder: Path) -> object:
 
 
 @pytest.fixture(scope="module")
-def lacking(tmp_path_factory) -> dict[str, str]:
+def looked(tmp_path_factory) -> tuple[dict[str, str], list[str]]:
+    return printed(LOOK, tmp_path_factory.mktemp("look"))
+
+
+@pytest.fixture(scope="module")
+def lacking(looked) -> dict[str, str]:
     """Internal -> what the installed LeRobot, without this package's patches, lacks of it."""
-    return printed(RESOLVE, tmp_path_factory.mktemp("resolve"))
+    return looked[0]
 
 
 @pytest.mark.parametrize("row", INTERNALS, ids=lambda row: row.name)
@@ -168,8 +172,8 @@ def test_patches_and_imports_are_found():
     assert unlisted("quiet", ast.parse("from lerobot.envs import _private")) == ["lerobot.envs._private"]
 
 
-def test_what_is_patched_is_listed_and_what_is_listed_is_patched(tmp_path):
-    done = printed(PATCH_ALL, tmp_path)
+def test_what_is_patched_is_listed_and_what_is_listed_is_patched(looked):
+    done = looked[1]
     listed = {row.name for row in INTERNALS if row.patched}
     # A method that LeRobot lacks is listed as its class.
     named = {place if place in listed else place.rpartition(".")[0] for place in done}

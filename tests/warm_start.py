@@ -17,7 +17,7 @@ import filelock
 import pytest
 
 from lerobot_sdm.measure.preloaded import EVERYTHING_ELSE, RECORDING
-from lerobot_sdm.processes.launcher import SWITCH, Fork, Launcher, warm_process
+from lerobot_sdm.processes.launcher import SWITCH, Fork, Launcher, Process, warm_process
 from lerobot_sdm.processes.threads import passive_waiting
 
 VARIABLES = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", **passive_waiting()}
@@ -76,12 +76,26 @@ def warm(tmp_path_factory):
     assert not refused, refused
 
 
+def start_forked(launcher: Launcher, *argv: str, output: int | None = None) -> Process:
+    """Start a program.
+
+    Args:
+        launcher: Of the fixture `warm`.
+        argv: The program and its arguments.
+        output: File descriptor of what it prints; nowhere if None.
+    """
+    with Path(os.devnull).open("r+") as nothing:
+        printed = nothing.fileno() if output is None else output
+        process = launcher.start(argv, os.environ | VARIABLES, nothing.fileno(), printed)
+    assert launcher.address is None or isinstance(process, Fork), "the warm process has refused"
+    return process
+
+
 def run_forked(launcher: Launcher, *argv: str) -> tuple[int, str]:
     """Run a program to its end; returns its exit status, negative for a signal, and what it printed."""
     reading, writing = os.pipe()
-    with Path(os.devnull).open() as nothing, os.fdopen(reading, "rb") as output:
-        process = launcher.start(argv, os.environ | VARIABLES, nothing.fileno(), writing)
+    with os.fdopen(reading, "rb") as output:
+        process = start_forked(launcher, *argv, output=writing)
         os.close(writing)
-        assert launcher.address is None or isinstance(process, Fork), "the warm process has refused"
         printed = output.read().decode(errors="replace")
         return process.wait(), printed

@@ -1,6 +1,7 @@
 """The cached reader gives what LeRobot's reader gives, in every key, value, shape and dtype."""
 
 import functools
+import multiprocessing
 import pickle
 
 import numpy as np
@@ -128,7 +129,10 @@ def test_data_loader_gives_the_same_epoch(plain_root, workers):
             seed=1,
             absolute_to_relative_idx=dataset.absolute_to_relative_idx,
         )
-        context = "spawn" if num_workers else None
+        context = None
+        if num_workers:  # They import LeRobot once, and get the dataset as a file of pickle like any new process.
+            context = multiprocessing.get_context("forkserver")
+            context.set_forkserver_preload(["lerobot_sdm.datasets.cached"])
         loader = DataLoader(dataset, 8, sampler=sampler, num_workers=num_workers, multiprocessing_context=context)
         batches.append(list(loader))
     expected, given_batches = batches

@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import os
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -11,12 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from test_recording import brief, columns_of, provenance_of
+from warm_start import run_forked
 
 from lerobot_sdm.datasets import helpers, record
 from lerobot_sdm.datasets.driving import Setting
 from lerobot_sdm.datasets.episodes import Rules
 from lerobot_sdm.datasets.helpers import Helpers
 from lerobot_sdm.experts import expert_class
+
+pytest_plugins = ("warm_start",)
 
 EPISODES = 5
 
@@ -77,13 +78,12 @@ def test_a_new_process_records_the_same(alone, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "darwin", reason="does not fork")
-def test_a_copy_of_the_process_records_the_same(alone, tmp_path):
+def test_a_copy_of_the_process_records_the_same(alone, tmp_path, warm):
+    (tmp_path / "record.py").write_text(RECORD)
     places = json.dumps([str(Path(__file__).parent), str(Path(__file__).parents[1])])
-    command = [sys.executable, "-c", RECORD, places, str(tmp_path / "data")]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    helped, methods = json.loads(done.stderr.splitlines()[-1])
+    status, told = run_forked(warm, sys.executable, str(tmp_path / "record.py"), places, str(tmp_path / "data"))
+    assert status == 0, told
+    helped, methods = json.loads(told.splitlines()[-1])
     assert methods == ["fork"]
     assert helped
     check_same(tmp_path / "data", alone)

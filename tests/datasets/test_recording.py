@@ -1,9 +1,8 @@
 """Recording real episodes: reproducible, filtered, balanced, all or nothing, and resumable."""
 
 import json
+import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import ClassVar
@@ -13,6 +12,7 @@ import psutil
 import pytest
 from full_disk import files_of_at_most
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
+from warm_start import start_forked
 
 from lerobot_sdm.datasets.cached import CachedLeRobotDataset
 from lerobot_sdm.datasets.record import RecordConfig, record
@@ -21,6 +21,8 @@ from lerobot_sdm.envs.metaworld.configuration import MetaWorldPointCloudEnvConfi
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.experts import Expert, make_expert
 from lerobot_sdm.processes.threads import available_cores
+
+pytest_plugins = ("warm_start",)
 
 BOOKKEEPING = {"timestamp", "frame_index", "episode_index", "index", "task_index", "task"}
 
@@ -213,13 +215,11 @@ def test_only_one_task_goes_into_a_dataset(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_killed_recording_goes_on_where_it_stopped(tmp_path):
+def test_a_killed_recording_goes_on_where_it_stopped(tmp_path, warm):
     root = tmp_path / "killed"
     options = ("--env.num_points=32", "--env.camera_size=48", "--env.episode_length=8", "--keep=all")
     command = [
-        sys.executable,
-        "-c",
-        "from lerobot_sdm.cli.main import app; app()",
+        "lerobot-sdm",
         "record",
         "--env.type=metaworld_pc",
         f"--root={root}",
@@ -227,7 +227,7 @@ def test_a_killed_recording_goes_on_where_it_stopped(tmp_path):
         "--workers=3",
         *options,
     ]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = start_forked(warm, *command)
     try:
         patience = time.monotonic() + 120
         while not list(tmp_path.glob(".killed.recording-*/attempt-00000.npz")):
@@ -236,7 +236,7 @@ def test_a_killed_recording_goes_on_where_it_stopped(tmp_path):
             time.sleep(0.05)
         workers = psutil.Process(process.pid).children()
     finally:
-        process.send_signal(signal.SIGKILL)
+        os.kill(process.pid, signal.SIGKILL)
         process.wait()
     assert len(workers) >= min(2, available_cores() - 1)
     # Workers do not outlive the process that they work for.

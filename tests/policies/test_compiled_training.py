@@ -4,11 +4,14 @@ The backends trace as the default one does, and for the networks that learn in t
 generate no code, which would take minutes.
 """
 
+import shutil
+
 import pytest
 import torch
 from accelerate.state import AcceleratorState
 from conftest import SOURCE_OF, options
 from lerobot_commands import checkpoint_tensors, lerobot_train
+from saved_checkpoints import NETWORK, SAVED
 
 from lerobot_sdm.policies import config_classes
 
@@ -28,8 +31,12 @@ MOST_GRAPHS = 50
 
 
 @pytest.fixture
-def flags(trained, kind) -> tuple[str, ...]:
-    return (*options(kind, trained(SOURCE_OF[kind]) if kind in SOURCE_OF else None), *MORE.get(kind, ()))
+def flags(kind, tmp_path) -> tuple[str, ...]:
+    """Of the smallest network there is, because each of its operations is traced, in every graph."""
+    if kind not in SOURCE_OF:
+        return (*options(kind), *NETWORK)
+    source = shutil.copytree(SAVED / SOURCE_OF[kind], tmp_path / "source")
+    return (*options(kind, source), *MORE.get(kind, ()))
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import CASES, TYPE_OPTIONS
+from saved_checkpoints import SAVED
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.inference_config import PRECISIONS, InferenceConfig
@@ -57,9 +58,10 @@ def test_int8_is_not_compiled(trained):
 
 
 @pytest.mark.slow
-def test_compiled(trained):
-    checkpoint = trained("sdm")
+def test_compiled():
+    checkpoint = SAVED / "sdm"
     exact, _ = actions(checkpoint)
     found, policy = actions(checkpoint, compile_model="true", compile_mode="default")
     torch.testing.assert_close(found, exact, atol=1e-5, rtol=1e-5)
+    assert torch._dynamo.utils.counters["inductor"]
     assert not [name for name in policy.state_dict() if "_orig_mod" in name]

@@ -2,9 +2,10 @@
 
 import dataclasses
 import json
+import os
 import resource
+import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -16,12 +17,15 @@ import pytest
 import torch
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from make_stores import LENGTHS, demonstrations, stored_columns, write_store, zip_store
+from warm_start import start_forked
 
 from lerobot_sdm.datasets.convert.mapping import Choices
 from lerobot_sdm.datasets.convert.run import ConvertConfig, convert, make_plan
 from lerobot_sdm.datasets.convert.verify import verify_block
 from lerobot_sdm.datasets.write import PROVENANCE
 from lerobot_sdm.errors import InputError
+
+pytest_plugins = ("warm_start",)
 
 
 @pytest.fixture(scope="module")
@@ -217,24 +221,28 @@ SCRIPT = """
 import dataclasses, sys
 from pathlib import Path
 from lerobot_sdm.datasets.convert.run import ConvertConfig, convert, make_plan
-config = ConvertConfig(Path(sys.argv[1]), root=Path(sys.argv[2]), fps=20, workers=2)
-convert(config, dataclasses.replace(make_plan(config), block_bytes=1))
+if __name__ == "__main__":  # Workers import the script again.
+    config = ConvertConfig(Path(sys.argv[1]), root=Path(sys.argv[2]), fps=20, workers=2)
+    convert(config, dataclasses.replace(make_plan(config), block_bytes=1))
 """
 
 
-def test_a_killed_conversion_goes_on(tmp_path):
+def test_a_killed_conversion_goes_on(tmp_path, warm):
     arrays, ends = demonstrations((3,) * 20)
     source = write_store(tmp_path / "demo.zarr", arrays, ends)
-    command = [sys.executable, "-c", SCRIPT, source, tmp_path / "out"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    script = tmp_path / "script" / "convert.py"
+    script.parent.mkdir()
+    script.write_text(SCRIPT)
+    process = start_forked(warm, sys.executable, str(script), str(source), str(tmp_path / "out"))
     deadline = time.monotonic() + 120
     while len(blocks := list(tmp_path.glob(".out.converting-*/block-?????"))) < 3:
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.01)
     helpers = psutil.Process(process.pid).children(recursive=True)
-    process.send_signal(signal.SIGKILL)
+    os.kill(process.pid, signal.SIGKILL)
     process.wait()
+    shutil.rmtree(script.parent)
     _, alive = psutil.wait_procs(helpers, timeout=20)
     assert alive == []
     assert not (tmp_path / "out").exists()

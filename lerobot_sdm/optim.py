@@ -53,7 +53,9 @@ class PerGroupAdamWConfig(OptimizerConfig):
     def build(self, params: Any) -> PerGroupAdamW:
         """Args: params: a list of parameter groups, which may hold `lr`, `betas`, `max_norm`, `first_step`,
         `warmup_steps`, `final_lr_ratio`."""
-        return PerGroupAdamW(params, lr=self.lr, betas=self.betas, eps=self.eps, weight_decay=self.weight_decay)
+        return PerGroupAdamW(
+            params, lr=self.lr, betas=self.betas, eps=self.eps, weight_decay=self.weight_decay, fused=True
+        )
 
 
 @registered(LRSchedulerConfig, "cosine_per_group")

@@ -12,7 +12,7 @@ pytest.importorskip("mypy")
 ROOT = Path(__file__).parents[1]
 CLEAN = ("clouds", "diffusion", "nets", "policies", "safe_files")
 """Packages without a wrong type."""
-MOST = 273
+MOST = 272
 """Errors in all others. Lower it when you have mended some; never raise it."""
 ERROR = re.compile(r"^lerobot_sdm/(\w+).*: error: ", re.MULTILINE)
 

@@ -212,7 +212,9 @@ class RayDepthCamera:
         )
 
     def photograph(self, data, camera, size, goal=None) -> NDArray[np.uint8]:
-        return self.take(data, camera, size, color=True, goal=goal).color
+        color = self.take(data, camera, size, color=True, goal=goal).color
+        assert color is not None
+        return color
 
     def _balls(self, data, goal, markers: bool):
         """Yield (what `Picture.geoms` says, center, radius, color) of everything that is not a geom."""

@@ -9,6 +9,7 @@ from torch import nn
 
 from lerobot_sdm.policies.chunk_config import ChunkConfig
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy
+from lerobot_sdm.policies.optimizer_settings import one_group
 from lerobot_sdm.processors.normalization import Stats, prepare_stats
 
 
@@ -45,4 +46,4 @@ class DemonstrationPolicy(ChunkPolicy):
         self.train_step += 1
 
     def get_optim_params(self) -> Any:
-        return self.model.parameters()
+        return one_group(self.model.parameters())

@@ -65,6 +65,15 @@ def test_color_encoder_has_the_released_layers():
     }
 
 
+def test_one_of_equal_points_learns():
+    """As in DP3, which takes the maximum with its index."""
+    features = torch.tensor([[[1.0, 5.0], [3.0, 5.0], [3.0, 2.0]]], requires_grad=True)
+    maximum = point_encoder.maximum_over_points(features)
+    assert maximum.tolist() == [[3.0, 5.0]] == point_encoder.maximum_over_points(features.detach()).tolist()
+    (gradient,) = torch.autograd.grad(maximum.sum(), features)
+    assert gradient.tolist() == [[[0.0, 1.0], [1.0, 0.0], [0.0, 0.0]]]
+
+
 def test_point_encoder_ignores_order_and_repetition():
     encoder = PointEncoder(3)
     cloud = torch.randn(2, 50, 3)

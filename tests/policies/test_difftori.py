@@ -159,7 +159,8 @@ def test_encoder_posterior_and_reward_learn_and_the_base_does_not(build):
     assert all(p.grad is None and not p.requires_grad for p in model.base.parameters())
     assert not model.base.training
     assert model.obs_encoder.training
-    own = {id(p) for p in policy.get_optim_params()}
+    own = {id(p) for group in policy.get_optim_params() for p in group["params"]}
+    assert own
     assert own.isdisjoint(id(p) for p in model.base.parameters())
 
 

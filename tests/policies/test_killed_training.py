@@ -14,11 +14,12 @@ from lerobot.scripts import lerobot_train as lerobot_script
 from lerobot_commands import COMMON, checkpoint_tensors, lerobot_resume, lerobot_train
 from warm_start import run_forked
 
+pytest_plugins = ("warm_start",)
+
 DOOMED = """
 import os, signal, sys, threading, time
 from lerobot.scripts import lerobot_train
 
-pytest_plugins = ("warm_start",)
 wait, save, saved = float(sys.argv.pop(1)), lerobot_train.save_checkpoint, []
 def save_and_die(*args, **kwargs):
     saved.append(None)

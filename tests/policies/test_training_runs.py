@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from conftest import CASES, SOURCE_OF, TEACHER_OF, options
+from conftest import CASES, SOURCE_OF, TEACHER_OF, TYPE_OPTIONS, options
 from lerobot.policies.factory import get_policy_class, make_pre_post_processors
 from lerobot_commands import checkpoint_tensors, lerobot_resume, lerobot_train, make_small_dataset
 from safetensors.torch import load_file
@@ -61,6 +61,13 @@ def test_resumed_run_equals_uninterrupted_run_bit_for_bit(
     # The comparison means something only if the second half changed the weights.
     before = checkpoint_tensors(half / "pretrained_model")
     assert any(not torch.equal(before[key], expected[key]) for key in before if key.startswith("model.safetensors"))
+
+
+@pytest.mark.parametrize("kind", TYPE_OPTIONS)
+def test_the_optimizer_updates_many_small_tensors_at_once(kind, trained):
+    groups = json.loads((trained(kind).parent / "training_state" / "optimizer_param_groups.json").read_text())
+    assert groups
+    assert all(group["fused"] for group in groups)
 
 
 @pytest.mark.parametrize(("kind", "backbone"), CASES)

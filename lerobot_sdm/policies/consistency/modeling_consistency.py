@@ -26,6 +26,7 @@ from lerobot_sdm.policies.consistency.configuration_consistency import Consisten
 from lerobot_sdm.policies.distilled_policy import DistilledPolicy
 from lerobot_sdm.policies.edm.configuration_edm import EdmConfig
 from lerobot_sdm.policies.edm.modeling_edm import KarrasModel
+from lerobot_sdm.policies.optimizer_settings import one_group
 from lerobot_sdm.policies.padding import real_steps
 from lerobot_sdm.policies.source.files import WEIGHTS_FILE
 from lerobot_sdm.policies.source.source_policy import SourcePolicy
@@ -132,7 +133,7 @@ class ConsistencyPolicy(DistilledPolicy):
         self.train_step += 1
 
     def get_optim_params(self) -> Any:
-        return self.model.denoiser.parameters()
+        return one_group(self.model.denoiser.parameters())
 
 
 class ConsistencyModel(KarrasModel):

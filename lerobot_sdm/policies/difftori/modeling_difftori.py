@@ -31,6 +31,7 @@ from lerobot_sdm.policies.difftori.configuration_difftori import DiffTORIConfig
 from lerobot_sdm.policies.difftori.networks import Posterior, RewardNetwork, divergence_from_prior
 from lerobot_sdm.policies.difftori.trajectory_optimization import Optimization, optimize
 from lerobot_sdm.policies.observation_config import ObservationConfig
+from lerobot_sdm.policies.optimizer_settings import one_group
 from lerobot_sdm.policies.range_watch import watch_source
 from lerobot_sdm.policies.source.files import WEIGHTS_FILE
 from lerobot_sdm.policies.source.source_policy import SourcePolicy
@@ -157,7 +158,7 @@ class DiffTORIPolicy(ChunkPolicy):
         self.train_step += 1
 
     def get_optim_params(self) -> Any:
-        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        return one_group(parameter for parameter in self.model.parameters() if parameter.requires_grad)
 
 
 class DiffTORIModel(FrameEncoder):

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from lerobot_sdm.demo.pair import Pair
+from lerobot_sdm.files import read_json
 from lerobot_sdm.measure.latency import count_calls
 from lerobot_sdm.measure.methods import ROWS, SHOWN
 from lerobot_sdm.measure.video import save_video, side_by_side
@@ -55,7 +56,9 @@ def perform(pair: Pair, seeds: list[int], filmed: int, render_size: int = 256) -
     Returns:
         One performance after another, in the order of `SHOWN`.
     """
-    env = pair.make_env(render_size=render_size)
+    planned = read_json(pair.teacher / "config.json")  # The same for all three.
+    chunk = {name: planned[name] for name in ("n_action_steps", "n_obs_steps")}
+    env = pair.make_env(render_size=render_size, **chunk)
     try:
         for row in (row for row in ROWS if row.key in SHOWN):
             policy = load_from_spec(PolicySpec(row.label, str(pair.folder / row.run), row.overrides))

@@ -179,6 +179,16 @@ def test_clouds_are_in_the_frame_and_its_box(make, task):
     np.testing.assert_allclose(seen + legacy.dexart_task.robot_position, same, atol=1e-5)
 
 
+@pytest.mark.parametrize("mode", ["joined", "apart"])
+def test_a_cloud_that_is_left_out_has_no_hand_either(make, mode):
+    env = make("faucet", **SMALL, imagin_robot=mode, n_action_steps=4)
+    assert all(np.isfinite(value).all() for value in env.reset(seed=3)[0].values())
+    observation, *_ = env.step(np.zeros(22))
+    assert np.isfinite(observation.pop("agent_pos")).all()
+    assert observation
+    assert all(np.isnan(value).all() for value in observation.values())
+
+
 def test_the_imagined_hand_lies_on_the_hand(make):
     joined, apart = (make("faucet", num_points=16, imagin_robot=mode) for mode in ("joined", "apart"))
     cloud, hand = joined.reset(seed=3)[0]["point_cloud"], apart.reset(seed=3)[0]["imagin_robot"]

@@ -6,12 +6,14 @@ uses to mark goals and parts of objects.
 
 import atexit
 import functools
+import hashlib
 import logging
 import os
 import sys
+import threading
 import weakref
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import mujoco
 import numpy as np
@@ -80,6 +82,48 @@ class SceneCamera(Protocol):
         ...
 
 
+class Graphics:
+    """An OpenGL context with a scene's meshes and textures. Uploading those takes as long as fifty images, so the
+    cameras of equal scenes in one thread, such as a batch of environments, share it.
+
+    Args:
+        model: The compiled scene.
+        max_size: Height and width of the largest image.
+    """
+
+    shared: ClassVar[weakref.WeakValueDictionary[tuple[int, int, bytes], "Graphics"]] = weakref.WeakValueDictionary()
+
+    def __init__(self, model: mujoco.MjModel, max_size: int):
+        self.gl = _gl_context_class()(max_size, max_size)
+        self.gl.make_current()
+        self.context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self.context)
+        self.context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
+        self._users = 0
+
+    @classmethod
+    def of(cls, model: mujoco.MjModel, max_size: int) -> "Graphics":
+        """The graphics of a scene, for one more user."""
+        content = np.empty(mujoco.mj_sizeModel(model), dtype=np.uint8)
+        mujoco.mj_saveModel(model, None, content)
+        key = (threading.get_ident(), max_size, hashlib.blake2b(content).digest())
+        graphics = cls.shared.get(key)
+        if graphics is None:
+            graphics = cls.shared[key] = cls(model, max_size)
+        graphics._users += 1
+        return graphics
+
+    def leave(self) -> None:
+        """Free the graphics if this was its last user."""
+        self._users -= 1
+        if self._users == 0:
+            for key in [key for key, graphics in self.shared.items() if graphics is self]:
+                del self.shared[key]
+            self.gl.make_current()
+            self.context.free()
+            self.gl.free()
+
+
 class GLDepthCamera:
     """Draws with OpenGL: EGL on Linux, unless `MUJOCO_GL` selects another backend.
 
@@ -88,7 +132,7 @@ class GLDepthCamera:
     """
 
     def __init__(self, model: mujoco.MjModel, max_size: int):
-        """Build the graphics context for pictures up to `max_size` pixels.
+        """Open the graphics for pictures up to `max_size` pixels.
 
         Raises:
             Exception: Whatever the graphics stack raises where there is none.
@@ -98,11 +142,7 @@ class GLDepthCamera:
         model.vis.global_.offheight = max_size
         model.vis.quality.offsamples = 0
         model.vis.quality.shadowsize = 0
-        self._gl = _gl_context_class()(max_size, max_size)
-        self._gl.make_current()
-        self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50)
-        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
-        self._context.readDepthMap = mujoco.mjtDepthMap.mjDEPTH_ZEROFAR
+        self._graphics: Graphics | None = Graphics.of(model, max_size)
 
         self._scene = mujoco.MjvScene(model, maxgeom=model.ngeom + model.nsite + 100)
         for flag in ("SHADOW", "REFLECTION", "SKYBOX", "FOG", "HAZE"):
@@ -127,7 +167,7 @@ class GLDepthCamera:
 
     def _arrange(self, data, camera: str, goal: NDArray[np.float64] | None, markers: bool) -> None:
         """Put together what the camera sees."""
-        self._gl.make_current()
+        self._graphics.gl.make_current()
         self._camera.fixedcamid = self._model.camera(camera).id
         self._options.sitegroup[:] = VISIBLE_GEOM_GROUPS * markers
         category = mujoco.mjtCatBit.mjCAT_ALL
@@ -142,8 +182,8 @@ class GLDepthCamera:
         rectangle = mujoco.MjrRect(0, 0, size, size)
         depth = np.empty((size, size), dtype=np.float32)
         rgb = np.empty((size, size, 3), dtype=np.uint8)
-        mujoco.mjr_render(rectangle, self._scene, self._context)
-        mujoco.mjr_readPixels(rgb, depth, rectangle, self._context)
+        mujoco.mjr_render(rectangle, self._scene, self._graphics.context)
+        mujoco.mjr_readPixels(rgb, depth, rectangle, self._graphics.context)
         return np.flipud(rgb), np.flipud(depth)
 
     def _geoms(self, colors: NDArray[np.uint8]) -> NDArray[np.int32]:
@@ -163,11 +203,9 @@ class GLDepthCamera:
         return np.where(buffer > 0, depth, np.inf).astype(np.float32)
 
     def close(self) -> None:
-        if self._gl is not None:
-            self._gl.make_current()
-            self._context.free()
-            self._gl.free()
-            self._gl = None
+        if self._graphics is not None:
+            self._graphics.leave()
+            self._graphics = None
 
 
 class RayDepthCamera:

@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from lerobot_sdm.envs.depth_camera import GOAL, GOAL_RADIUS, graphics_failure, open_camera
+from lerobot_sdm.envs.depth_camera import GOAL, GOAL_RADIUS, Graphics, graphics_failure, open_camera
 
 # A camera 2 m above a floor, looking down, and a box of 0.2 m height in the middle of the picture. A site hides
 # the box from anyone who draws sites, and a geom of an invisible group from anyone who draws that.
@@ -72,6 +72,30 @@ def test_the_goal_is_a_ball(scene):
     np.testing.assert_allclose(plain.depth, picture.depth, atol=1e-4)
     assert picture.color[SIZE // 2, SIZE // 2].argmax() == 1
     assert camera.take(data, "down", SIZE).depth.min() > 1.7
+
+
+@pytest.mark.skipif(graphics_failure() is not None, reason=str(graphics_failure()))
+def test_cameras_of_equal_scenes_share_graphics():
+    """Each sees its own scene, and goes on when another one closes; other scenes and sizes have their own."""
+    models = [mujoco.MjModel.from_xml_string(SCENE) for _ in range(3)]
+    models[2].geom("box").pos[0] += 0.1
+    before = len(Graphics.shared)
+    cameras = [open_camera(model, "egl", SIZE + 1) for model in models]
+    cameras.append(open_camera(models[0], "egl", SIZE + 2))
+    assert len(Graphics.shared) == before + 3
+    worlds = [mujoco.MjData(model) for model in models]
+    models[1].geom("box").pos[2] += 0.3  # As a task may at its reset.
+    for model, data in zip(models, worlds, strict=True):
+        mujoco.mj_forward(model, data)
+    first, second, _ = (camera.take(data, "down", SIZE) for camera, data in zip(cameras, worlds, strict=False))
+    assert not np.array_equal(first.depth, second.depth)
+    for camera in cameras[1:]:
+        camera.close()
+    again = cameras[0].take(worlds[0], "down", SIZE)
+    np.testing.assert_array_equal(again.depth, first.depth)
+    assert len(Graphics.shared) == before + 1
+    cameras[0].close()
+    assert len(Graphics.shared) == before
 
 
 @pytest.mark.skipif(graphics_failure() is not None, reason=str(graphics_failure()))

@@ -69,7 +69,7 @@ def test_a_few_rounds(script, tiny, tmp_path):
     assert (result["finished"], result["episodes"], result["seeds"]) == (True, 16, 4)
     assert result["complaints"] == []
     in_use = {sample["contexts_in_use"] for sample in result["samples"]}
-    assert in_use == ({0} if graphics_failure() else {2})
+    assert in_use == ({0} if graphics_failure() else {1})  # Two environments share it.
     script.plot(result, tmp_path / "soak.png")
     assert (tmp_path / "soak.png").stat().st_size > 10_000
     with pytest.raises(SystemExit):

@@ -20,10 +20,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from inference import bandwidth, save
+from inference import bandwidth
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from numpy.typing import NDArray
-from training import dp3_config, sdm_policy
+from random_policies import write_policies
+from training import dp3_config
 
 from lerobot_sdm.errors import refuse_existing
 from lerobot_sdm.export import runtime
@@ -31,7 +32,6 @@ from lerobot_sdm.export.write import Export, export
 from lerobot_sdm.files import write_json, write_text
 from lerobot_sdm.measure.latency import weights_size
 from lerobot_sdm.measure.records import machine, versions
-from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Policy
 from lerobot_sdm.policies.loaded_policy import LoadedPolicy, load_from_spec
 from lerobot_sdm.policies.policy_spec import PolicySpec
 
@@ -91,8 +91,7 @@ class Runner:
 def write_student(folder: Path, name: str) -> Path:
     """Checkpoint of an untrained student."""
     config = dp3_config(device="cpu", points=POINTS.get(name, 512), **NETWORKS[name])
-    teacher = save(DP3Policy(config), config, folder / "teacher")
-    return save(sdm_policy(teacher, "cpu"), config, folder / "student")
+    return write_policies(folder, ("sdm",), config)["sdm"]
 
 
 def write_dataset(root: Path, shapes: dict[str, tuple[int, ...]], frames: int = 40) -> Path:

@@ -22,9 +22,10 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import torch
-from inference import with_plain_unet, write_policies
+from inference import with_plain_unet
+from random_policies import write_policies
 from tqdm import tqdm
-from training import CYCLE, DATASET, milliseconds, sdm_policy, step_of, training_batch
+from training import CYCLE, DATASET, dp3_config, milliseconds, sdm_policy, step_of, training_batch
 
 from lerobot_sdm.measure.latency import measure_parts
 from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Policy
@@ -66,10 +67,11 @@ def shown(name: str, size: Size) -> int:
 def latency(size: Size, device: str, repeats: int) -> dict[str, float]:
     """Medians in milliseconds, by row."""
     with tempfile.TemporaryDirectory() as scratch:
-        teacher, student = write_policies(Path(scratch), size.horizon, size.widths, device, size.points)
+        config = dp3_config(size.horizon, device, size.points, down_dims=size.widths)
+        found = write_policies(Path(scratch), ("sdm",), config)
         policies = [
             load_from_spec(PolicySpec(label, str(path), {}), device)
-            for label, path in zip(list(ROWS)[:3], (teacher, student, student), strict=True)
+            for label, path in zip(list(ROWS)[:3], (found["dp3"], found["sdm"], found["sdm"]), strict=True)
         ]
         policies[2] = with_plain_unet(policies[2], policies[0].config)
         return {row.label: row.chunk_p50 for row in measure_parts(policies, repeats, 2, size.batch)}
@@ -78,8 +80,8 @@ def latency(size: Size, device: str, repeats: int) -> dict[str, float]:
 def training(size: Size, device: str, repeats: int) -> dict[str, float]:
     """Samples per second, by policy type."""
     with tempfile.TemporaryDirectory() as scratch:
-        teacher, _ = write_policies(Path(scratch), size.horizon, size.widths, device, size.points)
-        config = DP3Policy.from_pretrained(teacher).config
+        config = dp3_config(size.horizon, device, size.points, down_dims=size.widths)
+        teacher = write_policies(Path(scratch), ("dp3",), config)["dp3"]
         batch = training_batch(size.batch, size.horizon, device, size.points)
         dp3 = milliseconds(step_of(DP3Policy(config, dataset_meta=DATASET)), batch, repeats, 1)
         student = sdm_policy(teacher, device, warmup_steps=0, regression_weight=0.0)

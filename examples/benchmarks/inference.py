@@ -23,48 +23,18 @@ from pathlib import Path
 
 import torch
 from lerobot.policies.diffusion.modeling_diffusion import DiffusionConditionalUnet1d
-from lerobot.policies.pretrained import PreTrainedPolicy
+from random_policies import write_policies
 from rich.console import Console
 from rich.table import Table
-from training import POINTS, dp3_config, sdm_policy
+from training import dp3_config
 
 from lerobot_sdm.measure.latency import LatencyByPart, measure_parts
 from lerobot_sdm.nets.precision import PRECISIONS
-from lerobot_sdm.policies.consistency.configuration_consistency import ConsistencyConfig
-from lerobot_sdm.policies.consistency.modeling_consistency import ConsistencyPolicy
-from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
-from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Policy
-from lerobot_sdm.policies.dp3.processor_dp3 import make_dp3_pre_post_processors
 from lerobot_sdm.policies.loaded_policy import LoadedPolicy, load_from_spec
 from lerobot_sdm.policies.policy_spec import PolicySpec
 
 PLAIN = ("teacher", "student")
 """Whose network LeRobot has, too."""
-
-
-def save(policy: PreTrainedPolicy, config: DP3Config, path: Path) -> Path:
-    """A checkpoint with the processors of a dp3 policy, which all of these have."""
-    path.mkdir()
-    policy.save_pretrained(path)
-    for pipeline in make_dp3_pre_post_processors(config):
-        pipeline.save_pretrained(path)
-    return path
-
-
-def write_policies(
-    folder: Path, horizon: int, down_dims: tuple[int, ...], device: str, points: int = POINTS
-) -> tuple[Path, Path]:
-    """Checkpoints of an untrained teacher and of a student that is its copy."""
-    config = dp3_config(horizon, device, points, down_dims=down_dims)
-    teacher = save(DP3Policy(config), config, folder / "teacher")
-    return teacher, save(sdm_policy(teacher, device), config, folder / "student")
-
-
-def write_consistency(folder: Path, like: DP3Config) -> Path:
-    """Checkpoint of an untrained consistency policy of the same size."""
-    same = ("device", "horizon", "n_action_steps", "down_dims", "input_features", "output_features")
-    config = ConsistencyConfig(push_to_hub=False, **{name: getattr(like, name) for name in same})
-    return save(ConsistencyPolicy(config), like, folder / "consistency")
 
 
 def bandwidth(device: str) -> float:
@@ -146,11 +116,13 @@ def main() -> None:
     )
     table = Table(*names)
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        teacher, student = write_policies(folder, options.horizon, tuple(options.down_dims), options.device)
-        consistency = write_consistency(folder, options.config)
-        policies = [("teacher", teacher, {}), ("student", student, {}), ("consistency", consistency, {})]
-        policies.append(("consistency, 3 steps", consistency, {"chaining_times": "[27,54]"}))
+        found_at = write_policies(Path(scratch), ("dp3", "sdm", "consistency"), options.config)
+        policies = [
+            ("teacher", found_at["dp3"], {}),
+            ("student", found_at["sdm"], {}),
+            ("consistency", found_at["consistency"], {}),
+            ("consistency, 3 steps", found_at["consistency"], {"chaining_times": "[27,54]"}),
+        ]
         chosen = [policy for policy in policies if policy[0].split(",")[0] in options.only]
         for batch_size, (label, path, fixed) in itertools.product(options.batch_sizes, chosen):
             rows = rows_of(label, path, fixed, options, batch_size)

@@ -15,19 +15,16 @@ from pathlib import Path
 
 import torch
 from exported_latency import NETWORKS, POINTS
-from inference import save
-from lerobot.policies.factory import get_policy_class
+from random_policies import write_policies
 from rich.console import Console
-from training import DATASET, dp3_config
+from training import dp3_config
 
 from lerobot_sdm.files import write_json, write_text
 from lerobot_sdm.measure import tables
 from lerobot_sdm.measure.latency import LatencyByPart, measure_parts
 from lerobot_sdm.measure.records import machine, source_commit, versions
-from lerobot_sdm.policies import config_classes
 from lerobot_sdm.policies.loaded_policy import load_from_spec
 from lerobot_sdm.policies.policy_spec import PolicySpec
-from lerobot_sdm.policy_types import policy_type
 
 ROWS: dict[str, tuple[str, dict[str, str]]] = {
     "dp3, 10 steps": ("dp3", {"num_inference_steps": "10"}),
@@ -44,28 +41,11 @@ ROWS: dict[str, tuple[str, dict[str, str]]] = {
 """Name in the table -> policy type and `--policy.*` options; edm takes its own number of steps."""
 
 
-def write_policies(folder: Path, network: str) -> dict[str, Path]:
-    """Checkpoints of an untrained policy of each type with the same network, teachers before their students."""
-    like = dp3_config(device="cpu", points=POINTS.get(network, 512), **NETWORKS[network])
-    found: dict[str, Path] = {}
-    for kind in sorted({kind for kind, _ in ROWS.values()}, key=lambda kind: policy_type(kind).source is not None):
-        source = policy_type(kind).source
-        settings = NETWORKS[network] | {"n_action_steps": like.n_action_steps}
-        if source is not None:
-            settings = {policy_type(kind).source_option: str(found[source])}
-        torch.manual_seed(0)
-        config = config_classes()[kind](push_to_hub=False, device="cpu", **settings)
-        config.input_features, config.output_features = dict(like.input_features), dict(like.output_features)
-        # A student is built from its teacher if it will be trained, as one with a dataset will.
-        policy = get_policy_class(kind)(config, dataset_meta=DATASET if source else None)
-        found[kind] = save(policy, like, folder / kind)
-    return found
-
-
 def measure(network: str, options: argparse.Namespace) -> list[LatencyByPart]:
     """The rows of a network; the first one is the teacher."""
     with tempfile.TemporaryDirectory() as scratch:
-        checkpoints = write_policies(Path(scratch), network)
+        like = dp3_config(device="cpu", points=POINTS.get(network, 512), **NETWORKS[network])
+        checkpoints = write_policies(Path(scratch), [kind for kind, _ in ROWS.values()], like)
         specs = [PolicySpec(label, str(checkpoints[kind]), fixed) for label, (kind, fixed) in ROWS.items()]
         policies = [load_from_spec(spec) for spec in specs]
         return measure_parts(policies, options.repeats, options.warmup)

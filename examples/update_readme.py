@@ -13,6 +13,7 @@ from lerobot_sdm.files import read_json, write_text
 from lerobot_sdm.measure import benchmark_page, comparison_report, quickstart_report, tables
 from lerobot_sdm.measure.methods import METHODS
 from lerobot_sdm.measure.protocols import STRICT
+from lerobot_sdm.measure.suites import suite_tasks
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- {}: begin (examples/update_readme.py) -->", "<!-- {}: end -->"
@@ -59,7 +60,7 @@ def overview(folder: Path) -> str:
 
 
 def benchmarks(folder: Path) -> str:
-    """Summary and pictures of each benchmark under the strict protocol; a sentence where there are none yet.
+    """Summary and pictures of each benchmark under the strict protocol; a sentence where tasks are missing.
 
     Pictures compare trainings: where all methods are ways to run one, there are none.
     """
@@ -67,6 +68,12 @@ def benchmarks(folder: Path) -> str:
     for name, results in all_results(folder).items():
         summaries = [item for item in results.get("summaries", ()) if item["protocol"] == STRICT]
         if name not in SHOWN_BENCHMARKS or not summaries:
+            continue
+        measured, wanted = len(summaries[0]["tasks"]), len(suite_tasks(results["settings"]["suite"]))
+        if measured < wanted:
+            parts.append(
+                f"Of the {wanted} tasks of the DP3 benchmark, [{measured} are measured](results/{name}/results.md) so far.\n"
+            )
             continue
         several = len({METHODS[row["method"]].run for row in summaries[0]["rows"]}) > 1
         parts += [benchmark_page.summary_table(results, summary) for summary in summaries]

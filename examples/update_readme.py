@@ -71,9 +71,8 @@ def benchmarks(folder: Path) -> str:
             continue
         measured, wanted = len(summaries[0]["tasks"]), len(suite_tasks(results["settings"]["suite"]))
         if measured < wanted:
-            parts.append(
-                f"Of the {wanted} tasks of the DP3 benchmark, [{measured} are measured](results/{name}/results.md) so far.\n"
-            )
+            page = f"[{measured} are measured](results/{name}/results.md)"
+            parts.append(f"Of the {wanted} tasks of the DP3 benchmark, {page} so far.\n")
             continue
         several = len({METHODS[row["method"]].run for row in summaries[0]["rows"]}) > 1
         parts += [benchmark_page.summary_table(results, summary) for summary in summaries]

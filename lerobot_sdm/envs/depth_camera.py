@@ -142,7 +142,8 @@ class GLDepthCamera:
         model.vis.global_.offheight = max_size
         model.vis.quality.offsamples = 0
         model.vis.quality.shadowsize = 0
-        self._graphics: Graphics | None = Graphics.of(model, max_size)
+        self._graphics = Graphics.of(model, max_size)
+        self._is_open = True
 
         self._scene = mujoco.MjvScene(model, maxgeom=model.ngeom + model.nsite + 100)
         for flag in ("SHADOW", "REFLECTION", "SKYBOX", "FOG", "HAZE"):
@@ -203,9 +204,9 @@ class GLDepthCamera:
         return np.where(buffer > 0, depth, np.inf).astype(np.float32)
 
     def close(self) -> None:
-        if self._graphics is not None:
+        if self._is_open:
+            self._is_open = False
             self._graphics.leave()
-            self._graphics = None
 
 
 class RayDepthCamera:

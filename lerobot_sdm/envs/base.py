@@ -271,7 +271,8 @@ class PointCloudEnv(gym.Env, ABC):
             "goal_reached": outcome.goal_reached,
             "success_steps": self._success_steps,
         }
-        return self._observation(), outcome.reward, terminated, late and not terminated, info
+        observation = self._observation() if self._is_read() else self._without_clouds()
+        return observation, outcome.reward, terminated, late and not terminated, info
 
     def render(self) -> NDArray[np.uint8]:
         """An upright (render_size, render_size, 3) uint8 frame of the scene as it is now.
@@ -299,15 +300,17 @@ class PointCloudEnv(gym.Env, ABC):
             self._model = model
 
     def _observation(self) -> dict[str, NDArray]:
-        if self._is_read():
-            cloud, image = self._sensor.look(self._data(), image=self._pixels, goal=self._goal())
-        else:
-            shape = (self.cloud_options.num_points, self.cloud_options.channels)
-            cloud, image = np.full(shape, np.nan, dtype=np.float32), None
+        cloud, image = self._sensor.look(self._data(), image=self._pixels, goal=self._goal())
         observation = {"agent_pos": self._agent_pos().astype(np.float32), "point_cloud": cloud}
         if self._pixels:
             observation["pixels"] = image
         return observation
+
+    def _without_clouds(self) -> dict[str, NDArray]:
+        """An observation that nobody plans from: all NaN but the robot's position."""
+        parts = self.observation_space.spaces
+        missing = {key: np.full(part.shape, np.nan, dtype=np.float32) for key, part in parts.items()}
+        return missing | {"agent_pos": self._agent_pos().astype(np.float32)}
 
     def _is_read(self) -> bool:
         """Whether a policy plans from the current observation, in this step or in one of the next."""

@@ -52,7 +52,7 @@ class PointCloudEnvConfig(EnvConfig):
         render_size: Width and height of video frames.
         n_action_steps: The `--policy.n_action_steps` of the policy that acts, to make only the clouds that it reads.
             Others are NaN, from which no policy of this package plans. The results are the same, and an evaluation
-            takes half the time. null makes all clouds, which recordings need.
+            is faster. null makes all clouds, which recordings need.
         n_obs_steps: The `--policy.n_obs_steps` that goes with it.
         features: What observations and actions consist of; built from the fields above.
         features_map: Their names in datasets and policies; built likewise.

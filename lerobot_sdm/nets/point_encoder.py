@@ -49,7 +49,6 @@ class PointEncoder(nn.Module):
 def maximum_over_points(features: Tensor) -> Tensor:
     """The maximum (B, D) of features (B, N, D) over points. Its gradient goes to one of equal points, as in DP3.
 
-    `amax` is faster, but shares the gradient among equal points, and counting those takes up to a tenth of a training
-    step.
+    `amax` is faster, but shares the gradient among equal points, and counting those takes longer than finding it.
     """
     return features.max(dim=-2).values if features.requires_grad else features.amax(dim=-2)

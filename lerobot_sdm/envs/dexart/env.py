@@ -213,8 +213,6 @@ class DexArtPointCloudEnv(PointCloudEnv):
         data, frame = self._world.data, self.frame
         poses = {link: (data.body(link).xmat.reshape(3, 3), data.body(link).xpos) for link in IMAGINED_LINKS}
         hand = imagine(self._template, poses, frame.rotation, frame.translation)
-        if not self._is_read():  # A policy that drops invalid points must not be left with the hand alone.
-            hand = np.full_like(hand, np.nan)
         if self._imagined == "apart":
             return observation | {"imagin_robot": hand}
         cloud = observation["point_cloud"]

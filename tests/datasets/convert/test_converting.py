@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 import resource
-import shutil
 import signal
 import sys
 import time
@@ -227,11 +226,10 @@ if __name__ == "__main__":  # Workers import the script again.
 """
 
 
-def test_a_killed_conversion_goes_on(tmp_path, warm):
+def test_a_killed_conversion_goes_on(tmp_path, tmp_path_factory, warm):
     arrays, ends = demonstrations((3,) * 20)
     source = write_store(tmp_path / "demo.zarr", arrays, ends)
-    script = tmp_path / "script" / "convert.py"
-    script.parent.mkdir()
+    script = tmp_path_factory.mktemp("script") / "convert.py"
     script.write_text(SCRIPT)
     process = start_forked(warm, sys.executable, str(script), str(source), str(tmp_path / "out"))
     deadline = time.monotonic() + 120
@@ -242,7 +240,6 @@ def test_a_killed_conversion_goes_on(tmp_path, warm):
     helpers = psutil.Process(process.pid).children(recursive=True)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    shutil.rmtree(script.parent)
     _, alive = psutil.wait_procs(helpers, timeout=20)
     assert alive == []
     assert not (tmp_path / "out").exists()

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import gymnasium as gym
 import mujoco
@@ -308,7 +308,7 @@ class PointCloudEnv(gym.Env, ABC):
 
     def _without_clouds(self) -> dict[str, NDArray]:
         """An observation that nobody plans from: all NaN but the robot's position."""
-        parts = self.observation_space.spaces
+        parts = cast(spaces.Dict, self.observation_space).spaces
         missing = {key: np.full(part.shape, np.nan, dtype=np.float32) for key, part in parts.items()}
         return missing | {"agent_pos": self._agent_pos().astype(np.float32)}
 

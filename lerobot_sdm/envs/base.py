@@ -308,8 +308,8 @@ class PointCloudEnv(gym.Env, ABC):
 
     def _without_clouds(self) -> dict[str, NDArray]:
         """An observation that nobody plans from: all NaN but the robot's position."""
-        parts = cast(spaces.Dict, self.observation_space).spaces
-        missing = {key: np.full(part.shape, np.nan, dtype=np.float32) for key, part in parts.items()}
+        parts = cast(dict[str, spaces.Box], self.observation_space)
+        missing: dict[str, NDArray] = {key: np.full(part.shape, np.nan, np.float32) for key, part in parts.items()}
         return missing | {"agent_pos": self._agent_pos().astype(np.float32)}
 
     def _is_read(self) -> bool:

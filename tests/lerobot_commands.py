@@ -81,11 +81,14 @@ def lerobot_resume(monkeypatch, checkpoint: Path, output: Path) -> Path:
 
 
 def lerobot_eval(monkeypatch, policy: Path | str, output: Path, *args: str) -> dict[str, Any]:
-    """Run `lerobot-eval` for two episodes at once; returns what it wrote down."""
+    """Run `lerobot-eval` for two episodes at once; returns what it wrote down.
+
+    Both in this process, unless the arguments say otherwise: each other process would import for ten seconds.
+    """
     from lerobot.scripts.lerobot_eval import main
 
-    common = ["--policy.device=cpu", "--eval.n_episodes=2", "--eval.batch_size=2", "--seed=0"]
-    arguments = [f"--policy.path={policy}", *common, f"--output_dir={output}", *args]
+    episodes = ("--eval.n_episodes=2", "--eval.batch_size=2", "--eval.use_async_envs=false", "--seed=0")
+    arguments = [f"--policy.path={policy}", "--policy.device=cpu", *episodes, f"--output_dir={output}", *args]
     monkeypatch.setattr(sys, "argv", ["lerobot-eval", *arguments])
     main()
     return json.loads((output / "eval_info.json").read_text())

@@ -23,10 +23,11 @@ def outcomes(info: dict) -> dict[str, list]:
 
 @pytest.mark.parametrize("who", ["teacher", "student"])
 def test_the_same_command_gives_the_same_numbers(who, tiny, tmp_path, monkeypatch):
-    """Bit for bit: observations, the policy's noise and its arithmetic repeat themselves."""
+    """Bit for bit, in this process and in others: observations, the policy's noise and its arithmetic repeat."""
     policy = getattr(tiny, who)
-    first, second = (outcomes(lerobot_eval(monkeypatch, policy, tmp_path / str(i), *ENV)) for i in range(2))
-    assert first == second
+    others = "--eval.use_async_envs=true"  # LeRobot's default
+    first = outcomes(lerobot_eval(monkeypatch, policy, tmp_path / "first", *ENV, others))
+    assert first == outcomes(lerobot_eval(monkeypatch, policy, tmp_path / "second", *ENV))
     # The comparison means something only if another seed has other rewards.
     other = outcomes(lerobot_eval(monkeypatch, policy, tmp_path / "other", *ENV, "--seed=7"))
     assert other["sum_rewards"] != first["sum_rewards"]

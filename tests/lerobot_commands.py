@@ -1,13 +1,16 @@
 """LeRobot's own training command, called in this process, on a small dataset of random clouds."""
 
+import functools
 import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
+from lerobot.utils.import_utils import register_third_party_plugins
 from safetensors.torch import load_file
 
 REPO_ID = "local/small"
@@ -85,12 +88,11 @@ def lerobot_eval(monkeypatch, policy: Path | str, output: Path, *args: str) -> d
 
     Both in this process, unless the arguments say otherwise: each other process would import for ten seconds.
     """
-    from lerobot.scripts.lerobot_eval import main
+    from lerobot.scripts import lerobot_eval as script
 
     episodes = ("--eval.n_episodes=2", "--eval.batch_size=2", "--eval.use_async_envs=false", "--seed=0")
     arguments = [f"--policy.path={policy}", "--policy.device=cpu", *episodes, f"--output_dir={output}", *args]
-    monkeypatch.setattr(sys, "argv", ["lerobot-eval", *arguments])
-    main()
+    _run(monkeypatch, script, ["lerobot-eval", *arguments])
     return json.loads((output / "eval_info.json").read_text())
 
 
@@ -100,10 +102,19 @@ def lerobot_train_config(monkeypatch, config: Path, *args: str) -> None:
 
 
 def _run_train(monkeypatch, args: list[str]) -> None:
-    from lerobot.scripts.lerobot_train import main
+    from lerobot.scripts import lerobot_train as script
 
-    monkeypatch.setattr(sys, "argv", ["lerobot-train", *args])
-    main()
+    _run(monkeypatch, script, ["lerobot-train", *args])
+
+
+find_plugins = functools.cache(register_third_party_plugins)
+"""Reads about every installed package; once is enough for all commands of this process."""
+
+
+def _run(monkeypatch, script: ModuleType, argv: list[str]) -> None:
+    monkeypatch.setattr(script, "register_third_party_plugins", find_plugins)
+    monkeypatch.setattr(sys, "argv", argv)
+    script.main()
 
 
 def checkpoint_tensors(pretrained_model: Path) -> dict[str, torch.Tensor]:

@@ -33,7 +33,7 @@ lerobot_train.main()
 """
 """A training that kills itself within `wait` seconds of its second checkpoint: perhaps while that one is half-written,
 perhaps somewhere behind it. However late the moment comes on a busy machine, the sixth checkpoint is not reached."""
-STEPS, SAVE_FREQ = 160, 10
+STEPS, SAVE_FREQ = 80, 5
 KILLS = 2
 
 

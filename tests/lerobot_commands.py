@@ -86,7 +86,7 @@ def lerobot_resume(monkeypatch, checkpoint: Path, output: Path) -> Path:
 def lerobot_eval(monkeypatch, policy: Path | str, output: Path, *args: str) -> dict[str, Any]:
     """Run `lerobot-eval` for two episodes at once; returns what it wrote down.
 
-    Both in this process, unless the arguments say otherwise: each other process would import for ten seconds.
+    Both in this process, unless the arguments say otherwise: each other process would import for seconds.
     """
     from lerobot.scripts import lerobot_eval as script
 

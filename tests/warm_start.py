@@ -1,4 +1,4 @@
-"""One warm process for all programs that tests start, of which each would import for 15 seconds and more.
+"""One warm process for all programs that tests start, of which each would import for 7 seconds and more.
 
 Test modules name this one in `pytest_plugins`, and tests ask for the fixture `warm`. Whatever this package starts in
 their module is then a fork of that process, and `run_forked` starts further programs. With pytest-xdist workers share

@@ -1,4 +1,4 @@
-"""Check `--env.*` options before importing torch and LeRobot, which takes ten seconds.
+"""Check `--env.*` options before importing torch and LeRobot, which takes many seconds.
 
 LeRobot's parser and environment configuration have the final say. This module lets the environment itself, which
 needs neither import, check the same options early.

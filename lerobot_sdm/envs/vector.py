@@ -36,7 +36,7 @@ class RestingAsyncVectorEnv(_ResetStartsRollout, _LazyAsyncVectorEnv):
 
     def _ensure(self) -> None:
         os.environ.update(passive_waiting())
-        # Imports take ten seconds. The fork server makes them once, and every member starts as its copy. The
+        # Imports take many seconds. The fork server makes them once, and every member starts as its copy. The
         # scripts stand for the main module, which each member imports again.
         scripts = ("lerobot.scripts.lerobot_eval", "lerobot.scripts.lerobot_train")
         preload = [self.preload, *(name for name in scripts if name in sys.modules)]

@@ -11,7 +11,7 @@ Flags = dict[str, Any]
 """Values of command-line options by name, without the prefix: {"down_dims": [64, 128]} -> --policy.down_dims=..."""
 
 DEFAULT_CHUNK = {"n_action_steps": 8, "n_obs_steps": 2}
-"""Those of the policies' configurations, which importing would cost ten seconds."""
+"""Those of the policies' configurations, which importing would cost many seconds."""
 
 
 @dataclass(frozen=True)

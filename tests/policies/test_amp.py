@@ -3,8 +3,8 @@
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from conftest import SOURCE_OF, TYPE_OPTIONS, options
 from lerobot_commands import checkpoint_tensors, lerobot_train
+from training_options import SOURCE_OF, TYPE_OPTIONS, options
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.guards import check_weights

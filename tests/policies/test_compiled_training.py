@@ -9,9 +9,9 @@ import shutil
 import pytest
 import torch
 from accelerate.state import AcceleratorState
-from conftest import SOURCE_OF, options
 from lerobot_commands import checkpoint_tensors, lerobot_train
 from saved_checkpoints import NETWORK, SAVED
+from training_options import SOURCE_OF, options
 
 from lerobot_sdm.policies import config_classes
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import TYPE_OPTIONS, options
 from lerobot.configs.policies import PreTrainedConfig
 from lerobot.policies.factory import get_policy_class
 from lerobot.rollout.inference.rtc import supports_rtc_inference
 from lerobot_commands import SMALL_DP3, lerobot_train
+from training_options import TYPE_OPTIONS, options
 
 import lerobot_policy_sdm  # noqa: F401 - registers the policy types
 from lerobot_sdm.errors import InputError

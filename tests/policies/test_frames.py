@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import CASES
+from training_options import CASES
 
 from lerobot_sdm.nets.frames import FrameEncoder, FrameMemory
 from lerobot_sdm.policies.loaded_policy import load_from_spec

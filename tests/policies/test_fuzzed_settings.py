@@ -15,10 +15,10 @@ from typing import Any
 import draccus
 import pytest
 import torch
-from conftest import TYPE_OPTIONS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lerobot.configs.policies import PreTrainedConfig
+from training_options import TYPE_OPTIONS
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies import config_classes

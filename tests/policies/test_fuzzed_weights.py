@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import TYPE_OPTIONS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
+from training_options import TYPE_OPTIONS
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.loaded_policy import load_from_spec

@@ -3,9 +3,9 @@
 import pytest
 import torch
 from accelerate.state import GradientState
-from conftest import SOURCE_OF, TYPE_OPTIONS, options
 from lerobot_commands import lerobot_train
 from safetensors.torch import load_file
+from training_options import SOURCE_OF, TYPE_OPTIONS, options
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.guards import LossGuard, NonFiniteError, check_weights, checked_actions

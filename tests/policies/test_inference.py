@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import CASES, TYPE_OPTIONS
 from saved_checkpoints import SAVED
+from training_options import CASES, TYPE_OPTIONS
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.inference_config import PRECISIONS, InferenceConfig

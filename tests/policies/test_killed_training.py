@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import SOURCE_OF, options
 from full_disk import files_of_at_most
 from lerobot.scripts import lerobot_train as lerobot_script
 from lerobot_commands import COMMON, checkpoint_tensors, lerobot_resume, lerobot_train
+from training_options import SOURCE_OF, options
 from warm_start import run_forked
 
 pytest_plugins = ("warm_start",)

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import options
 from lerobot_commands import lerobot_train, make_small_dataset
+from training_options import options
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.loaded_policy import load_from_spec

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from conftest import TYPE_OPTIONS
 from lerobot.configs.types import FeatureType, PolicyFeature
 from lerobot.policies.factory import make_pre_post_processors
+from training_options import TYPE_OPTIONS
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import options
 from lerobot.configs.policies import PreTrainedConfig
 from lerobot.envs.configs import EnvConfig
 from lerobot.policies import make_policy
 from lerobot_commands import lerobot_eval, lerobot_train, make_small_dataset
+from training_options import options
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.measure.distillation import compare_to_teacher

@@ -5,10 +5,10 @@ import shutil
 
 import pytest
 import torch
-from conftest import CASES, SOURCE_OF, TEACHER_OF, TYPE_OPTIONS, options
 from lerobot.policies.factory import get_policy_class, make_pre_post_processors
 from lerobot_commands import checkpoint_tensors, lerobot_resume, lerobot_train, make_small_dataset
 from safetensors.torch import load_file
+from training_options import CASES, SOURCE_OF, TEACHER_OF, TYPE_OPTIONS, options
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies import config_classes

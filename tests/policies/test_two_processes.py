@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import torch
 import train_in_two
-from conftest import SOURCE_OF, options
 from lerobot_commands import COMMON, checkpoint_tensors, make_small_dataset
 from safetensors.torch import load_file
+from training_options import SOURCE_OF, options
 from warm_start import run_forked
 
 from lerobot_sdm.policies import config_classes

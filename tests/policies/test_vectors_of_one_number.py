@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import SOURCE_OF, TYPE_OPTIONS, options
 from lerobot_commands import lerobot_train, make_small_dataset
+from training_options import SOURCE_OF, TYPE_OPTIONS, options
 
 from lerobot_sdm.measure.distillation import compare_to_teacher
 from lerobot_sdm.measure.observations import held_out_observations

@@ -8,8 +8,19 @@ from lerobot_sdm.processes.scheduling import leave_real_time
 # torch would first try, for many seconds, whether the C++ compiler knows each vector extension of the processor.
 os.environ.setdefault("TORCHINDUCTOR_VEC_ISA_OK", "1")
 
-LONGEST = ("test_benchmark_smoke.py", "test_two_processes.py", "test_compiled_training.py", "test_training_runs.py")
-"""Files that take a minute and more. They begin first, so that no core waits for one of them at the end."""
+LONGEST = (
+    "test_exported_policies.py",
+    "test_benchmark_smoke.py",
+    "test_compiled_training.py",
+    "test_training_runs.py",
+    "test_one_step.py",
+    "test_metaworld.py",
+    "test_two_processes.py",
+    "test_views.py",
+    "test_configs.py",
+    "test_types.py",
+)
+"""Files that take longest, in this order. They begin first, so that no core waits for one of them at the end."""
 
 
 gc.disable()  # Until all modules are imported: imports produce no garbage, and looking for it takes long.

@@ -72,14 +72,14 @@ def make_small_dataset(
 def lerobot_train(monkeypatch, dataset: Path, output: Path, *args: str, steps: int = 10, save_freq: int = 10) -> Path:
     """Run `lerobot-train` and return the folder of its last checkpoint."""
     options = [f"--dataset.root={dataset}", f"--output_dir={output}", f"--steps={steps}", f"--save_freq={save_freq}"]
-    _run_train(monkeypatch, [*COMMON, *options, *args])
+    run_train(monkeypatch, [*COMMON, *options, *args])
     return output / "checkpoints" / "last" / "pretrained_model"
 
 
 def lerobot_resume(monkeypatch, checkpoint: Path, output: Path) -> Path:
     """Resume the run whose checkpoint this is, in another output folder."""
     config = checkpoint / "pretrained_model" / "train_config.json"
-    _run_train(monkeypatch, ["--resume=true", f"--config_path={config}", f"--output_dir={output}"])
+    run_train(monkeypatch, ["--resume=true", f"--config_path={config}", f"--output_dir={output}"])
     return output / "checkpoints" / "last" / "pretrained_model"
 
 
@@ -98,10 +98,11 @@ def lerobot_eval(monkeypatch, policy: Path | str, output: Path, *args: str) -> d
 
 def lerobot_train_config(monkeypatch, config: Path, *args: str) -> None:
     """Run `lerobot-train` with a file of settings for two steps, below the present folder."""
-    _run_train(monkeypatch, [f"--config_path={config}", "--steps=2", "--batch_size=4", "--policy.device=cpu", *args])
+    run_train(monkeypatch, [f"--config_path={config}", "--steps=2", "--batch_size=4", "--policy.device=cpu", *args])
 
 
-def _run_train(monkeypatch, args: list[str]) -> None:
+def run_train(monkeypatch, args: list[str]) -> None:
+    """Run `lerobot-train` with nothing but these arguments."""
     from lerobot.scripts import lerobot_train as script
 
     _run(monkeypatch, script, ["lerobot-train", *args])

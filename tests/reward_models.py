@@ -1,6 +1,5 @@
 """Small policies on keypoints, datasets with rewards, and reward models, for tests that fine-tune."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from lerobot.policies import make_pre_post_processors
 from lerobot.policies.diffusion.configuration_diffusion import DiffusionConfig
 from lerobot.policies.diffusion.modeling_diffusion import DiffusionPolicy
 from lerobot.rewards import make_reward_model, make_reward_pre_post_processors
+from lerobot_commands import run_train
 
 from lerobot_sdm.rewards.chunk_reward.configuration_chunk_reward import ChunkRewardConfig
 
@@ -98,17 +98,3 @@ def train_reward(monkeypatch, base: Path, data: Path, output: Path, *options: st
     ]  # fmt: skip
     run_train(monkeypatch, [*arguments, *options])
     return output / "checkpoints" / "last" / "pretrained_model"
-
-
-def resume(monkeypatch, checkpoint: Path, output: Path) -> Path:
-    """Resume the run whose checkpoint this is, in another output folder."""
-    config = checkpoint / "pretrained_model" / "train_config.json"
-    run_train(monkeypatch, ["--resume=true", f"--config_path={config}", f"--output_dir={output}"])
-    return output / "checkpoints" / "last" / "pretrained_model"
-
-
-def run_train(monkeypatch, arguments: list[str]) -> None:
-    from lerobot.scripts.lerobot_train import main
-
-    monkeypatch.setattr(sys, "argv", ["lerobot-train", *arguments])
-    main()

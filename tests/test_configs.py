@@ -1,13 +1,12 @@
 """Every file in configs/ runs as it stands, given the data and the teacher that it names."""
 
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
-from lerobot_commands import SMALL_DP3, lerobot_train, make_small_dataset
+from lerobot_commands import SMALL_DP3, lerobot_train, lerobot_train_config, make_small_dataset
 
 from lerobot_sdm.measure.methods import RUNS
 from lerobot_sdm.measure.sizes import task_config, training
@@ -45,17 +44,14 @@ def workplace(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_config_trains(path, workplace, monkeypatch):
     """Two steps with the config's own networks; the paper's size is narrowed, or it would not fit a small machine."""
-    from lerobot.scripts.lerobot_train import main
-
     monkeypatch.chdir(workplace)
     content = yaml.safe_load(path.read_text())
-    overrides = ["--steps=2", "--batch_size=4", f"--output_dir={path.stem}", "--policy.device=cpu"]
+    overrides = [f"--output_dir={path.stem}"]
     if content["policy"]["type"] in LARGE:
         overrides.append("--policy.n_points=12")
         if path.stem in LARGE:
             overrides.append("--policy.down_dims=[32,64,128]")
-    monkeypatch.setattr(sys, "argv", ["lerobot-train", f"--config_path={path}", *overrides])
-    main()
+    lerobot_train_config(monkeypatch, path, *overrides)
     saved = workplace / path.stem / "checkpoints" / "last" / "pretrained_model"
     assert (saved / "model.safetensors").exists()
 

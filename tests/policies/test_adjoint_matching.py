@@ -9,7 +9,8 @@ from lerobot.configs.policies import PreTrainedConfig
 from lerobot.datasets.lerobot_dataset import LeRobotDatasetMetadata
 from lerobot.policies.diffusion.modeling_diffusion import DiffusionPolicy
 from lerobot.policies.factory import get_policy_class, make_policy
-from reward_models import REPO_ID, SIZES, run_train, save_policy, save_reward_model, write_rewarded
+from lerobot_commands import run_train
+from reward_models import REPO_ID, SIZES, save_policy, save_reward_model, write_rewarded
 from safetensors.torch import load_file, save_file
 
 from lerobot_sdm.checkpoints.export_base import export_base

@@ -15,7 +15,7 @@ from depth_datasets import REPO_ID
 from depth_world import COLOR_KEY, CROP, DEPTH_KEY
 from lerobot.configs.policies import PreTrainedConfig
 from lerobot.processor import PolicyProcessorPipeline
-from lerobot_commands import SMALL_DP3, lerobot_train
+from lerobot_commands import SMALL_DP3, lerobot_eval, lerobot_train
 from safetensors.torch import load_file
 
 from lerobot_sdm.errors import InputError
@@ -70,22 +70,9 @@ def test_the_crop_decides_how_clouds_are_normalized(checkpoint):
 
 def test_evaluation_with_a_depth_camera(tmp_path, monkeypatch, checkpoint, cameras_file):
     """The environment calls its images by other names: LeRobot's --rename_map comes first."""
-    from lerobot.scripts.lerobot_eval import main
-
     names = {"observation.depth": DEPTH_KEY, "observation.image": COLOR_KEY}
-    arguments = [
-        f"--policy.path={checkpoint}",
-        "--policy.device=cpu",
-        "--env.type=depth_world",
-        "--eval.n_episodes=2",
-        "--eval.batch_size=2",
-        f"--rename_map={json.dumps(names)}",
-        f"--output_dir={tmp_path / 'eval'}",
-        "--seed=3",
-    ]
-    monkeypatch.setattr(sys, "argv", ["lerobot-eval", *arguments])
-    main()
-    assert json.loads((tmp_path / "eval/eval_info.json").read_text())["overall"]["n_episodes"] == 2
+    arguments = ("--env.type=depth_world", f"--rename_map={json.dumps(names)}", "--seed=3")
+    assert lerobot_eval(monkeypatch, checkpoint, tmp_path / "eval", *arguments)["overall"]["n_episodes"] == 2
 
 
 def test_a_new_calibration_is_attached_to_a_checkpoint(tmp_path, checkpoint, cameras_file):

@@ -6,13 +6,11 @@ import pytest
 import torch
 from lerobot.configs.rewards import RewardModelConfig
 from lerobot.rewards import make_reward_pre_post_processors
-from lerobot_commands import SMALL_DP3, checkpoint_tensors, lerobot_train, make_small_dataset
+from lerobot_commands import SMALL_DP3, checkpoint_tensors, lerobot_resume, lerobot_train, make_small_dataset, run_train
 from reward_models import (
     REPO_ID,
     SIZES,
-    resume,
     reward_config,
-    run_train,
     save_policy,
     save_reward_model,
     train_reward,
@@ -52,7 +50,7 @@ def test_it_learns_what_follows_from_actions(base, data, tmp_path, monkeypatch):
     assert measured["rank_correlation"] > 0.8
     assert measured["rmse"] < 0.6 * measured["constant_rmse"]
 
-    resumed = resume(monkeypatch, tmp_path / "run/checkpoints/000080", tmp_path / "resumed")
+    resumed = lerobot_resume(monkeypatch, tmp_path / "run/checkpoints/000080", tmp_path / "resumed")
     expected, found = checkpoint_tensors(folder), checkpoint_tensors(resumed)
     assert expected.keys() == found.keys()
     assert [key for key in expected if not torch.equal(expected[key], found[key])] == []

@@ -47,7 +47,8 @@ def write_onnx(program: ExportedProgram, names: Sequence[str], calibration: Sequ
     """
     import onnx
 
-    written = torch.onnx.export(program, input_names=names, output_names=[OUTPUT], dynamo=True, verbose=False)
+    with single_outputs():
+        written = torch.onnx.export(program, input_names=names, output_names=[OUTPUT], dynamo=True, verbose=False)
     assert written is not None
     for value in (*written.model.graph.inputs, *written.model.graph.outputs):
         value.shape[0] = BATCH  # type: ignore[index]  # The exporter knows the shape of each of them.
@@ -68,6 +69,28 @@ def write_onnx(program: ExportedProgram, names: Sequence[str], calibration: Sequ
         _quantize_onnx(plain, file, calibration, products, large)
     onnx.checker.check_model(str(file))
     return file.name
+
+
+@contextlib.contextmanager
+def single_outputs() -> Iterator[None]:
+    """Let onnxscript's optimizer look only for patterns that end in one node.
+
+    For the one that ends in two (slices that make up a split) it lists the whole graph anew at every node: most of the
+    time that the export of a ten-step teacher took. No policy here has it.
+    """
+    from onnxscript import rewriter
+
+    name = "_DEFAULT_REWRITE_RULES"
+    rules = getattr(rewriter, name, ())
+    patterns = [getattr(rule, "_target_pattern", None) for rule in rules]
+    quick = tuple(
+        rule for rule, pattern in zip(rules, patterns, strict=True) if getattr(pattern, "has_single_output_node", True)
+    )
+    setattr(rewriter, name, quick)
+    try:
+        yield
+    finally:
+        setattr(rewriter, name, rules)
 
 
 def _quantize_onnx(

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from lerobot_sdm.cli.main import app
 from lerobot_sdm.clouds import POINT_CLOUD
 from lerobot_sdm.clouds.geometry import inside_box, sample_or_pad
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.export import options, runtime
+from lerobot_sdm.export import formats, options, runtime
 from lerobot_sdm.export.certificate import split
 from lerobot_sdm.export.graph import GivenNoise
 from lerobot_sdm.export.write import Export, export
@@ -150,6 +151,20 @@ def test_acts_as_the_policy_within_the_certificate(exported, policy, format_, pr
     difference = (runtime_episode(opened, 5) - torch_episode(policy, 5)) / opened.manifest["output"]["scale"]
     assert np.abs(difference).max() <= told["tolerance"]
     assert np.abs(runtime_episode(opened, 5) - runtime_episode(opened, 6)).max() > 0.01  # The noise matters.
+
+
+def test_the_pattern_that_is_left_out_makes_no_difference(dataset, policies, exported, tmp_path, monkeypatch):
+    """onnxscript's own rules, which take far longer on large graphs, write the same file; and they are back."""
+    rewriter = pytest.importorskip("onnxscript.rewriter")
+    policy = "sdm,action_bound=0.5"
+    quick = (exported(policy) / "model.onnx").read_bytes()
+    with formats.single_outputs():
+        fewer = rewriter._DEFAULT_REWRITE_RULES
+    assert len(rewriter._DEFAULT_REWRITE_RULES) == len(fewer) + 1
+    monkeypatch.chdir(policies)
+    monkeypatch.setattr(formats, "single_outputs", nullcontext)
+    export(order(dataset, tmp_path / "slow", policy))
+    assert (tmp_path / "slow" / "model.onnx").read_bytes() == quick
 
 
 def test_frames_of_calibration_are_not_those_of_the_certificate():

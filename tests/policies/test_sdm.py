@@ -1,6 +1,7 @@
 """The SDM algorithm: who gets which gradient, when, and what the student starts from."""
 
 import json
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -171,6 +172,7 @@ def test_network_is_the_teachers(build, teacher):
         ({"data_weight": -1.0}, "data_weight=-1.0"),
         ({"data_samples": 1}, "data_samples=1: must be at least 2"),
         ({"mixed_conditions": 1.5}, "mixed_conditions=1.5"),
+        ({"data_share": 0.0}, "data_share=0.0: must be above 0"),
         ({"regression_weight": 0.0, "matching_weight": 0.0}, "regression_weight=0: the student learns nothing"),
         ({"pair_reuse": 0}, "pair_reuse=0"),
         ({"pair_buffer_size": 0}, "pair_buffer_size=0"),
@@ -296,6 +298,35 @@ def test_the_energy_score_sees_the_demonstrated_actions_within_the_episode_only(
     beyond[:, 6:] = 5.0
     assert data_loss(beyond, pad) == pytest.approx(data_loss(zeros, pad))
     assert data_loss(beyond, ~pad & pad) > data_loss(zeros, pad) + 1
+
+
+def test_the_energy_score_may_be_taken_for_a_share_of_the_batch(build):
+    """Of the other rows neither the actions nor, with kept samples of the teacher, the observations matter."""
+    changed = {key: value.clone() for key, value in batch().items()} | {"action": torch.zeros(4, 8, 4)}
+    for value in changed.values():
+        value[3] += 0.5
+    losses = {}
+    for share in (0.6, 1.0):  # Three of four rows, rounded up, and all.
+        student = build(recipe="sdm", warmup_steps=0, data_share=share, pair_reuse=2)
+        student.noise_seed = 0
+        student.forward(batch() | {"action": torch.zeros(4, 8, 4)})
+        student.train_step = 1  # The teacher's samples are those of the step before.
+        with count_rows(student.model.denoiser) as rows:
+            losses[share] = [
+                student.forward(data)[1]["data_loss"] for data in (batch() | {"action": torch.zeros(4, 8, 4)}, changed)
+            ]
+        assert rows[:2] == [4, 2 * (3 if share < 1 else 4)]
+    assert losses[0.6][0] == pytest.approx(losses[0.6][1])
+    assert losses[1.0][0] != pytest.approx(losses[1.0][1])
+
+
+@contextmanager
+def count_rows(network):
+    """Collects how many samples each evaluation of a network has."""
+    rows: list[int] = []
+    handle = network.register_forward_pre_hook(lambda _, given: rows.append(len(given[0])))
+    yield rows
+    handle.remove()
 
 
 @pytest.mark.parametrize("recipe", ["sdm", "dmd"])

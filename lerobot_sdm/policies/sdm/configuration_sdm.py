@@ -102,6 +102,8 @@ class SDMConfig(OwnNetwork, DistilledConfig):
         data_weight: Weight of the energy score of the generator's samples at the demonstrated actions, after the
             warm-up. The only term that can make a student better than its teacher.
         data_samples: Samples per observation for the energy score, at least 2.
+        data_share: Share of a batch's observations that the energy score is taken for. With all of them and two
+            samples, an iteration evaluates the generator three times instead of once.
         matching_weight: Weight of score matching after the warm-up; 0 trains no critic.
         critic_lead_steps: How many steps before the end of the warm-up the critic starts to learn.
         fake_updates_per_generator_update: With score matching, the generator is updated in every this many iterations
@@ -140,6 +142,7 @@ class SDMConfig(OwnNetwork, DistilledConfig):
     pair_buffer_size: int = 16384
     data_weight: float | None = None
     data_samples: int = 2
+    data_share: float = 1.0
     matching_weight: float | None = None
     critic_lead_steps: int | None = None
     fake_updates_per_generator_update: int | None = None
@@ -186,6 +189,8 @@ class SDMConfig(OwnNetwork, DistilledConfig):
                 raise InputError(f"--policy.{name}={getattr(self, name)}: must be at least {least}.")
         if not 0 <= self.mixed_conditions <= 1:
             raise InputError(f"--policy.mixed_conditions={self.mixed_conditions}: must lie in 0 ... 1.")
+        if not 0 < self.data_share <= 1:
+            raise InputError(f"--policy.data_share={self.data_share}: must be above 0 and at most 1.")
         if not self.regression_weight and not self.data_weight and not self.matching_weight:
             raise InputError(
                 "--policy.regression_weight=0: the student learns nothing after the warm-up. Give "

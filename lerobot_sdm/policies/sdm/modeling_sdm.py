@@ -12,6 +12,7 @@ learns from up to three terms, which `SDMConfig.recipe` weighs:
 from __future__ import annotations
 
 import logging
+import math
 from copy import deepcopy
 from typing import Any, NamedTuple, cast
 
@@ -131,8 +132,8 @@ class SDMPolicy(DistilledPolicy):
         if turn.critic:
             parts["fake_score_loss"] = self._fake_score_loss(actions.detach(), cond, generator)
         if turn.data > 0:
-            whole = self._pairs is None and not config.mixed_conditions  # Encoding images twice would cost most.
-            parts["data_loss"] = self._data_loss(batch, cond if whole else self.encode_for_training(batch), generator)
+            known = self._pairs is None and not config.mixed_conditions  # Encoding images twice would cost most.
+            parts["data_loss"] = self._data_loss(batch, cond if known else None, generator)
         total = torch.stack([weights.get(name, 1.0) * part for name, part in parts.items()]).sum()
         if turn.matching > 0 and self.train_step == config.warmup_steps:
             parts |= self._check_critic(batch, generator)
@@ -170,11 +171,15 @@ class SDMPolicy(DistilledPolicy):
         steps = self.teacher.sampler_timesteps(self.config.teacher_inference_steps)
         return self.teacher.sample(noise, cond, steps)
 
-    def _data_loss(self, batch: dict[str, Tensor], cond: Tensor, generator: torch.Generator) -> Tensor:
-        """Energy score of the generator's samples, under the batch's own conditions (B, F), at the demonstrated actions
-        within the episode."""
-        actions, count = batch[ACTION], self.config.data_samples
-        cond = cond.repeat(count, 1)
+    def _data_loss(self, batch: dict[str, Tensor], cond: Tensor | None, generator: torch.Generator) -> Tensor:
+        """Energy score of the generator's samples, under the batch's own conditions (B, F) or None if they are not
+        known yet, at the demonstrated actions within the episode; for a share of the batch."""
+        config, size = self.config, len(batch[ACTION])
+        rows, count = math.ceil(config.data_share * size), config.data_samples
+        if rows < size:
+            batch = {key: value[:rows] for key, value in batch.items() if isinstance(value, Tensor)}
+        cond = self.encode_for_training(batch) if cond is None else cond[:rows]
+        actions, cond = batch[ACTION], cond.repeat(count, 1)
         noise = self._start_noise(cond, generator)
         samples = self._generate(self.model, noise, cond).unflatten(0, (count, -1))
         pad = batch.get("action_is_pad")

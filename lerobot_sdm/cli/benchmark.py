@@ -40,6 +40,9 @@ def benchmark(
     data: Annotated[
         Path | None, typer.Option(help="Folder with DP3's zarr stores. Default: record demonstrations.")
     ] = None,
+    experts: Annotated[
+        Path | None, typer.Option(help="Folder with DAPG's policies, to record Adroit by them. Default: by planning.")
+    ] = None,
     device: Annotated[str, typer.Option(help="Torch device for training and evaluation.")] = "cpu",
     threads: Annotated[
         int | None, typer.Option(help="CPU threads per command. Default: what the other jobs leave free.")
@@ -92,6 +95,7 @@ def benchmark(
         device=device,
         threads=chosen_threads(root, threads, default),
         data=data,
+        experts=experts,
     )
     if gpus is not None and device != "cuda":
         raise InputError(f"--gpus={gpus}: needs --device=cuda, which each cell resolves to the GPU assigned to it.")

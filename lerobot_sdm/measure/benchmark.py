@@ -27,6 +27,8 @@ STORE = "{family}_{task}_expert.zarr"
 """File name that DP3's script gives a task's demonstrations."""
 STORE_NAMES = {"metaworld_pc": "metaworld", "adroit": "adroit"}
 """Its names of the environments. DexArt is missing: its demonstrations show objects that this package lacks."""
+EXPERT_FILES = {"adroit": ("dapg", "{task}-v0.pickle")}
+"""Environment type -> an expert that reads a file for each task, and that file's name, as published."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Benchmark:
         device: Torch device for training and evaluation.
         threads: CPU threads of each command.
         data: Folder of demonstrations in zarr; None to record them.
+        experts: Folder with the files of `EXPERT_FILES`, for recording by these experts; None for default ones.
 
     Raises:
         InputError: A value cannot work.
@@ -79,8 +82,11 @@ class Benchmark:
     device: str = "cpu"
     threads: int = 1
     data: Path | None = None
+    experts: Path | None = None
 
     def __post_init__(self) -> None:
+        if self.data is not None and self.experts is not None:
+            raise InputError(f"--experts={self.experts}: --data brings the demonstrations. Drop one of the two.")
         if self.threads < 1:
             raise InputError(f"--threads={self.threads}: must be at least 1. Give a positive integer.")
         for seed in self.training_seeds:
@@ -91,6 +97,7 @@ class Benchmark:
             if self.view not in known:
                 raise unknown_name("--env-view", self.view, known)
             self.store(task)
+            self.expert(task)
 
     @property
     def finished(self) -> Path:
@@ -138,6 +145,8 @@ class Benchmark:
         config = task_config(self.size, task)
         if self.view != DEFAULT_VIEW:
             config = replace(config, env=self._other_view(config.env))
+        if (expert := self.expert(task)) is not None:
+            config = replace(config, record=config.record | expert)
         by_protocol = {name: self.rules(name).rules.get(task.env_type, {}) for name in PROTOCOLS}
         return replace(
             config,
@@ -157,6 +166,23 @@ class Benchmark:
         env = self.task_config(task).env
         given = {name: value for name, value in env.items() if name in OPTION_NAMES}
         return described_view(self.view, options_of_view(FAMILIES[task.env_type].views(task.task), self.view, **given))
+
+    def expert(self, task: SuiteTask) -> Flags | None:
+        """Options that name the expert and its file for recording a task; None for its default expert.
+
+        Raises:
+            InputError: The file is missing.
+        """
+        if self.experts is None or task.env_type not in EXPERT_FILES:
+            return None
+        name, file = EXPERT_FILES[task.env_type]
+        path = self.experts / file.format(task=task.task)
+        if not path.exists():
+            raise InputError(
+                f"--experts={self.experts}: holds no {path.name}. Add it, or drop --experts to record {task.name} by "
+                "its default expert."
+            )
+        return {"expert": name, "expert_path": str(path)}
 
     def store(self, task: SuiteTask) -> Path | None:
         """A task's demonstrations in zarr; None if they are recorded.

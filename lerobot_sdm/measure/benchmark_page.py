@@ -189,6 +189,7 @@ def notes(results: Results) -> str:
         "demonstrations' own spread, which is the same for all methods, so only differences between methods are "
         "meaningful. Spread: standard deviation of a policy's actions over start noise, of one observation.",
         f"Clouds, in demonstrations and evaluations: view `{settings['view']}`, {_clouds(cells)}.",
+        *([f"Demonstrations: {experts}."] if (experts := _experts(cells)) else []),
         f"Trainings: {_trainings(cells)}.",
         f"Milliseconds: medians at batch size 1, its teacher timed in turns with it; {settings['device']}, "
         f"{settings['threads']} thread(s), {', '.join(machines)}.",
@@ -209,6 +210,15 @@ def _clouds(cells: Cells) -> str:
     }
     count, frame = f"{' or '.join(map(str, counts))} points", f"frame {' or '.join(frames)}"
     return ", ".join([count, frame, *(text for text, holds in drawn.items() if holds)])
+
+
+def _experts(cells: Cells) -> str:
+    """Who demonstrated which tasks, if not all by scripts, as far as the cells say so."""
+    found: dict[str, set[str]] = {}
+    for cell in cells:
+        if cell.get("expert") not in (None, "scripted"):
+            found.setdefault(cell["expert"], set()).add(cell["task"])
+    return "; ".join(f"{', '.join(sorted(tasks))} by the expert `{expert}`" for expert, tasks in found.items())
 
 
 def _trainings(cells: Cells) -> str:

@@ -235,6 +235,21 @@ def test_given_demonstrations_are_converted(tmp_path):
         make_benchmark(OUT, "dexart-4", data=tmp_path)
 
 
+def test_adroit_is_recorded_by_given_experts(tmp_path):
+    """And everything else as ever; a missing file is named before anything is written."""
+    (tmp_path / "door-v0.pickle").touch()
+    options = {"methods": ("dp3-10",), "experts": tmp_path}
+    benchmark = make_benchmark(OUT, "dp3-37", tasks=("adroit-door", "assembly"), **options)
+    door, assembly = commands(benchmark)["adroit-door.dp3-10.seed1"], commands(benchmark)["assembly.dp3-10.seed1"]
+    for stage in ("record", "record_held_out"):
+        assert {"--expert=dapg", f"--expert_path={tmp_path / 'door-v0.pickle'}"} <= set(door[stage])
+        assert not any(part.startswith("--expert") for part in assembly[stage])
+    with pytest.raises(InputError, match=r"--experts=.*: holds no hammer-v0.pickle. Add it, or drop --experts"):
+        make_benchmark(OUT, "dp3-37", **options)
+    with pytest.raises(InputError, match=r"--experts=.*: --data brings the demonstrations"):
+        make_benchmark(OUT, "dp3-37", tasks=("adroit-door",), data=tmp_path, **options)
+
+
 def test_names_are_checked():
     for options, complaint in (
         ({"suite": "dp3"}, r"--suite: 'dp3' is not known"),

@@ -77,6 +77,18 @@ def test_one_distant_task_does_not_speak_for_all(tmp_path):
     ]
 
 
+def test_demonstrations_by_other_experts_are_named(tmp_path):
+    """Cells of earlier versions do not say who demonstrated."""
+    cells = [made_cell(task, "easy", "sdm", "x...") for task in ("adroit-pen", "adroit-door", "reach", "push")]
+    for cell, expert in zip(cells, ("dapg", "dapg", "scripted"), strict=False):
+        cell["expert"] = expert
+    text = page(gather(write_cells(tmp_path / "out", cells)))
+    assert "- Demonstrations: adroit-door, adroit-pen by the expert `dapg`.\n" in text
+    for cell in cells:
+        cell["expert"] = "scripted"
+    assert "- Demonstrations:" not in page(gather(write_cells(tmp_path / "other", cells)))
+
+
 def test_tasks(root):
     results = gather(root)
     rows = task_table(measured_by(results["cells"], "strict")).splitlines()

@@ -1,5 +1,6 @@
 """Cells and their commands: they must parse as what they are meant to say, without running them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import draccus
@@ -12,7 +13,7 @@ from lerobot_sdm.measure.benchmark import Benchmark, make_benchmark
 from lerobot_sdm.measure.cell import fingerprint
 from lerobot_sdm.measure.cell_stages import evaluations, stages, trained
 from lerobot_sdm.measure.methods import METHODS, RUNS, check_methods, free_baselines, has_teacher, trainings
-from lerobot_sdm.measure.sizes import REGRESSION_STEPS, SIZES, task_config
+from lerobot_sdm.measure.sizes import SIZES, regression_of, task_config
 from lerobot_sdm.measure.suites import suite_tasks
 from lerobot_sdm.nets.trimmed_convolution import whole_size
 from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
@@ -89,9 +90,12 @@ def test_regression_is_sdms_training_under_another_recipe():
         regression, sdm = (trained(benchmark, task, run) for run in ("regression", "sdm"))
         assert regression.policy["recipe"] == "regression"
         assert {**sdm.policy, **regression.policy}.keys() - sdm.policy.keys() == {"recipe"}
-        assert (regression.steps, regression.batch_size) == (round(REGRESSION_STEPS * sdm.steps), sdm.batch_size)
+        assert (regression.steps, regression.batch_size) == (1.6 * sdm.steps, sdm.batch_size)
     (found,) = commands(make_benchmark(OUT, "smoke", methods=("regression",))).values()
     assert {"--policy.type=sdm", "--policy.recipe=regression", "--steps=64"} <= set(found["train_regression_seed1"])
+    two_ways = SIZES["small"].base.student
+    half = regression_of(replace(two_ways, policy={**two_ways.policy, "data_weight": 0.05, "data_share": 0.5}))
+    assert (half.steps, half.policy) == (1.3 * two_ways.steps, regression_of(two_ways).policy)
 
 
 def test_short_episodes_are_for_the_smoke_task_alone():

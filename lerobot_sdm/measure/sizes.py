@@ -231,13 +231,14 @@ def _for_two_ways(config: RunSettings) -> RunSettings:
     student = config.student.policy | {"pair_reuse": 16, "data_weight": 0.05, "data_share": 0.5}
     if "generator_lr" in student:
         student |= {"generator_lr": 2 * student["generator_lr"]}
+    student |= {"warmup_steps": 3 * student["warmup_steps"] // 4}
     return replace(
         config,
         episodes=20,
         env=config.env | {"num_points": 128, "episode_length": 120},
-        # Nothing to grasp, and twice the demonstrations: half of the steps are enough.
-        teacher=replace(config.teacher, steps=config.teacher.steps // 2, policy=policy),
-        student=replace(config.student, policy=student),
+        # Nothing to grasp, and twice the demonstrations: fewer steps are enough.
+        teacher=replace(config.teacher, steps=2 * config.teacher.steps // 5, policy=policy),
+        student=replace(config.student, steps=3 * config.student.steps // 4, policy=student),
     )
 
 

@@ -22,7 +22,7 @@ from lerobot_sdm.clouds.geometry import inside_box, sample_or_pad
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.export import formats, options, runtime
 from lerobot_sdm.export.certificate import split
-from lerobot_sdm.export.graph import GivenNoise
+from lerobot_sdm.export.graph import GivenNoise, PolicyGraph
 from lerobot_sdm.export.write import Export, export
 from lerobot_sdm.policies.loaded_policy import load_from_spec
 from lerobot_sdm.policies.policy_spec import PolicySpec
@@ -67,6 +67,22 @@ def policies(dataset, tmp_path_factory) -> Path:
             trained = lerobot_train(patch, dataset, folder / "runs" / name, *flags, steps=3, save_freq=3)
             (folder / name).symlink_to(trained)
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shared_traces():
+    """A policy's trace, which takes longest, is the same for all formats."""
+    traces, trace = {}, PolicyGraph.trace
+
+    def shared(graph: PolicyGraph, dynamic_points: bool):
+        key = repr(graph.config), dynamic_points
+        if key not in traces:
+            traces[key] = trace(graph, dynamic_points)
+        return traces[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PolicyGraph, "trace", shared)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +148,7 @@ CASES = [
     ("mixer_sdm", "torch", "float32"),
     ("mixer_sdm", "onnx", "int8"),
 ]
-"""The formats share a trace, so that each type needs one, and each format a few. Steps are few, as each is traced."""
+"""Each type needs one format, and each format a few types. Steps are few, as each is traced."""
 JUMPS = {"manicm": 2, "consistency": 3, "consistency,chaining_times=[20]": 2}
 """How often these policies draw noise; others do it once."""
 

@@ -87,6 +87,8 @@ class Benchmark:
     def __post_init__(self) -> None:
         if self.data is not None and self.experts is not None:
             raise InputError(f"--experts={self.experts}: --data brings the demonstrations. Drop one of the two.")
+        if self.experts is not None and not self.experts.is_dir():
+            raise InputError(f"--experts={self.experts}: no such folder. Give the one with the experts' files.")
         if self.threads < 1:
             raise InputError(f"--threads={self.threads}: must be at least 1. Give a positive integer.")
         for seed in self.training_seeds:

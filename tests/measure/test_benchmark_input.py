@@ -45,6 +45,8 @@ def call(*arguments: str):
         (["--suite=smoke", "--device=cuda", "--gpus=,"], "--gpus=,: names nothing"),
         (["--suite=smoke", "--device=cuda", *LOCAL_JOBS, "--gpus=0"], "--gpus=0: needs --engine=local"),
         (["--suite=smoke", "--data=nowhere"], "holds no metaworld_handle-press_expert.zarr"),
+        (["--suite=smoke", "--experts=nowhere"], "--experts=nowhere: no such folder"),
+        (["--suite=dp3-37", "--experts=."], "--experts=.: holds no hammer-v0.pickle"),
     ],
 )
 def test_bad_input_writes_nothing(tmp_path, arguments, complaint):

@@ -10,7 +10,7 @@ from rich.console import Console
 from lerobot_sdm.cli.running import running_commands
 from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.errors import InputError, unknown_name
-from lerobot_sdm.experts import check_expert, default_expert, expert_class
+from lerobot_sdm.experts import check_expert, expert_class
 from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.quickstart import run_pipeline
 from lerobot_sdm.measure.quickstart_report import report
@@ -98,7 +98,7 @@ def _single_task(env_type: str, task: str) -> str:
 
 def _check_expert(config: RunSettings) -> None:
     """Refuse an unknown expert, or episode counts that it cannot serve, before recording starts."""
-    name = config.record.get("expert") or default_expert(config.env_type, config.task)
+    name = config.expert
     path = config.record.get("expert_path")
     check_expert(name, config.env_type, None if path is None else Path(path))
     variants = expert_class(name).variants

@@ -82,11 +82,11 @@ def single_outputs() -> Iterator[None]:
 
     name = "_DEFAULT_REWRITE_RULES"
     rules = getattr(rewriter, name, ())
-    patterns = [getattr(rule, "_target_pattern", None) for rule in rules]
-    quick = tuple(
-        rule for rule, pattern in zip(rules, patterns, strict=True) if getattr(pattern, "has_single_output_node", True)
-    )
-    setattr(rewriter, name, quick)
+
+    def quick(rule: object) -> bool:
+        return getattr(getattr(rule, "_target_pattern", None), "has_single_output_node", True)
+
+    setattr(rewriter, name, tuple(filter(quick, rules)))
     try:
         yield
     finally:

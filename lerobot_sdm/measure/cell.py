@@ -14,7 +14,6 @@ from typing import Any
 from rich.console import Console
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.experts import default_expert
 from lerobot_sdm.files import read_json, write_json
 from lerobot_sdm.measure.benchmark import Benchmark, Cell
 from lerobot_sdm.measure.cell_stages import evaluations, layout_of, measurement_file, stages, trained
@@ -156,7 +155,7 @@ def collect(benchmark: Benchmark, cell: Cell) -> dict[str, Any]:
         "training_seed": cell.seed,
         **benchmark.settings(),
         "cloud": benchmark.cloud(cell.task),
-        "expert": _expert(benchmark, cell),
+        "expert": benchmark.task_config(cell.task).expert if benchmark.data is None else None,
         "protocols": before["protocols"] | {name: _measured(benchmark, cell, name) for name in missing},
         "teacher": method.teacher,
         **read_json(measurement_file(layout, cell)),
@@ -176,14 +175,6 @@ def collect(benchmark: Benchmark, cell: Cell) -> dict[str, Any]:
     }
     check_shared([before, found] if before["protocols"] else [found])
     return found
-
-
-def _expert(benchmark: Benchmark, cell: Cell) -> str | None:
-    """Who demonstrated a cell's task; None if the demonstrations were given."""
-    if benchmark.data is not None:
-        return None
-    given = benchmark.expert(cell.task)
-    return default_expert(cell.task.env_type, cell.task.task) if given is None else given["expert"]
 
 
 def _measured(benchmark: Benchmark, cell: Cell, protocol: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.experts import default_expert
 from lerobot_sdm.measure.suites import table_name
 
 Flags = dict[str, Any]
@@ -107,6 +108,11 @@ class RunSettings:
     def name(self) -> str:
         """The task's `table_name`."""
         return table_name(self.env_type, self.task)
+
+    @property
+    def expert(self) -> str:
+        """Name of the expert that demonstrates."""
+        return self.record.get("expert") or default_expert(self.env_type, self.task)
 
     def settings(self) -> dict[str, Any]:
         """All values as JSON-compatible ones."""

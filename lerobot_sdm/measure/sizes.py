@@ -229,9 +229,9 @@ def _for_two_ways(config: RunSettings) -> RunSettings:
     # gradient is ten times that of the regression, so with its full weight Adam hardly learns from pairs any more which
     # start noise goes which way, and one in twenty goes neither.
     student = config.student.policy | {"pair_reuse": 16, "data_weight": 0.05, "data_share": 0.5}
+    student |= {"warmup_steps": 3 * student["warmup_steps"] // 4}
     if "generator_lr" in student:
         student |= {"generator_lr": 2 * student["generator_lr"]}
-    student |= {"warmup_steps": 3 * student["warmup_steps"] // 4}
     return replace(
         config,
         episodes=20,

@@ -11,6 +11,7 @@ from lerobot_sdm.errors import InputError, refuse_existing
 from lerobot_sdm.files import new_folder
 from lerobot_sdm.plugin import register_all
 from lerobot_sdm.policies.source.files import CONFIG_FILE, PROCESSOR_FILES, WEIGHTS_FILE
+from lerobot_sdm.safe_files.configurations import read_configuration
 
 FINE_TUNED = ("adjoint_matching",)
 """Types whose weights have the format of their base's type."""
@@ -39,7 +40,7 @@ def export_base(checkpoint: Path, output: Path) -> Path:
                 "RUN/checkpoints/last/pretrained_model."
             )
     register_all()
-    config = PreTrainedConfig.from_pretrained(checkpoint)
+    config = read_configuration(PreTrainedConfig, checkpoint, str(checkpoint))
     if config.type not in FINE_TUNED:
         raise InputError(
             f"{checkpoint}: is of type '{config.type}', which cannot be exported as its base. Give a policy of type "

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from huggingface_hub.constants import CONFIG_NAME
 from lerobot.configs import PreTrainedConfig
 from lerobot.envs.utils import preprocess_observation
 from lerobot.policies import make_pre_post_processors
@@ -21,7 +20,7 @@ from lerobot_sdm import policies, processors
 from lerobot_sdm.errors import InputError, unknown_name
 from lerobot_sdm.policies.denoiser import denoiser_of
 from lerobot_sdm.policies.policy_spec import PolicySpec
-from lerobot_sdm.safe_files.json_files import read_object
+from lerobot_sdm.safe_files.configurations import read_configuration
 
 Batch = dict[str, Any]
 
@@ -77,14 +76,17 @@ class LoadedPolicy:
 
 def read_config(spec: PolicySpec, device: str = "cpu") -> PreTrainedConfig:
     """A checkpoint's configuration with the policy spec's overrides; see `load_from_spec`."""
-    config = _read_config(spec, [f"--device={device}"])
+    policies.register()
+    processors.register()
+    path = spec.checked().path
+    config = read_configuration(PreTrainedConfig, path, f"--policy {path}", [f"--device={device}"])
     known = {item.name for item in fields(config)}
     for key in spec.overrides:
         if key not in known:
-            raise unknown_name(f"--policy {spec.path}", key, known)
-    overrides = [f"--{key}={value}" for key, value in spec.overrides.items()]
-    config = _read_config(spec, [f"--device={device}", *overrides])
-    config.pretrained_path = Path(spec.path)
+            raise unknown_name(f"--policy {path}", key, known)
+    overrides = [f"--device={device}", *(f"--{key}={value}" for key, value in spec.overrides.items())]
+    config = read_configuration(PreTrainedConfig, path, f"--policy {spec.text()}", overrides, "Correct the value.")
+    config.pretrained_path = Path(path)
     return config
 
 
@@ -96,7 +98,8 @@ def load_from_spec(spec: PolicySpec, device: str = "cpu") -> LoadedPolicy:
         device: Torch device of the network and its inputs.
 
     Raises:
-        InputError: If there is no checkpoint, or an overridden field does not exist.
+        InputError: There is no checkpoint, its configuration cannot be read, or an override names no field of it or
+            gives an impossible value.
     """
     config = read_config(spec, device)
     with redirect_stdout(StringIO()):  # Hides the line that LeRobot prints for every policy it loads.
@@ -120,13 +123,3 @@ def same_action_units(a: LoadedPolicy, b: LoadedPolicy) -> bool:
     probes = torch.tensor([-1.0, 0.0, 1.0]).unsqueeze(1).expand(3, size).contiguous()
     first, second = (loaded.postprocess(probes.clone()).cpu() for loaded in (a, b))
     return torch.allclose(first, second, rtol=1e-5, atol=1e-6)
-
-
-def _read_config(spec: PolicySpec, overrides: list[str]) -> PreTrainedConfig:
-    policies.register()
-    processors.register()
-    path = spec.checked().path
-    file = Path(path) / CONFIG_NAME
-    if file.is_file():
-        read_object(file, str(file))
-    return PreTrainedConfig.from_pretrained(path, cli_overrides=overrides)

@@ -29,6 +29,7 @@ from lerobot_sdm.plugin import register_all
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy
 from lerobot_sdm.policies.history import History
 from lerobot_sdm.policy_types import POLICIES
+from lerobot_sdm.safe_files.configurations import read_configuration
 from lerobot_sdm.serving import messages
 
 FRAMES_BEHIND = 8
@@ -159,10 +160,11 @@ class PluginPolicyServer(policy_server.PolicyServer):
 
 def _check_type(asked: RemotePolicyConfig) -> None:
     """Refuse a checkpoint of another type than the client names: LeRobot would fail with a missing attribute."""
-    found = PreTrainedConfig.from_pretrained(asked.pretrained_name_or_path).type
+    name = asked.pretrained_name_or_path
+    found = read_configuration(PreTrainedConfig, name, f"the checkpoint {name}").type
     if found != asked.policy_type:
         raise InputError(
-            f"--policy_type={asked.policy_type}: the checkpoint {asked.pretrained_name_or_path} holds a policy of "
+            f"--policy_type={asked.policy_type}: the checkpoint {name} holds a policy of "
             f"type '{found}'. Start the client with --policy_type={found}."
         )
 

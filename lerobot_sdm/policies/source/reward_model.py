@@ -14,6 +14,7 @@ from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.source.files import CONFIG_FILE
 from lerobot_sdm.policies.source.source_policy import SourcePolicy
 from lerobot_sdm.processors.sizes import check_sizes, shapes_of
+from lerobot_sdm.safe_files.configurations import read_configuration
 from lerobot_sdm.safe_files.json_files import read_object
 
 REWARD_TYPE = "chunk_reward"
@@ -51,7 +52,7 @@ def load_reward_model(path: str, device: str, revision: str | None = None) -> An
             f"{source.given}: is of type '{kind}', not {REWARD_TYPE}. Train one with "
             f"lerobot-train --reward_model.type={REWARD_TYPE}."
         )
-    config = RewardModelConfig.from_pretrained(file.parent)
+    config = read_configuration(RewardModelConfig, file.parent, source.given)
     config.device = device
     model_class = get_reward_model_class(kind)
     return model_class.from_pretrained(str(file.parent), config=config).requires_grad_(False)

@@ -20,6 +20,7 @@ from lerobot_sdm.policies.source.adapters import adapter_for
 from lerobot_sdm.policies.source.description import configuration, describe
 from lerobot_sdm.policies.source.files import CONFIG_FILE, PROCESSOR_FILES, WEIGHTS_FILE, fingerprint, policy_file
 from lerobot_sdm.processors.sizes import check_sizes, shapes_of
+from lerobot_sdm.safe_files.configurations import read_configuration
 from lerobot_sdm.safe_files.json_files import read_object
 from lerobot_sdm.safe_files.weights import load_strictly
 
@@ -67,7 +68,7 @@ class SourcePolicy:
         """Its configuration; shared, so do not modify it.
 
         Raises:
-            InputError: It is not a policy, its type is not allowed, or its processors are missing or unsafe.
+            InputError: It is not a policy, its type or a field is not allowed, or its processors are missing or unsafe.
         """
         file = self.file(CONFIG_FILE)
         kind = read_object(file, str(file)).get("type")
@@ -86,7 +87,7 @@ class SourcePolicy:
                 ) from error
         register()
         check_pipelines(self.path, self.revision)
-        return PreTrainedConfig.from_pretrained(file.parent)
+        return read_configuration(PreTrainedConfig, file.parent, self.given)
 
     @cached_property
     def sha256(self) -> str:

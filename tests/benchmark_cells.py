@@ -81,9 +81,17 @@ def made_cell(
     }
 
 
-def write_cells(root: Path, cells: list[dict[str, Any]]) -> Path:
-    """A benchmark's folder with these cells."""
+def made_expert(task: str, level: str, outcomes: str) -> dict[str, Any]:
+    """What `--with-expert` measures of a task."""
+    found = measured(outcomes)
+    return {"task": task, "level": level, "expert": "scripted", "commit": "0123abcd"} | found
+
+
+def write_cells(root: Path, cells: list[dict[str, Any]], experts: list[dict[str, Any]] | None = None) -> Path:
+    """A benchmark's folder with these cells and experts."""
     write_json(root / "settings.json", SETTINGS)
     for cell in cells:
         write_json(root / "cells" / f"{cell['cell']}.json", cell)
+    for expert in experts or ():
+        write_json(root / "experts" / f"{expert['task']}.json", expert)
     return root

@@ -43,6 +43,9 @@ def benchmark(
     experts: Annotated[
         Path | None, typer.Option(help="Folder with DAPG's policies, to record Adroit by them. Default: by planning.")
     ] = None,
+    with_expert: Annotated[
+        bool, typer.Option("--with-expert", help="Also run the demonstrating expert on the strict episodes.")
+    ] = False,
     device: Annotated[str, typer.Option(help="Torch device for training and evaluation.")] = "cpu",
     threads: Annotated[
         int | None, typer.Option(help="CPU threads per command. Default: what the other jobs leave free.")
@@ -101,15 +104,15 @@ def benchmark(
         raise InputError(f"--gpus={gpus}: needs --device=cuda, which each cell resolves to the GPU assigned to it.")
     parameters = parse_parameters(submitit_parameter or [])
     where = Engine(engine, jobs, submitit_cluster, parameters, gpus=_names("--gpus", gpus) or ())
-    _dry_run(chosen) if dry_run else _run(chosen, where)
+    _dry_run(chosen) if dry_run else _run(chosen, where, with_expert)
 
 
-def _run(chosen: Benchmark, where: Engine) -> None:
+def _run(chosen: Benchmark, where: Engine, with_expert: bool) -> None:
     from lerobot_sdm.measure.run_benchmark import run_benchmark
 
     console = Console()
     with running_commands(console):
-        outcome = run_benchmark(chosen, where, console)
+        outcome = run_benchmark(chosen, where, console, with_expert)
     for cell, error in outcome.failed:
         print_error(console, f"{cell.key}: {error}")
     if outcome.skipped:

@@ -6,6 +6,7 @@ from typing import Any
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.files import read_json, write_json
 from lerobot_sdm.measure.benchmark import Benchmark
+from lerobot_sdm.measure.benchmark_experts import FOLDER, experts_of
 from lerobot_sdm.measure.stages import claim_folder
 
 PLAN = "plan.json"
@@ -50,6 +51,9 @@ def export_benchmark(root: Path, output: Path) -> list[str]:
     for name, cell in cells.items():
         if cell["task"] in tasks:
             write_json(output / "cells" / f"{name}.json", cell)
+    for task, expert in experts_of(root).items():
+        if task in tasks:
+            write_json(output / FOLDER / f"{task}.json", expert)
     return tasks
 
 

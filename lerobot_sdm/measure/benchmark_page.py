@@ -1,11 +1,11 @@
 """A benchmark's results page in Markdown: summaries, tasks, and published numbers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from statistics import mean
 from typing import Any
 
 from lerobot_sdm.measure.methods import METHODS, has_teacher
-from lerobot_sdm.measure.protocols import PROTOCOLS
+from lerobot_sdm.measure.protocols import PROTOCOLS, STRICT
 from lerobot_sdm.measure.published import PROTOCOL_DIFFERENCES, PUBLISHED
 from lerobot_sdm.measure.scores import Cells, measured_by, pooled
 from lerobot_sdm.measure.suites import LEVELS, SUITES
@@ -13,6 +13,9 @@ from lerobot_sdm.measure.tables import bullets, distance, markdown, points, rate
 
 Results = dict[str, Any]
 Summary = dict[str, Any]
+
+EXPERT = "the expert"
+"""Whoever demonstrated the task, in tables of success."""
 
 
 def page(results: Results) -> str:
@@ -61,7 +64,8 @@ def _section(results: Results, summary: Summary) -> tuple[str, ...]:
 
 def _task_section(results: Results, protocol: str) -> tuple[str, ...]:
     cells = measured_by(results["cells"], protocol)
-    return (f"Success in %, protocol {protocol}:\n", task_table(cells)) if cells else ()
+    experts = results.get("experts", {}) if protocol == STRICT else {}  # Not in results of earlier versions.
+    return (f"Success in %, protocol {protocol}:\n", task_table(cells, experts)) if cells else ()
 
 
 def summary_table(results: Results, summary: Summary) -> str:
@@ -90,6 +94,9 @@ def summary_table(results: Results, summary: Summary) -> str:
         )
         for row in summary["rows"]
     ]
+    if expert := summary.get("expert"):  # Not in results of earlier versions.
+        shares = [f"{100 * expert['levels'][level]['estimate']:.1f}" for level in levels]
+        rows.append(tuple([EXPERT, "", *shares, rate(expert["all"]), *([""] * len(header))][: len(header)]))
     kept = [place for place in range(len(header)) if any(row[place] for row in rows)]
     return markdown(tuple(tuple(row[place] for place in kept) for row in (header, *rows)))
 
@@ -100,13 +107,16 @@ def _differences(row: dict[str, Any]) -> tuple[str, str]:
     return points(difference) if difference else "", f"{points(free['difference'])}, {free['method']}" if free else ""
 
 
-def task_table(cells: Cells) -> str:
-    """One row per task: success of each method over all its seeds.
+def task_table(cells: Cells, experts: Mapping[str, dict[str, Any]]) -> str:
+    """One row per task: success of each method over all its seeds, and of the expert if measured.
 
     Args:
         cells: Cells as measured by one protocol.
+        experts: Task -> its expert's success; see `benchmark_experts`.
     """
-    return _by_task(cells, lambda found: rate(pooled(found)))
+    return _by_task(
+        cells, lambda found: rate(pooled(found)), {task: rate(expert["score"]) for task, expert in experts.items()}
+    )
 
 
 def distance_table(results: Results) -> str:
@@ -114,18 +124,21 @@ def distance_table(results: Results) -> str:
     return _by_task(
         [cell for cell in results["cells"] if has_teacher(cell["method"])],
         lambda cells: distance(mean(cell["distance_to_teacher"]["energy"]["estimate"] for cell in cells)),
+        {},
     )
 
 
 def demonstrations_table(results: Results) -> str:
     """One row per task: distance of each method's actions to held-out demonstrations, mean over its seeds."""
     cells = [cell for cell in results["cells"] if "distance_to_demonstrations" in cell]
-    return _by_task(cells, lambda mine: distance(mean(cell["distance_to_demonstrations"]["estimate"] for cell in mine)))
+    return _by_task(
+        cells, lambda mine: distance(mean(cell["distance_to_demonstrations"]["estimate"] for cell in mine)), {}
+    )
 
 
-def _by_task(cells: Cells, text: Callable[[Cells], str]) -> str:
-    """One row per task, one column per method with `text` of its cells. A method without all of the task's training
-    seeds shows its own seeds."""
+def _by_task(cells: Cells, text: Callable[[Cells], str], experts: Mapping[str, str]) -> str:
+    """One row per task, one column per method with `text` of its cells, and one with the text of its expert if there
+    are any. A method without all of the task's training seeds shows its own seeds."""
     if not cells:
         return "Not measured.\n"
     methods = [key for key in METHODS if any(cell["method"] == key for cell in cells)]
@@ -137,13 +150,9 @@ def _by_task(cells: Cells, text: Callable[[Cells], str]) -> str:
             group = [cell for cell in mine if cell["method"] == key]
             own = f" [{_seeds(group)}]" if group and _seeds(group) != seeds else ""
             entries.append(text(group) + own if group else "")
-        rows.append((task, LEVELS[mine[0]["level"]], seeds, *entries))
-    return markdown(
-        (
-            (f"task (view {cells[0]['view']})", "level", "training seeds", *(METHODS[key].label for key in methods)),
-            *rows,
-        )
-    )
+        rows.append((task, LEVELS[mine[0]["level"]], seeds, *entries, *[experts.get(task, "")] * bool(experts)))
+    labels = [*(METHODS[key].label for key in methods), *[EXPERT] * bool(experts)]
+    return markdown(((f"task (view {cells[0]['view']})", "level", "training seeds", *labels), *rows))
 
 
 def _seeds(cells: Cells) -> str:
@@ -171,6 +180,11 @@ def summary_notes(results: Results, summary: Summary) -> str:
         )
     return bullets(
         how,
+        *(
+            ["The expert that demonstrated reads the simulator's state, and acted in the same episodes."]
+            if summary.get("expert")
+            else []
+        ),
         *(["± is the standard deviation between training seeds."] if len(summary["seeds"]) > 1 else []),
         f"Tasks that have all these methods and seeds: {len(summary['tasks'])}; without: "
         f"{', '.join(missing) or 'none'}.",

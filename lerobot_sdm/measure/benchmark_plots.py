@@ -45,6 +45,11 @@ def success_by_difficulty(results: Results) -> Figure:
             axes.bar(x, 100 * value["estimate"], 0.85 * width, color=color, label=label)
             if "low" in value:
                 axes.plot([x, x], [100 * value["low"], 100 * value["high"]], color="black", linewidth=1)
+    if expert := summary.get("expert"):
+        for place, level in enumerate(levels):
+            height = 100 * expert["levels"][level]["estimate"]
+            label = "the expert" if place == 0 else None
+            axes.plot([place - 0.45, place + 0.45], [height] * 2, "--", color="black", linewidth=1, label=label)
     axes.set_xticks(range(len(levels)), [LEVELS[level].replace("MetaWorld ", "MetaWorld\n") for level in levels])
     axes.set_ylim(0, 101)
     axes.set_ylabel("success in %")

@@ -16,6 +16,7 @@ from lerobot_sdm.errors import InputError
 from lerobot_sdm.files import write_json, write_text
 from lerobot_sdm.measure import summaries
 from lerobot_sdm.measure.benchmark import Benchmark, Cell
+from lerobot_sdm.measure.benchmark_experts import measure_experts
 from lerobot_sdm.measure.benchmark_export import remember_plan
 from lerobot_sdm.measure.benchmark_page import page, pictures
 from lerobot_sdm.measure.benchmark_plots import draw
@@ -30,13 +31,14 @@ from lerobot_sdm.processes.launcher import Launcher
 STYLES = {"finished": "green", "failed": "red", "skipped": "yellow"}
 
 
-def run_benchmark(benchmark: Benchmark, engine: Engine, console: Console) -> CellOutcomes:
+def run_benchmark(benchmark: Benchmark, engine: Engine, console: Console, with_expert: bool = False) -> CellOutcomes:
     """Run the unfinished cells, and rewrite the page.
 
     Args:
         benchmark: The benchmark; its folder is new, empty, or from an earlier call with the same settings.
         engine: Where cells run.
         console: Where to print.
+        with_expert: Whether to measure the tasks' experts, too, after the cells.
 
     Returns:
         Outcome of the unfinished cells.
@@ -54,6 +56,8 @@ def run_benchmark(benchmark: Benchmark, engine: Engine, console: Console) -> Cel
             f"{len(cells)} cells, {len(cells) - len(left)} finished before; logs in {benchmark.root / 'logs'}"
         )
         outcome = _run(benchmark, left, engine, console) if left else CellOutcomes()
+        if with_expert:
+            measure_experts(benchmark, console)
         if any((benchmark.root / "cells").glob("*.json")):
             render(benchmark.root)
     return outcome

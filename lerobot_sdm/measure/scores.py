@@ -35,7 +35,7 @@ def score(outcomes: Sequence[Sequence[bool]], best: int) -> dict[str, float]:
 
 
 def pooled(cells: Cells) -> dict[str, float]:
-    """The success rate of several cells of one method.
+    """The success rate of several cells of one method, or of several tasks' experts.
 
     Returns:
         `estimate`, the mean over cells; `low` and `high`, Wilson's limits over all their episodes, if rates are over
@@ -47,7 +47,7 @@ def pooled(cells: Cells) -> dict[str, float]:
         episodes = [outcome for cell in cells for outcome in outcomes(cell)]
         interval = success_rate(episodes)
         result |= {"low": interval.low, "high": interval.high}
-    seeds = sorted({cell["training_seed"] for cell in cells})
+    seeds = sorted({cell["training_seed"] for cell in cells if "training_seed" in cell})
     if len(seeds) > 1:
         by_seed = [mean(cell["score"]["estimate"] for cell in cells if cell["training_seed"] == s) for s in seeds]
         result["seed_sd"] = stdev(by_seed)

@@ -7,8 +7,9 @@ from typing import Any
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.files import read_json
+from lerobot_sdm.measure.benchmark_experts import experts_of
 from lerobot_sdm.measure.methods import METHODS, free_baselines
-from lerobot_sdm.measure.protocols import PROTOCOLS
+from lerobot_sdm.measure.protocols import PROTOCOLS, STRICT
 from lerobot_sdm.measure.provenance import check_shared
 from lerobot_sdm.measure.scores import Cells, difference, measured_by, pooled
 from lerobot_sdm.measure.suites import LEVELS, SUITES
@@ -21,7 +22,8 @@ def gather(root: Path) -> dict[str, Any]:
         root: The folder.
 
     Returns:
-        `settings`; `cells`, in the order of suite, methods and seeds; `summaries`, see `summarize`.
+        `settings`; `cells`, in the order of suite, methods and seeds; `experts`, see `experts_of`; `summaries`, see
+        `summarize`.
 
     Raises:
         InputError: Not a benchmark's folder, no cell has finished, or cells of a task use different trainings.
@@ -37,21 +39,23 @@ def gather(root: Path) -> dict[str, Any]:
         key=lambda cell: (order.index(cell["task"]), list(METHODS).index(cell["method"]), cell["training_seed"]),
     )
     check_shared(cells)
-    return {"settings": settings, "cells": cells, "summaries": summarize(cells)}
+    experts = experts_of(root)
+    return {"settings": settings, "cells": cells, "experts": experts, "summaries": summarize(cells, experts)}
 
 
-def summarize(cells: Cells) -> list[dict[str, Any]]:
+def summarize(cells: Cells, experts: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """Compare methods by each protocol over the training seeds that all cells have and, if some have more seeds, also
     over those tasks and methods with all their seeds.
 
     Returns:
         For each `protocol` and `seeds` with comparable tasks: `tasks`, those that have all methods and these seeds;
-        `rows`, one entry per method, see `_row`.
+        `rows`, one entry per method, see `_row`; `expert`, its success by level and over all tasks, if the protocol is
+        `strict` and the experts of all these tasks have been measured, else None.
     """
     summaries = []
     for protocol in PROTOCOLS:
         mine = measured_by(cells, protocol)
-        found = [summary for seeds in _seeds(mine) if (summary := _summary(mine, protocol, seeds))]
+        found = [summary for seeds in _seeds(mine) if (summary := _summary(mine, protocol, seeds, experts))]
         # More seeds of the same tasks and methods say the same better.
         if len(found) == 2 and _compared(found[0]) == _compared(found[1]):
             del found[0]
@@ -74,7 +78,9 @@ def _seeds(cells: Cells) -> list[list[int]]:
     return [sorted(seeds) for seeds in (common, occurring) if seeds][: 1 if common == occurring else 2]
 
 
-def _summary(cells: Cells, protocol: str, seeds: list[int]) -> dict[str, Any] | None:
+def _summary(
+    cells: Cells, protocol: str, seeds: list[int], experts: Mapping[str, dict[str, Any]]
+) -> dict[str, Any] | None:
     """The methods compared over the tasks that have all of them; None if no task does."""
     measured: dict[tuple[str, str], set[int]] = {}
     for cell in cells:
@@ -93,7 +99,16 @@ def _summary(cells: Cells, protocol: str, seeds: list[int]) -> dict[str, Any] | 
         "seeds": seeds,
         "tasks": tasks,
         "rows": [_row(key, by_method, paired) for key in by_method],
+        "expert": _by_level([experts[task] for task in tasks])
+        if protocol == STRICT and experts.keys() >= set(tasks)
+        else None,
     }
+
+
+def _by_level(cells: Cells) -> dict[str, Any]:
+    """Success by level and over all tasks."""
+    groups = {level: [cell for cell in cells if cell["level"] == level] for level in LEVELS}
+    return {"levels": {level: pooled(group) for level, group in groups.items() if group}, "all": pooled(cells)}
 
 
 def _row(key: str, by_method: Mapping[str, Cells], paired: bool) -> dict[str, Any]:
@@ -106,7 +121,6 @@ def _row(key: str, by_method: Mapping[str, Cells], paired: bool) -> dict[str, An
         actions over start noise, `ms`, `teacher_ms` and `network_evaluations`, medians over cells.
     """
     method, mine = METHODS[key], by_method[key]
-    groups = {level: [cell for cell in mine if cell["level"] == level] for level in LEVELS}
     teachers = by_method.get(method.teacher) if key != method.teacher else None
     free = best_of([name for name in free_baselines(key) if name in by_method], by_method)
     demonstrations = [c["distance_to_demonstrations"]["estimate"] for c in mine if "distance_to_demonstrations" in c]
@@ -115,8 +129,7 @@ def _row(key: str, by_method: Mapping[str, Cells], paired: bool) -> dict[str, An
         "method": key,
         "label": method.label,
         "teacher": method.teacher,
-        "levels": {level: pooled(group) for level, group in groups.items() if group},
-        "all": pooled(mine),
+        **_by_level(mine),
         "difference": difference(mine, teachers) if paired and teachers else None,
         "free_baseline": {"method": free, "difference": difference(mine, by_method[free]) if paired else None}
         if free

@@ -1,7 +1,7 @@
 """Results of a benchmark that may still run: the cells of whole tasks, and nothing else."""
 
 import pytest
-from benchmark_cells import SETTINGS, made_cell, measured, write_cells
+from benchmark_cells import SETTINGS, made_cell, made_expert, measured, write_cells
 from typer.testing import CliRunner
 
 from lerobot_sdm.cli.main import app
@@ -30,7 +30,7 @@ def root(tmp_path):
         for method in methods
     ]
     cells[1]["protocols"]["paper"] = measured("x... xxxx xx..")
-    return write_cells(root, cells)
+    return write_cells(root, cells, [made_expert("reach", "easy", "xxxx"), made_expert("soccer", "medium", "xxxx")])
 
 
 def test_cells_of_whole_tasks_and_their_page(root, tmp_path):
@@ -40,6 +40,7 @@ def test_cells_of_whole_tasks_and_their_page(root, tmp_path):
     assert "1 complete tasks: reach" in result.output
     assert sorted(path.name for path in output.iterdir()) == [
         "cells",
+        "experts",
         "learning_curves.png",
         "results.json",
         "results.md",
@@ -52,6 +53,7 @@ def test_cells_of_whole_tasks_and_their_page(root, tmp_path):
     for name in names:
         assert read_json(output / "cells" / name) == read_json(root / "cells" / name)
     assert read_json(output / "settings.json") == SETTINGS
+    assert [path.name for path in (output / "experts").iterdir()] == ["reach.json"]
     assert not (root / "results.md").exists()
 
     # Later, when the second task is whole, the same command adds it.

@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from benchmark_cells import made_cell, measured, write_cells
+from benchmark_cells import made_cell, made_expert, measured, write_cells
 from PIL import Image
 
 from lerobot_sdm.errors import InputError
@@ -91,7 +91,7 @@ def test_demonstrations_by_other_experts_are_named(tmp_path):
 
 def test_tasks(root):
     results = gather(root)
-    rows = task_table(measured_by(results["cells"], "strict")).splitlines()
+    rows = task_table(measured_by(results["cells"], "strict"), {}).splitlines()
     assert rows[0] == "| task (view workspace) | level | training seeds | dp3, 10 steps | sdm, 1 step |"
     assert rows[2:] == [
         "| reach | MetaWorld easy | 1 | 100.0 (51.0 to 100.0) | 75.0 (30.1 to 95.4) |",
@@ -99,6 +99,28 @@ def test_tasks(root):
         "| push | MetaWorld hard | 1 | 50.0 (15.0 to 85.0) | 50.0 (15.0 to 85.0) |",
     ]
     assert demonstrations_table(results).splitlines()[4] == "| push | MetaWorld hard | 1 | 1.000 | 1.400 |"
+
+
+def test_experts_stand_beside_their_imitators(tmp_path):
+    """In the summary as the mean over its tasks once all of them are measured, with Wilson's limits for 5 of 8."""
+    easy, hard = made_expert("reach", "easy", "xxxx"), made_expert("push", "hard", "x...")
+    results = gather(write_cells(tmp_path / "all", [*CELLS, UNFINISHED], [easy, hard]))
+    header, *_, student, expert = first_table(results)
+    assert student.startswith("| sdm, 1 step |")
+    assert expert == f"| the expert |  | 100.0 | 25.0 | 62.5 (30.6 to 86.3) |{'  |' * 6}"
+    assert header.count("|") == expert.count("|")
+    text = page(results)
+    assert "| pick-place | MetaWorld hard | 1 | 0.0 (0.0 to 49.0) |  |  |" in text
+    assert "| push | MetaWorld hard | 1 | 50.0 (15.0 to 85.0) | 50.0 (15.0 to 85.0) | 25.0 (4.6 to 69.9) |" in text
+    assert "reads the simulator's state" in text
+    assert render(tmp_path / "all")["summaries"][0]["expert"]["all"]["estimate"] == 0.625
+
+    some = page(gather(write_cells(tmp_path / "some", CELLS, [easy])))
+    assert (
+        "| reach | MetaWorld easy | 1 | 100.0 (51.0 to 100.0) | 75.0 (30.1 to 95.4) | 100.0 (51.0 to 100.0) |" in some
+    )
+    assert "\n| the expert" not in some
+    assert "reads the simulator's state" not in some
 
 
 def test_a_student_is_held_against_the_best_of_what_is_free(tmp_path):
@@ -110,7 +132,7 @@ def test_a_student_is_held_against_the_best_of_what_is_free(tmp_path):
         made_cell("reach", "easy", "regression", "xxx."),
         made_cell("reach", "easy", "sdm", "...."),
     ]
-    (summary,) = summarize(cells)
+    (summary,) = summarize(cells, {})
     rows = {row["method"]: row for row in summary["rows"]}
     assert [name for name, row in rows.items() if row["free_baseline"]] == ["regression", "sdm"]
     for name, estimate in (("regression", 0.25), ("sdm", -0.5)):
@@ -185,7 +207,7 @@ def test_more_seeds_of_some_methods(tmp_path):
 
 def test_a_row_with_fewer_seeds_says_so(tmp_path):
     cells = [made_cell("reach", "easy", "dp3-10", "xxxx", seed) for seed in (0, 1)]
-    rows = task_table(measured_by([*cells, made_cell("reach", "easy", "manicm", "xxxx", 1)], "strict")).splitlines()
+    rows = task_table(measured_by([*cells, made_cell("reach", "easy", "manicm", "xxxx", 1)], "strict"), {}).splitlines()
     assert rows[2] == ("| reach | MetaWorld easy | 0, 1 | 100.0 ± 0.0 (67.6 to 100.0) | 100.0 (51.0 to 100.0) [1] |")
 
 

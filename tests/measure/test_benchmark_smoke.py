@@ -33,10 +33,10 @@ UNTIMED = ("cell", "protocols", "distance_to_teacher", "distance_to_demonstratio
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
-def run(benchmark: Benchmark, engine: Engine) -> str:
+def run(benchmark: Benchmark, engine: Engine, with_expert: bool = False) -> str:
     """Run a benchmark in this process; returns what it told."""
     console = Console(file=io.StringIO(), width=200)
-    outcome = run_benchmark(benchmark, engine, console)
+    outcome = run_benchmark(benchmark, engine, console, with_expert)
     assert not outcome.failed, [str(error) for _, error in outcome.failed]
     assert not outcome.skipped
     return console.file.getvalue()
@@ -116,6 +116,18 @@ def test_finished_cells_are_not_run_again(whole):
     assert [path.stat().st_mtime_ns for path in files] == before
 
 
+def test_the_expert_acts_in_the_same_episodes_once(whole):
+    benchmark, _ = whole
+    assert f"expert of {TASK} (1 of 1)" in run(benchmark, Engine(), with_expert=True)
+    assert "expert of" not in run(benchmark, Engine(), with_expert=True)
+    (summary,) = gather(benchmark.root)["summaries"]
+    found = gather(benchmark.root)["experts"][TASK]
+    assert found["evaluations"] == [{"seeds": [100_000, 100_003], "successes": [True] * 4}]
+    assert found["expert"] == "scripted"
+    assert summary["expert"]["all"]["estimate"] == 1
+    assert "| the expert |" in (benchmark.root / "results.md").read_text()
+
+
 def commands_started(output: Path) -> int:
     """How many commands the logs of a benchmark's task tell of."""
     logs = (output / "tasks" / TASK / "logs").glob("*.log")
@@ -151,7 +163,7 @@ def test_killed_at_random_and_continued(whole, tmp_path):
     assert last.returncode == 0, last.stdout + last.stderr
     assert comparable(output) == comparable(undisturbed.root)
     first, second = (measured_by(gather(root)["cells"], "strict") for root in (output, undisturbed.root))
-    assert task_table(first) == task_table(second)
+    assert task_table(first, {}) == task_table(second, {})
 
 
 def test_a_protocol_and_a_method_are_added(whole, tmp_path):

@@ -1,8 +1,9 @@
 """The error that this package raises for bad input, and helpers that build its messages."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from draccus import ParsingError
 
@@ -15,6 +16,14 @@ class InputError(ParsingError):
     """
 
 
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An exception, and those that it was raised from or during; libraries wrap each other's."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
 def refuse_existing(option: str, path: Path) -> None:
     """Raise an InputError if the output path already exists.
 
@@ -24,6 +33,47 @@ def refuse_existing(option: str, path: Path) -> None:
     """
     if path.exists():
         raise InputError(f"{option}={path}: exists already. Choose another name.")
+
+
+def check_at_least(option: str, value: float | None, least: float = 1) -> None:
+    """Refuse a number that is too small; None passes.
+
+    Args:
+        option: The option that gives it, such as `--steps`.
+        value: The number.
+        least: The smallest that works.
+
+    Raises:
+        InputError: The number is smaller.
+    """
+    if value is not None and value < least:
+        raise InputError(f"{option}={value}: must be at least {least}.")
+
+
+def check_below_one(option: str, share: float | None) -> None:
+    """Refuse a share that is not at least 0 and below 1; None passes.
+
+    Raises:
+        InputError: The share is outside.
+    """
+    if share is not None and not 0 <= share < 1:
+        raise InputError(f"{option}={share}: must be at least 0 and below 1.")
+
+
+def check_known(option: str, name: Any, known: Iterable[str]) -> None:
+    """Refuse a value that is not one of `known`; the message suggests similar ones.
+
+    Args:
+        option: The option that gives it, such as `--env.task`.
+        name: The value, of any type, as users may write anything into a configuration.
+        known: All valid names; an iterable is read once.
+
+    Raises:
+        InputError: The name is unknown.
+    """
+    known = list(known)
+    if name not in known:
+        raise unknown_name(option, str(name), known)
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:

@@ -189,7 +189,7 @@ def _interface(facts: CardFacts) -> str:
     if "horizon" in policy:
         text += (
             f"\n\nSees {policy['n_obs_steps']} frames, predicts {policy['horizon']} actions, executes "
-            f"{policy['n_action_steps']} of them before it looks again."
+            f"{policy['n_action_steps']} of them before the next observation."
         )
     elif "chunk_size" in policy:
         text += (
@@ -282,19 +282,22 @@ def _commands(facts: CardFacts) -> str:
     about = policy_type(kind)
     student = about.student or kind
     if about.student is not None:
-        purpose, source = "Distill it into a one-step student", f"teacher_path={facts.repo_id}"
+        purpose, source = "Distill it into a one-step student", f" --policy.teacher_path={facts.repo_id}"
     elif about.source_option == "base_path":
-        purpose, source = "Improve another policy", f"base_path={facts.policy.get('base_path') or '<policy>'}"
-    else:
+        base = facts.policy.get("base_path") or "<policy>"
+        purpose, source = "Improve another policy", f" --policy.base_path={base}"
+    elif about.source is not None:
         teacher = (facts.teacher and facts.teacher.repo_id) or "<teacher>"
-        purpose, source = "Distill another one", f"teacher_path={teacher}"
+        purpose, source = "Distill another one", f" --policy.teacher_path={teacher}"
+    else:
+        purpose, source = "Train another one", ""
     return (
         "```bash\n"
         "# Install the plugin lerobot_policy_sdm next to LeRobot, then:\n"
         f"lerobot-eval --policy.path={facts.repo_id} \\\n"
         f"  --env.type={suite} --env.task={task} --eval.n_episodes=50 --seed=100000\n"
         f"\n# {purpose}:\n"
-        f"lerobot-train --policy.type={student} --policy.{source} \\\n"
+        f"lerobot-train --policy.type={student}{source} \\\n"
         f"  --policy.repo_id=<name>/<repo> --dataset.repo_id={_public_dataset(facts) or '<name>/<dataset>'}\n```"
     )
 

@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.safe_files.unpickling import Record, inert
+from lerobot_sdm.safe_files.unpickling import Record, inert, shown
 
 OMEGACONF_NAMES = inert(
     *(f"omegaconf.base.{name}" for name in ("ContainerMetadata", "Metadata")),
@@ -72,9 +72,9 @@ class HydraConfig:
             return default
         kinds = (int, float) if kind is float else (kind,)
         if not isinstance(value, kinds) or (isinstance(value, bool) and kind not in (bool, object)):
-            raise InputError(f"{self.source}: '{path}' is {_shown(value)}, must be of type {kind.__name__}.")
+            raise InputError(f"{self.source}: '{path}' is {shown(value)}, must be of type {kind.__name__}.")
         if kind is int and abs(value) > MAX_NUMBER:
-            raise InputError(f"{self.source}: '{path}' is {_shown(value)}, which is far too large.")
+            raise InputError(f"{self.source}: '{path}' is {shown(value)}, which is far too large.")
         return [self._dereference(_content(item), 0) for item in value] if kind is list else value
 
     def label(self, path: str) -> str:
@@ -115,7 +115,7 @@ class HydraConfig:
         if target is MISSING:
             # A default would be a guess at the value used in training.
             raise InputError(
-                f"{self.source}: its configuration refers to {_shown(reference[0])}, which it does not contain."
+                f"{self.source}: its configuration refers to {shown(reference[0])}, which it does not contain."
             )
         return target
 
@@ -128,7 +128,7 @@ class HydraConfig:
 
     def _computed(self, value: str) -> InputError:
         return InputError(
-            f"{self.source}: its configuration contains {_shown(value)}, which would have to be evaluated. Only plain "
+            f"{self.source}: its configuration contains {shown(value)}, which would have to be evaluated. Only plain "
             "references are supported."
         )
 
@@ -139,10 +139,3 @@ def _content(node: Any) -> Any:
         return node
     state = node.state if isinstance(node.state, dict) else {}
     return state.get("_val", state.get("_content"))
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, list | dict | Record):
-        return f"a {type(value).__name__.lower()}"
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

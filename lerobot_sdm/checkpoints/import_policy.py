@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,8 +17,8 @@ from lerobot_sdm.checkpoints.original_format import WEIGHTS, OriginalCheckpoint,
 from lerobot_sdm.checkpoints.original_policy import is_student, policy_config, sees_imagined_robot
 from lerobot_sdm.checkpoints.original_weights import model_weights, statistics
 from lerobot_sdm.clouds import POINT_CLOUD
-from lerobot_sdm.errors import InputError
-from lerobot_sdm.files import new_folder
+from lerobot_sdm.errors import InputError, refuse_existing
+from lerobot_sdm.files import new_folder, write_json
 from lerobot_sdm.nets.trimmed_convolution import whole_size
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy
 from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Model, DP3Policy
@@ -76,8 +75,7 @@ def import_checkpoint(file: Path, output: Path, weights: str | None = None) -> I
     Raises:
         InputError: The file cannot be imported, or `output` exists.
     """
-    if output.exists():
-        raise InputError(f"--output={output}: exists already. Choose another folder.")
+    refuse_existing("--output", output)
     if not file.is_file():
         raise InputError(f"{file}: does not exist. Give a checkpoint file.")
     with TorchArchive(file) as archive:
@@ -168,7 +166,7 @@ def _write(
         policy.save_pretrained(unfinished)
         for pipeline in pipelines:
             pipeline.save_pretrained(unfinished)
-        (unfinished / IMPORT_FILE).write_text(json.dumps(facts, indent=2) + "\n")
+        write_json(unfinished / IMPORT_FILE, facts)
         _verify(unfinished, policy, pipelines)
 
 

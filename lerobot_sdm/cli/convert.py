@@ -1,6 +1,5 @@
 """`lerobot-sdm convert`: convert a demonstration store into a LeRobot dataset."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -9,8 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lerobot_sdm.errors import refuse_existing
-
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+from lerobot_sdm.processes.threads import available_cores
 
 
 def convert(
@@ -86,7 +84,7 @@ def convert(
         camera=camera,
         crop=crop,
         fill_missing_chunks=fill_missing_chunks,
-        workers=CORES if workers is None else workers,
+        workers=available_cores() if workers is None else workers,
     ).checked()
     plan = make_plan(config)
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lerobot_sdm.demo.pair import read_pair
-from lerobot_sdm.errors import InputError, refuse_existing
+from lerobot_sdm.errors import InputError, check_at_least, refuse_existing
 
 VIDEO = Path("outputs/demo/comparison.mp4")
 
@@ -28,9 +28,8 @@ def demo(
     A diffusion teacher with ten network evaluations, the same teacher with one, and its distilled student with one
     run the same episodes of `detour`: pass a wall, on either side.
     """
-    for name, value, least in (("episodes", episodes, 1), ("filmed", filmed, 0), ("threads", threads, 1)):
-        if value < least:
-            raise InputError(f"--{name}={value}: give a whole number of at least {least}.")
+    for option, value, least in (("--episodes", episodes, 1), ("--filmed", filmed, 0), ("--threads", threads, 1)):
+        check_at_least(option, value, least)
     if output is not None:
         refuse_existing("--output", output)
     if output is not None and output.suffix != ".mp4":

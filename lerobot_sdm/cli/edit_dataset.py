@@ -42,8 +42,8 @@ def edit_dataset(
         delete=parse_episodes("--delete", delete or ""),
         keep=parse_episodes("--keep", keep or ""),
         task=task,
-        rename=dict(_pair("--rename-task", text, "OLD=NEW") for text in rename_task or ()),
-        splits=dict(_split(text) for text in split or ()),
+        rename=_mapping("--rename-task", [_pair("--rename-task", text, "OLD=NEW") for text in rename_task or ()]),
+        splits=_mapping("--split", [_split(text) for text in split or ()]),
         stats=recompute_stats,
     )
     for folder in make(edit):
@@ -65,6 +65,15 @@ def parse_episodes(option: str, text: str) -> tuple[int, ...]:
             raise InputError(f"{option}={text}: no dataset has an episode {int(last or first)}.")
         numbers |= set(range(int(first), int(last or first) + 1))
     return tuple(sorted(numbers))
+
+
+def _mapping[Value](option: str, pairs: list[tuple[str, Value]]) -> dict[str, Value]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        again = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"{option}={again}: is given twice. Give it once.")
+    return found
 
 
 def _split(text: str) -> tuple[str, float | tuple[int, ...]]:

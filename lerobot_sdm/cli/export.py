@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from lerobot_sdm.errors import InputError, refuse_existing
-from lerobot_sdm.export.options import check_count, check_folder, check_options
+from lerobot_sdm.errors import InputError, check_at_least, refuse_existing
+from lerobot_sdm.export.options import check_folder, check_options
 from lerobot_sdm.policies.policy_spec import PolicySpec
 
 
@@ -43,7 +43,7 @@ def export(
         raise InputError(f"{missing}: is missing. Give POLICY, --dataset.repo_id and --output, or --verify=FOLDER.")
     check_options(format_, precision, points, tolerance)
     for option, value in (("observations", observations), ("calibration", calibration), ("samples", samples)):
-        check_count(f"--{option}", value)
+        check_at_least(f"--{option}", value)
     refuse_existing("--output", output)
     entry = PolicySpec.parse(policy).checked()
 

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lerobot_sdm.errors import InputError, refuse_existing
+from lerobot_sdm.errors import check_at_least, refuse_existing
 from lerobot_sdm.policies.policy_spec import PolicySpec
 
 
@@ -29,9 +29,9 @@ def latency(
 
     lerobot-sdm latency --policy=S --policy=S,label=int8,inference_precision=int8
     """
-    for name, value, least in (("repeats", repeats, 1), ("warmup", warmup, 0), ("batch_size", batch_size, 1)):
-        if value < least:
-            raise InputError(f"--{name.replace('_', '-')}={value}: give a whole number of at least {least}.")
+    for option, value, least in (("--repeats", repeats, 1), ("--warmup", warmup, 0), ("--batch-size", batch_size, 1)):
+        check_at_least(option, value, least)
+    check_at_least("--threads", threads)
     if output is not None:
         refuse_existing("--output", output)
 

@@ -39,7 +39,9 @@ VERBS: dict[str, Verb] = {
         "lerobot_sdm.cli.import_checkpoint:import_checkpoint",
         "Convert an original DP3, SDM or ManiCM checkpoint to a LeRobot policy.",
     ),
-    "convert": Verb("lerobot_sdm.cli.convert:convert", "Convert a zarr demonstration store into a LeRobot dataset."),
+    "convert": Verb(
+        "lerobot_sdm.cli.convert:convert", "Convert zarr or RoboTwin demonstrations into a LeRobot dataset."
+    ),
     "edit-dataset": Verb(
         "lerobot_sdm.cli.edit_dataset:edit_dataset",
         "Drop, join and split episodes and rename tasks, point clouds included.",
@@ -80,7 +82,7 @@ VERBS: dict[str, Verb] = {
 }
 
 OLD_NAMES = {"bench": "latency"}
-"""Old names of verbs, until version 0.1. They still work in this version, unlisted."""
+"""Old names of verbs. They still work, unlisted; the next version drops them."""
 
 
 def available_verbs() -> dict[str, Verb]:

@@ -11,7 +11,7 @@ from typing import get_args, get_type_hints
 import draccus
 import yaml
 
-from lerobot_sdm.errors import InputError
+from lerobot_sdm.errors import InputError, causes
 
 CONFIG = "--config_path"  # draccus' own option, which takes its value literally.
 NOTHING = ("null", "~", "Null", "NULL", "none", "None")
@@ -76,9 +76,4 @@ def _texts(config_class: type) -> set[str]:
 
 def _input_error_behind(error: BaseException) -> InputError:
     """The configuration class's own error, which draccus wraps in another one."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, InputError):
-            return cause
-        cause = cause.__cause__ or cause.__context__
-    return InputError(str(error))
+    return next((cause for cause in causes(error) if isinstance(cause, InputError)), InputError(str(error)))

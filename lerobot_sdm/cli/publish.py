@@ -35,11 +35,12 @@ def publish(
     license and intended use. Local paths are removed; if any remain, nothing is uploaded.
     """
     # Imported late: torch and LeRobot take seconds, and a mistyped option should fail at once.
-    from lerobot_sdm.hub.publish import DATASET_FILE, find_teacher, preview_policy, publish_dataset, publish_policy
+    from lerobot_sdm.datasets.damage import INFO
+    from lerobot_sdm.hub.publish import find_teacher, preview_policy, publish_dataset, publish_policy
     from lerobot_sdm.hub.results import read_results
     from lerobot_sdm.hub.staging import Order, read_policy_config, trained_steps
 
-    if (folder / DATASET_FILE).exists():
+    if (folder / INFO).exists():
         given = {"results": results, "suite": suite, "teacher": teacher, "dry-run": dry_run}
         if unfit := [f"--{option}" for option, value in given.items() if value]:
             raise InputError(f"{', '.join(unfit)}: {folder} is a dataset, which has its own card. Drop the option.")

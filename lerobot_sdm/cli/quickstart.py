@@ -9,8 +9,8 @@ from rich.console import Console
 
 from lerobot_sdm.cli.running import running_commands
 from lerobot_sdm.envs.families import FAMILIES
-from lerobot_sdm.errors import InputError, unknown_name
-from lerobot_sdm.experts import check_expert, expert_class
+from lerobot_sdm.errors import InputError, check_known
+from lerobot_sdm.experts import check_expert, check_variants
 from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.quickstart import run_pipeline
 from lerobot_sdm.measure.quickstart_report import report
@@ -88,8 +88,7 @@ def _single_task(env_type: str, task: str) -> str:
     Raises:
         InputError: The environment type or task is unknown, or several tasks match.
     """
-    if env_type not in FAMILIES:
-        raise unknown_name("--env-type", env_type, FAMILIES)
+    check_known("--env-type", env_type, FAMILIES)
     tasks = FAMILIES[env_type].task_names(task)
     if len(tasks) != 1:
         raise InputError(f"--task={task}: stands for {len(tasks)} tasks. Give a single one.")
@@ -101,10 +100,5 @@ def _check_expert(config: RunSettings) -> None:
     name = config.expert
     path = config.record.get("expert_path")
     check_expert(name, config.env_type, None if path is None else Path(path))
-    variants = expert_class(name).variants
-    for key in ("episodes", "held_out_episodes"):
-        if getattr(config, key) % variants:
-            raise InputError(
-                f"{key}={getattr(config, key)}: expert '{name}' demonstrates every start in {variants} ways. "
-                f"Give a multiple of {variants}."
-            )
+    check_variants("--episodes", config.episodes, name)
+    check_variants("--held-out-episodes", config.held_out_episodes, name)

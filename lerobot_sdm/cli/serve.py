@@ -11,7 +11,7 @@ import typer
 
 from lerobot_sdm.cli.early import joined
 from lerobot_sdm.cli.options import parse_options
-from lerobot_sdm.errors import InputError
+from lerobot_sdm.errors import InputError, check_at_least
 
 USAGE = """Usage: lerobot-sdm serve [--host=127.0.0.1] [--port=8080] [--option=value ...]
 
@@ -44,9 +44,8 @@ class ServeOptions:
             InputError: A value is invalid.
         """
         if not 1 <= self.port <= 65535:
-            raise InputError(f"--port={self.port}: must lie in 1 ... 65535.")
-        if self.fps < 1:
-            raise InputError(f"--fps={self.fps}: must be at least 1.")
+            raise InputError(f"--port={self.port}: must be from 1 to 65535.")
+        check_at_least("--fps", self.fps)
         for name in ("inference_latency", "obs_queue_timeout"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise InputError(f"--{name}={getattr(self, name)}: must be a finite number, at least 0.")

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from lerobot_sdm.datasets.names import stem
-from lerobot_sdm.errors import InputError
+from lerobot_sdm.errors import InputError, check_at_least
 
 FOLDER = Path("outputs/view")
 
@@ -40,8 +40,7 @@ def view(
 
     lerobot-sdm view data/drawer-open --episode=3
     """
-    if moments < 1:
-        raise InputError(f"--moments={moments}: give 1 or more.")
+    check_at_least("--moments", moments)
     if fps is not None and fps <= 0:
         raise InputError(f"--fps={fps}: give frames per second above 0.")
     show = not (rrd or png or serve) and has_screen()

@@ -5,7 +5,7 @@ import errno
 from collections.abc import Iterator
 from pathlib import Path
 
-from lerobot_sdm.errors import InputError
+from lerobot_sdm.errors import InputError, causes
 
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -24,9 +24,7 @@ def disk_full_is_an_input_error(root: Path, resumes: bool = True) -> Iterator[No
     try:
         yield
     except Exception as error:
-        cause: BaseException | None = error  # libraries wrap it in exceptions of their own
-        while cause is not None and getattr(cause, "errno", None) not in DISK_FULL:
-            cause = cause.__cause__ or cause.__context__
+        cause = next((cause for cause in causes(error) if getattr(cause, "errno", None) in DISK_FULL), None)
         if cause is None:
             raise
         kept = "The finished parts are kept. " if resumes else ""

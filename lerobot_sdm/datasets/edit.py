@@ -1,6 +1,5 @@
 """Removes episodes from datasets, joins, splits, and relabels them with LeRobot's tools. Sources never change."""
 
-import json
 import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -9,16 +8,17 @@ from typing import Any
 
 from lerobot.datasets import delete_episodes, merge_datasets, modify_tasks, recompute_stats, split_dataset
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
-from lerobot.datasets.utils import create_lerobot_dataset_card
 from lerobot.utils.constants import DEFAULT_FEATURES
 
 from lerobot_sdm.datasets import matrix_columns
 from lerobot_sdm.datasets.damage import INFO, open_checked
 from lerobot_sdm.datasets.disk import disk_full_is_an_input_error
+from lerobot_sdm.datasets.names import check_new_dataset
 from lerobot_sdm.datasets.stale_stats import lacks_stats, without_stale_stats
-from lerobot_sdm.datasets.write import PROVENANCE, VIDEO_BACKEND, versions
+from lerobot_sdm.datasets.write import PROVENANCE, VIDEO_BACKEND, save_card, versions
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.processors.cloud_view import recorded_view
+from lerobot_sdm.files import write_json
+from lerobot_sdm.processors.cloud_view import read_provenance, recorded_view
 
 Splits = Mapping[str, float | Collection[int]]
 
@@ -72,6 +72,9 @@ def edit_dataset(edit: DatasetEdit) -> list[Path]:
     work = edit.root.parent / f".{edit.root.resolve().name}.editing"
     shutil.rmtree(work, ignore_errors=True)
     sources = [open_dataset(path) for path in edit.sources]
+    for path in edit.sources:
+        if edit.root.resolve().is_relative_to(path.resolve()):
+            raise InputError(f"--root={edit.root}: is in {path}, which must not change. Choose a folder outside.")
     episodes = sum(source.meta.total_episodes for source in sources)
     gone = _deleted(edit, episodes)
     splits = _split_episodes(edit.splits, episodes - len(gone))
@@ -109,8 +112,7 @@ def open_dataset(path: Path) -> LeRobotDataset:
 
 
 def _check(edit: DatasetEdit) -> None:
-    if edit.root.exists():
-        raise InputError(f"--root={edit.root}: exists already. Give a new folder; sources are never changed.")
+    check_new_dataset(edit.root)
     if edit.delete and edit.keep:
         raise InputError("--delete and --keep: cannot be combined. Give one of the two.")
     if edit.task is not None and not edit.task.strip():
@@ -206,7 +208,7 @@ def _describe(edit: DatasetEdit, dataset: LeRobotDataset, sources: list[LeRobotD
     """Write the dataset's provenance and card."""
     origins = [
         {"name": path.resolve().name, "episodes": source.meta.total_episodes, "frames": source.meta.total_frames}
-        | ({"provenance": json.loads(told.read_text())} if (told := path / PROVENANCE).is_file() else {})
+        | ({"provenance": told} if (told := read_provenance(path)) else {})
         for path, source in zip(edit.sources, sources, strict=True)
     ]
     changes = {
@@ -214,20 +216,14 @@ def _describe(edit: DatasetEdit, dataset: LeRobotDataset, sources: list[LeRobotD
         "task": edit.task,
         "renamed": dict(edit.rename),
         "splits": {name: part if isinstance(part, float) else sorted(part) for name, part in edit.splits.items()},
-        "statistics": "computed anew" if edit.stats else None,
+        "statistics": "recomputed" if edit.stats else None,
     }
     changes = {name: value for name, value in changes.items() if value}
     told = {"edited_from": origins, **_common_view(sources), **changes, "versions": versions()}
-    (dataset.root / PROVENANCE).write_text(json.dumps(told, indent=2) + "\n")
+    write_json(dataset.root / PROVENANCE, told)
     names = ", ".join(f"`{origin['name']}` ({origin['episodes']} episodes)" for origin in origins)
-    lines = [f"Made by `lerobot-sdm edit-dataset` of {names}.", ""]
+    lines = [f"Made with `lerobot-sdm edit-dataset` from {names}.", ""]
     lines += [f"- {name.replace('_', ' ')}: {value}" for name, value in changes.items()]
     lines += ["- Where the episodes come from: `meta/provenance.json`."]
     cloud = any("point_cloud" in key or "pointcloud" in key for key in dataset.features)
-    card = create_lerobot_dataset_card(
-        tags=["robotics", *(["point-cloud"] if cloud else [])],
-        dataset_info=dataset.meta.info,
-        repo_id=edit.name,
-        dataset_description="\n".join(lines),
-    )
-    card.save(dataset.root / "README.md")
+    save_card(dataset.root, dataset.meta.info, edit.name, "\n".join(lines), ["point-cloud"] if cloud else [])

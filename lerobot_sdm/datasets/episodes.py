@@ -53,7 +53,8 @@ class Rules:
     stop_after_success: int | None = None
 
     def accept(self, success: np.ndarray, success_steps: int) -> bool:
-        """Whether an episode with these successes, (T,) bool, and simulator steps at the goal is kept."""
+        """Whether an episode is kept whose recorded frames have these successes, (T,) bool, and that held the goal for
+        so many simulator steps."""
         if self.keep == "all":
             return True
         enough = success_steps >= self.min_success_steps
@@ -143,10 +144,11 @@ def drive(env: gym.Env, expert: Expert, attempt: Attempt, rules: Rules, columns:
         if terminated or truncated or expert.exhausted or rules.may_stop(first_success, success_steps, step):
             break
     succeeded = np.array([row["next.success"][0] for row in rows])
-    kept = expert.refusal is None and rules.accept(succeeded, success_steps)
+    recorded = rules.end(succeeded)  # How long the simulation went on must not decide whether an episode is kept.
+    kept = expert.refusal is None and rules.accept(succeeded[:recorded], success_steps)
     frames = {}
     if kept:
-        rows = rows[: rules.end(succeeded)]
+        rows = rows[:recorded]
         frames = {column: np.stack([row[column] for row in rows]) for column in rows[0]}
     return Episode(attempt, kept, success_steps, points, frames)
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lerobot_sdm.errors import InputError
+from lerobot_sdm.errors import InputError, refuse_existing
 
 PATTERNS = "*?["
 """Characters that LeRobot's data reader interprets as a glob pattern anywhere in a path."""
@@ -18,20 +18,20 @@ def stem(path: Path) -> str:
     return named(path).name.removesuffix(".zip").removesuffix(".zarr")
 
 
-def check_lerobot_can_read(option: str, root: Path) -> None:
-    """Refuse a folder for a new dataset that LeRobot could not read afterwards.
+def check_new_dataset(root: Path) -> None:
+    """Refuse a folder for a new dataset that exists, or that LeRobot could not read afterwards.
 
     Args:
-        option: The option that names the folder.
-        root: The folder.
+        root: The folder, as given by `--root`.
 
     Raises:
-        InputError: Its path contains a glob character.
+        InputError: It exists, or its path contains a glob character.
     """
+    refuse_existing("--root", root)
     path = str(root.absolute())
     found = [character for character in PATTERNS if character in path]
     if found:
         raise InputError(
-            f"{option}={root}: LeRobot cannot read datasets under a path that contains "
+            f"--root={root}: LeRobot cannot read datasets under a path that contains "
             f"{' or '.join(map(repr, found))}. Choose another folder."
         )

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any
 
 from lerobot_sdm.errors import InputError
@@ -43,6 +44,18 @@ def _context(preload: str) -> multiprocessing.context.BaseContext:
     return context
 
 
+@contextmanager
+def killed_worker_is_an_input_error() -> Iterator[None]:
+    """Raises InputError in this context if a worker process was killed, usually because memory ran out."""
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise InputError(
+            "a worker process was killed, perhaps because memory ran out. The finished parts are kept. Rerun the "
+            "same command with fewer --workers to resume."
+        ) from error
+
+
 class Workers:
     """Runs tasks on pieces of work; with `count=1` in this process.
 
@@ -69,13 +82,8 @@ class Workers:
         if self._pool is None:
             yield from (task(self._shared, piece, *arguments) for piece in pieces)
             return
-        try:
+        with killed_worker_is_an_input_error():
             yield from self._pool.map(functools.partial(_call, task, arguments), pieces)
-        except BrokenProcessPool as error:
-            raise InputError(
-                "a worker process was killed, perhaps because memory ran out. The finished parts are kept. Rerun the "
-                "same command with fewer --workers to resume."
-            ) from error
 
     def __enter__(self) -> "Workers":
         return self

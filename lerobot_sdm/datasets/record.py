@@ -17,10 +17,12 @@ from lerobot_sdm.datasets.disk import disk_full_is_an_input_error
 from lerobot_sdm.datasets.driving import Driver, Setting
 from lerobot_sdm.datasets.episodes import Episode, Rules
 from lerobot_sdm.datasets.helpers import Helpers
-from lerobot_sdm.datasets.names import check_lerobot_can_read
+from lerobot_sdm.datasets.names import check_new_dataset
+from lerobot_sdm.datasets.processes import killed_worker_is_an_input_error
 from lerobot_sdm.datasets.record_options import RecordOptions
+from lerobot_sdm.datasets.write import finish
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
-from lerobot_sdm.errors import InputError, refuse_existing
+from lerobot_sdm.errors import InputError
 from lerobot_sdm.experts import expert_class
 from lerobot_sdm.files import digest, sha256
 from lerobot_sdm.processes.threads import available_cores
@@ -64,8 +66,7 @@ class RecordConfig(RecordOptions):
         expert = self.checked_expert(env.type, env.task)
         name = env.dataset_name(env.task)
         root = self.root or Path("data") / name
-        refuse_existing("--root", root)
-        check_lerobot_can_read("--root", root)
+        check_new_dataset(root)
         return dataclasses.replace(
             self,
             env=env,
@@ -92,7 +93,6 @@ def record(config: RecordConfig) -> Path:
     Raises:
         InputError: A value is invalid, the expert failed too often, or the disk is full.
     """
-    from lerobot_sdm.datasets.write import verify, write
 
     config = config.checked()
     options = {"action_noise": config.action_noise, "clip": config.clip_actions}
@@ -117,6 +117,7 @@ def record(config: RecordConfig) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         if finished := len(list(folder.glob("attempt-*.npz"))):
             logger.warning("Resuming with %d attempts of an earlier run of this recording.", finished)
+        opened.enter_context(killed_worker_is_an_input_error())
         kept, failed = _collect(config, driver, helpers)
         facts = {
             "task": config.env.task,
@@ -128,14 +129,9 @@ def record(config: RecordConfig) -> Path:
             "seed": config.seed,
             "failed": [dataclasses.asdict(episode.attempt) for episode in failed],
         }
-        unfinished = folder / "dataset"
-        if unfinished.exists():
-            shutil.rmtree(unfinished)
         paths = [driver.path(episode.attempt) for episode in kept]
-        write(unfinished, config.repo_id, config.env, paths, facts)
-        verify(unfinished, config.repo_id, paths)
-    unfinished.rename(config.root)
-    shutil.rmtree(folder)
+    with disk_full_is_an_input_error(config.root):
+        finish(folder, config.root, config.repo_id, config.env, paths, facts)
     return config.root
 
 
@@ -158,6 +154,7 @@ def _collect(config: RecordConfig, driver: Driver, helpers: Helpers) -> tuple[li
                 failed += start
                 bar.set_postfix(failed=len(failed))
     if len(kept) < config.episodes:
+        helpers.close()  # An attempt that still runs would create its folder again.
         raise _gave_up(config, driver.folder, kept, failed)
     return kept, failed
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from lerobot_sdm.errors import InputError, refuse_existing, unknown_name
-from lerobot_sdm.experts import check_expert, default_expert, expert_class
+from lerobot_sdm.errors import check_at_least, check_known, refuse_existing
+from lerobot_sdm.experts import check_expert, check_variants, default_expert
 
 KEEP = ("any", "last", "all")
 
@@ -55,13 +55,10 @@ class RecordOptions:
         """
         lowest = {"episodes": 1, "workers": 1, "min_success_steps": 1, "seed": 0}
         # LeRobot cannot store an episode of a single frame, so at least one must follow the first success.
-        lowest |= {"stop_after_success": 1, "max_failures": 0}
+        lowest |= {"stop_after_success": 1, "max_failures": 0, "action_noise": 0}
         for name, least in lowest.items():
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise InputError(f"--{name}={value}: must be at least {least}.")
-        if self.keep not in KEEP:
-            raise unknown_name("--keep", self.keep, KEEP)
+            check_at_least(f"--{name}", getattr(self, name), least)
+        check_known("--keep", self.keep, KEEP)
         if self.root is not None:
             refuse_existing("--root", self.root)
 
@@ -76,10 +73,5 @@ class RecordOptions:
         """
         name = self.expert or default_expert(env_type, task)
         check_expert(name, env_type, self.expert_path)
-        variants = expert_class(name).variants
-        if self.episodes % variants:
-            raise InputError(
-                f"--episodes={self.episodes}: expert '{name}' records every start state {variants} times. "
-                f"Give a multiple of {variants}."
-            )
+        check_variants("--episodes", self.episodes, name)
         return name

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from lerobot_sdm.errors import InputError, refuse_existing
+from lerobot_sdm.errors import InputError, check_at_least, refuse_existing
 
 
 @dataclass(kw_only=True)
@@ -42,8 +42,7 @@ class RolloutOptions:
             InputError: A value is invalid; nothing has been written.
         """
         for name, least in {"episodes": 1, "batch_size": 1, "seed": 0, "action_noise": 0}.items():
-            if getattr(self, name) < least:
-                raise InputError(f"--{name}={getattr(self, name)}: must be at least {least}. Give a larger value.")
+            check_at_least(f"--{name}", getattr(self, name), least)
         if not 0 <= self.noisy_share <= 1:
             raise InputError(
                 f"--noisy_share={self.noisy_share}: must be between 0 and 1. Give the share of noisy chunks."

@@ -2,7 +2,6 @@
 
 import dataclasses
 import logging
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +21,11 @@ from tqdm import tqdm
 from lerobot_sdm.cards.privacy import hub_name
 from lerobot_sdm.datasets.disk import disk_full_is_an_input_error
 from lerobot_sdm.datasets.episodes import Attempt, Episode
-from lerobot_sdm.datasets.names import check_lerobot_can_read
+from lerobot_sdm.datasets.names import check_new_dataset
 from lerobot_sdm.datasets.rollout_options import RolloutOptions
-from lerobot_sdm.datasets.write import verify, versions, write
+from lerobot_sdm.datasets.write import finish, versions
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
-from lerobot_sdm.errors import InputError, refuse_existing
+from lerobot_sdm.errors import InputError
 from lerobot_sdm.files import digest
 from lerobot_sdm.policies.loaded_policy import LoadedPolicy, load_from_spec
 from lerobot_sdm.policies.policy_spec import PolicySpec
@@ -57,8 +56,7 @@ class RolloutConfig(RolloutOptions):
             self.env.require_all_clouds()
         name = f"{self.env.type}-rollouts"
         root = self.root or Path("data") / name
-        refuse_existing("--root", root)
-        check_lerobot_can_read("--root", root)
+        check_new_dataset(root)
         return dataclasses.replace(self, root=root, repo_id=self.repo_id or f"local/{name}")
 
 
@@ -118,13 +116,7 @@ def _collect(config: RolloutConfig, policy: PolicySpec) -> None:
         "action_noise": config.action_noise,
         "noisy_share": config.noisy_share,
     }
-    unfinished = folder / "dataset"
-    if unfinished.exists():
-        shutil.rmtree(unfinished)
-    write(unfinished, config.repo_id, config.env, paths, facts, describe_rollouts)
-    verify(unfinished, config.repo_id, paths)
-    unfinished.rename(config.root)
-    shutil.rmtree(folder)
+    finish(folder, config.root, config.repo_id, config.env, paths, facts, describe_rollouts)
 
 
 def describe_rollouts(repo_id: str, env_config: EnvConfig, provenance: Mapping[str, Any]) -> str:
@@ -166,7 +158,7 @@ class NoisyActions:
         self._step, self._noise = 0, torch.zeros(())
 
     def __call__(self, action: Tensor) -> Tensor:
-        """Args: action: (B, A) of one step; each call is the next one."""
+        """Postprocess one step's actions (B, A) and add noise; call it once per step."""
         given = self._postprocess(action)
         if self._std > 0 and self._step % self._hold == 0:
             noisy = torch.rand(len(given), 1) < self._share

@@ -1,6 +1,7 @@
 """Writes recorded episodes as a LeRobotDataset with provenance and card, and verifies it by reading it back."""
 
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from lerobot.configs.types import FeatureType
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
-from lerobot.datasets.utils import create_lerobot_dataset_card
+from lerobot.datasets.utils import DatasetInfo, create_lerobot_dataset_card
 from lerobot.envs.configs import EnvConfig
 from lerobot.utils.utils import SuppressProgressBars
 from tqdm import tqdm
@@ -19,6 +20,7 @@ from lerobot_sdm.datasets.checks import check_finite, must_be_finite
 from lerobot_sdm.datasets.episodes import Episode, shown_points
 from lerobot_sdm.datasets.progress import BAR_DELAY
 from lerobot_sdm.envs.options import view_sentence
+from lerobot_sdm.errors import refuse_existing
 from lerobot_sdm.processors.cloud_view import PROVENANCE
 from lerobot_sdm.versions import installed_versions
 
@@ -62,15 +64,37 @@ def describe_demonstrations(repo_id: str, env_config: EnvConfig, provenance: Map
             f"- View: {view_sentence(provenance['view'])}",
             f"- Seeds: {episodes[0]['seed']} to {episodes[-1]['seed']}.",
             "- Settings of environment and filter, and versions: `meta/provenance.json`.",
-            "",
-            "Train on it:",
-            "",
-            "```bash",
-            f"lerobot-train --policy.type=dp3 --policy.push_to_hub=false --dataset.repo_id={repo_id} \\",
-            "  --dataset.root=<this folder> --output_dir=outputs/dp3",
-            "```",
+            *train_lines(repo_id),
         )
     )
+
+
+def finish(
+    folder: Path,
+    root: Path,
+    repo_id: str,
+    env_config: EnvConfig,
+    paths: Sequence[Path],
+    facts: Mapping[str, Any],
+    describe: Describe = describe_demonstrations,
+) -> None:
+    """Write episodes as a LeRobotDataset, verify it, and only then give it its name.
+
+    Args:
+        folder: Where the episodes are collected; deleted at the end.
+        root: Folder of the dataset, which must not exist.
+        repo_id, env_config, paths, facts, describe: See `write`.
+
+    Raises:
+        InputError: An episode contains NaN or infinity, or the folder exists by now.
+    """
+    unfinished = folder / "dataset"
+    shutil.rmtree(unfinished, ignore_errors=True)  # Of an interrupted call.
+    write(unfinished, repo_id, env_config, paths, facts, describe)
+    verify(unfinished, repo_id, paths)
+    refuse_existing("--root", root)
+    unfinished.rename(root)
+    shutil.rmtree(folder)
 
 
 def write(
@@ -128,13 +152,29 @@ def write(
     dataset.finalize()
     provenance = {**facts, "episodes": episodes, "points": shown_points(looks), "versions": versions()}
     (root / PROVENANCE).write_text(json.dumps(provenance, indent=2, default=str) + "\n")
+    tags = [env_config.type, *(["point-cloud"] if "point_cloud" in env_config.features else [])]
+    save_card(root, dataset.meta.info, repo_id, describe(repo_id, env_config, provenance), tags)
+
+
+def save_card(root: Path, info: DatasetInfo, repo_id: str, text: str, tags: Sequence[str]) -> None:
+    """Write the card of a dataset in the folder `root`."""
     card = create_lerobot_dataset_card(
-        tags=["robotics", env_config.type, *(["point-cloud"] if "point_cloud" in env_config.features else [])],
-        dataset_info=dataset.meta.info,
-        repo_id=repo_id,
-        dataset_description=describe(repo_id, env_config, provenance),
+        tags=["robotics", *tags], dataset_info=info, repo_id=repo_id, dataset_description=text
     )
     card.save(root / "README.md")
+
+
+def train_lines(repo_id: str) -> list[str]:
+    """The last lines of a card: how to train on it."""
+    return [
+        "",
+        "Train on it:",
+        "",
+        "```bash",
+        f"lerobot-train --policy.type=dp3 --policy.push_to_hub=false --dataset.repo_id={repo_id} \\",
+        "  --dataset.root=<this folder> --output_dir=outputs/dp3",
+        "```",
+    ]
 
 
 def verify(root: Path, repo_id: str, paths: Sequence[Path]) -> None:

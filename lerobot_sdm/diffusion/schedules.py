@@ -7,7 +7,7 @@ x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps  (Ho et al. 2020, eq. 4)
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from torch import Tensor
 
-from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.errors import InputError, check_known
 
 BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2")
 TIMESTEP_SPACINGS = ("trailing", "leading")
@@ -33,8 +33,7 @@ def alphas_cumprod(
     Raises:
         InputError: The schedule does not exist.
     """
-    if beta_schedule not in BETA_SCHEDULES:
-        raise unknown_name("beta_schedule", str(beta_schedule), BETA_SCHEDULES)
+    check_known("beta_schedule", beta_schedule, BETA_SCHEDULES)
     scheduler = DDIMScheduler(
         num_train_timesteps=num_train_timesteps, beta_schedule=beta_schedule, beta_start=beta_start, beta_end=beta_end
     )

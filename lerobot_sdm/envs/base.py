@@ -17,7 +17,8 @@ from lerobot_sdm.clouds.geometry import sample_or_pad
 from lerobot_sdm.envs.cloud_sensor import CloudSensor, upright
 from lerobot_sdm.envs.coordinate_frames import Frame
 from lerobot_sdm.envs.depth_camera import GOAL, MARKER, VISIBLE_GEOM_GROUPS, RayDepthCamera, SceneCamera, open_camera
-from lerobot_sdm.envs.options import CloudOptions, check_chunk, options_of_view, require_known, require_positive
+from lerobot_sdm.envs.options import CloudOptions, check_chunk, options_of_view, require_positive
+from lerobot_sdm.errors import check_known
 
 # A ray-cast frame costs 2 microseconds per pixel, so cast small images and enlarge them.
 MAX_RAYCAST_RENDER_SIZE = 96
@@ -111,11 +112,11 @@ class PointCloudEnv(gym.Env, ABC):
     ):
         options = options_of_view(views, view, **cloud)
         check_chunk(n_action_steps, n_obs_steps, pixels)
-        require_known("camera", options.camera, cameras)
-        require_known("frame", options.frame, self.frames)
+        check_known("camera", options.camera, cameras)
+        check_known("frame", options.frame, self.frames)
         require_positive("episode_length", episode_length)
         require_positive("render_size", render_size)
-        require_known("render_mode", render_mode, self.metadata["render_modes"])
+        check_known("render_mode", render_mode, self.metadata["render_modes"])
         self.cloud_options = options
         self.view = view
         self.render_mode = render_mode

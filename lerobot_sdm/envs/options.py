@@ -1,10 +1,10 @@
 """User options for an environment's point cloud, checked before anything is built."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.errors import InputError, check_known
 
 FRAMES = ("legacy", "world", "hand")
 DEFAULT_VIEW, PAPERS_VIEW = "workspace", "dp3"
@@ -52,8 +52,8 @@ class CloudOptions:
     show_arm: bool = True
 
     def __post_init__(self) -> None:
-        require_known("frame", self.frame, FRAMES)
-        require_known("renderer", self.renderer, RENDERERS)
+        check_known("frame", self.frame, FRAMES)
+        check_known("renderer", self.renderer, RENDERERS)
         require_positive("num_points", self.num_points)
         require_positive("camera_size", self.camera_size)
         if self.crop is not None:
@@ -79,7 +79,7 @@ def options_of_view(views: Mapping[str, CloudOptions], view: str, **given: Any) 
     Raises:
         InputError: The view is unknown, or a value is invalid.
     """
-    require_known("view", view, views)
+    check_known("view", view, views)
     given = {name: value for name, value in given.items() if value is not None}
     if _fixed(given.get("frame", views[view].frame)) != _fixed(views[view].frame):
         # The view's box is given in the view's frame.
@@ -114,12 +114,6 @@ def view_sentence(view: Mapping[str, Any]) -> str:
         f"`{view['camera']}` at {view['camera_size']} pixels, frame `{view['frame']}`, box {box}, "
         f"showing besides hand and objects: {', '.join(shown) or 'nothing'}."
     )
-
-
-def require_known(key: str, value: str, known: Collection[str]) -> None:
-    """Raise an InputError that names `key` and suggests similar names unless `value` is one of `known`."""
-    if value not in known:
-        raise unknown_name(key, str(value), known)
 
 
 def require_positive(key: str, value: int) -> None:

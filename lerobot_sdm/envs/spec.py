@@ -11,7 +11,7 @@ import yaml
 
 from lerobot_sdm.envs import register_env_types
 from lerobot_sdm.envs.families import FAMILIES
-from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.errors import InputError, check_known
 from lerobot_sdm.specs import split_spec
 
 if TYPE_CHECKING:
@@ -44,8 +44,7 @@ def env_config(text: str, option: str = "--env") -> EnvConfig:
 
     register_env_types()
     choices = EnvConfig.get_known_choices()
-    if kind not in choices:
-        raise unknown_name(option, kind, choices)
+    check_known(option, kind, choices)
     _check_names(f"{option} {kind}", values, [item.name for item in fields(choices[kind])])
     try:
         return draccus.decode(EnvConfig, {"type": kind, **values})
@@ -55,5 +54,4 @@ def env_config(text: str, option: str = "--env") -> EnvConfig:
 
 def _check_names(where: str, values: Iterable[str], known: Collection[str]) -> None:
     for key in values:
-        if key not in known:
-            raise unknown_name(where, key, known)
+        check_known(where, key, known)

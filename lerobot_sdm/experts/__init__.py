@@ -3,6 +3,7 @@
 from lerobot_sdm.experts.base import (
     Expert,
     check_expert,
+    check_variants,
     default_expert,
     expert_class,
     expert_names,
@@ -23,6 +24,7 @@ register_expert("dexart", "lerobot_sdm.experts.dexart:DexArtExpert", default_for
 __all__ = [
     "Expert",
     "check_expert",
+    "check_variants",
     "default_expert",
     "expert_class",
     "expert_names",

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import gymnasium as gym
 import numpy as np
 
-from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.errors import InputError, check_at_least, unknown_name
 
 
 class Expert(ABC):
@@ -24,7 +24,7 @@ class Expert(ABC):
             demonstrations of the DP3 paper, whose actions go far beyond 1.
 
     Attributes:
-        name: The registered name of the expert.
+        name: The registered name of the expert, if it has one.
         variants: Number of ways in which it does the task, such as passing an obstacle on either side. The recorder
             then starts consecutive episodes from the same state, one per variant.
         env_types: The environment types that it supports; None for any.
@@ -35,15 +35,14 @@ class Expert(ABC):
         refusal: Why the current episode must not become a demonstration even if it succeeds; None if it may.
     """
 
-    name: ClassVar[str]
+    name: ClassVar[str] = ""
     variants: ClassVar[int] = 1
     env_types: ClassVar[tuple[str, ...] | None] = None
     reads: ClassVar[str | None] = None
     needs_path: ClassVar[bool] = False
 
     def __init__(self, task: str, action_noise: float = 0.0, clip: bool = True):
-        if action_noise < 0:
-            raise InputError(f"action_noise: {action_noise} is negative. Give a standard deviation, such as 0.1.")
+        check_at_least("action_noise", action_noise, 0)
         self.task = task
         self.action_noise = action_noise
         self.clip = clip
@@ -90,7 +89,8 @@ class Expert(ABC):
 
     def provenance(self) -> dict[str, Any]:
         """Facts needed to record the dataset again; plain values only."""
-        return {"name": self.name, "action_noise": self.action_noise, "clip": self.clip}
+        name = self.name or f"{type(self).__module__}:{type(self).__qualname__}"
+        return {"name": name, "action_noise": self.action_noise, "clip": self.clip}
 
 
 # Name -> "module:Class", so that registering an expert does not import its simulator.
@@ -133,7 +133,7 @@ def check_expert(name: str, env_type: str, path: Path | None) -> None:
     Args:
         name: Registered name, or "module:Class".
         env_type: Type of the environment.
-        path: Value of `--expert_path`.
+        path: Value of `--expert-path`.
 
     Raises:
         InputError: The expert cannot be used like this.
@@ -145,11 +145,30 @@ def check_expert(name: str, env_type: str, path: Path | None) -> None:
             f"Give one of {', '.join(_names_for(env_type))}."
         )
     if path is not None and expert.reads is None:
-        raise InputError(f"--expert_path={path}: expert '{name}' reads no file. Drop the option.")
+        raise InputError(f"--expert-path={path}: expert '{name}' reads no file. Drop the option.")
     if path is None and expert.needs_path:
-        raise InputError(f"--expert_path: is missing. Expert '{name}' needs {expert.reads}.")
+        raise InputError(f"--expert-path: is missing. Expert '{name}' needs {expert.reads}.")
     if path is not None and not path.exists():
-        raise InputError(f"--expert_path={path}: does not exist. Give {expert.reads}.")
+        raise InputError(f"--expert-path={path}: does not exist. Give {expert.reads}.")
+
+
+def check_variants(option: str, episodes: int, name: str) -> None:
+    """Refuse a number of demonstrations that would leave out a variant of some start.
+
+    Args:
+        option: The option that gives the number.
+        episodes: The number.
+        name: Registered name of the expert, or "module:Class".
+
+    Raises:
+        InputError: It is not a multiple of the expert's variants.
+    """
+    variants = expert_class(name).variants
+    if episodes % variants:
+        raise InputError(
+            f"{option}={episodes}: expert '{name}' records every start state {variants} times. Give a multiple of "
+            f"{variants}."
+        )
 
 
 def _names_for(env_type: str) -> list[str]:

@@ -18,7 +18,7 @@ from lerobot_sdm.envs.adroit.tasks import hand_task
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.experts.base import Expert
 from lerobot_sdm.files import sha256
-from lerobot_sdm.safe_files.unpickling import Record, inert, load
+from lerobot_sdm.safe_files.unpickling import Record, inert, load, shown
 
 SCALE_FLOOR = 1e-8
 """Added to the input scale, as in training."""
@@ -81,7 +81,7 @@ class DAPGExpert(Expert):
     def __init__(self, task: str, action_noise: float = 0.0, clip: bool = True, path: Path | None = None):
         super().__init__(task, action_noise, clip)
         if path is None:
-            raise InputError(f"--expert_path: is missing. Expert '{self.name}' needs {self.reads}.")
+            raise InputError(f"--expert-path: is missing. Expert '{self.name}' needs {self.reads}.")
         self._path = Path(path)
         self.policy = load_policy(self._path)
         self._digest = sha256(self._path)
@@ -89,7 +89,7 @@ class DAPGExpert(Expert):
         inputs, actions = self.policy.sizes
         if (inputs, actions) != (known.full_observation_size, known.action_size):
             raise InputError(
-                f"--expert_path={path}: maps {inputs} observations to {actions} actions, but {task} has "
+                f"--expert-path={path}: maps {inputs} observations to {actions} actions, but {task} has "
                 f"{known.full_observation_size} and {known.action_size}. Give the file of {task}."
             )
 
@@ -110,12 +110,16 @@ def load_policy(path: Path) -> MeanPolicy:
     Raises:
         InputError: It is not such a policy, or uses names that such a policy does not need.
     """
-    saved = load(path.read_bytes(), _allowed(), source=str(path))
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}). Give a file such as door-v0.pickle.") from error
+    saved = load(content, _allowed(), source=str(path))
     try:
         network = _state(saved, MLP)["model"]
         fields = _state(network, "mjrl.utils.fc_network.FCNetwork")
         if fields["nonlinearity"].args[1] != "tanh":
-            raise ValueError(f"its nonlinearity is {fields['nonlinearity'].args[1]!r}, not tanh")
+            raise ValueError(f"its nonlinearity is {shown(fields['nonlinearity'].args[1])}, not tanh")
         layers = _modules(_entries(fields["_modules"])["fc_layers"])
         parameters = [_entries(layer.state["_parameters"]) for layer in layers]
         scales = {name: fields[name] for name in ("in_shift", "in_scale", "out_shift", "out_scale")}

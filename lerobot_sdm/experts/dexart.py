@@ -7,7 +7,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from lerobot_sdm.errors import unknown_name
+from lerobot_sdm.errors import check_known
 from lerobot_sdm.experts.base import Expert
 from lerobot_sdm.experts.dexart_maneuvers import MANEUVERS
 
@@ -24,8 +24,7 @@ class DexArtExpert(Expert):
 
     def __init__(self, task: str, action_noise: float = 0.0, clip: bool = True):
         super().__init__(task, action_noise, clip)
-        if task not in MANEUVERS:
-            raise unknown_name("--expert=dexart, task", task, MANEUVERS)
+        check_known("--expert=dexart, task", task, MANEUVERS)
         self._actions: Iterator[NDArray[np.float64]] = iter(())
 
     def reset(self, env: gym.Env, seed: int, variant: int = 0) -> None:

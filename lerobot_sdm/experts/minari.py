@@ -49,7 +49,7 @@ class MinariExpert(Expert):
     def __init__(self, task: str, action_noise: float = 0.0, clip: bool = True, path: Path | None = None):
         super().__init__(task, action_noise, clip)
         if path is None:
-            raise InputError(f"--expert_path: is missing. Expert '{self.name}' needs {self.reads}.")
+            raise InputError(f"--expert-path: is missing. Expert '{self.name}' needs {self.reads}.")
         if action_noise:
             raise InputError(f"--action_noise={action_noise}: a replay cannot have noise. Drop the option.")
         self._path = Path(path)
@@ -65,7 +65,7 @@ class MinariExpert(Expert):
             )
         if seed >= self._dataset.total_episodes:
             raise InputError(
-                f"--expert_path={self._path}: has {self._dataset.total_episodes} episodes, but recording needs number "
+                f"--expert-path={self._path}: has {self._dataset.total_episodes} episodes, but recording needs number "
                 f"{seed}. Lower --episodes, or accept more episodes with --keep or --min_success_steps."
             )
         (self._episode,) = self._dataset.iterate_episodes([seed])
@@ -117,19 +117,19 @@ def open_dataset(path: Path, task: str) -> "MinariDataset":
     try:
         dataset = MinariDataset(path / "data" if (path / "data").is_dir() else path)
     except Exception as error:  # Minari can raise any exception here.
-        raise InputError(f"--expert_path={path}: not a Minari dataset ({type(error).__name__}: {error}).") from error
+        raise InputError(f"--expert-path={path}: not a Minari dataset ({type(error).__name__}: {error}).") from error
     made_in = dataset.env_spec.id if dataset.env_spec else "an environment it does not name"
     expected = f"AdroitHand{task.capitalize()}-{ENV_VERSION}"
     # Sparse and dense environments differ only in their rewards.
     if not re.fullmatch(expected.replace("-", "(Sparse|Dense)?-"), made_in):
         raise InputError(
-            f"--expert_path={path}: was made in {made_in}, not in {expected}. Give a dataset from that one."
+            f"--expert-path={path}: was made in {made_in}, not in {expected}. Give a dataset from that one."
         )
     known = hand_task(task)
     shapes = (dataset.observation_space.shape, dataset.action_space.shape)
     if shapes != ((known.full_observation_size,), (known.action_size,)):
         raise InputError(
-            f"--expert_path={path}: observations and actions have shapes {shapes}, but {task} has "
+            f"--expert-path={path}: observations and actions have shapes {shapes}, but {task} has "
             f"{(known.full_observation_size,)} and {(known.action_size,)}."
         )
     return dataset

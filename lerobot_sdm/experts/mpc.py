@@ -59,7 +59,7 @@ class MPCExpert(Expert):
         family = prediction_class(env.unwrapped).family
         if self._guide is not None and family != HandPrediction.family:
             raise InputError(
-                f"--expert_path: a policy of hand_dapg is for Adroit tasks, not for {family}. Drop the option."
+                f"--expert-path: a policy of hand_dapg is for Adroit tasks, not for {family}. Drop the option."
             )
         self._cost = task_cost(family, self.task)
         return super().start(env, seed)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lerobot_sdm.envs.adroit.scenes import direction
 from lerobot_sdm.envs.adroit.tasks import Door, Hammer, Pen, Relocate
 from lerobot_sdm.envs.hand_task import HandTask, distance
-from lerobot_sdm.errors import unknown_name
+from lerobot_sdm.errors import check_known
 from lerobot_sdm.experts.search import Search
 
 Measured = Mapping[str, NDArray[np.float64]]
@@ -180,6 +180,5 @@ def task_cost(family: str, task: str) -> TaskCost:
         InputError: The task has no cost.
     """
     known = [name.removeprefix(f"{family}/") for name in TASK_COSTS if name.startswith(f"{family}/")]
-    if task not in known:
-        raise unknown_name("--expert=mpc, task", task, known)
+    check_known("--expert=mpc, task", task, known)
     return TASK_COSTS[f"{family}/{task}"]

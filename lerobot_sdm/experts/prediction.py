@@ -5,7 +5,6 @@ A prediction uses its own model, which is the environment's plus position sensor
 """
 
 import copy
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -17,6 +16,7 @@ from mujoco.rollout import Rollout
 from numpy.typing import NDArray
 
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.processes.threads import available_cores
 
 PHYSICS = mujoco.mjtState.mjSTATE_FULLPHYSICS
 KINDS = {"site": mujoco.mjtObj.mjOBJ_SITE, "body": mujoco.mjtObj.mjOBJ_XBODY, "geom": mujoco.mjtObj.mjOBJ_GEOM}
@@ -50,7 +50,7 @@ class Prediction(ABC):
             )
         self.model = spec.compile()
         self._addresses = {point: self.model.sensor(PREFIX + point).adr[0] for point in watched}
-        threads = threads or len(os.sched_getaffinity(0))
+        threads = threads or available_cores()
         self._datas = [mujoco.MjData(self.model) for _ in range(threads)]
         self._pool = Rollout(nthread=threads)
         self.follow()

@@ -7,7 +7,7 @@ import gymnasium as gym
 import numpy as np
 from metaworld.policies import ENV_POLICY_MAP
 
-from lerobot_sdm.errors import unknown_name
+from lerobot_sdm.errors import check_known
 from lerobot_sdm.experts.base import Expert
 
 
@@ -24,8 +24,7 @@ class ScriptedExpert(Expert):
     def __init__(self, task: str, action_noise: float = 0.0, clip: bool = True):
         super().__init__(task, action_noise, clip)
         policies = {known.removesuffix("-v3"): policy for known, policy in ENV_POLICY_MAP.items()}
-        if task not in policies:
-            raise unknown_name("--expert=scripted, task", task, policies)
+        check_known("--expert=scripted, task", task, policies)
         self._policy = policies[task]()
 
     def plan(self, env: gym.Env) -> np.ndarray:

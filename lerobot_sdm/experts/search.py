@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lerobot_sdm.errors import InputError
+from lerobot_sdm.errors import InputError, check_at_least
 
 Evaluate = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """Costs (N,) of plans (N, H, A)."""
@@ -53,8 +53,7 @@ class Search:
     def __post_init__(self) -> None:
         lowest = {"samples": 2, "rounds": 1, "horizon": 2, "knots": 2, "elites": 1, "replan": 1}
         for name, least in lowest.items():
-            if getattr(self, name) < least:
-                raise InputError(f"{name}={getattr(self, name)}: must be at least {least}.")
+            check_at_least(name, getattr(self, name), least)
         if self.elites > self.samples:
             raise InputError(f"elites={self.elites}: must be at most samples={self.samples}.")
         if self.replan > self.horizon:

@@ -3,7 +3,7 @@
 import importlib.util
 from pathlib import Path
 
-from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.errors import InputError, check_known
 
 EXTRAS: dict[str, tuple[str, ...]] = {
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
@@ -29,8 +29,7 @@ def check_options(format_: str, precision: str, points: str, tolerance: float | 
         ("--precision", precision, TOLERANCES),
         ("--points", points, POINTS),
     ):
-        if value not in known:
-            raise unknown_name(option, value, known)
+        check_known(option, value, known)
     if tolerance is not None and not 0 < tolerance < float("inf"):
         raise InputError(f"--tolerance={tolerance:g}: must be a finite number above 0.")
     if format_ == "torch" and precision != "float32":
@@ -45,12 +44,6 @@ def check_options(format_: str, precision: str, points: str, tolerance: float | 
                 f"--format={format_}, --precision={precision}: needs {missing[0]}, which is not installed. Run "
                 f"`uv sync --extra {extra}`, or `pip install 'lerobot_policy_sdm[{extra}]'`."
             )
-
-
-def check_count(option: str, value: int) -> None:
-    """Raises: InputError: The number is below 1."""
-    if value < 1:
-        raise InputError(f"{option}={value}: give a whole number of at least 1.")
 
 
 def check_folder(folder: Path) -> None:

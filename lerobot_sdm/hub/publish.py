@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 from pathlib import Path
@@ -9,16 +10,18 @@ from tempfile import TemporaryDirectory
 
 import httpx
 from huggingface_hub import DatasetCard, HfApi, constants
-from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled, RevisionNotFoundError
 from lerobot.datasets.dataset_metadata import CODEBASE_VERSION
 
 from lerobot_sdm.cards.model_card import Teacher
+from lerobot_sdm.datasets.damage import INFO
 from lerobot_sdm.errors import InputError, refuse_existing
 from lerobot_sdm.files import sha256
 from lerobot_sdm.hub.staging import Order, check_repo_id, refuse_private, stage_policy
 from lerobot_sdm.policies.source.files import WEIGHTS_FILE
 
-DATASET_FILE = "meta/info.json"
+DATA_FILES = ["data/**", "videos/**", "meta/episodes/**"]
+"""Where a dataset's episodes lie, in as many files as they need."""
 
 
 def publish_policy(order: Order, private: bool | None = None) -> str:
@@ -73,7 +76,7 @@ def publish_dataset(folder: Path, repo_id: str, license: str | None = None, priv
         InputError: It is not a dataset, has no card, or contains private data.
     """
     check_repo_id(repo_id)
-    for name in (DATASET_FILE, "README.md"):
+    for name in (INFO, "README.md"):
         if not (folder / name).is_file():
             raise InputError(
                 f"{folder}: has no {name}. Publish a dataset of `lerobot-sdm record` or `convert`, which have cards."
@@ -85,10 +88,7 @@ def publish_dataset(folder: Path, repo_id: str, license: str | None = None, priv
         card = texts / "README.md"
         card.write_text(_published_card(card.read_text(), repo_id, license))
         refuse_private(texts)
-        url = _upload(folder, repo_id, "dataset", f"Upload {repo_id.split('/')[-1]}", private, card)
-    api = HfApi()
-    api.create_tag(repo_id, tag=CODEBASE_VERSION, repo_type="dataset", exist_ok=True)
-    return url
+        return _upload(folder, repo_id, "dataset", f"Upload {repo_id.split('/')[-1]}", private, card)
 
 
 def find_teacher(given: str, sha256: str | None) -> Teacher:
@@ -123,7 +123,7 @@ def find_teacher(given: str, sha256: str | None) -> Teacher:
 def _upload(
     folder: Path, repo_id: str, repo_type: str, message: str, private: bool | None, card: Path | None = None
 ) -> str:
-    """Upload a folder in one commit and verify it; `card` replaces its README.md."""
+    """Upload a folder in one commit and verify it; `card`, in a commit of its own, replaces its README.md."""
 
     def upload(api: HfApi) -> str:
         api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True)
@@ -135,11 +135,22 @@ def _upload(
             folder_path=folder,
             commit_message=message,
             ignore_patterns=["README.md"] if card is not None else None,
+            # LeRobot reads every data file that it finds, so none of an earlier upload may stay.
+            delete_patterns=DATA_FILES if repo_type == "dataset" else None,
         )
         _check_arrival(api, folder, repo_id, repo_type, commit.oid)
+        if repo_type == "dataset":
+            _move_tag(api, repo_id, commit.oid)
         return commit.commit_url
 
     return _ask_hub(f"--repo-id={repo_id}", upload)
+
+
+def _move_tag(api: HfApi, repo_id: str, revision: str) -> None:
+    """Point the version tag by which LeRobot finds a dataset at a commit, as LeRobot's own upload does."""
+    with contextlib.suppress(RevisionNotFoundError):
+        api.delete_tag(repo_id, tag=CODEBASE_VERSION, repo_type="dataset")
+    api.create_tag(repo_id, tag=CODEBASE_VERSION, revision=revision, repo_type="dataset")
 
 
 def _check_arrival(api: HfApi, folder: Path, repo_id: str, repo_type: str, revision: str) -> None:

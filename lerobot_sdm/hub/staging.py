@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from lerobot_sdm.cards.training_card import teacher_of
 from lerobot_sdm.checkpoints.import_policy import IMPORT_FILE
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.source.files import WEIGHTS_FILE, fingerprint
+from lerobot_sdm.safe_files.json_files import read_object
 
 PIPELINES = ("policy_preprocessor.json", "policy_postprocessor.json")
 
@@ -52,7 +54,7 @@ def read_policy_config(folder: Path) -> dict[str, Any]:
             inside = sorted(folder.glob(f"**/pretrained_model/{CONFIG_FILE}")) if folder.is_dir() else []
             hint = f" Did you mean {inside[-1].parent}?" if inside else ""
             raise InputError(f"{folder}: not a policy folder, because it has no {name}.{hint}")
-    config = json.loads((folder / CONFIG_FILE).read_text())
+    config = read_object(folder / CONFIG_FILE, str(folder / CONFIG_FILE))
     if "type" not in config:
         raise InputError(f"{folder / CONFIG_FILE}: has no 'type', so it is not the configuration of a policy.")
     return config
@@ -91,7 +93,7 @@ def stage_policy(order: Order, target: Path) -> None:
     for name in policy_files(order.folder):
         shutil.copyfile(order.folder / name, target / name)
     make_public(target)
-    public = json.loads((target / CONFIG_FILE).read_text())
+    public = read_object(target / CONFIG_FILE, CONFIG_FILE)
     public["repo_id"] = order.repo_id
     # These names are unverified: their repos may not contain what the policy was made from.
     public |= {key: None for role in ROLES for key in (f"{role}_path", f"{role}_revision") if key in public}
@@ -136,7 +138,7 @@ def policy_files(folder: Path) -> list[str]:
     pipelines = [
         step["state_file"]
         for name in PIPELINES
-        for step in json.loads((folder / name).read_text())["steps"]
+        for step in read_object(folder / name, str(folder / name)).get("steps", ())
         if step.get("state_file")
     ]
     optional = [name for name in (TRAIN_CONFIG_FILE, IMPORT_FILE) if (folder / name).exists()]
@@ -146,14 +148,8 @@ def policy_files(folder: Path) -> list[str]:
 def _parameters(weights: Path) -> int:
     """Number of parameters in a safetensors file."""
     with safe_open(weights, "numpy") as file:
-        total = 0
-        for name in file.keys():  # noqa: SIM118  (no mapping)
-            size = 1
-            for length in file.get_slice(name).get_shape():
-                size *= length
-            total += size
-        return total
+        return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118  (no mapping)
 
 
 def _json(path: Path) -> dict[str, Any] | None:
-    return json.loads(path.read_text()) if path.exists() else None
+    return read_object(path, str(path)) if path.exists() else None

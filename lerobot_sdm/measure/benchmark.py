@@ -6,7 +6,7 @@ from typing import Any
 
 from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.envs.options import DEFAULT_VIEW, OPTION_NAMES, PAPERS_VIEW, described_view, options_of_view
-from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.errors import InputError, check_at_least, check_known
 from lerobot_sdm.measure.methods import METHODS, SMOKE_METHODS, check_methods
 from lerobot_sdm.measure.protocols import (
     PAPER,
@@ -89,15 +89,13 @@ class Benchmark:
             raise InputError(f"--experts={self.experts}: --data brings the demonstrations. Drop one of the two.")
         if self.experts is not None and not self.experts.is_dir():
             raise InputError(f"--experts={self.experts}: no such folder. Give the one with the experts' files.")
-        if self.threads < 1:
-            raise InputError(f"--threads={self.threads}: must be at least 1. Give a positive integer.")
+        check_at_least("--threads", self.threads)
         for seed in self.training_seeds:
             if seed < 0:
                 raise InputError(f"--seeds={seed}: must not be negative. Give integers from 0.")
         for task in self.tasks:
             known = FAMILIES[task.env_type].views(task.task)
-            if self.view not in known:
-                raise unknown_name("--env-view", self.view, known)
+            check_known("--env-view", self.view, known)
             self.store(task)
             self.expert(task)
 
@@ -238,13 +236,11 @@ def make_benchmark(
     Raises:
         InputError: A name is unknown, or a value is invalid.
     """
-    if suite not in SUITES:
-        raise unknown_name("--suite", suite, SUITES)
+    check_known("--suite", suite, SUITES)
     protocols = check_protocols(protocols)
     smoke = suite == SMOKE
     size = size or ("tiny" if smoke else "small")
-    if size not in SIZES:
-        raise unknown_name("--size", size, SIZES)
+    check_known("--size", size, SIZES)
     methods = check_methods(methods or (SMOKE_METHODS if smoke else tuple(METHODS)))
     return Benchmark(
         root=root,

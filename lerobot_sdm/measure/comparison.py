@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lerobot_sdm.envs.spec import env_config, spec_options
-from lerobot_sdm.errors import InputError
+from lerobot_sdm.errors import InputError, check_at_least
 from lerobot_sdm.measure.plan import RunLayout, lerobot_eval
 from lerobot_sdm.measure.stages import Stage
 from lerobot_sdm.policies.policy_spec import PolicySpec
@@ -46,8 +46,7 @@ class Comparison:
 
     def __post_init__(self) -> None:
         for name in ("episodes", "batch_size", "threads", "latency_repeats"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}={getattr(self, name)}: must be at least 1. Give a positive integer.")
+            check_at_least(f"--{name.replace('_', '-')}", getattr(self, name))
         keys = [row_key(policy) for policy in self.policies]
         for key in keys:
             if keys.count(key) > 1:

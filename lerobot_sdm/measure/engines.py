@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import yaml
 
-from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.errors import InputError, check_at_least, check_known
 
 ENGINES = ("local", "submitit")
 CLUSTERS = ("slurm", "local")
@@ -62,12 +62,9 @@ class Engine:
     gpus: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.name not in ENGINES:
-            raise unknown_name("--engine", self.name, ENGINES)
-        if self.cluster not in CLUSTERS:
-            raise unknown_name("--submitit-cluster", self.cluster, CLUSTERS)
-        if self.jobs < 1:
-            raise InputError(f"--jobs={self.jobs}: must be at least 1. Give a positive integer.")
+        check_known("--engine", self.name, ENGINES)
+        check_known("--submitit-cluster", self.cluster, CLUSTERS)
+        check_at_least("--jobs", self.jobs)
         if self.name == "submitit" and importlib.util.find_spec("submitit") is None:
             raise InputError(
                 "--engine=submitit: the package submitit is not installed. Install the extra `benchmark`: "

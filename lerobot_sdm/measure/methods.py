@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from lerobot_sdm.errors import unknown_name
+from lerobot_sdm.errors import check_known
 from lerobot_sdm.policies.sdm import GENERATOR_TIMESTEP
 
 
@@ -144,8 +144,7 @@ def check_methods(names: tuple[str, ...]) -> tuple[str, ...]:
         InputError: A name is unknown.
     """
     for name in names:
-        if name not in METHODS:
-            raise unknown_name("--methods", name, METHODS)
+        check_known("--methods", name, METHODS)
     return tuple(name for name in METHODS if name in names)
 
 

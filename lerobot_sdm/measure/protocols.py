@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
-from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.errors import InputError, check_known
 from lerobot_sdm.measure.settings import Flags
 
 
@@ -52,8 +52,7 @@ def check_protocols(names: tuple[str, ...]) -> tuple[str, ...]:
         InputError: A name is unknown.
     """
     for name in names:
-        if name not in PROTOCOLS:
-            raise unknown_name("--protocol", name, PROTOCOLS)
+        check_known("--protocol", name, PROTOCOLS)
     return tuple(name for name in PROTOCOLS if name in names)
 
 
@@ -84,6 +83,5 @@ def check_paper_methods(
             "methods with --methods."
         )
     for name in chosen:
-        if name not in methods:
-            raise unknown_name("--paper-methods among --methods", name, methods)
+        check_known("--paper-methods among --methods", name, methods)
     return tuple(name for name in methods if name in chosen)

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from lerobot_sdm.errors import InputError
+from lerobot_sdm.errors import InputError, check_at_least
 from lerobot_sdm.experts import default_expert
 from lerobot_sdm.measure.suites import table_name
 
@@ -87,8 +87,7 @@ class RunSettings:
 
     def __post_init__(self) -> None:
         for name in ("episodes", "held_out_episodes", "eval_episodes", "observations", "latency_repeats", "threads"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}={getattr(self, name)}: must be at least 1. Give a positive integer.")
+            check_at_least(f"--{name.replace('_', '-')}", getattr(self, name))
         if self.samples < 2:
             raise InputError(f"samples={self.samples}: comparing action samples needs at least 2. Give 2 or more.")
         # Far apart, so that attempts that the recorder discards cannot run into the next range.

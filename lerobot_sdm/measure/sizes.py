@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lerobot_sdm.errors import unknown_name
+from lerobot_sdm.errors import check_known
 from lerobot_sdm.measure.settings import Flags, RunSettings, Training
 from lerobot_sdm.measure.suites import SuiteTask
 from lerobot_sdm.nets.backbone_settings import FIELDS as BACKBONE_FIELDS
@@ -164,8 +164,7 @@ def preset(size: str, task: str, env_type: str = SMALL.env_type) -> RunSettings:
     Raises:
         InputError: If the size is unknown.
     """
-    if size not in QUICKSTART_SIZES:
-        raise unknown_name("--size", size, QUICKSTART_SIZES)
+    check_known("--size", size, QUICKSTART_SIZES)
     return _adapted(SIZES[size].base, task, env_type)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from lerobot_sdm.envs.metaworld import tasks as metaworld
-from lerobot_sdm.errors import unknown_name
+from lerobot_sdm.errors import check_known
 
 LEVELS = {
     "adroit": "Adroit",
@@ -93,10 +93,8 @@ def suite_tasks(suite: str, names: Collection[str] | None = None) -> tuple[Suite
     Raises:
         InputError: The suite or a task is unknown.
     """
-    if suite not in SUITES:
-        raise unknown_name("--suite", suite, SUITES)
+    check_known("--suite", suite, SUITES)
     known = {task.name: task for task in SUITES[suite]}
     for name in names or ():
-        if name not in known:
-            raise unknown_name(f"--tasks of suite {suite}", name, known)
+        check_known(f"--tasks of suite {suite}", name, known)
     return tuple(task for task in SUITES[suite] if names is None or task.name in names)

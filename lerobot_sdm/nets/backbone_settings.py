@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.errors import InputError, check_known
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "unet": (
@@ -61,8 +61,7 @@ class BackboneSettings:
         Raises:
             InputError: A value cannot work, or belongs to the other network.
         """
-        if self.backbone not in FIELDS:
-            raise unknown_name("--policy.backbone", str(self.backbone), FIELDS)
+        check_known("--policy.backbone", self.backbone, FIELDS)
         self._refuse_fields_of_others()
         if self.backbone == "unet":
             self._check_unet(horizon)

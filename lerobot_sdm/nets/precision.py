@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.errors import InputError, check_known
 from lerobot_sdm.nets.linear import ReducibleLinear
 from lerobot_sdm.nets.trimmed_convolution import TrimmedConvolution
 
@@ -79,8 +79,7 @@ def lower_precision(network: nn.Module, precision: str) -> None:
     Raises:
         InputError: The precision is unknown, or not supported on this device.
     """
-    if precision not in PRECISIONS:
-        raise unknown_name("--policy.inference_precision", precision, PRECISIONS)
+    check_known("--policy.inference_precision", precision, PRECISIONS)
     if precision == "float32":
         return
     device = next(network.parameters()).device.type

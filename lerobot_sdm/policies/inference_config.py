@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from lerobot.configs.policies import PreTrainedConfig
 
-from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.errors import InputError, check_known
 from lerobot_sdm.policies.settings import check_values
 from lerobot_sdm.processors.sizes import shapes_of
 
@@ -107,8 +107,7 @@ class InferenceConfig(PreTrainedConfig):
             raise InputError(f"--policy.device={self.device}: {error}") from error
         if self.use_peft:
             raise InputError(f"--policy.use_peft=true: {NO_PEFT}")
-        if self.inference_precision not in PRECISIONS:
-            raise unknown_name("--policy.inference_precision", self.inference_precision, PRECISIONS)
+        check_known("--policy.inference_precision", self.inference_precision, PRECISIONS)
         if self.action_bound is not None and not 0 < self.action_bound < float("inf"):
             raise InputError(f"--policy.action_bound={self.action_bound}: must be a finite number above 0.")
         if self.compile_model and self.inference_precision == "int8":

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lerobot_sdm import policies, processors
-from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.errors import InputError, check_known
 from lerobot_sdm.policies.denoiser import denoiser_of
 from lerobot_sdm.policies.policy_spec import PolicySpec
 from lerobot_sdm.safe_files.configurations import read_configuration
@@ -82,8 +82,7 @@ def read_config(spec: PolicySpec, device: str = "cpu") -> PreTrainedConfig:
     config = read_configuration(PreTrainedConfig, path, f"--policy {path}", [f"--device={device}"])
     known = {item.name for item in fields(config)}
     for key in spec.overrides:
-        if key not in known:
-            raise unknown_name(f"--policy {path}", key, known)
+        check_known(f"--policy {path}", key, known)
     overrides = [f"--device={device}", *(f"--{key}={value}" for key, value in spec.overrides.items())]
     config = read_configuration(PreTrainedConfig, path, f"--policy {spec.text()}", overrides, "Correct the value.")
     config.pretrained_path = Path(path)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.errors import InputError, check_known
 
 
 class WithRecipe(Protocol):
@@ -24,8 +24,7 @@ def fill_in(config: WithRecipe, recipes: Mapping[str, Mapping[str, Any]], exampl
     Raises:
         InputError: The recipe is unknown, or another one filled in the fields before.
     """
-    if config.recipe not in recipes:
-        raise unknown_name("--policy.recipe", str(config.recipe), recipes)
+    check_known("--policy.recipe", config.recipe, recipes)
     if config.resolved_recipe not in (None, config.recipe):
         raise InputError(
             f"--policy.recipe={config.recipe}: this policy's settings come from the recipe '{config.resolved_recipe}'. "

@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 from draccus.parsers.decoding import decode_dataclass
 
-from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.errors import InputError, check_known
 
 CONVENTIONS = ("opencv", "opengl")
 
@@ -73,8 +73,7 @@ class DepthCamera:
             self._check_intrinsics("color_intrinsics")
         self._check_pose("extrinsics")
         self._check_pose("depth_to_color")
-        if self.convention not in CONVENTIONS:
-            raise unknown_name(f"{self.depth_key}: convention", self.convention, CONVENTIONS)
+        check_known(f"{self.depth_key}: convention", self.convention, CONVENTIONS)
         if not (np.isfinite(self.depth_scale) and self.depth_scale > 0):
             raise self._wrong("depth_scale", "give the meters in one unit: 0.001 for millimeters, 1 for meters")
         if not 0 <= self.near < self.far:
@@ -161,8 +160,7 @@ class DepthToCloudConfig:
         """
         for camera in self.cameras:
             for key in filter(None, (camera.depth_key, camera.color_key)):
-                if key not in shapes:
-                    raise unknown_name("depth_to_cloud: image", key, shapes)
+                check_known("depth_to_cloud: image", key, shapes)
             size = camera.height, camera.width
             shape = tuple(shapes[camera.depth_key])
             if shape not in ((1, *size), (*size, 1), size):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lerobot.robots.config import RobotConfig
 
-from lerobot_sdm.errors import InputError
+from lerobot_sdm.errors import InputError, check_at_least
 from lerobot_sdm.registration import registered
 
 
@@ -32,8 +32,7 @@ class SimulatedRobotConfig(RobotConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("seed", "num_episodes"):
-            if getattr(self, name) < 0:
-                raise InputError(f"--robot.{name}={getattr(self, name)}: must be at least 0.")
+            check_at_least(f"--robot.{name}", getattr(self, name), 0)
 
         # Needs the registered environments, among which the plugin is still registering this module.
         from lerobot_sdm.envs.configuration import PointCloudEnvConfig

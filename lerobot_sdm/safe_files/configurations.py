@@ -8,7 +8,7 @@ import draccus
 from draccus.utils import DecodingError
 from huggingface_hub.constants import CONFIG_NAME
 
-from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.errors import InputError, check_known
 from lerobot_sdm.safe_files.json_files import read_object, said
 
 ANOTHER_VERSION = (
@@ -39,8 +39,7 @@ def read_configuration[Configuration: draccus.ChoiceRegistry](
     file = Path(checkpoint) / CONFIG_NAME
     if file.is_file():
         kind = read_object(file, f"{given}: {CONFIG_NAME}").get("type")
-        if kind not in base.get_known_choices():
-            raise unknown_name(f"{given}: {CONFIG_NAME}: type", str(kind), base.get_known_choices())
+        check_known(f"{given}: {CONFIG_NAME}: type", kind, base.get_known_choices())
     reader: Any = base
     try:
         return reader.from_pretrained(checkpoint, cli_overrides=list(overrides))

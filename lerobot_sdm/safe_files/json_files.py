@@ -23,7 +23,9 @@ def read_object(file: Path, source: str, fix: str = AGAIN) -> dict[str, Any]:
     """
     try:
         content = json.loads(file.read_text())
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise InputError(f"{source}: cannot be read ({said(error)}). {fix}") from error
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{source}: not valid JSON ({said(error)}). {fix}") from error
     if not isinstance(content, dict):
         raise InputError(f"{source}: contains {short(repr(content))}, must be a JSON object. {fix}")

@@ -201,15 +201,15 @@ class _Machine:
             case "PERSID" | "BINPERSID":
                 identity = argument if opcode == "PERSID" else self.stack.pop()
                 if self.persistent_load is None:
-                    raise self._refusal(f"the persistent id {_shown(identity)}")
+                    raise self._refusal(f"the persistent id {shown(identity)}")
                 self.stack.append(self.persistent_load(identity))
             case _:
-                raise self._refusal(f"the instruction {opcode} {_shown(argument)}")
+                raise self._refusal(f"the instruction {opcode} {shown(argument)}")
 
     def _find(self, module: Any, name: Any) -> Global:
         make = self.allowed.get((module, name)) if isinstance(module, str) and isinstance(name, str) else None
         if make is None:
-            raise self._refusal(_shown(f"{module}.{name}"))
+            raise self._refusal(shown(f"{module}.{name}"))
         return Global(module, name, make)
 
     def _call(self, function: Any, args: Iterable[Any], kwargs: dict[str, Any] | None = None) -> None:
@@ -270,11 +270,11 @@ def _checked_key(key: Any) -> Any:
 
 def _described(value: Any) -> str:
     if isinstance(value, Record):
-        return f"what {_shown(value.name)} made"
-    return _shown(f"{value.module}.{value.name}") if isinstance(value, Global) else f"a {type(value).__name__}"
+        return f"what {shown(value.name)} made"
+    return shown(f"{value.module}.{value.name}") if isinstance(value, Global) else f"a {type(value).__name__}"
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """A short, printable form of an untrusted value, without descending into containers."""
     text = repr(value) if isinstance(value, str | bytes | int | float | None) else f"a {type(value).__name__}"
     return text if len(text) <= 120 else f"{text[:117]}..."

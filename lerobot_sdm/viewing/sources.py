@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lerobot_sdm.clouds import POINT_CLOUD
 from lerobot_sdm.datasets.convert.layouts import LAYOUTS
 from lerobot_sdm.datasets.convert.look import look_at
-from lerobot_sdm.datasets.damage import damage_is_an_input_error, open_checked
+from lerobot_sdm.datasets.damage import INFO, damage_is_an_input_error, open_checked
 from lerobot_sdm.datasets.names import named
 from lerobot_sdm.envs.options import view_sentence
 from lerobot_sdm.errors import InputError
@@ -37,7 +37,9 @@ def open_episode(source: str, number: int, cameras: DepthToCloudConfig | None, f
         InputError: There is no such source or episode, or it cannot be read.
     """
     path = Path(source)
-    if (path / "meta/info.json").is_file():
+    if fps is not None and not (path.exists() and not (path / INFO).is_file()):
+        raise InputError(f"--fps={fps}: a dataset has its own rate. Drop the option.")
+    if (path / INFO).is_file():
         # LeRobot needs a name even for a folder.
         return _dataset_episode(path.resolve().name, path, number, cameras)
     if path.exists():

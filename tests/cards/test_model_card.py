@@ -1,5 +1,8 @@
 """Model cards know every policy type of this package."""
 
+import dataclasses
+import re
+
 import pytest
 
 import lerobot_policy_sdm  # noqa: F401  (registers the policy types)
@@ -64,6 +67,18 @@ def test_a_policy_on_a_base_says_how_another_one_is_made():
     assert "--policy.type=difftori --policy.base_path=me/base" in text
     assert "improves a chunk of 8 actions by 100 iterations, executes 6" in text
     assert "teacher_path" not in text
+
+
+@pytest.mark.parametrize("name", config_classes())
+def test_the_command_on_a_card_trains_such_a_policy(name):
+    """It names a source only for types that have one, by the option that such a type has."""
+    text = str(model_card(CardFacts("me/x", {"type": name})))
+    command = text.partition("lerobot-train")[2].partition("```")[0]
+    trained = re.search(r"--policy\.type=(\w+)", command)[1]
+    options = re.findall(r"--policy\.(\w+_path)=", command)
+    assert trained == (policy_type(name).student or name)
+    known = {field.name for field in dataclasses.fields(config_classes()[trained])}
+    assert options == [policy_type(trained).source_option] * bool(known & {"teacher_path", "base_path"})
 
 
 STUDENT = {

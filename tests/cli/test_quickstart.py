@@ -111,7 +111,7 @@ def test_whole_road(tmp_path, warm):
         (["--env-type=adroit"], "door"),
         (["--env-type=dexart"], "laptop"),
         (["--env-type=dexart", "--task=laptop", "--expert=mpc"], "supports adroit"),
-        (["--env-type=adroit", "--task=door", "--expert=dapg"], "--expert_path: is missing"),
+        (["--env-type=adroit", "--task=door", "--expert=dapg"], "--expert-path: is missing"),
         (["--env-type=adroit", "--task=door", "--expert=dapg", "--expert-path=gone.pickle"], "gone.pickle"),
     ],
 )

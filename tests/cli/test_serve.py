@@ -41,7 +41,7 @@ def test_without_grpc_it_names_the_extra(monkeypatch):
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        ("--port=70000", "--port=70000: must lie in 1 ... 65535"),
+        ("--port=70000", "--port=70000: must be from 1 to 65535"),
         ("--fps=0", "--fps=0: must be at least 1"),
         ("--obs-queue-timeout=nan", "--obs_queue_timeout=nan: must be a finite number"),
         ("--inference_latency=-1", "--inference_latency=-1.0: must be a finite number"),

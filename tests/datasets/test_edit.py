@@ -254,6 +254,8 @@ def test_statistics_anew(source, tmp_path):
         (["--split=a=0.01"], "--split=a: no episode is left for it"),
         (["--split=../a=0.5"], "'../a' is not a valid folder name"),
         (["--split=a=x.y"], "'x.y' is not a share"),
+        (["--split=a=0.5", "--split=a=0.3"], "--split=a: is given twice"),
+        (["--rename-task=a=b", "--rename-task=a=c"], "--rename-task=a: is given twice"),
     ],
 )
 def test_bad_orders_leave_nothing_behind(source, tmp_path, options, offender):
@@ -269,6 +271,16 @@ def test_nothing_is_overwritten_and_no_source_is_anything_else(source, tmp_path)
     (broken / "meta/info.json").write_text("{")
     told = complaint(broken, "--delete=1", f"--root={tmp_path / 'x'}")
     assert f"dataset {broken}: meta/info.json: not valid JSON (JSONDecodeError" in told
+
+
+def test_no_dataset_is_written_into_a_source_or_where_lerobot_cannot_read(source, tmp_path):
+    inside = source / "meta" / "new"
+    assert f"--root={inside}: is in {source}, which must not change" in complaint(
+        source, "--delete=1", f"--root={inside}"
+    )
+    assert not inside.exists()
+    odd = tmp_path / "new[1]"
+    assert "LeRobot cannot read datasets under a path" in complaint(source, "--delete=1", f"--root={odd}")
 
 
 def test_datasets_of_other_columns_are_not_joined(source, tmp_path):

@@ -53,6 +53,15 @@ def test_driving_stops_only_when_nothing_can_change():
     assert not Rules().may_stop(10, 100, 199)
 
 
+def test_what_comes_after_the_cut_does_not_count():
+    """The goal is lost three steps after the first success, which is after the end of the recording."""
+    success = np.array([step == "1" for step in "00111000"])
+    rules = Rules("last", min_success_steps=1, stop_after_success=2)
+    recorded = success[: rules.end(success)]
+    assert rules.accept(recorded, success_steps=3)
+    assert not Rules("last", min_success_steps=1).accept(success, success_steps=3)
+
+
 def test_episodes_come_back_from_their_files(tmp_path):
     frames = {"action": np.random.default_rng(0).random((3, 4), dtype=np.float32), "next.success": np.eye(3) > 0}
     path = tmp_path / "attempt.npz"

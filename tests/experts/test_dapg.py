@@ -108,6 +108,11 @@ def test_other_files_are_refused(tmp_path, content, said):
         load_policy(tmp_path / "other.pickle")
 
 
+def test_a_folder_is_no_policy(tmp_path):
+    with pytest.raises(InputError, match=r"cannot be read \(Is a directory\). Give a file"):
+        load_policy(tmp_path)
+
+
 def test_unusual_policies_are_refused(tmp_path):
     write_policy(tmp_path / "relu.pickle", (39, 8, 28), activation=torch.relu)
     with pytest.raises(InputError, match="'relu', not tanh"):
@@ -124,7 +129,7 @@ def test_unusual_policies_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("name", "env_type", "path", "said"),
     [
-        ("dapg", "adroit", None, "--expert_path: is missing"),
+        ("dapg", "adroit", None, "--expert-path: is missing"),
         ("dapg", "adroit", Path("nowhere.pickle"), "nowhere.pickle: does not exist"),
         ("dapg", "metaworld_pc", Path("nowhere.pickle"), "supports adroit, not metaworld_pc"),
         ("scripted", "adroit", None, r"supports metaworld_pc, not adroit.*dapg"),

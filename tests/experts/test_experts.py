@@ -6,7 +6,7 @@ import pytest
 from lerobot_sdm.envs.metaworld.env import MetaWorldPointCloudEnv
 from lerobot_sdm.envs.metaworld.tasks import EXTRA_TASKS, METAWORLD_TASKS, all_tasks
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.experts import default_expert, expert_class, expert_names, make_expert
+from lerobot_sdm.experts import Expert, default_expert, expert_class, expert_names, make_expert
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +50,15 @@ def test_clipping_changes_only_what_is_recorded(drawer):
     assert np.abs(asked).max() > 1
     # MetaWorld clips by itself, so both drove the same way.
     np.testing.assert_array_equal(np.clip(asked, -1, 1), clipped)
+
+
+def test_an_expert_without_a_registered_name_is_named_by_its_class():
+    class Nameless(Expert):
+        def plan(self, env):
+            return np.zeros(4)
+
+    assert Nameless("drawer-open").provenance()["name"].endswith(":" + Nameless.__qualname__)
+    assert make_expert("scripted", "drawer-open").provenance()["name"] == "scripted"
 
 
 def test_noise_follows_the_seed_and_has_the_given_size(drawer):

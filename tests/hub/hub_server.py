@@ -198,6 +198,8 @@ def commit(self: Handler, kind: str, name: str, revision: str) -> None:
             files[value["path"]] = base64.b64decode(value["content"])
         elif entry["key"] == "lfsFile":
             files[value["path"]] = self.hub.objects[value["oid"]]
+        elif entry["key"] == "deletedFile":
+            del files[value["path"]]
     digest = repo.commit(files, revision)
     prefix = "datasets/" if kind == "datasets" else ""
     url = f"{self.hub.endpoint}/{prefix}{name}/commit/{digest}"

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import yaml
 from checkpoints.original_files import make_original
 from hub.hub_server import TOKEN, Hub
 from hub.hub_session import load_policy
+from lerobot.datasets.dataset_metadata import CODEBASE_VERSION
 from lerobot.datasets.utils import create_lerobot_dataset_card
 from lerobot_commands import SMALL_DP3, lerobot_train, make_small_dataset
 
@@ -98,6 +100,8 @@ def world(tmp_path_factory):
             *dataset_options,
             *COMMON,
         ]
+        older = shutil.copytree(data, folder / "older")
+        shutil.copy2(older / "data/chunk-000/file-000.parquet", older / "data/chunk-000/file-001.parquet")
         publish = ["publish", str(student), "--repo-id"]
         with_results = ["me/student", "--teacher", "me/teacher", "--results", str(results), "--license", "mit"]
         steps = {
@@ -113,6 +117,7 @@ def world(tmp_path_factory):
             "again": {"do": "command", "args": [*publish, *with_results]},
             "imported": {"do": "command", "args": ["publish", str(imported), "--repo-id", "me/imported"]},
             "pushed": {"do": "push", "folder": str(imported), "repo_id": "me/pushed"},
+            "older dataset": {"do": "command", "args": ["publish", str(older), "--repo-id", "me/data"]},
             "dataset": {"do": "command", "args": ["publish", str(data), "--repo-id", "me/data", "--license", "mit"]},
             "wrong teacher": {"do": "command", "args": [*publish, "me/x", "--teacher", "me/imported"]},
             "no teacher": {"do": "command", "args": [*publish, "me/x", "--teacher", "me/nothing"]},
@@ -132,7 +137,7 @@ UPLOADED = ("me/teacher", "me/student", "me/imported", "me/pushed", "me/uploaded
 
 
 def test_every_command_succeeded(world):
-    for name in ("teacher", "train", "student", "again", "imported", "dataset"):
+    for name in ("teacher", "train", "student", "again", "imported", "older dataset", "dataset"):
         assert world.outcomes[name]["code"] == 0, world.outcomes[name]
     assert f"Published {world.hub.endpoint}/me/student/commit/" in world.outcomes["student"]["output"]
 
@@ -188,6 +193,15 @@ def test_the_uploaded_dataset_loads(world):
     metadata, text = world.card("me/data", "datasets")
     assert "path=me/data" in text
     assert (metadata["license"], "**License:** mit" in text) == ("mit", True)
+
+
+def test_a_dataset_published_again_replaces_the_older_one(world):
+    """LeRobot would read every data file there is, at the commit that the version tag names."""
+    repo = world.hub.repos["datasets", "me/data"]
+    tagged = repo.commits[repo.tags[CODEBASE_VERSION]]
+    assert tagged == world.hub.files("me/data", "datasets")
+    assert any("data/chunk-000/file-001.parquet" in files for files in repo.commits.values())
+    assert {name for name in tagged if name.startswith("data/")} == {"data/chunk-000/file-000.parquet"}
 
 
 def test_card_of_a_student(world):

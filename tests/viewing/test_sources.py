@@ -12,7 +12,7 @@ from lerobot_sdm.viewing.sources import open_episode
 
 @pytest.mark.parametrize("kind", ["dataset", "store"])
 def test_an_episode_is_what_was_recorded(kind, request):
-    episode = open_episode(str(request.getfixturevalue(kind)), 1, None, FPS)
+    episode = open_episode(str(request.getfixturevalue(kind)), 1, None, FPS if kind == "store" else None)
     assert (episode.length, episode.fps) == (FRAMES, FPS)
     assert episode.clouds == ("observation.point_cloud",)
     assert episode.images == ("observation.image",)
@@ -48,6 +48,11 @@ def test_a_store_has_depth_in_meters_with_0_for_what_is_unknown(store):
 def test_an_episode_that_is_not_there(kind, number, cameras, says, request):
     with pytest.raises(InputError, match=says):
         open_episode(str(request.getfixturevalue(kind)), number, cameras, None)
+
+
+def test_a_dataset_has_its_own_rate(dataset):
+    with pytest.raises(InputError, match="--fps=12: a dataset has its own rate"):
+        open_episode(str(dataset), 0, None, 12)
 
 
 def test_what_is_no_source(tmp_path):

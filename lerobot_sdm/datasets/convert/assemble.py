@@ -1,6 +1,5 @@
 """Assembles finished blocks into a LeRobotDataset with provenance and card."""
 
-import json
 import shutil
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -11,13 +10,13 @@ from lerobot.configs.video import rgb_encoder_defaults
 from lerobot.datasets.compute_stats import aggregate_stats
 from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
 from lerobot.datasets.io_utils import write_info, write_stats
-from lerobot.datasets.utils import create_lerobot_dataset_card
 from lerobot.utils.utils import flatten_dict
 from tqdm import tqdm
 
 from lerobot_sdm.datasets.convert.blocks import DATA, block_folder, episode_stats, video_path
 from lerobot_sdm.datasets.convert.plan import Plan
-from lerobot_sdm.datasets.write import PROVENANCE, versions
+from lerobot_sdm.datasets.write import PROVENANCE, save_card, train_lines, versions
+from lerobot_sdm.files import write_json
 
 EPISODES_AT_ONCE = 1000
 """Episodes per row group of LeRobot's episode table; its default of 10 makes large datasets slow to open."""
@@ -71,14 +70,8 @@ def assemble(plan: Plan, folder: Path, root: Path, repo_id: str) -> None:
     write_stats(meta.stats, root)
     meta.finalize()
     told = provenance(plan)
-    (root / PROVENANCE).write_text(json.dumps(told, indent=2) + "\n")
-    card = create_lerobot_dataset_card(
-        tags=["robotics", "point-cloud"] if "clouds" in told else ["robotics"],
-        dataset_info=meta.info,
-        repo_id=repo_id,
-        dataset_description=_description(repo_id, told),
-    )
-    card.save(root / "README.md")
+    write_json(root / PROVENANCE, told)
+    save_card(root, meta.info, repo_id, _description(repo_id, told), ["point-cloud"] if "clouds" in told else [])
 
 
 def provenance(plan: Plan) -> dict[str, Any]:
@@ -151,7 +144,5 @@ def _description(repo_id: str, told: Mapping[str, Any]) -> str:
             f"{column['stored_as']}{extra} |"
         )
     if "clouds" in told:
-        lines += ["", "Train on it:", "", "```bash"]
-        lines += [f"lerobot-train --policy.type=dp3 --policy.push_to_hub=false --dataset.repo_id={repo_id} \\"]
-        lines += ["  --dataset.root=<this folder> --output_dir=outputs/dp3", "```"]
+        lines += train_lines(repo_id)
     return "\n".join(lines)

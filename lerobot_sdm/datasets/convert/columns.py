@@ -66,11 +66,6 @@ class Column:
         """The arrays it is made of, each once."""
         return tuple(dict.fromkeys(part.array for part in self.parts))
 
-    @property
-    def origin(self) -> str:
-        """Its sources, in the notation of `--map`."""
-        return " + ".join(part.origin for part in self.parts)
-
     def read(self, readers: Mapping[str, RowReader], start: int, stop: int) -> NDArray:
         """The stored values of the rows `start` to `stop`: (stop - start, *shape).
 
@@ -116,10 +111,8 @@ class Column:
             encoded.append({"bytes": buffer.getvalue(), "path": f"frame-{number:06d}.{suffix}"})
         return encoded
 
-    def decode(self, stored: NDArray | Sequence[Mapping[str, Any]]) -> NDArray:
-        """The inverse of `encode`, except for videos."""
-        if not self.is_picture:
-            return np.asarray(stored)
+    def decode(self, stored: Sequence[Mapping[str, Any]]) -> NDArray:
+        """The pictures (F, *shape) that `encode` encoded."""
         pictures = [np.asarray(PIL.Image.open(io.BytesIO(item["bytes"]))) for item in stored]
         return np.stack(pictures).reshape(len(pictures), *self.shape)
 
@@ -227,6 +220,6 @@ def resample(cloud: NDArray, count: int) -> NDArray:
     """
     points = cloud[cloud.any(axis=1)]
     order = farthest_point_sampling(points[:, :3].astype(np.float32), min(count, len(points)))
-    thinned = np.zeros((count, cloud.shape[1]), cloud.dtype)
-    thinned[: len(order)] = points[order]
-    return thinned
+    subsampled = np.zeros((count, cloud.shape[1]), cloud.dtype)
+    subsampled[: len(order)] = points[order]
+    return subsampled

@@ -6,7 +6,7 @@ from typing import Any
 
 from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.envs.options import PAPERS_VIEW, described_view
-from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.errors import InputError, check_known
 
 
 @dataclass(frozen=True)
@@ -148,8 +148,7 @@ def find_layout(name: str | None, shapes: Mapping[str, tuple[int, ...]]) -> str:
     if name is None:
         guessable = (key for key, layout in LAYOUTS.items() if layout.guessed)
         return next(key for key in guessable if LAYOUTS[key].arrays.items() <= shapes.items())
-    if name not in LAYOUTS:
-        raise unknown_name("--layout", name, LAYOUTS)
+    check_known("--layout", name, LAYOUTS)
     for array, expected in LAYOUTS[name].arrays.items():
         if shapes.get(array) != expected:
             has = f"has shape {shapes[array]}" if array in shapes else "is missing"

@@ -20,7 +20,7 @@ from lerobot_sdm.datasets.convert.parts import (
 )
 from lerobot_sdm.datasets.convert.source import ArrayInfo
 from lerobot_sdm.envs.configuration import OBS_POINT_CLOUD
-from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.errors import InputError, check_at_least, check_known, unknown_name
 
 OBS_DEPTH = "observation.depth"
 OBS_IMAGIN_ROBOT = "observation.imagin_robot"
@@ -87,8 +87,7 @@ class Choices:
         for option, known in (("images", IMAGES), ("depth", DEPTH), ("color_range", (None, *COLOR_RANGES))):
             if getattr(self, option) not in known:
                 raise unknown_name(f"--{option.replace('_', '-')}", getattr(self, option), filter(None, known))
-        if self.points is not None and self.points < 1:
-            raise InputError(f"--resample-points={self.points}: must be at least 1.")
+        check_at_least("--resample-points", self.points)
 
 
 def parse(entries: Iterable[str], arrays: Mapping[str, ArrayInfo]) -> list[Entry]:
@@ -106,8 +105,7 @@ def parse(entries: Iterable[str], arrays: Mapping[str, ArrayInfo]) -> list[Entry
                 "for a slice of the last axis, or NAME[i]=COLUMN for an entry of the first axis of a frame. Column "
                 "names consist of letters, digits, dots, dashes, and underscores."
             )
-        if match["array"] not in arrays:
-            raise unknown_name("--map", match["array"], arrays)
+        check_known("--map", match["array"], arrays)
         bounds = tuple(int(match[bound]) if match[bound] else None for bound in ("start", "stop"))
         parsed.append(Entry(match["array"], match["key"], bounds, int(match["row"]) if match["row"] else None))
     return parsed

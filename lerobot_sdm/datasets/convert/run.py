@@ -25,10 +25,10 @@ from lerobot_sdm.datasets.convert.plan import Block, Plan
 from lerobot_sdm.datasets.convert.source import Store, checked_ends
 from lerobot_sdm.datasets.convert.verify import verify, verify_block
 from lerobot_sdm.datasets.disk import disk_full_is_an_input_error
-from lerobot_sdm.datasets.names import check_lerobot_can_read, named
+from lerobot_sdm.datasets.names import check_new_dataset, named
 from lerobot_sdm.datasets.processes import Workers
 from lerobot_sdm.envs.configuration import OBS_POINT_CLOUD
-from lerobot_sdm.errors import InputError, refuse_existing
+from lerobot_sdm.errors import InputError, check_at_least
 from lerobot_sdm.files import digest
 
 logger = logging.getLogger(__name__)
@@ -85,9 +85,7 @@ class ConvertConfig:
             InputError: A value is invalid; nothing has been written.
         """
         for name in ("workers", "fps"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"--{name}={value}: must be at least 1.")
+            check_at_least(f"--{name}", getattr(self, name))
         repo_id = self.repo_id or f"local/{source_name(self.source)}"
         if not 1 <= len([part for part in repo_id.split("/") if part]) <= 2 or repo_id.count("/") > 1:
             raise InputError(f"--repo-id={repo_id}: must be NAME or USER/NAME.")
@@ -97,8 +95,7 @@ class ConvertConfig:
                 f"--root={root}: is inside the store {self.source.name}, which must not change. Choose a folder "
                 "outside the store."
             )
-        refuse_existing("--root", root)
-        check_lerobot_can_read("--root", root)
+        check_new_dataset(root)
         return dataclasses.replace(self, repo_id=repo_id, root=root)
 
 

@@ -16,7 +16,7 @@ from lerobot_sdm.datasets.convert.safety import OpenFile, check_chunks, is_safe_
 from lerobot_sdm.datasets.convert.source import EPISODE_ENDS, ArrayInfo, Store
 from lerobot_sdm.datasets.names import stem
 from lerobot_sdm.datasets.progress import BAR_DELAY
-from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.errors import InputError, check_known
 
 METADATA_NAMES = {".zarray": 2, "zarr.json": 3}
 # Blosc cannot write larger chunks; a store that declares more would only exhaust memory.
@@ -160,8 +160,7 @@ def open_store(path: Path, skip: Collection[str] = (), left_out: dict[str, str] 
     }
     names = [key.removeprefix("data/") for key in keys if key.startswith("data/")]
     for name in skip:
-        if name not in names:
-            raise unknown_name("--skip", name, names)
+        check_known("--skip", name, names)
     wanted = [EPISODE_ENDS, *(f"data/{name}" for name in names if name not in skip)]
     with opened(path) as open_file:
         raw = {key: open_file(keys[key]).read(MAX_METADATA_BYTES) for key in wanted}

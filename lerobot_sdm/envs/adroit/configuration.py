@@ -9,8 +9,8 @@ from lerobot_sdm.envs.adroit.tasks import hand_task
 from lerobot_sdm.envs.adroit.views import views
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
 from lerobot_sdm.envs.hand_task import SIMULATOR_RATE, SUCCESS_RULES
-from lerobot_sdm.envs.options import CloudOptions, require_known, require_positive
-from lerobot_sdm.errors import InputError
+from lerobot_sdm.envs.options import CloudOptions, require_positive
+from lerobot_sdm.errors import InputError, check_known
 from lerobot_sdm.registration import registered
 
 
@@ -48,13 +48,13 @@ class AdroitPointCloudEnvConfig(PointCloudEnvConfig):
 
     def __post_init__(self) -> None:
         task = hand_task(self.task)
-        require_known("success_rule", self.success_rule, SUCCESS_RULES)
+        check_known("success_rule", self.success_rule, SUCCESS_RULES)
         require_positive("action_repeat", self.action_repeat)
         if SIMULATOR_RATE % self.action_repeat:
             raise InputError(f"action_repeat={self.action_repeat}: give a divisor of {SIMULATOR_RATE}, such as 2.")
         self.fps = SIMULATOR_RATE // self.action_repeat
         if self.camera is not None:
-            require_known("camera", self.camera, task.cameras)
+            check_known("camera", self.camera, task.cameras)
         self._describe(task.agent_pos_size, task.action_size)
 
     def views(self) -> dict[str, CloudOptions]:

@@ -13,7 +13,8 @@ from lerobot_sdm.envs.adroit.views import views
 from lerobot_sdm.envs.base import Outcome, PointCloudEnv
 from lerobot_sdm.envs.coordinate_frames import Frame
 from lerobot_sdm.envs.hand_task import SIMULATOR_RATE, SUCCESS_RULES, State, actions_to_controls
-from lerobot_sdm.envs.options import DEFAULT_VIEW, require_known, require_positive
+from lerobot_sdm.envs.options import DEFAULT_VIEW, require_positive
+from lerobot_sdm.errors import check_known
 
 PHYSICS_STEPS = 5
 """Physics steps of 2 ms per simulator step."""
@@ -60,7 +61,7 @@ class AdroitPointCloudEnv(PointCloudEnv):
         self.hand_task = hand_task(task)
         self.task = task
         self.human_camera = self.hand_task.human_camera
-        require_known("success_rule", success_rule, SUCCESS_RULES)
+        check_known("success_rule", success_rule, SUCCESS_RULES)
         require_positive("action_repeat", action_repeat)
         if episode_length is None:
             episode_length = self.hand_task.episode_substeps // action_repeat

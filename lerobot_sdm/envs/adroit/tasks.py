@@ -18,7 +18,7 @@ from lerobot_sdm.envs.adroit.scenes import (
     quaternion_of,
 )
 from lerobot_sdm.envs.hand_task import HandTask, Measured, State, distance
-from lerobot_sdm.errors import unknown_name
+from lerobot_sdm.errors import check_known
 
 if TYPE_CHECKING:
     import mujoco
@@ -263,8 +263,7 @@ def hand_task(name: str) -> HandTask:
     Raises:
         InputError: If there is no such task; the nearest names are offered.
     """
-    if name not in HAND_TASKS:
-        raise unknown_name("task", str(name), HAND_TASKS)
+    check_known("task", name, HAND_TASKS)
     return HAND_TASKS[name]()
 
 

@@ -12,8 +12,8 @@ from lerobot_sdm.envs.dexart.imagination import COLUMNS, MODES, POINTS
 from lerobot_sdm.envs.dexart.sources import body_source
 from lerobot_sdm.envs.dexart.tasks import RULE_SETS, dexart_task
 from lerobot_sdm.envs.dexart.views import HUMAN, OBSERVER, SAMPLINGS, views
-from lerobot_sdm.envs.options import CloudOptions, require_known, require_not_negative
-from lerobot_sdm.errors import InputError
+from lerobot_sdm.envs.options import CloudOptions, require_not_negative
+from lerobot_sdm.errors import InputError, check_known
 from lerobot_sdm.registration import registered
 
 CONTROL_RATE = 25
@@ -70,7 +70,7 @@ class DexArtPointCloudEnvConfig(PointCloudEnvConfig):
             ("camera", (OBSERVER, HUMAN)),
         ):
             if getattr(self, key) is not None:
-                require_known(key, getattr(self, key), known)
+                check_known(key, getattr(self, key), known)
         if self.fps != CONTROL_RATE:
             raise InputError(f"fps={self.fps}: DexArt's control rate is {CONTROL_RATE}. Leave it out.")
         require_not_negative("cloud_noise", self.cloud_noise)

@@ -27,7 +27,8 @@ from lerobot_sdm.envs.dexart.views import (
     views,
 )
 from lerobot_sdm.envs.dexart.world import MuJoCoWorld
-from lerobot_sdm.envs.options import DEFAULT_VIEW, require_known, require_not_negative
+from lerobot_sdm.envs.options import DEFAULT_VIEW, require_not_negative
+from lerobot_sdm.errors import check_known
 
 MOST_OVERLAP, MOST_STARTS = 0.001, 100
 """Starts with the hand deeper than this inside the object, meters, are redrawn, up to this many times."""
@@ -86,11 +87,11 @@ class DexArtPointCloudEnv(PointCloudEnv):
         **options: Any,
     ):
         task_class = dexart_task(task)
-        require_known("rule_set", rule_set, RULE_SETS)
-        require_known("imagin_robot", imagin_robot, MODES)
-        require_known("view", view, VIEW_SAMPLINGS)
+        check_known("rule_set", rule_set, RULE_SETS)
+        check_known("imagin_robot", imagin_robot, MODES)
+        check_known("view", view, VIEW_SAMPLINGS)
         sampling = sampling or VIEW_SAMPLINGS[view]
-        require_known("sampling", sampling, SAMPLINGS)
+        check_known("sampling", sampling, SAMPLINGS)
         require_not_negative("cloud_noise", cloud_noise)
         require_not_negative("camera_jitter", camera_jitter)
         rules = RULE_SETS[rule_set]

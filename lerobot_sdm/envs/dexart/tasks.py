@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lerobot_sdm.envs.dexart.state import HandleRange, Measured, Placement
 from lerobot_sdm.envs.options import Corner
-from lerobot_sdm.errors import unknown_name
+from lerobot_sdm.errors import check_known
 
 ROBOT_X = -0.5
 """Where the robot stands in the world, meters."""
@@ -270,8 +270,7 @@ def dexart_task(name: str) -> type[DexArtTask]:
     Raises:
         InputError: If there is no such task; the nearest names are offered.
     """
-    if name not in DEXART_TASKS:
-        raise unknown_name("task", str(name), DEXART_TASKS)
+    check_known("task", name, DEXART_TASKS)
     return DEXART_TASKS[name]
 
 

@@ -8,7 +8,8 @@ from lerobot.envs.configs import EnvConfig
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
 from lerobot_sdm.envs.metaworld.tasks import CAMERAS, task_groups
 from lerobot_sdm.envs.metaworld.views import views
-from lerobot_sdm.envs.options import CloudOptions, require_known
+from lerobot_sdm.envs.options import CloudOptions
+from lerobot_sdm.errors import check_known
 from lerobot_sdm.registration import registered
 
 
@@ -41,7 +42,7 @@ class MetaWorldPointCloudEnvConfig(PointCloudEnvConfig):
     def __post_init__(self) -> None:
         task_groups(self.task)
         if self.camera is not None:
-            require_known("camera", self.camera, CAMERAS)
+            check_known("camera", self.camera, CAMERAS)
         self._describe(agent_pos_size=9, action_size=4)
 
     def views(self) -> dict[str, CloudOptions]:

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from lerobot.configs.policies import PreTrainedConfig
 
-from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.errors import InputError, check_at_least, check_known
 from lerobot_sdm.policies.distilled_config import DistilledConfig
 from lerobot_sdm.registration import registered
 
@@ -73,8 +73,7 @@ class AdjointMatchingConfig(DistilledConfig):
         super().__post_init__()
 
     def check_settings(self) -> None:
-        if self.adjoint not in ADJOINTS:
-            raise unknown_name("--policy.adjoint", self.adjoint, ADJOINTS)
+        check_known("--policy.adjoint", self.adjoint, ADJOINTS)
         for name in ("reward_weight", "reward_pessimism"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise InputError(f"--policy.{name}={getattr(self, name)}: must be a finite number, at least 0.")
@@ -83,8 +82,7 @@ class AdjointMatchingConfig(DistilledConfig):
                 f"--policy.adjoint_clip_quantile={self.adjoint_clip_quantile}: must lie above 0 and be at most 1 "
                 "(which shortens none)."
             )
-        if self.max_skipped_steps < 1:
-            raise InputError(f"--policy.max_skipped_steps={self.max_skipped_steps}: must be at least 1.")
+        check_at_least("--policy.max_skipped_steps", self.max_skipped_steps)
         if self.network is not None:
             levels = self.last_timestep + 1
             if not 2 <= self.sampling_steps <= levels:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from lerobot.configs.policies import PreTrainedConfig
 
-from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.errors import InputError, check_at_least, check_below_one, check_known
 from lerobot_sdm.policies.edm.configuration_edm import EdmConfig
 from lerobot_sdm.policies.optimizer_settings import OptimizerSettings
 from lerobot_sdm.policies.source.student_config import StudentConfig
@@ -125,19 +125,14 @@ class ConsistencyConfig(OptimizerSettings, StudentConfig):
     def _check_distillation(self) -> None:
         from lerobot_sdm.diffusion.distance import NORMS
 
-        if self.ctm_loss_norm not in NORMS:
-            raise unknown_name("--policy.ctm_loss_norm", self.ctm_loss_norm, NORMS)
-        if self.dsm_by not in DENOISING_BY:
-            raise unknown_name("--policy.dsm_by", self.dsm_by, DENOISING_BY)
-        if self.loss_norm not in NORMS:
-            raise unknown_name("--policy.loss_norm", self.loss_norm, NORMS)
+        check_known("--policy.ctm_loss_norm", self.ctm_loss_norm, NORMS)
+        check_known("--policy.dsm_by", self.dsm_by, DENOISING_BY)
+        check_known("--policy.loss_norm", self.loss_norm, NORMS)
         for name in ("initial_std", "sigma_log_std"):
             if getattr(self, name) <= 0:
                 raise InputError(f"--policy.{name}={getattr(self, name)}: must be above 0.")
         for name in ("dropout_rate", "mid_dropout_rate"):
-            rate = getattr(self, name)
-            if rate is not None and not 0 <= rate < 1:
-                raise InputError(f"--policy.{name}={rate}: must be at least 0 and below 1.")
+            check_below_one(f"--policy.{name}", getattr(self, name))
         for name in ("ctm_weight", "dsm_weight"):
             if getattr(self, name) < 0:
                 raise InputError(f"--policy.{name}={getattr(self, name)}: must not be below 0.")
@@ -145,15 +140,12 @@ class ConsistencyConfig(OptimizerSettings, StudentConfig):
             raise InputError(
                 "--policy.ctm_weight=0: with --policy.dsm_weight=0, there is no loss. Set one of them above 0."
             )
-        if self.max_solver_steps < 1:
-            raise InputError(f"--policy.max_solver_steps={self.max_solver_steps}: must be at least 1.")
-        if not 0 <= self.target_ema_decay < 1:
-            raise InputError(f"--policy.target_ema_decay={self.target_ema_decay}: must be at least 0 and below 1.")
+        check_at_least("--policy.max_solver_steps", self.max_solver_steps)
+        check_below_one("--policy.target_ema_decay", self.target_ema_decay)
 
     def _check_chaining(self) -> None:
         """Reject times that are out of range, or not decreasing in noise."""
-        if self.chaining_unit not in CHAINING_UNITS:
-            raise unknown_name("--policy.chaining_unit", self.chaining_unit, CHAINING_UNITS)
+        check_known("--policy.chaining_unit", self.chaining_unit, CHAINING_UNITS)
         in_bins, given = self.chaining_unit == "bins", f"--policy.chaining_times={list(self.chaining_times)}"
         if self.network is not None:
             self._check_range(given, in_bins)

@@ -9,7 +9,7 @@ from lerobot.configs.types import NormalizationMode
 from lerobot.optim.optimizers import AdamConfig, OptimizerConfig
 
 from lerobot_sdm.clouds import POINT_CLOUD
-from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.errors import InputError, check_at_least, check_known
 from lerobot_sdm.policies.observation_config import ImageObservationConfig
 from lerobot_sdm.registration import registered
 
@@ -147,16 +147,14 @@ class DiffTORIConfig(ImageObservationConfig):
                 "are optimized."
             )
         for name in ("latent_dim", "hidden_dim", "coupled_copies", "n_recorded_iterations"):
-            if getattr(self, name) < 1:
-                raise InputError(f"--policy.{name}={getattr(self, name)}: must be at least 1.")
+            check_at_least(f"--policy.{name}", getattr(self, name))
         for name in ("n_iterations", "start_noise_std", "latent_std", "action_weight", "kl_weight"):
             if getattr(self, name) < 0:
                 raise InputError(f"--policy.{name}={getattr(self, name)}: must not be below 0.")
         for name in ("step_size", "damping"):
             if getattr(self, name) <= 0:
                 raise InputError(f"--policy.{name}={getattr(self, name)}: must be above 0.")
-        if self.coupling not in COUPLINGS:
-            raise unknown_name("--policy.coupling", self.coupling, COUPLINGS)
+        check_known("--policy.coupling", self.coupling, COUPLINGS)
         normalized = self.normalization_mapping.get("ACTION")
         if self.clip_range is not None and normalized is not NormalizationMode.MIN_MAX:
             raise InputError(

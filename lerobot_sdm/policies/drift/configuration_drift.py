@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from lerobot.configs.policies import PreTrainedConfig
 
-from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.errors import InputError, check_known
 from lerobot_sdm.policies.one_step_config import OneStepConfig
 from lerobot_sdm.registration import registered
 
@@ -56,8 +56,7 @@ class DriftConfig(OneStepConfig):
                 "option for [0.02,0.05,0.2]."
             )
         self.check_shares("affinity_floor")
-        if self.group not in GROUPS:
-            raise unknown_name("--policy.group", self.group, GROUPS)
+        check_known("--policy.group", self.group, GROUPS)
         if self.mse_steps < 0:
             raise InputError(f"--policy.mse_steps={self.mse_steps}: must not be below 0.")
         self.check_above_zero("mse_width")

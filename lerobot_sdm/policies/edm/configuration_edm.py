@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from lerobot.configs.policies import PreTrainedConfig
 
-from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.errors import InputError, check_at_least, check_below_one, check_known
 from lerobot_sdm.policies.chunk_config import ChunkConfig
 from lerobot_sdm.policies.observation_config import ImageObservationConfig
 from lerobot_sdm.registration import registered
@@ -66,21 +66,15 @@ class EdmConfig(ImageObservationConfig, ChunkConfig):
         for name in ("rho", "sigma_data", "initial_std", "sigma_log_std"):
             if getattr(self, name) <= 0:
                 raise InputError(f"--policy.{name}={getattr(self, name)}: must be above 0.")
-        if self.bins < 2:
-            raise InputError(f"--policy.bins={self.bins}: must be at least 2.")
-        if self.num_inference_steps < 1:
-            raise InputError(f"--policy.num_inference_steps={self.num_inference_steps}: must be at least 1.")
+        check_at_least("--policy.bins", self.bins, 2)
+        check_at_least("--policy.num_inference_steps", self.num_inference_steps)
         for name in ("dropout_rate", "mid_dropout_rate"):
-            rate = getattr(self, name)
-            if rate is not None and not 0 <= rate < 1:
-                raise InputError(f"--policy.{name}={rate}: must be at least 0 and below 1.")
+            check_below_one(f"--policy.{name}", getattr(self, name))
         self._check_names()
 
     def _check_names(self) -> None:
         from lerobot_sdm.diffusion.distance import NORMS
         from lerobot_sdm.diffusion.karras import SAMPLERS
 
-        if self.sampler not in SAMPLERS:
-            raise unknown_name("--policy.sampler", self.sampler, SAMPLERS)
-        if self.loss_norm not in NORMS:
-            raise unknown_name("--policy.loss_norm", self.loss_norm, NORMS)
+        check_known("--policy.sampler", self.sampler, SAMPLERS)
+        check_known("--policy.loss_norm", self.loss_norm, NORMS)

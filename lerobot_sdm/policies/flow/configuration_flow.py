@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from lerobot.configs.policies import PreTrainedConfig
 
-from lerobot_sdm.errors import unknown_name
+from lerobot_sdm.errors import check_known
 from lerobot_sdm.policies.one_step_config import OneStepConfig
 from lerobot_sdm.registration import registered
 
@@ -38,6 +38,5 @@ class FlowConfig(OneStepConfig):
         from lerobot_sdm.diffusion.flow_matching import PREDICTIONS
 
         super()._check_shapes()
-        if self.prediction not in PREDICTIONS:
-            raise unknown_name("--policy.prediction", self.prediction, PREDICTIONS)
+        check_known("--policy.prediction", self.prediction, PREDICTIONS)
         self.check_above_zero("time_power", "time_shift", "time_scale")

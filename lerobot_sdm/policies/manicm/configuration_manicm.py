@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from lerobot.configs.policies import PreTrainedConfig
 
-from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.errors import InputError, check_below_one, check_known
 from lerobot_sdm.policies.distilled_config import DistilledConfig
 from lerobot_sdm.registration import registered
 
@@ -57,12 +57,10 @@ class ManiCMConfig(DistilledConfig):
         most = min(MAX_STEPS, self.solver_levels)
         if not 1 <= self.num_inference_steps <= most:
             raise InputError(f"--policy.num_inference_steps={self.num_inference_steps}: must lie in 1 ... {most}.")
-        if self.solver_noise not in SOLVER_NOISES:
-            raise unknown_name("--policy.solver_noise", self.solver_noise, SOLVER_NOISES)
+        check_known("--policy.solver_noise", self.solver_noise, SOLVER_NOISES)
         if self.loss_delta is not None and self.loss_delta <= 0:
             raise InputError(f"--policy.loss_delta={self.loss_delta}: must be above 0, or null for the squared error.")
-        if not 0 <= self.target_ema_decay < 1:
-            raise InputError(f"--policy.target_ema_decay={self.target_ema_decay}: must be at least 0 and below 1.")
+        check_below_one("--policy.target_ema_decay", self.target_ema_decay)
         if self.network is not None:
             self.start_timestep = self.checked_timestep("start_timestep", self.last_timestep)
             if not 1 <= self.solver_levels <= self.start_timestep:

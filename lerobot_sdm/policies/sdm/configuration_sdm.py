@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from lerobot.configs.policies import PreTrainedConfig
 
-from lerobot_sdm.errors import InputError
+from lerobot_sdm.errors import InputError, check_at_least
 from lerobot_sdm.policies.distilled_config import DistilledConfig
 from lerobot_sdm.policies.own_network import OwnNetwork
 from lerobot_sdm.policies.recipes import fill_in
@@ -185,8 +185,7 @@ class SDMConfig(OwnNetwork, DistilledConfig):
         if self.weighting not in WEIGHTINGS:
             raise InputError(f"--policy.weighting={self.weighting}: must be one of {', '.join(WEIGHTINGS)}.")
         for name, least in LEAST.items():
-            if getattr(self, name) < least:
-                raise InputError(f"--policy.{name}={getattr(self, name)}: must be at least {least}.")
+            check_at_least(f"--policy.{name}", getattr(self, name), least)
         if not 0 <= self.mixed_conditions <= 1:
             raise InputError(f"--policy.mixed_conditions={self.mixed_conditions}: must lie in 0 ... 1.")
         if not 0 < self.data_share <= 1:

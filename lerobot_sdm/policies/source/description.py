@@ -8,7 +8,7 @@ from typing import Any
 import draccus
 from lerobot.configs.policies import PreTrainedConfig
 
-from lerobot_sdm.errors import unknown_name
+from lerobot_sdm.errors import check_known
 from lerobot_sdm.policies import register
 
 LEFT_OUT = {
@@ -42,6 +42,5 @@ def configuration(description: Mapping[str, Any], device: str) -> PreTrainedConf
 
     register()
     kind, known = description.get("type"), PreTrainedConfig.get_known_choices()
-    if kind not in known:
-        raise unknown_name("type, in a configuration's `network` or `base`", str(kind), known)
+    check_known("type, in a configuration's `network` or `base`", kind, known)
     return draccus.decode(PreTrainedConfig, {**description, "device": device})

@@ -9,7 +9,7 @@ from lerobot.configs.rewards import RewardModelConfig
 from lerobot.optim.optimizers import AdamWConfig
 from lerobot.optim.schedulers import DiffuserSchedulerConfig
 
-from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.errors import InputError, check_known
 from lerobot_sdm.registration import registered
 
 if TYPE_CHECKING:
@@ -62,8 +62,7 @@ class ChunkRewardConfig(RewardModelConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.target not in TARGETS:
-            raise unknown_name("--reward_model.target", self.target, TARGETS)
+        check_known("--reward_model.target", self.target, TARGETS)
         for name, least in {"look_ahead": 0, "ensemble": 1, "drop_n_last_frames": 0}.items():
             if getattr(self, name) < least:
                 raise InputError(f"--reward_model.{name}={getattr(self, name)}: give {least} or more.")

@@ -24,6 +24,11 @@ def causes(error: BaseException) -> Iterator[BaseException]:
         cause = cause.__cause__ or cause.__context__
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an exception's message, which may be empty."""
+    return str(error).strip().partition("\n")[0]
+
+
 def refuse_existing(option: str, path: Path) -> None:
     """Raise an InputError if the output path already exists.
 

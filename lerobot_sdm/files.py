@@ -22,7 +22,7 @@ def new_file(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(path)
-    except Exception:  # Frees the space on a full disk.
+    except BaseException:  # An interrupt, too; and a full disk has its space back.
         temporary.unlink(missing_ok=True)
         raise
 
@@ -48,6 +48,11 @@ def new_folder(path: Path) -> Iterator[Path]:
 def is_temporary(path: Path) -> bool:
     """Whether a file is what a killed `new_file` leaves."""
     return ".tmp" in path.suffixes
+
+
+def json_files(folder: Path) -> list[Path]:
+    """The JSON files in a folder, sorted by name, without those that a killed `new_file` left."""
+    return sorted(path for path in folder.glob("*.json") if not is_temporary(path))
 
 
 def write_text(path: Path, text: str) -> None:

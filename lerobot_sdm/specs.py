@@ -5,9 +5,9 @@ Paths may contain commas and equal signs. A comma is a separator only if `NAME=`
 split: in `runs/a,lr=1/model,label=x` the path is the longest part that is an existing folder or file.
 """
 
+import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from lerobot_sdm.errors import InputError
@@ -30,7 +30,8 @@ def split_spec(text: str, option: str, form: str) -> tuple[str, dict[str, str]]:
         InputError: A setting is not `FIELD=VALUE`.
     """
     places = [match.start() for match in SEPARATOR.finditer(text)]
-    whole = [place for place in [*places, len(text)] if place and Path(text[:place]).exists()]
+    # `Path.exists` fails for a text too long to be a file's name.
+    whole = [place for place in [*places, len(text)] if place and os.path.exists(text[:place])]  # noqa: PTH110
     end = max(whole, default=places[0] if places else len(text))
     head, rest = text[:end], text[end + 1 :]
     settings = SEPARATOR.split(rest) if rest else []

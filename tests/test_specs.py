@@ -35,6 +35,14 @@ def test_the_longest_part_that_exists_is_the_path(tmp_path, monkeypatch):
     assert split_spec("a,label=b,label=c", "--policy", "") == ("a,label=b", {"label": "c"})
 
 
+def test_a_text_too_long_for_a_file_is_no_path():
+    objects = "[" + ",".join(f"object_{number}" for number in range(40)) + "]"
+    assert split_spec(f"dexart,objects={objects},task=faucet", "--env", "") == (
+        "dexart",
+        {"objects": objects, "task": "faucet"},
+    )
+
+
 def test_what_does_not_exist_is_cut_at_the_first_setting():
     assert split_spec("me/policy,label=a,b=c", "--policy", "") == ("me/policy", {"label": "a", "b": "c"})
     assert split_spec("metaworld_pc,task=drawer-open", "--env", "") == ("metaworld_pc", {"task": "drawer-open"})

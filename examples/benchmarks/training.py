@@ -174,7 +174,7 @@ def training_batch(size: int, horizon: int, device: str, points: int = POINTS) -
 
 
 def sdm_policy(teacher: Path, device: str, **settings: Any) -> SDMPolicy:
-    config = SDMConfig(device=device, push_to_hub=False, teacher_path=str(teacher), **settings)
+    config = SDMConfig(recipe="dmd", device=device, push_to_hub=False, teacher_path=str(teacher), **settings)
     config.input_features = dict(config.network_config.input_features)
     config.output_features = dict(config.network_config.output_features)
     return SDMPolicy(config, dataset_meta=DATASET)

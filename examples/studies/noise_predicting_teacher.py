@@ -116,15 +116,15 @@ def regress(teacher: Backbone, t: int, steps: int) -> Backbone:
     noise = torch.randn(2048, *teacher.action_shape, generator=generator)
     target = teacher.sample(noise, cond)
     student = deepcopy(teacher)
-    student.unet.requires_grad_(True)
-    optimizer = torch.optim.AdamW(student.unet.parameters(), 5e-4, betas=(0.9, 0.99))
+    student.denoiser.requires_grad_(True)
+    optimizer = torch.optim.AdamW(student.denoiser.parameters(), 5e-4, betas=(0.9, 0.99))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in trange(steps, desc=f"regression at t = {t}"):
         chosen = torch.randint(2048, (BATCH,), generator=generator)
         starts = noise[chosen]
         actions = student.denoise(starts, student.full_timesteps(starts, t), cond[chosen]).x0
         regression_loss(actions, target[chosen], 0.03).backward()
-        torch.nn.utils.clip_grad_norm_(student.unet.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(student.denoiser.parameters(), 1.0)
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()

@@ -10,8 +10,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from lerobot_sdm.cards.privacy import hub_name
 from lerobot_sdm.envs.options import view_sentence
-from lerobot_sdm.nets.backbone_settings import PAPER as MIXER_PAPER
-from lerobot_sdm.nets.backbone_settings import backbone_of, backbone_sentence
+from lerobot_sdm.nets.backbone_settings import MIXER_PAPER, backbone_of, backbone_sentence
 from lerobot_sdm.policy_types import policy_type
 
 DEFAULT_LICENSE = "apache-2.0"

@@ -44,7 +44,9 @@ def distance(
     from lerobot_sdm.measure.observations import demonstrated_chunks, held_out_observations
     from lerobot_sdm.policies.loaded_policy import load_from_spec
 
-    reference, *policies = (load_from_spec(entry, device) for entry in entries)
+    reference, *policies = loaded = [load_from_spec(entry, device) for entry in entries]
+    for item in loaded:
+        item.require_denoiser()  # Others, such as LeRobot's act, draw nothing from noise.
     where = (repo_id, root, reference.config, observations)
     inputs, demonstrated = held_out_observations(*where), demonstrated_chunks(*where)
 

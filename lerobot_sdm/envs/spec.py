@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import draccus
 import yaml
@@ -35,7 +35,7 @@ def env_config(text: str, option: str = "--env") -> EnvConfig:
         InputError: The environment or a field is unknown, or a value is invalid.
     """
     (_, kind), *options = spec_options(text, option).items()
-    values = {name.removeprefix("env."): yaml.safe_load(value) for name, value in options}
+    values = {name.removeprefix("env."): _read(value, f"{option}={text}") for name, value in options}
     if kind in FAMILIES:
         _check_names(f"{option} {kind}", values, FAMILIES[kind].fields())
         FAMILIES[kind].check(values)
@@ -50,6 +50,13 @@ def env_config(text: str, option: str = "--env") -> EnvConfig:
         return draccus.decode(EnvConfig, {"type": kind, **values})
     except (draccus.utils.DecodingError, ValueError) as error:
         raise InputError(f"{option}={text}: {error}") from error
+
+
+def _read(value: str, given: str) -> Any:
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise InputError(f"{given}: '{value}' cannot be read as YAML. Quote it, or close its brackets.") from error
 
 
 def _check_names(where: str, values: Iterable[str], known: Collection[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from torch.export import Dim, ExportedProgram
 from torch.overrides import TorchFunctionMode
 
 from lerobot_sdm.clouds import POINT_CLOUD
-from lerobot_sdm.errors import InputError
+from lerobot_sdm.errors import InputError, first_line
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy
 from lerobot_sdm.policies.loaded_policy import LoadedPolicy
 from lerobot_sdm.processors.depth_step import DepthToPointCloudStep
@@ -79,6 +79,7 @@ class PolicyGraph(nn.Module):
         InputError: The policy cannot be one graph; says why.
     """
 
+    @torch.no_grad()
     def __init__(self, loaded: LoadedPolicy):
         super().__init__()
         check_exportable(loaded)
@@ -142,14 +143,8 @@ class PolicyGraph(nn.Module):
         except Exception as error:  # Whatever a policy does, it comes as one of many types of torch's.
             raise InputError(
                 f"POLICY: the type '{self.config.type}' cannot be exported, because torch cannot trace it "
-                f"({type(error).__name__}: {str(error).strip().splitlines()[0]}). Run it with `lerobot-rollout`."
+                f"({type(error).__name__}: {first_line(error)}). Run it with `lerobot-rollout`."
             ) from error
-
-    @classmethod
-    def of(cls, loaded: LoadedPolicy) -> Self:
-        """Build the graph without gradients."""
-        with torch.no_grad():
-            return cls(loaded)
 
 
 def check_exportable(loaded: LoadedPolicy) -> None:

@@ -81,7 +81,7 @@ def export(order: Export, progress: Callable[[str], None] = lambda _: None) -> d
     refuse_existing("--output", order.output)
     exact = order.policy.overrides | {"inference_precision": "float32", "compile_model": "false"}
     loaded = load_from_spec(PolicySpec(order.policy.label, order.policy.path, exact))
-    graph = PolicyGraph.of(loaded)
+    graph = PolicyGraph(loaded)
     with damage_is_an_input_error(order.repo_id, order.root):
         dataset = LeRobotDatasetMetadata(order.repo_id, root=order.root)
     held_out, calibration = _observations(order, loaded, dataset.total_frames)
@@ -103,6 +103,8 @@ def export(order: Export, progress: Callable[[str], None] = lambda _: None) -> d
             errors = runtime.Policy(unfinished).verify()
             manifest["certificate"] |= {**errors, "spread_of_the_policy": evidence.spread}
             write_json(unfinished / runtime.MANIFEST, manifest)
+    except runtime.InexactError as error:
+        raise InputError(f"--tolerance={order.tolerance:g}: {error} Give a larger one.") from error
     except runtime.ExportError as error:
         raise InputError(str(error)) from error
     return manifest

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from lerobot_sdm.files import read_json, write_json
+from lerobot_sdm.files import json_files, read_json, write_json
 from lerobot_sdm.measure.benchmark import Benchmark
 from lerobot_sdm.measure.measurements import expert_outcomes
 from lerobot_sdm.measure.protocols import STRICT
@@ -19,7 +19,7 @@ FOLDER = "experts"
 
 def experts_of(root: Path) -> dict[str, dict[str, Any]]:
     """Task -> its expert's success, of the tasks in a benchmark's folder that have been measured."""
-    return {path.stem: read_json(path) for path in sorted((root / FOLDER).glob("*.json"))}
+    return {path.stem: read_json(path) for path in json_files(root / FOLDER)}
 
 
 def measure_experts(benchmark: Benchmark, console: Console) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.files import read_json, write_json
+from lerobot_sdm.files import json_files, read_json, write_json
 from lerobot_sdm.measure.benchmark import Benchmark
 from lerobot_sdm.measure.benchmark_experts import FOLDER, experts_of
 from lerobot_sdm.measure.stages import claim_folder
@@ -40,7 +40,7 @@ def export_benchmark(root: Path, output: Path) -> list[str]:
         raise InputError(f"--render={root}: not a folder of `lerobot-sdm benchmark`. Give one that it wrote.")
     if output.resolve() == root.resolve():
         raise InputError(f"--output={output}: is the benchmark's own folder. Drop --output to write the page there.")
-    cells = {path.stem: read_json(path) for path in sorted((root / "cells").glob("*.json"))}
+    cells = {path.stem: read_json(path) for path in json_files(root / "cells")}
     tasks = whole_tasks(read_json(root / PLAN), cells)
     if not tasks:
         raise InputError(

@@ -48,7 +48,9 @@ class Comparison:
         for name in ("episodes", "batch_size", "threads", "latency_repeats"):
             check_at_least(f"--{name.replace('_', '-')}", getattr(self, name))
         keys = [row_key(policy) for policy in self.policies]
-        for key in keys:
+        for key, policy in zip(keys, self.policies, strict=True):
+            if not key:
+                raise InputError(f"--policy: the label '{policy.label}' has no letter or digit. Give another one.")
             if keys.count(key) > 1:
                 raise InputError(
                     f"--policy: two rows are called '{key}'. Give them different labels: --policy=PATH,label=NAME."

@@ -42,7 +42,7 @@ def _notes(results: dict[str, Any]) -> str:
         f"`{results['task']}`, seeds {first} to {last}, the same for every row; the highest {results['reward']} of "
         "each episode: mean and 95% bootstrap interval, differences over the same seeds in points. Success: Wilson "
         "interval; differences: Newcombe's interval for pairs, in points.",
-        f"Trainings: {trainings}.",
+        *([f"Trainings: {trainings}."] if trainings else []),
         "Milliseconds: median (95th percentile) from raw observation to the first action of a chunk, batch size 1, "
         f"{latency['device']}, {latency['threads']} thread(s), {results['machine']['processor']}.",
         f"Versions: {tables.versions(results['versions'])}.",
@@ -53,10 +53,10 @@ def _cells(row: dict[str, Any], is_reference: bool) -> tuple[str, ...]:
     percent = 0.01
     return (
         row["label"],
-        tables.interval(row["max_reward"], "{:.1f}", percent),
-        "" if is_reference else tables.interval(row["max_reward_difference"], "{:+.1f}", percent),
+        tables.interval(row["max_reward"], "{:z.1f}", percent),
+        "" if is_reference else tables.interval(row["max_reward_difference"], "{:+z.1f}", percent),
         tables.count(row["successes"]),
         tables.limits(row["success_rate"]),
-        "" if is_reference else tables.interval(row["success_difference"], "{:+.0f}", percent),
+        "" if is_reference else tables.interval(row["success_difference"], "{:+z.0f}", percent),
         *tables.cost(row["latency"]),
     )

@@ -22,6 +22,7 @@ from lerobot_sdm.measure.runner import run_warm, shared_variables
 from lerobot_sdm.measure.stages import claim_folder
 from lerobot_sdm.measure.statistics import bootstrap_mean, paired_difference, success_rate
 from lerobot_sdm.policies.loaded_policy import load_from_spec, read_config
+from lerobot_sdm.policies.pipelines import check_pipelines
 from lerobot_sdm.policies.policy_spec import PolicySpec
 from lerobot_sdm.processors.sizes import check_environment
 
@@ -55,6 +56,7 @@ def run_comparison(
     """
     for policy in comparison.policies:
         check_environment(read_config(policy), comparison.env_config(), policy.path)
+        check_pipelines(policy.path)  # Downloads those of a Hub policy, too: the commands below are offline.
     stages = evaluations(comparison, layout)
     claim_folder(layout.root, comparison.protocol())
     run_warm(stages, layout.root, console, os.environ | shared_variables(comparison.threads), verbose)
@@ -76,8 +78,10 @@ def measure_costs(comparison: Comparison) -> list[dict[str, Any]]:
     ((environment,),) = (tasks.values() for tasks in environments.values())
     before, _ = make_env_pre_post_processors(env_cfg=config, policy_cfg=policies[0].config)
     seeds = range(comparison.seed, comparison.seed + min(10, comparison.episodes))
-    observations = [before(preprocess_observation(environment.reset(seed=[seed])[0])) for seed in seeds]
-    close_envs(environments)
+    try:
+        observations = [before(preprocess_observation(environment.reset(seed=[seed])[0])) for seed in seeds]
+    finally:
+        close_envs(environments)
     return [asdict(row) for row in measure_latency(policies, observations, comparison.latency_repeats)]
 
 

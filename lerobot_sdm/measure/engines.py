@@ -132,7 +132,10 @@ def parse_parameters(texts: list[str]) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not (key and equals):
             raise InputError(f"--submitit-parameter={text}: not of the form KEY=VALUE. Give, say, timeout_min=600.")
-        parameters[key] = yaml.safe_load(value)
+        try:
+            parameters[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise InputError(f"--submitit-parameter={text}: '{value}' cannot be read as YAML.") from error
     return parameters
 
 

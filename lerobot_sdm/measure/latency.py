@@ -307,8 +307,9 @@ def _now(loaded: LoadedPolicy) -> float:
 
 
 def _synchronize(loaded: LoadedPolicy) -> None:
-    if torch.device(loaded.config.device).type == "cuda":
-        torch.cuda.synchronize()
+    device = torch.device(loaded.config.device)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def _percentile(seconds: Sequence[float] | NDArray, percent: float) -> float:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.files import read_json, sha256, write_json
+from lerobot_sdm.files import json_files, read_json, sha256, write_json
 from lerobot_sdm.measure.methods import METHODS, RUNS, trainings
 from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.records import machine
@@ -154,7 +154,7 @@ def _finished(cells: Path, task: str) -> Iterator[dict[str, Any]]:
 
 def _forget_dependents(layout: RunLayout, run: str, seed: int) -> None:
     """Mark everything that depends on a training as unfinished, because its weights have changed."""
-    markers = list((layout.root / "stages").glob("*.json"))
+    markers = json_files(layout.root / "stages")
     for method in (name for name in METHODS if run in trainings(name)):
         name = run_name(method, seed)
         for marker in markers:

@@ -135,6 +135,7 @@ def draw_demonstrations(config: RunSettings, layout: RunLayout, path: Path) -> N
     frame = env.frame
     # In the hand's own frame the hand does not move.
     hand = env.hand_in_agent_pos if frame.origin is None else None
+    env.close()
     # Draw in world coordinates, so that z is up: transform points back from the policies' frame.
     cloud[:, :3] = (cloud[:, :3] - frame.translation) @ frame.rotation
     cloud_picture(

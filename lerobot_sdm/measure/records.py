@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from lerobot_sdm.files import read_json
+from lerobot_sdm.files import json_files, read_json
 from lerobot_sdm.versions import installed_versions
 
 PACKAGES = ("lerobot_policy_sdm", "lerobot", "torch", "mujoco", "metaworld", "gymnasium", "numpy")
@@ -34,7 +34,7 @@ def evaluated_metric(folder: Path, name: str) -> list[float]:
 
 def stage_records(root: Path) -> list[dict[str, Any]]:
     """Markers of the finished stages, in the order in which they finished."""
-    records = [read_json(path) for path in (root / "stages").glob("*.json")]
+    records = [read_json(path) for path in json_files(root / "stages")]
     kept = ("stage", "command", "seconds", "continued", "finished")
     return [{name: record[name] for name in kept} for record in sorted(records, key=lambda r: r["finished"])]
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.files import write_json, write_text
+from lerobot_sdm.files import json_files, write_json, write_text
 from lerobot_sdm.measure import summaries
 from lerobot_sdm.measure.benchmark import Benchmark, Cell
 from lerobot_sdm.measure.benchmark_experts import measure_experts
@@ -58,7 +58,7 @@ def run_benchmark(benchmark: Benchmark, engine: Engine, console: Console, with_e
         outcome = _run(benchmark, left, engine, console) if left else CellOutcomes()
         if with_expert:
             measure_experts(benchmark, console)
-        if any((benchmark.root / "cells").glob("*.json")):
+        if json_files(benchmark.root / "cells"):
             render(benchmark.root)
     return outcome
 

@@ -6,7 +6,7 @@ from statistics import median
 from typing import Any
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.files import read_json
+from lerobot_sdm.files import json_files, read_json
 from lerobot_sdm.measure.benchmark_experts import experts_of
 from lerobot_sdm.measure.methods import METHODS, free_baselines
 from lerobot_sdm.measure.protocols import PROTOCOLS, STRICT
@@ -35,7 +35,7 @@ def gather(root: Path) -> dict[str, Any]:
     settings = read_json(root / "settings.json")
     order = [task.name for task in SUITES[settings["suite"]]]
     cells = sorted(
-        (read_json(path) for path in (root / "cells").glob("*.json")),
+        (read_json(path) for path in json_files(root / "cells")),
         key=lambda cell: (order.index(cell["task"]), list(METHODS).index(cell["method"]), cell["training_seed"]),
     )
     check_shared(cells)

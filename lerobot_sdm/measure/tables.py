@@ -74,7 +74,7 @@ def points(difference: Estimate) -> str:
     return f"{estimate:+d} ({low:+d} to {high:+d})"
 
 
-def interval(value: Estimate | None, form: str = "{:.3f}", unit: float = 1.0) -> str:
+def interval(value: Estimate | None, form: str = "{:z.3f}", unit: float = 1.0) -> str:
     """An estimate with its limits, in a unit; blank if not measured."""
     if value is None:
         return ""
@@ -94,7 +94,7 @@ def rate(value: Estimate) -> str:
 
 def distance(value: float | None) -> str:
     """A distance with three digits; blank if not measured. The estimate is unbiased, so it can be below 0."""
-    return "" if value is None else f"{value:.3f}".replace("-0.000", "0.000")
+    return "" if value is None else f"{value:z.3f}"
 
 
 def cost(latency: Mapping[str, Any] | None) -> tuple[str, str]:

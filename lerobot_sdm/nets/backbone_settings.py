@@ -78,6 +78,13 @@ class BackboneSettings:
                     )
 
     def _check_unet(self, horizon: int) -> None:
+        if not self.down_dims:
+            raise InputError("--policy.down_dims=[]: must name at least one level. Give its channels, such as [128].")
+        if self.diffusion_step_embed_dim % 2 or self.diffusion_step_embed_dim < 4:
+            raise InputError(
+                f"--policy.diffusion_step_embed_dim={self.diffusion_step_embed_dim}: must be even and at least 4, "
+                "because half of it are sines and half cosines. Use 128."
+            )
         factor = 2 ** (len(self.down_dims) - 1)
         if horizon <= 0 or horizon % factor:
             raise InputError(
@@ -123,8 +130,8 @@ def backbone_sentence(network: Mapping[str, Any]) -> str | None:
     return f"U-Net with FiLM, {', '.join(map(str, network['down_dims']))} channels"
 
 
-PAPER = ("Hydra-DP3 (2026)", "https://arxiv.org/abs/2605.01581")
-"""The mixer's."""
+MIXER_PAPER = ("Hydra-DP3 (2026)", "https://arxiv.org/abs/2605.01581")
+"""The paper of the mixer."""
 
 
 def with_other_backbone(network: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:

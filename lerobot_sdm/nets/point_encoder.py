@@ -42,7 +42,8 @@ class PointEncoder(nn.Module):
         return self.final_projection(torch.cat(pooled))
 
     def _clouds_at_once(self, points: Tensor) -> int:
-        widest = max(layer.out_features for layer in self.mlp if isinstance(layer, nn.Linear))
+        widths = [layer.out_features for layer in self.mlp if isinstance(layer, nn.Linear)]
+        widest = max(widths, default=points.shape[-1])
         return max(1, CHUNK_BYTES // (widest * points.shape[-2] * points.element_size()))
 
 

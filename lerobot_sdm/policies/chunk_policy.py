@@ -49,7 +49,7 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
     (raw weights without EMA, further networks, step, noise seed); it is never uploaded, and may be deleted.
 
     Subclasses build `model` (an encoder and a network, see `DP3Model`) and, for training, `average` (its EMA model);
-    they define `actions_from_noise`, `forward`, `update` and `get_optim_params`.
+    they define `actions_from_noise`, `forward` and `get_optim_params`.
 
     Args:
         config: The policy's configuration.
@@ -117,6 +117,11 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
         if self.average is not None:
             decay = warmup_decay(turns, self.config.ema_power, self.config.ema_max_decay)
             update_average(self.average, self.model, decay)
+
+    def update(self) -> None:
+        """LeRobot calls this after each optimizer step."""
+        self.update_ema(self.train_step)
+        self.train_step += 1
 
     @property
     def inference_model(self) -> Any:

@@ -40,10 +40,5 @@ class DemonstrationPolicy(ChunkPolicy):
     def build_model(self, config: Any) -> nn.Module:
         """Build the encoder and denoiser of a configuration, with random weights."""
 
-    def update(self) -> None:
-        """LeRobot calls this after each optimizer step."""
-        self.update_ema(self.train_step)
-        self.train_step += 1
-
     def get_optim_params(self) -> Any:
         return one_group(self.model.parameters())

@@ -37,8 +37,8 @@ MOST = {
 }
 """Settings that determine memory or run time -> a limit far above any sensible value, so that a typo cannot exhaust
 memory."""
-LEAST = {"n_iterations": 0, "solver_levels": 0, "timestep_levels": 0, "feature_memory_mb": 0}
-"""Minimum of those of these settings whose minimum is not 1."""
+LEAST = {"n_iterations": 0, "timestep_levels": 0, "feature_memory_mb": 0}
+"""Settings with a minimum other than 1 -> that minimum."""
 
 
 @dataclass

@@ -65,11 +65,19 @@ class LoadedPolicy:
         Raises:
             InputError: The policy has none.
         """
+        return self.require_denoiser()
+
+    def require_denoiser(self) -> nn.Module:
+        """The denoiser; refuses a policy that does not make its actions from noise.
+
+        Raises:
+            InputError: The policy has none.
+        """
         found = denoiser_of(self.policy)
         if found is None:
             raise InputError(
-                f"--policy={self.spec.path}: is of type '{self.config.type}', which has no denoiser whose calls could "
-                "be counted. Give a policy of another type."
+                f"--policy={self.spec.path}: is of type '{self.config.type}', which has no denoiser that makes actions "
+                "from noise. Give a policy of another type."
             )
         return found
 

@@ -169,7 +169,13 @@ def warm_process(
     folder = Path(tempfile.mkdtemp(prefix="lerobot-sdm-"))  # Private to this user.
     address = str(folder / "socket")
     with socket.socket(socket.AF_UNIX) as listener, log.open("ab") as file:
-        listener.bind(address)
+        try:
+            listener.bind(address)
+        except OSError as error:
+            folder.rmdir()
+            logger.info("Programs are started on their own, since there can be no socket at %s: %s", address, error)
+            yield Launcher()
+            return
         listener.listen(64)
         number = listener.fileno()
         process = subprocess.Popen(

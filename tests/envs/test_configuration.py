@@ -29,7 +29,8 @@ BAD_CLOUD_OPTIONS = {
     "episode_length": [0],
     "n_action_steps": [0, 2.5],
     "n_obs_steps": [0],
-    "task": ["drawr-open"],
+    "task": ["drawr-open", 5, ["reach", "push"]],
+    "view": ["dp4", ["dp3"]],
 }
 BAD = [(key, value) for key, values in BAD_CLOUD_OPTIONS.items() for value in values]
 BAD_FOR_ADROIT = [*BAD, ("action_repeat", 0), ("success_rule", "dp4"), ("task", "hammer,door"), ("camera", "corner2")]

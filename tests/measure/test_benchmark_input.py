@@ -39,6 +39,7 @@ def call(*arguments: str):
         (["--suite=smoke", "--engine=slurm"], "--engine: 'slurm' is not known"),
         (["--suite=smoke", "--engine=submitit", "--submitit-cluster=pbs"], "'pbs' is not known"),
         (["--suite=smoke", "--engine=submitit", "--submitit-parameter=gpu"], "not of the form KEY=VALUE"),
+        (["--suite=smoke", "--engine=submitit", "--submitit-parameter=gpu=[1"], "'[1' cannot be read as YAML"),
         (["--suite=smoke", *LOCAL_JOBS, "--submitit-parameter=timeout=5"], "submitit does not take it"),
         (["--suite=smoke", "--submitit-parameter=timeout_min=5"], "needs --engine=submitit"),
         (["--suite=smoke", "--gpus=0,1"], "--gpus=0,1: needs --device=cuda"),

@@ -132,6 +132,7 @@ def test_command():
         ({"env": "pusht,fps=many"}, "--env=pusht,fps=many"),
         ({"episodes": 0}, "episodes=0"),
         ({"policies": (PolicySpec("a b", "x"), PolicySpec("a-b", "y"))}, "two rows are called 'a-b'"),
+        ({"policies": (PolicySpec("*", "x"),)}, "the label '\\*' has no letter or digit"),
     ],
 )
 def test_bad_input(settings, complaint):

@@ -20,6 +20,13 @@ def test_numbers():
     assert found.spread == pytest.approx(0.25)
 
 
+def test_what_moves_is_the_half_with_the_largest_labels():
+    """However many labels are exactly 0, as where nothing was touched."""
+    label = np.array([0.0, 0, 0, 0, 0, 1, 2, 3])
+    predicted = np.array([[9.0, 8, 7, 6, 0, 1, 2, 3]])
+    assert reward_error(predicted, label).moving_rank_correlation == pytest.approx(1.0)
+
+
 def test_a_single_member_knows_nothing_of_its_error():
     found = reward_error(np.array([[0.0, 1.0, 2.0]]), np.array([0.0, 1.0, 3.0]))
     assert (found.spread, found.spread_rank_correlation) == (0, 0)

@@ -75,6 +75,17 @@ def test_target_follows_with_its_own_decay(build):
     assert any(not torch.equal(old, now) for old, now in zip(before, student.target.parameters(), strict=True))
 
 
+def test_a_published_student_goes_on_with_a_target_like_itself(build, tmp_path):
+    """Its training state is not on the Hub, and the teacher has been left behind."""
+    student = build()
+    with torch.no_grad():
+        for parameter in student.model.denoiser.parameters():
+            parameter.add_(1.0)
+    student.load_training_state(tmp_path / "missing.safetensors")
+    for name, value in student.target.state_dict().items():
+        torch.testing.assert_close(value, student.model.denoiser.state_dict()[name])
+
+
 @pytest.mark.parametrize(("steps", "visited"), [(1, [99]), (2, [99, 49]), (4, [99, 79, 49, 29])])
 def test_network_evaluations_are_the_inference_steps(build, steps, visited, monkeypatch):
     student = build(num_inference_steps=steps).eval()
@@ -117,7 +128,7 @@ def test_released_settings_run(build):
         ({"num_inference_steps": 0}, "num_inference_steps=0"),
         ({"num_inference_steps": 3, "solver_levels": 2}, r"num_inference_steps=3.*1 \.\.\. 2"),
         ({"start_timestep": 100}, "start_timestep=100"),
-        ({"solver_levels": 0, "num_inference_steps": 1}, "num_inference_steps=1"),
+        ({"solver_levels": 0, "num_inference_steps": 1}, "solver_levels=0: must lie in 1"),
         ({"solver_levels": 30, "start_timestep": 20}, "solver_levels=30"),
         ({"solver_noise": "none"}, "solver_noise: 'none'"),
         ({"loss_delta": 0.0}, "loss_delta=0.0"),

@@ -177,6 +177,7 @@ def test_network_is_the_teachers(build, teacher):
         ({"pair_reuse": 0}, "pair_reuse=0"),
         ({"pair_buffer_size": 0}, "pair_buffer_size=0"),
         ({"timestep_range": (0.9, 0.1)}, "timestep_range"),
+        ({"timestep_levels": 101}, r"timestep_levels=101: must lie in 0 \.\.\. 100"),
         ({"generator_timestep": 100}, "generator_timestep=100"),
         ({"down_dims": [8, 16], "regression_weight": 0.0}, r"down_dims=\[8, 16\].*takes regression"),
         ({"backbone": "mixer", "regression_weight": 0.0}, r"backbone=mixer.*takes regression"),

@@ -7,6 +7,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from functools import partial
 from pathlib import Path
@@ -208,6 +209,16 @@ def test_a_variable_that_an_import_sets_is_no_other_environment(place, environme
 def test_it_can_be_switched_off(place, environment):
     with warm_process(environment | {SWITCH: "0"}, [], place / "log") as launcher:
         assert launcher == Launcher()
+
+
+def test_where_no_socket_can_be_programs_start_on_their_own(place, environment, monkeypatch):
+    """The system limits the length of a socket's path to about a hundred characters."""
+    deep = place / ("d" * 100)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    with warm_process(environment, [], place / "log") as launcher:
+        assert launcher.address is None
+    assert list(deep.iterdir()) == []
 
 
 def test_a_module_that_fails_to_import_is_left_to_the_programs(warm, place, environment):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lerobot_sdm.envs.dexart.objects import ArticulatedObject, resolve_objects
 from lerobot_sdm.envs.dexart.robot import ACTIVE_JOINTS, LINKS
+from lerobot_sdm.envs.dexart.stand_ins import ARMATURE, DAMPING, STIFF
 from lerobot_sdm.envs.dexart.state import HandleRange
 from lerobot_sdm.envs.dexart.urdf import VISUAL_GROUP, parse_urdf, read_urdf
 from lerobot_sdm.errors import InputError
@@ -84,7 +85,6 @@ class OfficialAssets:
         for joint in list(spec.joints):
             if joint.name != joint_name:
                 joint.delete()
-        # PartNet's continuous joints have no limits of their own.
         handle_density, rest_density = DENSITIES[task]
         handle, root = hinge.parent, spec.worldbody.bodies[0]
         for body in spec.bodies:
@@ -92,7 +92,8 @@ class OfficialAssets:
                 density = handle_density if body.name == handle.name else rest_density
                 geom.density = 0.0 if geom.group == VISUAL_GROUP else density
         root.name, handle.name, hinge.name = "object", "handle", "handle"
-        hinge.frictionloss, hinge.damping, hinge.armature = FRICTION[task], 0.3, 0.01
+        hinge.frictionloss, hinge.damping, hinge.armature = FRICTION[task], DAMPING, ARMATURE
+        hinge.solimp_friction = STIFF
         found = self._range(name) or HandleRange(0.0, float(hinge.range[1]))
         handle.add_site(name="handle", pos=_handle_point(spec, task, found.left))
         return ArticulatedObject(spec, found, self._offset(name), YAW[task], free=task == "bucket")
@@ -107,7 +108,7 @@ class OfficialAssets:
         try:
             content = json.loads(path.read_text())
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"{KEY}: annotation '{path}' is no JSON ({error}).") from error
+            raise InputError(f"{KEY}: annotation '{path}' is not JSON ({error}).") from error
         if not isinstance(content, dict):
             raise InputError(f"{KEY}: annotation '{path}' must map object ids to values.")
         return {str(name): value for name, value in content.items()}
@@ -127,7 +128,7 @@ class OfficialAssets:
         except (KeyError, TypeError, ValueError):
             good = False
         if not good:
-            raise InputError(f"{KEY}: the relative position of object {name} is no triple of numbers.")
+            raise InputError(f"{KEY}: the relative position of object {name} is not a triple of numbers.")
         return offset
 
     def _range(self, name: str) -> HandleRange | None:
@@ -151,8 +152,8 @@ class OfficialAssets:
         try:
             parts = json.loads(path.read_text())
             hinges = [part["id"] for part in parts if part["joint"] == "hinge" and wanted in (None, part["name"])]
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise InputError(f"{KEY}: '{path}' is no list of parts with id, joint and name.") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{KEY}: '{path}' is not a list of parts with id, joint and name.") from error
         if not hinges:
             raise InputError(f"{KEY}: '{path}' has no hinge" + (f" named '{wanted}'." if wanted else "."))
         return f"joint_{hinges[-1]}"
@@ -162,7 +163,11 @@ class OfficialAssets:
         path = self.folder / "annotation" / "toilet_joint.txt"
         if not path.is_file():
             raise InputError(f"{KEY}: annotation '{path}' is missing. Unpack the whole archive.")
-        rows = [line.split() for line in path.read_text().splitlines()[1:] if line.strip()]
+        try:
+            text = path.read_text()
+        except UnicodeDecodeError as error:
+            raise InputError(f"{KEY}: annotation '{path}' is not text ({error}).") from error
+        rows = [line.split() for line in text.splitlines()[1:] if line.strip()]
         if any(len(row) < 4 for row in rows):
             raise InputError(f"{KEY}: '{path}' needs rows of object, lid's joint, lid's link and body's link.")
         return {row[0]: row[1] if row[1].startswith("joint") else f"joint_{row[1]}" for row in rows}

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 # Densities and mobility of roots are DexArt's. Its joint friction, 5, is a coefficient in PhysX; here it is a torque in
 # N m, large enough that an open lid stays open and small enough for a finger.
 LID_FRICTION, LEVER_FRICTION = 0.8, 0.3
-# With MuJoCo's default softness, a lid held by friction sinks by some degrees per second.
 # Light parts between drives this strong need some inertia and damping, or a rough touch throws them around.
 DAMPING, ARMATURE = 0.3, 0.01
+# With MuJoCo's default softness, a lid held by friction sinks by some degrees per second.
 STIFF = (0.9999, 0.9999, 0.001, 0.5, 2)
 
 GRAY, DARK, WHITE, STEEL = (0.55, 0.57, 0.6, 1), (0.12, 0.12, 0.14, 1), (0.92, 0.92, 0.9, 1), (0.7, 0.72, 0.75, 1)

@@ -31,9 +31,9 @@ def parse_urdf(path: Path, key: str) -> ElementTree.Element:
     try:
         root = ElementTree.parse(path).getroot()
     except (ElementTree.ParseError, UnicodeDecodeError) as error:
-        raise InputError(f"{key}: '{path}' is no XML file ({error}). Unpack the assets again.") from error
+        raise InputError(f"{key}: '{path}' is not an XML file ({error}). Unpack the assets again.") from error
     if root.tag != "robot":
-        raise InputError(f"{key}: '{path}' is no URDF: it begins with <{root.tag}>, not <robot>.")
+        raise InputError(f"{key}: '{path}' is not a URDF: it begins with <{root.tag}>, not <robot>.")
     _absolute_meshes(root, path, key)
     return root
 
@@ -54,15 +54,15 @@ def read_urdf(path: Path, key: str, scale: float = 1.0) -> "mujoco.MjSpec":
     import mujoco
 
     root = parse_urdf(path, key)
-    for link in root.iter("link"):
-        _repair_inertia(link)
-        for kind in ("visual", "collision"):
-            for number, shape in enumerate(link.findall(kind)):
-                shape.set("name", f"{link.get('name')}/{kind}/{number}")
-    if scale != 1.0:
-        _scale(root, scale)
-    _say_how_to_compile(root)
     try:
+        for link in root.iter("link"):
+            _repair_inertia(link)
+            for kind in ("visual", "collision"):
+                for number, shape in enumerate(link.findall(kind)):
+                    shape.set("name", f"{link.get('name')}/{kind}/{number}")
+        if scale != 1.0:
+            _scale(root, scale)
+        _say_how_to_compile(root)
         spec = mujoco.MjSpec.from_string(ElementTree.tostring(root, encoding="unicode"))
         _tell_apart(spec)
         spec.copy().compile()
@@ -88,7 +88,7 @@ def _repair_inertia(link: ElementTree.Element) -> None:
     principal = np.linalg.eigvalsh([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])
     if principal[0] > 0 and principal[0] + principal[1] >= principal[2]:
         return
-    ball = max(LEAST_INERTIA, float(np.clip(np.trace([[xx, 0, 0], [0, yy, 0], [0, 0, zz]]) / 3, 0, None)))
+    ball = max(LEAST_INERTIA, (xx + yy + zz) / 3)
     for name in ("ixx", "iyy", "izz"):
         inertia.set(name, repr(ball))
     for name in ("ixy", "ixz", "iyz"):

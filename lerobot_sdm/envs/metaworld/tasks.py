@@ -137,9 +137,9 @@ def short_name(task: str) -> str:
     Raises:
         InputError: If there is no such task; the nearest names are offered.
     """
-    name = task.strip().removesuffix("-v3")
+    name = str(task).strip().removesuffix("-v3")
     if name not in all_tasks():
-        raise unknown_name("task", task, all_tasks())
+        raise unknown_name("task", str(task), all_tasks())
     return name
 
 
@@ -155,7 +155,7 @@ def task_groups(text: str) -> dict[str, list[str]]:
     Raises:
         InputError: If nothing is named, or a name is not known.
     """
-    parts = [part.strip() for part in (text or "").split(",") if part.strip()]
+    parts = [part.strip() for part in text.split(",") if part.strip()] if isinstance(text, str) else []
     if not parts:
         raise InputError(f"task: {text!r} names no task. Give a task, a difficulty or a suite.")
     collections = {**DIFFICULTIES, "extra": tuple(EXTRA_TASKS), **SUITES}

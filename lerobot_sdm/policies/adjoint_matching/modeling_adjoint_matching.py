@@ -172,10 +172,5 @@ class AdjointMatchingPolicy(DistilledPolicy):
                 f"the reward model at {self.config.reward_path}."
             )
 
-    def update(self) -> None:
-        """LeRobot calls this after each optimizer step."""
-        self.update_ema(self.train_step)
-        self.train_step += 1
-
     def get_optim_params(self) -> list[dict[str, Any]]:
         return [self.parameter_group(self.model.denoiser, "finetune")]

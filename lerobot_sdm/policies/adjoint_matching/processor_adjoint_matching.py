@@ -1,12 +1,6 @@
 """Pre- and post-processing of Adjoint Matching: the base's."""
 
-from lerobot_sdm.policies.adjoint_matching.configuration_adjoint_matching import AdjointMatchingConfig
-from lerobot_sdm.policies.source.processors import Processors, make_student_processors
-from lerobot_sdm.processors.normalization import Stats
+from lerobot_sdm.policies.source.processors import make_student_processors
 
-
-def make_adjoint_matching_pre_post_processors(
-    config: AdjointMatchingConfig, dataset_stats: Stats | None = None
-) -> Processors:
-    """See `make_student_processors`."""
-    return make_student_processors(config, dataset_stats)
+make_adjoint_matching_pre_post_processors = make_student_processors
+"""LeRobot looks the pipelines up under this name."""

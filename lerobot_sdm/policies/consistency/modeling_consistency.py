@@ -7,9 +7,7 @@ with it, and it takes both results to clean actions for the comparison.
 
 from __future__ import annotations
 
-from copy import deepcopy
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,20 +18,19 @@ from lerobot_sdm.diffusion.ctm import chained_jumps, ctm_loss, draw_times, dsm_l
 from lerobot_sdm.diffusion.karras import NoiseLevels, sigma_of_bin
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.nets.backbones import BACKBONES, two_times_network
-from lerobot_sdm.nets.ema import update_average
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy, logged
 from lerobot_sdm.policies.consistency.configuration_consistency import ConsistencyConfig
-from lerobot_sdm.policies.distilled_policy import DistilledPolicy
 from lerobot_sdm.policies.edm.configuration_edm import EdmConfig
 from lerobot_sdm.policies.edm.modeling_edm import KarrasModel
 from lerobot_sdm.policies.optimizer_settings import one_group
 from lerobot_sdm.policies.padding import real_steps
 from lerobot_sdm.policies.source.files import WEIGHTS_FILE
 from lerobot_sdm.policies.source.source_policy import SourcePolicy
+from lerobot_sdm.policies.targeted_policy import TargetedPolicy
 from lerobot_sdm.safe_files.weights import load_strictly, read_weights
 
 
-class ConsistencyPolicy(DistilledPolicy):
+class ConsistencyPolicy(TargetedPolicy):
     """Student of an `edm` policy; see `DistilledPolicy` for the arguments."""
 
     config_class = ConsistencyConfig
@@ -53,20 +50,6 @@ class ConsistencyPolicy(DistilledPolicy):
         convert = BACKBONES[network.backbone].with_stop_time
         state = convert(self.teacher.denoiser.state_dict(), network, self.teacher.cond_dim)
         self.model.denoiser.load_state_dict(state)
-
-    def add_training_modules(self) -> None:
-        self.target = deepcopy(self.model.denoiser).requires_grad_(False)
-
-    def training_modules(self) -> dict[str, nn.Module]:
-        modules = super().training_modules()
-        if self.built_for_training:
-            modules["target"] = self.target
-        return modules
-
-    def load_training_state(self, path: Path) -> None:
-        super().load_training_state(path)
-        if not path.exists():
-            self.target.load_state_dict(self.model.denoiser.state_dict())
 
     def train(self, mode: bool = True) -> ConsistencyPolicy:
         """Switch dropout in student and target. The encoder is frozen: crops are random in training, but its batch
@@ -125,12 +108,6 @@ class ConsistencyPolicy(DistilledPolicy):
         weights = {"ctm_loss": config.ctm_weight, "dsm_loss": config.dsm_weight}
         total = torch.stack([weights[name] * part for name, part in parts.items()]).sum()
         return self.loss_guard.watch(total, self.train_step), logged(parts)
-
-    def update(self) -> None:
-        """LeRobot calls this after each optimizer step."""
-        update_average(self.target, self.model.denoiser, self.config.target_ema_decay)
-        self.update_ema(self.train_step)
-        self.train_step += 1
 
     def get_optim_params(self) -> Any:
         return one_group(self.model.denoiser.parameters())

@@ -32,6 +32,7 @@ from lerobot_sdm.policies.difftori.networks import Posterior, RewardNetwork, div
 from lerobot_sdm.policies.difftori.trajectory_optimization import Optimization, optimize
 from lerobot_sdm.policies.observation_config import ObservationConfig
 from lerobot_sdm.policies.optimizer_settings import one_group
+from lerobot_sdm.policies.padding import real_steps
 from lerobot_sdm.policies.range_watch import watch_source
 from lerobot_sdm.policies.source.files import WEIGHTS_FILE
 from lerobot_sdm.policies.source.source_policy import SourcePolicy
@@ -140,22 +141,17 @@ class DiffTORIPolicy(ChunkPolicy):
         noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
         latent = mean + (0.5 * log_variance).exp() * noise
         chunk = model.improve(start, features, latent, group=len(actions) if config.coupling == "batch" else 1)
-        real = torch.ones_like(actions, dtype=torch.bool)
-        if config.do_mask_loss_for_padding and "action_is_pad" in batch:
-            real = (~batch["action_is_pad"]).unsqueeze(-1).expand_as(actions)
-        action_loss = (chunk - actions)[real].square().mean()
+        real = real_steps(config, batch)
+        improved, before = (e if real is None else e[real] for e in (chunk - actions, start - actions))
+        action_loss = improved.square().mean()
         kl_loss = divergence_from_prior(mean, log_variance).mean()
         parts = {
             "action_loss": action_loss,
             "kl_loss": kl_loss,
-            "start_loss": (start - actions)[real].square().mean(),
+            "start_loss": before.square().mean(),
         }
         total = config.action_weight * action_loss + config.kl_weight * kl_loss
         return self.loss_guard.watch(total, self.train_step), logged(parts)
-
-    def update(self) -> None:
-        """LeRobot calls this after each optimizer step."""
-        self.train_step += 1
 
     def get_optim_params(self) -> Any:
         return one_group(parameter for parameter in self.model.parameters() if parameter.requires_grad)

@@ -49,8 +49,17 @@ class DP3Config(ChunkConfig):
             )
         if self.timestep_spacing not in ("trailing", "leading"):
             raise InputError(f"--policy.timestep_spacing={self.timestep_spacing}: must be 'trailing' or 'leading'.")
-        if not 1 <= self.num_inference_steps <= self.num_train_timesteps:
+        start, most = self.inference_start_timestep, self.num_train_timesteps
+        if start is not None and self.timestep_spacing != "trailing":
             raise InputError(
-                f"--policy.num_inference_steps={self.num_inference_steps}: must lie in 1 ... "
-                f"{self.num_train_timesteps}."
+                f"--policy.inference_start_timestep={start}: only --policy.timestep_spacing=trailing starts at a "
+                "chosen timestep. Drop one of the two options."
+            )
+        if start is not None and not 0 <= start < most:
+            raise InputError(f"--policy.inference_start_timestep={start}: must lie in 0 ... {most - 1}.")
+        steps = most if start is None else start + 1
+        if not 1 <= self.num_inference_steps <= steps:
+            raise InputError(
+                f"--policy.num_inference_steps={self.num_inference_steps}: must lie in 1 ... {steps}"
+                f"{'' if start is None else f' from --policy.inference_start_timestep={start}'}."
             )

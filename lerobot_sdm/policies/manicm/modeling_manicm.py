@@ -6,12 +6,11 @@ clean end, so two neighboring points must give the same result. The *target*, an
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any
 
 import torch
 from lerobot.utils.constants import ACTION
-from torch import Tensor, nn
+from torch import Tensor
 
 from lerobot_sdm.diffusion.consistency_distillation import (
     consistency_distillation_loss,
@@ -20,25 +19,15 @@ from lerobot_sdm.diffusion.consistency_distillation import (
 )
 from lerobot_sdm.diffusion.schedules import ddim_timesteps
 from lerobot_sdm.nets.backbone import Backbone
-from lerobot_sdm.nets.ema import update_average
-from lerobot_sdm.policies.distilled_policy import DistilledPolicy
 from lerobot_sdm.policies.manicm.configuration_manicm import ManiCMConfig
+from lerobot_sdm.policies.targeted_policy import TargetedPolicy
 
 
-class ManiCMPolicy(DistilledPolicy):
+class ManiCMPolicy(TargetedPolicy):
     """Consistency student of a diffusion policy; see `DistilledPolicy` for the arguments."""
 
     config_class = ManiCMConfig
     name = "manicm"
-
-    def add_training_modules(self) -> None:
-        self.target = deepcopy(self.model.denoiser).requires_grad_(False)
-
-    def training_modules(self) -> dict[str, nn.Module]:
-        modules = super().training_modules()
-        if self.built_for_training:
-            modules["target"] = self.target
-        return modules
 
     @property
     def timesteps(self) -> list[int]:
@@ -85,12 +74,6 @@ class ManiCMPolicy(DistilledPolicy):
             solver_noise=config.solver_noise,
         )
         return self.loss_guard.watch(loss, self.train_step), {}
-
-    def update(self) -> None:
-        """LeRobot calls this after each optimizer step."""
-        update_average(self.target, self.model.denoiser, self.config.target_ema_decay)
-        self.update_ema(self.train_step)
-        self.train_step += 1
 
     def get_optim_params(self) -> list[dict[str, Any]]:
         return [self.parameter_group(self.model.denoiser, "student")]

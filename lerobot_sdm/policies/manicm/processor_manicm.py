@@ -1,10 +1,6 @@
 """Pre- and post-processing of ManiCM: the teacher's."""
 
-from lerobot_sdm.policies.manicm.configuration_manicm import ManiCMConfig
-from lerobot_sdm.policies.source.processors import Processors, make_student_processors
-from lerobot_sdm.processors.normalization import Stats
+from lerobot_sdm.policies.source.processors import make_student_processors
 
-
-def make_manicm_pre_post_processors(config: ManiCMConfig, dataset_stats: Stats | None = None) -> Processors:
-    """See `make_student_processors`."""
-    return make_student_processors(config, dataset_stats)
+make_manicm_pre_post_processors = make_student_processors
+"""LeRobot looks the pipelines up under this name."""

@@ -21,7 +21,7 @@ from lerobot_sdm.diffusion.mean_flow import (
     mean_flow_target,
 )
 from lerobot_sdm.diffusion.samplers import clip_sample
-from lerobot_sdm.errors import InputError
+from lerobot_sdm.errors import InputError, first_line
 from lerobot_sdm.nets.action_network import ActionNetwork
 from lerobot_sdm.nets.backbones import two_times_network
 from lerobot_sdm.nets.denoising import DenoisingNetwork
@@ -138,5 +138,5 @@ def check_derivative(model: MeanFlowModel) -> None:
     except (NotImplementedError, RuntimeError) as error:
         raise InputError(
             "--policy.derivative=forward: torch cannot differentiate a layer of this network forward, such as fused "
-            f"attention ({str(error).strip().splitlines()[0]}). Use --policy.derivative=difference."
+            f"attention ({first_line(error)}). Use --policy.derivative=difference."
         ) from error

@@ -111,6 +111,7 @@ class SDMConfig(OwnNetwork, DistilledConfig):
         weighting: "per_sample" (DMD), "none" or "released"; see `distribution_matching_gradient`.
         normalizer_floor: Smallest per-sample normalizer, in normalized action units.
         timestep_range: Range of the noise levels used for matching, as fractions of T; none beyond `last_timestep`.
+            Without effect if `timestep_levels` is not 0.
         timestep_levels: Number of evenly spaced noise levels; 0 for all. Released: 10.
         generator_lr: Learning rate of the generator.
         fake_score_lr: Learning rate of the critic, the network of the fake score.
@@ -203,8 +204,21 @@ class SDMConfig(OwnNetwork, DistilledConfig):
             steps, most = self.teacher_inference_steps, self.network_config.num_train_timesteps
             if steps is not None and not 1 <= steps <= most:
                 raise InputError(f"--policy.teacher_inference_steps={steps}: must lie in 1 ... {most}.")
+            self._check_matching_times(most)
             default = PAPER_TIMESTEP if self.recipe == "sdm_paper" else GENERATOR_TIMESTEP
             self.generator_timestep = self.checked_timestep("generator_timestep", round(default / 100 * most))
+
+    def _check_matching_times(self, most: int) -> None:
+        """Refuse noise levels for the matching that the teacher does not have."""
+        last = self.last_timestep
+        levels, low = self.timestep_levels or 0, self.timestep_range[0]
+        if levels > last + 1:
+            raise InputError(f"--policy.timestep_levels={levels}: must lie in 0 ... {last + 1}.")
+        if not levels and round(low * (most - 1)) > last:
+            raise InputError(
+                f"--policy.timestep_range={list(self.timestep_range)}: begins after {last}, the noisiest timestep of "
+                "this teacher that can be used. Begin earlier."
+            )
 
 
 LEAST = {

@@ -244,7 +244,6 @@ class SDMPolicy(DistilledPolicy):
         return {"critic_error": error, "teacher_spread": spread}
 
     def update(self) -> None:
-        """LeRobot calls this after each optimizer step."""
         if turn_of(self.config, self.train_step).generator:
             warmup = self.config.warmup_steps
             ratio = self.config.fake_updates_per_generator_update if self.config.matching_weight else 1

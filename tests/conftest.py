@@ -1,3 +1,4 @@
+import contextlib
 import gc
 import os
 
@@ -21,6 +22,12 @@ LONGEST = (
     "test_types.py",
 )
 """Files that take longest, in this order. They begin first, so that no core waits for one of them at the end."""
+
+
+# On its first import, submitit configures logging, which closes all handlers. That of absl would close its stream, the
+# captured stderr of the whole run, if another stream stood in for stderr at that moment, as in `CliRunner`.
+with contextlib.suppress(ImportError):
+    import submitit  # noqa: F401
 
 
 gc.disable()  # Until all modules are imported: imports produce no garbage, and looking for it takes long.

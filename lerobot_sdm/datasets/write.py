@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from lerobot.configs.types import FeatureType
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
-from lerobot.datasets.utils import DatasetInfo, create_lerobot_dataset_card
+from lerobot.datasets.utils import create_lerobot_dataset_card
 from lerobot.envs.configs import EnvConfig
 from lerobot.utils.utils import SuppressProgressBars
 from tqdm import tqdm
@@ -156,8 +156,8 @@ def write(
     save_card(root, dataset.meta.info, repo_id, describe(repo_id, env_config, provenance), tags)
 
 
-def save_card(root: Path, info: DatasetInfo, repo_id: str, text: str, tags: Sequence[str]) -> None:
-    """Write the card of a dataset in the folder `root`."""
+def save_card(root: Path, info: Any, repo_id: str, text: str, tags: Sequence[str]) -> None:
+    """Write the card of a dataset, of which `info` is the metadata's, in the folder `root`."""
     card = create_lerobot_dataset_card(
         tags=["robotics", *tags], dataset_info=info, repo_id=repo_id, dataset_description=text
     )

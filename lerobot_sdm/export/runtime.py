@@ -24,10 +24,6 @@ class ExportError(ValueError):
     """A folder or an observation does not fit. The message names what, and the fix."""
 
 
-class InexactError(ExportError):
-    """The graph's actions differ too much from the policy's own."""
-
-
 class Policy:
     """An exported policy: queues of frames and actions around a graph. `manifest["fps"]` is the rate of its actions.
 
@@ -112,7 +108,7 @@ class Policy:
         error = (np.concatenate(found) - wanted) / np.array(self.manifest["output"]["scale"])
         largest, rms = float(np.abs(error).max()), float(np.sqrt(np.square(error).mean()))
         if not largest <= tolerance:
-            raise InexactError(f"the largest error is {largest:.3g}, above the tolerance of {tolerance:g}.")
+            raise ExportError(f"the largest error is {largest:.3g}, above the tolerance of {tolerance:g}.")
         return {"largest_error": largest, "rms_error": rms}
 
     def _checked(self, name: str, observation: Mapping[str, Any]) -> np.ndarray:

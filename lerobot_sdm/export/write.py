@@ -100,14 +100,19 @@ def export(order: Export, progress: Callable[[str], None] = lambda _: None) -> d
             manifest["files"] = {path.name: runtime.sha256(path) for path in sorted(unfinished.iterdir())}
             write_json(unfinished / runtime.MANIFEST, manifest)
             progress("Comparing the graph with the policy")
-            errors = runtime.Policy(unfinished).verify()
+            errors = _verified(unfinished, order)
             manifest["certificate"] |= {**errors, "spread_of_the_policy": evidence.spread}
             write_json(unfinished / runtime.MANIFEST, manifest)
-    except runtime.InexactError as error:
-        raise InputError(f"--tolerance={order.tolerance:g}: {error} Give a larger one.") from error
     except runtime.ExportError as error:
         raise InputError(str(error)) from error
     return manifest
+
+
+def _verified(folder: Path, order: Export) -> dict[str, float]:
+    try:
+        return runtime.Policy(folder).verify()
+    except runtime.ExportError as error:
+        raise InputError(f"--tolerance={order.tolerance:g}: {error} Give a larger one.") from error
 
 
 def _observations(order: Export, loaded: LoadedPolicy, frames: int) -> tuple[dict, dict]:

@@ -310,7 +310,7 @@ def test_texts_that_double_each_other_take_no_time(tmp_path):
 def test_nobody_is_told_to_remove_the_source(tmp_path):
     path = make_original().save(tmp_path / "x.ckpt")
     for output in (path, tmp_path):
-        with pytest.raises(InputError, match=r"exists already\. Choose another folder\.$"):
+        with pytest.raises(InputError, match=r"exists already\. Choose another name\.$"):
             import_checkpoint(path, output)
     assert path.exists()
 

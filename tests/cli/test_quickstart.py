@@ -104,7 +104,7 @@ def test_whole_road(tmp_path, warm):
         (["--episodes=0"], "episodes=0"),
         (["--observations=0"], "observations=0"),
         (["--samples=1"], "samples=1: comparing action samples needs at least 2"),
-        (["--task=detour", "--held-out-episodes=3"], "held_out_episodes=3: expert"),
+        (["--task=detour", "--held-out-episodes=3"], "--held-out-episodes=3: expert"),
         (["--expert=nobody"], "nobody"),
         (["--task=detour", "--episodes=5"], "multiple of 2"),
         (["--env-type=adroi"], "adroit"),

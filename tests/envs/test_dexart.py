@@ -323,7 +323,7 @@ def test_official_assets_are_read(make, assets):
         (lambda folder: shutil.rmtree(folder / "sapien"), "lacks sapien"),
         (lambda folder: (folder / ROBOT_FILE).unlink(), r"rotate.urdf' is missing"),
         (lambda folder: (folder / "sapien/11395/mobility.urdf").unlink(), r"mobility.urdf' of object 11395 is missing"),
-        (lambda folder: (folder / "annotation/laptop_scale.json").write_text("{"), "no JSON"),
+        (lambda folder: (folder / "annotation/laptop_scale.json").write_text("{"), "not JSON"),
         (lambda folder: (folder / "annotation/laptop_scale.json").write_text('{"11395": 0}'), "scale of object 11395"),
         (lambda folder: (folder / "annotation/laptop_joint_annotation.json").write_text('{"11395": {}}'), "left"),
         (lambda folder: (folder / "sapien/11395/mobility.urdf").write_text(LAPTOP.replace("_1", "_2")), "no joint"),
@@ -344,8 +344,8 @@ def test_objects_must_be_in_the_lists(assets):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("<robot", "no XML"),
-        ("<mujoco/>", "no URDF"),
+        ("<robot", "not an XML"),
+        ("<mujoco/>", "not a URDF"),
         (MESH, "mesh 'm.stl'"),
         ('<robot name="r"><link name="a"/><link name="a"/></robot>', "cannot compile"),
     ],

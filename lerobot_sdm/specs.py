@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import yaml
+
 from lerobot_sdm.errors import InputError
 
 SEPARATOR = re.compile(r",(?=\s*[A-Za-z_]\w*\s*=)")
@@ -43,6 +45,22 @@ def split_spec(text: str, option: str, form: str) -> tuple[str, dict[str, str]]:
         key, _, value = setting.partition("=")
         found[key.strip()] = value.strip()
     return head, found
+
+
+def yaml_value(text: str, given: str) -> Any:
+    """An option's value, read as YAML.
+
+    Args:
+        text: The value.
+        given: The option as given by the user, for the message.
+
+    Raises:
+        InputError: It is not YAML.
+    """
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"{given}: '{text}' cannot be read as YAML. Quote it, or close its brackets.") from error
 
 
 def flag_text(value: Any) -> str:

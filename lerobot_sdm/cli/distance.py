@@ -46,7 +46,7 @@ def distance(
 
     reference, *policies = loaded = [load_from_spec(entry, device) for entry in entries]
     for item in loaded:
-        item.require_denoiser()  # Others, such as LeRobot's act, draw nothing from noise.
+        _ = item.denoiser  # Refuses others, such as LeRobot's act, which draw nothing from noise.
     where = (repo_id, root, reference.config, observations)
     inputs, demonstrated = held_out_observations(*where), demonstrated_chunks(*where)
 

@@ -20,7 +20,6 @@ from lerobot_sdm.datasets.helpers import Helpers
 from lerobot_sdm.datasets.names import check_new_dataset
 from lerobot_sdm.datasets.processes import killed_worker_is_an_input_error
 from lerobot_sdm.datasets.record_options import RecordOptions
-from lerobot_sdm.datasets.write import finish
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.experts import expert_class
@@ -93,6 +92,7 @@ def record(config: RecordConfig) -> Path:
     Raises:
         InputError: A value is invalid, the expert failed too often, or the disk is full.
     """
+    from lerobot_sdm.datasets.write import new_dataset, write
 
     config = config.checked()
     options = {"action_noise": config.action_noise, "clip": config.clip_actions}
@@ -130,8 +130,8 @@ def record(config: RecordConfig) -> Path:
             "failed": [dataclasses.asdict(episode.attempt) for episode in failed],
         }
         paths = [driver.path(episode.attempt) for episode in kept]
-    with disk_full_is_an_input_error(config.root):
-        finish(folder, config.root, config.repo_id, config.env, paths, facts)
+    with disk_full_is_an_input_error(config.root), new_dataset(folder, config.root) as unfinished:
+        write(unfinished, config.repo_id, config.env, paths, facts)
     return config.root
 
 

@@ -23,7 +23,7 @@ from lerobot_sdm.datasets.disk import disk_full_is_an_input_error
 from lerobot_sdm.datasets.episodes import Attempt, Episode
 from lerobot_sdm.datasets.names import check_new_dataset
 from lerobot_sdm.datasets.rollout_options import RolloutOptions
-from lerobot_sdm.datasets.write import finish, versions
+from lerobot_sdm.datasets.write import new_dataset, versions, write
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.files import digest
@@ -116,7 +116,8 @@ def _collect(config: RolloutConfig, policy: PolicySpec) -> None:
         "action_noise": config.action_noise,
         "noisy_share": config.noisy_share,
     }
-    finish(folder, config.root, config.repo_id, config.env, paths, facts, describe_rollouts)
+    with new_dataset(folder, config.root) as unfinished:
+        write(unfinished, config.repo_id, config.env, paths, facts, describe_rollouts)
 
 
 def describe_rollouts(repo_id: str, env_config: EnvConfig, provenance: Mapping[str, Any]) -> str:

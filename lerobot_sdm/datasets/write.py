@@ -1,8 +1,9 @@
 """Writes recorded episodes as a LeRobotDataset with provenance and card, and verifies it by reading it back."""
 
+import contextlib
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,29 +70,21 @@ def describe_demonstrations(repo_id: str, env_config: EnvConfig, provenance: Map
     )
 
 
-def finish(
-    folder: Path,
-    root: Path,
-    repo_id: str,
-    env_config: EnvConfig,
-    paths: Sequence[Path],
-    facts: Mapping[str, Any],
-    describe: Describe = describe_demonstrations,
-) -> None:
-    """Write episodes as a LeRobotDataset, verify it, and only then give it its name.
+@contextlib.contextmanager
+def new_dataset(folder: Path, root: Path) -> Iterator[Path]:
+    """Yield a folder to write a dataset to, which gets its name at the end. An error leaves the episodes for a resumed
+    call.
 
     Args:
         folder: Where the episodes are collected; deleted at the end.
-        root: Folder of the dataset, which must not exist.
-        repo_id, env_config, paths, facts, describe: See `write`.
+        root: Folder of the dataset.
 
     Raises:
-        InputError: An episode contains NaN or infinity, or the folder exists by now.
+        InputError: The dataset's folder exists by now.
     """
     unfinished = folder / "dataset"
     shutil.rmtree(unfinished, ignore_errors=True)  # Of an interrupted call.
-    write(unfinished, repo_id, env_config, paths, facts, describe)
-    verify(unfinished, repo_id, paths)
+    yield unfinished
     refuse_existing("--root", root)
     unfinished.rename(root)
     shutil.rmtree(folder)
@@ -105,7 +98,7 @@ def write(
     facts: Mapping[str, Any],
     describe: Describe = describe_demonstrations,
 ) -> None:
-    """Write episodes as a LeRobotDataset.
+    """Write episodes as a LeRobotDataset, and read it back.
 
     Args:
         root: Folder to create.
@@ -117,6 +110,7 @@ def write(
 
     Raises:
         InputError: An episode contains NaN or infinity.
+        RuntimeError: What is read back differs.
     """
     dataset = LeRobotDataset.create(
         repo_id,
@@ -154,6 +148,7 @@ def write(
     (root / PROVENANCE).write_text(json.dumps(provenance, indent=2, default=str) + "\n")
     tags = [env_config.type, *(["point-cloud"] if "point_cloud" in env_config.features else [])]
     save_card(root, dataset.meta.info, repo_id, describe(repo_id, env_config, provenance), tags)
+    verify(root, repo_id, paths)
 
 
 def save_card(root: Path, info: Any, repo_id: str, text: str, tags: Sequence[str]) -> None:

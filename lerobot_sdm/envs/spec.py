@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import draccus
-import yaml
 
 from lerobot_sdm.envs import register_env_types
 from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.errors import InputError, check_known
-from lerobot_sdm.specs import split_spec
+from lerobot_sdm.specs import split_spec, yaml_value
 
 if TYPE_CHECKING:
     from lerobot.envs.configs import EnvConfig
@@ -35,7 +34,7 @@ def env_config(text: str, option: str = "--env") -> EnvConfig:
         InputError: The environment or a field is unknown, or a value is invalid.
     """
     (_, kind), *options = spec_options(text, option).items()
-    values = {name.removeprefix("env."): _read(value, f"{option}={text}") for name, value in options}
+    values = {name.removeprefix("env."): yaml_value(value, f"{option}={text}") for name, value in options}
     if kind in FAMILIES:
         _check_names(f"{option} {kind}", values, FAMILIES[kind].fields())
         FAMILIES[kind].check(values)
@@ -50,13 +49,6 @@ def env_config(text: str, option: str = "--env") -> EnvConfig:
         return draccus.decode(EnvConfig, {"type": kind, **values})
     except (draccus.utils.DecodingError, ValueError) as error:
         raise InputError(f"{option}={text}: {error}") from error
-
-
-def _read(value: str, given: str) -> Any:
-    try:
-        return yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise InputError(f"{given}: '{value}' cannot be read as YAML. Quote it, or close its brackets.") from error
 
 
 def _check_names(where: str, values: Iterable[str], known: Collection[str]) -> None:

@@ -27,7 +27,8 @@ def measure_experts(benchmark: Benchmark, console: Console) -> None:
 
     Tasks that have been measured are skipped.
     """
-    left = [task for task in benchmark.tasks if task.name not in experts_of(benchmark.root)]
+    known = experts_of(benchmark.root)
+    left = [task for task in benchmark.tasks if task.name not in known]
     for number, task in enumerate(left, start=1):
         console.print(f"expert of {task.name} ({number} of {len(left)})", highlight=False)
         write_json(benchmark.root / FOLDER / f"{task.name}.json", _measured(benchmark, task))
@@ -42,7 +43,7 @@ def _measured(benchmark: Benchmark, task: SuiteTask) -> dict[str, Any]:
         "level": task.level,
         "expert": config.expert,
         "rules": rules,
-        "evaluations": [{"seeds": [config.eval_seed, config.eval_seed + len(successes) - 1], "successes": successes}],
+        "evaluations": [{"seeds": [config.eval_seeds[0], config.eval_seeds[-1]], "successes": successes}],
         "score": score([successes], best=0),
         "versions": versions(),
         "commit": source_commit(),

@@ -96,7 +96,8 @@ def summary_table(results: Results, summary: Summary) -> str:
     ]
     if expert := summary.get("expert"):  # Not in results of earlier versions.
         shares = [f"{100 * expert['levels'][level]['estimate']:.1f}" for level in levels]
-        rows.append(tuple([EXPERT, "", *shares, rate(expert["all"]), *([""] * len(header))][: len(header)]))
+        row = (EXPERT, "", *shares, rate(expert["all"]))
+        rows.append(row + ("",) * (len(header) - len(row)))
     kept = [place for place in range(len(header)) if any(row[place] for row in rows)]
     return markdown(tuple(tuple(row[place] for place in kept) for row in (header, *rows)))
 

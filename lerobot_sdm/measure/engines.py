@@ -15,9 +15,8 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Protocol
 
-import yaml
-
 from lerobot_sdm.errors import InputError, check_at_least, check_known
+from lerobot_sdm.specs import yaml_value
 
 ENGINES = ("local", "submitit")
 CLUSTERS = ("slurm", "local")
@@ -132,10 +131,7 @@ def parse_parameters(texts: list[str]) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not (key and equals):
             raise InputError(f"--submitit-parameter={text}: not of the form KEY=VALUE. Give, say, timeout_min=600.")
-        try:
-            parameters[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise InputError(f"--submitit-parameter={text}: '{value}' cannot be read as YAML.") from error
+        parameters[key] = yaml_value(value, f"--submitit-parameter={text}")
     return parameters
 
 

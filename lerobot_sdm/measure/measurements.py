@@ -29,21 +29,20 @@ SEED = 0
 
 def measure_expert(config: RunSettings, layout: RunLayout) -> None:
     """Run the expert on the evaluation episodes and write the outcomes."""
-    seeds = range(config.eval_seed, config.eval_seed + config.eval_episodes)
     by_rule = {name: expert_outcomes(config, rule) for name, rule in config.other_rules.items()}
-    write_json(layout.expert, {"seeds": list(seeds), "successes": expert_outcomes(config), "other_rules": by_rule})
+    found = {"seeds": list(config.eval_seeds), "successes": expert_outcomes(config), "other_rules": by_rule}
+    write_json(layout.expert, found)
 
 
 def expert_outcomes(config: RunSettings, rule: Flags | None = None) -> list[bool]:
     """Whether the expert that records a run's demonstrations succeeds, for each evaluation episode."""
     from lerobot_sdm.measure.expert import expert_successes
 
-    seeds = range(config.eval_seed, config.eval_seed + config.eval_episodes)
     options = {"action_noise": config.record["action_noise"]} if "action_noise" in config.record else {}
     if "expert_path" in config.record:
         options["path"] = Path(config.record["expert_path"])
     environment = environment_config(config, rule)
-    return expert_successes(environment, seeds, config.record.get("expert"), tqdm, **options)
+    return expert_successes(environment, config.eval_seeds, config.record.get("expert"), tqdm, **options)
 
 
 def environment_config(config: RunSettings, rule: Flags | None = None) -> EnvConfig:

@@ -57,7 +57,7 @@ def collect_results(config: RunSettings, layout: RunLayout) -> dict[str, Any]:
     return {
         "task": config.name,
         "settings": config.settings(),
-        "evaluation_seeds": [config.eval_seed, config.eval_seed + config.eval_episodes - 1],
+        "evaluation_seeds": [config.eval_seeds[0], config.eval_seeds[-1]],
         "rows": rows,
         "distances": {name: distances[name] for name in ("observations", "samples", "seed", "unit")},
         "student_minus_teacher": asdict(bootstrap_mean(demonstrations["student"] - demonstrations[ROWS[0].key])),

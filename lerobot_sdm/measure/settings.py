@@ -109,6 +109,11 @@ class RunSettings:
         return table_name(self.env_type, self.task)
 
     @property
+    def eval_seeds(self) -> range:
+        """Seeds of the evaluation episodes, the same for every row and the expert."""
+        return range(self.eval_seed, self.eval_seed + self.eval_episodes)
+
+    @property
     def expert(self) -> str:
         """Name of the expert that demonstrates."""
         return self.record.get("expert") or default_expert(self.env_type, self.task)

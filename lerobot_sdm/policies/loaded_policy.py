@@ -65,14 +65,6 @@ class LoadedPolicy:
         Raises:
             InputError: The policy has none.
         """
-        return self.require_denoiser()
-
-    def require_denoiser(self) -> nn.Module:
-        """The denoiser; refuses a policy that does not make its actions from noise.
-
-        Raises:
-            InputError: The policy has none.
-        """
         found = denoiser_of(self.policy)
         if found is None:
             raise InputError(

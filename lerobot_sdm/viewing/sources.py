@@ -37,9 +37,10 @@ def open_episode(source: str, number: int, cameras: DepthToCloudConfig | None, f
         InputError: There is no such source or episode, or it cannot be read.
     """
     path = Path(source)
-    if fps is not None and not (path.exists() and not (path / INFO).is_file()):
+    is_dataset = (path / INFO).is_file()
+    if fps is not None and (is_dataset or not path.exists()):
         raise InputError(f"--fps={fps}: a dataset has its own rate. Drop the option.")
-    if (path / INFO).is_file():
+    if is_dataset:
         # LeRobot needs a name even for a folder.
         return _dataset_episode(path.resolve().name, path, number, cameras)
     if path.exists():

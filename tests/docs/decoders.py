@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import draccus
-import typer
+import typer.core
 from lerobot.configs import parser
 from stand_ins import make_policy, policy_paths
 
@@ -86,7 +86,13 @@ def script(arguments: Arguments) -> None:
         read(self, *args, **kwargs)
         raise Parsed
 
+    def stop(self, context) -> None:
+        """In the place of the function that typer calls with the arguments, which it has read by then."""
+        raise Parsed
+
     argparse.ArgumentParser.parse_args = read_and_stop
+    invoke = typer.core.TyperCommand.invoke
+    typer.core.TyperCommand.invoke = stop
     sys.argv = [path, *rest]
     sys.path.insert(0, str(Path(path).resolve().parent))
     try:
@@ -96,6 +102,7 @@ def script(arguments: Arguments) -> None:
     finally:
         sys.path.pop(0)
         argparse.ArgumentParser.parse_args = read
+        typer.core.TyperCommand.invoke = invoke
     raise AssertionError(f"{path} reads no arguments.")
 
 

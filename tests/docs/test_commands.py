@@ -61,6 +61,7 @@ def test_is_understood(command):
         ("lerobot-sdm", "compare", "--env=pusht,task_name=x", "--policy=a", "--output=b"),
         ("lerobot-sdm", "distance", "--teacher=a"),
         ("python", "examples/benchmarks/inference.py", "--repeat-s=3"),
+        ("python", "examples/failures.py", "outputs/dp3-37", "disassemble", "--outputs=x.png"),
         ("accelerate", "launch", "lerobot-train", "--config_path=configs/dp3.yaml", "--batch=1"),
         ("pip", "install", "lerobot_policy_sdm[push]"),
         ("hf", "auth", "log-in"),

@@ -5,7 +5,7 @@ from typing import Any
 
 from lerobot.configs.policies import PreTrainedConfig
 
-from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.errors import InputError, check_known
 from lerobot_sdm.policies.one_step_config import OneStepConfig
 from lerobot_sdm.policies.recipes import fill_in
 from lerobot_sdm.registration import registered
@@ -124,5 +124,4 @@ class MeanFlowConfig(OneStepConfig):
             ("time_sampler", tuple(TIME_SAMPLERS)),
             ("derivative", DERIVATIVES),
         ):
-            if getattr(self, name) not in known:
-                raise unknown_name(f"--policy.{name}", str(getattr(self, name)), known)
+            check_known(f"--policy.{name}", getattr(self, name), known)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from lerobot.configs.policies import PreTrainedConfig
 from lerobot.configs.types import NormalizationMode
 
-from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.errors import InputError, check_known
 from lerobot_sdm.nets.backbone_settings import FIELDS, backbone_of
 from lerobot_sdm.policies.inference_config import InferenceConfig
 
@@ -111,8 +111,8 @@ class StudentConfig(InferenceConfig):
 
     def _check_backbone(self) -> None:
         mine = backbone_of(self.network or {})
-        if self.backbone is not None and self.backbone not in FIELDS:
-            raise unknown_name("--policy.backbone", self.backbone, FIELDS)
+        if self.backbone is not None:
+            check_known("--policy.backbone", self.backbone, FIELDS)
         if self.backbone not in (None, mine):
             raise InputError(
                 f"--policy.backbone={self.backbone}: this policy takes its weights from the backbone '{mine}', and "

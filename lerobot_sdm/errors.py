@@ -1,7 +1,7 @@
 """The error that this package raises for bad input, and helpers that build its messages."""
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,32 @@ def check_known(option: str, name: Any, known: Iterable[str]) -> None:
     known = list(known)
     if name not in known:
         raise unknown_name(option, str(name), known)
+
+
+def check_all_known(option: str, names: Collection[str], known: Iterable[str]) -> tuple[str, ...]:
+    """Several names, each once, in the order of `known`.
+
+    Raises:
+        InputError: One of them is unknown, see `check_known`.
+    """
+    known = list(known)
+    for name in names:
+        check_known(option, name, known)
+    return tuple(name for name in known if name in names)
+
+
+def missing_package(where: str, package: str, extra: str) -> InputError:
+    """Build the error for an optional package that is not installed.
+
+    Args:
+        where: What needs it, in the user's terms, such as `--engine=submitit`.
+        package: Its name.
+        extra: The extra of this project that installs it.
+    """
+    return InputError(
+        f"{where}: {package} is not installed. Run `uv sync --extra {extra}`, or "
+        f"`pip install 'lerobot_policy_sdm[{extra}]'` where pip installed this package."
+    )
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:

@@ -18,9 +18,7 @@ def convert(
             help="A zarr v2 or v3 store (folder or zip), or a folder of RoboTwin HDF5 files.", metavar="SOURCE"
         ),
     ],
-    repo_id: Annotated[
-        str | None, typer.Option("--repo-id", "--repo_id", help="Dataset name. Default: local/<store>.")
-    ] = None,
+    repo_id: Annotated[str | None, typer.Option(help="Dataset name. Default: local/<store>.")] = None,
     root: Annotated[Path | None, typer.Option(help="Folder to create. Default: data/<name>.")] = None,
     layout: Annotated[str | None, typer.Option(help="Layout of the store. Default: inferred from its arrays.")] = None,
     fps: Annotated[int | None, typer.Option(help="Frames per second. Default: the layout's, if known.")] = None,

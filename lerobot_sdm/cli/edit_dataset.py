@@ -14,9 +14,7 @@ MOST_EPISODES = 10_000_000
 def edit_dataset(
     sources: Annotated[list[Path], typer.Argument(help="Datasets; several are joined.", metavar="FOLDER...")],
     root: Annotated[Path, typer.Option(help="Folder to create. Sources are never changed.")],
-    repo_id: Annotated[
-        str | None, typer.Option("--repo-id", "--repo_id", help="Dataset name. Default: local/<folder>.")
-    ] = None,
+    repo_id: Annotated[str | None, typer.Option(help="Dataset name. Default: local/<folder>.")] = None,
     delete: Annotated[str | None, typer.Option(help="Episodes to leave out, such as 3,7,10-19; from 0.")] = None,
     keep: Annotated[str | None, typer.Option(help="The only episodes to keep, instead of --delete.")] = None,
     task: Annotated[str | None, typer.Option(help="New task description for all episodes.")] = None,

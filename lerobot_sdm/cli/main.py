@@ -1,6 +1,5 @@
 """`lerobot-sdm <verb>`: each verb lives in its own module, imported only when it is used."""
 
-import importlib.util
 import os
 from pkgutil import resolve_name
 from typing import Any, NamedTuple
@@ -85,19 +84,15 @@ OLD_NAMES = {"bench": "latency"}
 """Old names of verbs. They still work, unlisted; the next version drops them."""
 
 
-def available_verbs() -> dict[str, Verb]:
-    """The verbs whose modules are installed."""
-    return {name: verb for name, verb in VERBS.items() if importlib.util.find_spec(verb.target.partition(":")[0])}
-
-
 def load(name: str) -> TyperCommand:
     """Import a verb's module and wrap its function as a command."""
     verb = VERBS[name]
-    raw = {"ignore_unknown_options": True, "allow_extra_args": True}
+    # LeRobot writes options with underscores.
+    settings: dict[str, Any] = {"token_normalize_func": lambda option: option.replace("_", "-")}
+    if verb.raw:
+        settings |= {"ignore_unknown_options": True, "allow_extra_args": True}
     single = typer.Typer(add_completion=False)
-    single.command(name, context_settings=raw if verb.raw else None, add_help_option=not verb.raw)(
-        resolve_name(verb.target)
-    )
+    single.command(name, context_settings=settings, add_help_option=not verb.raw)(resolve_name(verb.target))
     return typer.main.get_command(single)
 
 
@@ -105,11 +100,11 @@ class LazyGroup(TyperGroup):
     """Command group that imports only the verb that is called and prints input errors without a traceback."""
 
     def list_commands(self, context: typer.Context) -> list[str]:
-        return list(available_verbs())
+        return list(VERBS)
 
     def get_command(self, context: typer.Context, name: str) -> TyperCommand | None:
         """A placeholder with the summary, which is all that the list of verbs needs."""
-        verb = available_verbs().get(name)
+        verb = VERBS.get(name)
         return TyperCommand(name, help=verb.summary) if verb else None
 
     def resolve_command(

@@ -11,7 +11,7 @@ import typer
 
 from lerobot_sdm.cli.early import joined
 from lerobot_sdm.cli.options import parse_options
-from lerobot_sdm.errors import InputError, check_at_least
+from lerobot_sdm.errors import InputError, check_at_least, missing_package
 
 USAGE = """Usage: lerobot-sdm serve [--host=127.0.0.1] [--port=8080] [--option=value ...]
 
@@ -59,10 +59,7 @@ def serve(context: typer.Context) -> None:
     options = parse_options(ServeOptions, joined(context.args))
     options.check_values()
     if importlib.util.find_spec("grpc") is None:
-        raise InputError(
-            "lerobot-sdm serve: gRPC is not installed. Run `pip install 'lerobot_policy_sdm[async]'`, or "
-            "`uv sync --extra async` in a checkout."
-        )
+        raise missing_package("lerobot-sdm serve", "gRPC", "async")
 
     # Imported late: torch and LeRobot take seconds, and a mistyped option should fail at once.
     from lerobot.async_inference.configs import PolicyServerConfig

@@ -15,6 +15,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lerobot_sdm.diffusion.broadcasting import per_row
+
 Mean = Callable[[Tensor, Tensor], Tensor]
 """(x_k (N, T, A), k (N,) int64) -> m(x_k) (N, T, A), under a fixed condition."""
 
@@ -82,7 +84,7 @@ def posterior_mean(x: Tensor, x0: Tensor, process: MemorylessProcess, k: Tensor)
     Returns:
         (N, T, A).
     """
-    a, a_next = (power[k].view(-1, *[1] * (x.ndim - 1)) for power in (process.alpha_bar, process.alpha_bar_next))
+    a, a_next = (per_row(power[k], x) for power in (process.alpha_bar, process.alpha_bar_next))
     ratio = a / a_next
     return (a_next.sqrt() * (1 - ratio) * x0 + ratio.sqrt() * (1 - a_next) * x) / (1 - a)
 
@@ -148,7 +150,7 @@ def clip_norms(values: Tensor, quantile: float, counted: Tensor | None = None) -
         return values
     limit = compared.quantile(quantile)
     factor = torch.where(lengths > limit, limit / lengths, torch.ones_like(lengths))
-    return values * factor.view(-1, *[1] * (values.ndim - 1))
+    return values * per_row(factor, values)
 
 
 def control(mean: Tensor, base_mean: Tensor, sigma: Tensor) -> Tensor:
@@ -161,7 +163,7 @@ def control(mean: Tensor, base_mean: Tensor, sigma: Tensor) -> Tensor:
         base_mean: m of the base model (N, T, A).
         sigma: Noise of the step (N,), above 0.
     """
-    return (mean - base_mean) / sigma.view(-1, *[1] * (mean.ndim - 1))
+    return (mean - base_mean) / per_row(sigma, mean)
 
 
 def matching_losses(controls: Tensor, adjoints: Tensor, sigma: Tensor) -> Tensor:
@@ -175,7 +177,7 @@ def matching_losses(controls: Tensor, adjoints: Tensor, sigma: Tensor) -> Tensor
     Returns:
         (N,), summed over a sample's entries.
     """
-    return (controls + sigma.view(-1, *[1] * (controls.ndim - 1)) * adjoints).square().flatten(1).sum(dim=1)
+    return (controls + per_row(sigma, controls) * adjoints).square().flatten(1).sum(dim=1)
 
 
 def draw_steps(count: int, process: MemorylessProcess, generator: torch.Generator) -> Tensor:
@@ -197,4 +199,4 @@ def _all(k: int, like: Tensor) -> Tensor:
 
 
 def _zero_unless(kept: Tensor, values: Tensor) -> Tensor:
-    return torch.where(kept.view(-1, *[1] * (values.ndim - 1)), values, torch.zeros_like(values))
+    return torch.where(per_row(kept, values), values, torch.zeros_like(values))

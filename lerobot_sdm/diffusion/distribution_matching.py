@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lerobot_sdm.diffusion.broadcasting import per_row
 from lerobot_sdm.errors import InputError
 
 WEIGHTINGS = ("per_sample", "none", "released")
@@ -54,11 +55,11 @@ def distribution_matching_gradient(
     difference = mu_fake - mu_real
     if weighting == "per_sample":
         scale = (x - mu_real).abs().flatten(1).mean(1).clamp_min(max(floor, 1e-8))
-        return difference / scale.view(-1, *[1] * (x.ndim - 1))
+        return difference / per_row(scale, x)
     if weighting == "none":
         return difference
     if weighting == "released":
-        alpha_bar = alpha_bar.view(-1, *[1] * (x.ndim - 1))
+        alpha_bar = per_row(alpha_bar, x)
         score_real = (alpha_bar.sqrt() * mu_real - x_t) / (1 - alpha_bar)
         return alpha_bar.sqrt() / (1 - alpha_bar) * difference / score_real.abs().mean()
     raise InputError(f"weighting: '{weighting}' is not one of {', '.join(WEIGHTINGS)}.")

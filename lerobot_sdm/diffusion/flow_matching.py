@@ -10,6 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from lerobot_sdm.diffusion.broadcasting import per_row
+
 Velocity = Callable[[Tensor, Tensor], Tensor]
 """(z (B, T, A), t (B,)) -> velocity (B, T, A)."""
 
@@ -19,7 +21,7 @@ PREDICTIONS = ("velocity", "sample")
 
 def interpolate(x: Tensor, noise: Tensor, t: Tensor) -> Tensor:
     """The point at time t (B,) of the straight path from x (B, T, A) to noise (B, T, A): (B, T, A)."""
-    t = t.view(-1, *[1] * (x.ndim - 1))
+    t = per_row(t, x)
     return (1 - t) * x + t * noise
 
 

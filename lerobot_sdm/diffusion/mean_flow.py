@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lerobot_sdm.diffusion.broadcasting import per_row
 from lerobot_sdm.diffusion.forward_derivative import forward_derivative
 
 AverageVelocity = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -125,7 +126,7 @@ def mean_flow_target(
             change = forward_derivative(lambda z, t: network(z, r, t, cond), (z, t), (v, torch.ones_like(t)))
         else:
             change = difference(lambda z, t: network(z, r, t, cond), z, t, v, difference_step)
-        target[rows] -= _per_row(t - r, z) * change
+        target[rows] -= per_row(t - r, z) * change
     return target
 
 
@@ -140,8 +141,8 @@ def difference(function: Callable[[Tensor, Tensor], Tensor], z: Tensor, t: Tenso
         step: Of time, to each side.
     """
     after, before = (t + step).clamp(max=1), (t - step).clamp(min=0)
-    ends = [function(z + _per_row(time - t, z) * v, time) for time in (after, before)]
-    return (ends[0] - ends[1]) / _per_row(after - before, z)
+    ends = [function(z + per_row(time - t, z) * v, time) for time in (after, before)]
+    return (ends[0] - ends[1]) / per_row(after - before, z)
 
 
 def guided_velocity(network: AverageVelocity, z: Tensor, v: Tensor, t: Tensor, cond: Tensor, guidance: float) -> Tensor:
@@ -214,10 +215,5 @@ def jump_sample(network: Callable[[Tensor, Tensor, Tensor], Tensor], noise: Tens
     z = noise
     for step in range(steps):
         t, r = (torch.full(z.shape[:1], 1 - k / steps, device=z.device, dtype=z.dtype) for k in (step, step + 1))
-        z = z - _per_row(t - r, z) * network(z, r, t)
+        z = z - per_row(t - r, z) * network(z, r, t)
     return z
-
-
-def _per_row(values: Tensor, like: Tensor) -> Tensor:
-    """(B,) -> (B, 1, ...)."""
-    return values.view(-1, *[1] * (like.ndim - 1))

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from lerobot_sdm.diffusion.broadcasting import per_row
 from lerobot_sdm.errors import InputError
 
 PREDICTION_TYPES = ("sample", "epsilon")
@@ -38,7 +39,7 @@ def read_out(output: Tensor, x_t: Tensor, alpha_bar: Tensor, prediction_type: st
         alpha_bar: Signal power of each sample's noise level (B,).
         prediction_type: One of `PREDICTION_TYPES`.
     """
-    alpha_bar = alpha_bar.view(-1, *[1] * (x_t.ndim - 1))
+    alpha_bar = per_row(alpha_bar, x_t)
     signal, noise = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
     if prediction_type == "sample":
         return Denoised(output, (x_t - signal * output) / noise)

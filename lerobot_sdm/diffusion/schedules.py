@@ -7,6 +7,7 @@ x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps  (Ho et al. 2020, eq. 4)
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from torch import Tensor
 
+from lerobot_sdm.diffusion.broadcasting import per_row
 from lerobot_sdm.errors import InputError, check_known
 
 BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2")
@@ -51,7 +52,7 @@ def add_noise(x0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
     Returns:
         x_t (B, T, A).
     """
-    alpha_bar = alpha_bar.view(-1, *[1] * (x0.ndim - 1))
+    alpha_bar = per_row(alpha_bar, x0)
     return alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * noise
 
 

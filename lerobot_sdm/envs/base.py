@@ -201,8 +201,7 @@ class PointCloudEnv(gym.Env, ABC):
             `hand`, `arm`, `scenery`, `goal`, `markers` or an object's name -> points. Parts that no point shows are
             missing; padding rows are not counted.
         """
-        if self._model is None:
-            raise RuntimeError("points_by_part: reset the environment first.")
+        self._require_reset("points_by_part")
         points, geoms, _ = self._sensor.points(self._data(), goal=self._goal())
         if not len(points):
             return {}
@@ -254,8 +253,7 @@ class PointCloudEnv(gym.Env, ABC):
 
     def step(self, action: NDArray) -> tuple[dict[str, NDArray], float, bool, bool, dict[str, Any]]:
         """Advance by one control step. Actions beyond -1..1, which experts may return, are clipped."""
-        if self._model is None:
-            raise RuntimeError("step: reset the environment first.")
+        self._require_reset("step")
         action = np.asarray(action, dtype=np.float64)
         if action.shape != self.action_space.shape or not np.isfinite(action).all():
             raise ValueError(f"action: must be {self.action_space.shape[0]} finite numbers, got {action}.")
@@ -280,8 +278,7 @@ class PointCloudEnv(gym.Env, ABC):
 
         A second call before the next step costs nothing.
         """
-        if self._model is None:
-            raise RuntimeError("render: reset the environment first.")
+        self._require_reset("render")
         if self._frame_cache is None:
             self._frame_cache = self._human_view()
         return self._frame_cache.copy()
@@ -292,6 +289,15 @@ class PointCloudEnv(gym.Env, ABC):
             self._camera.close()
         self._model = self._camera = self._sensor = self._frame_cache = None
         self._unload()
+
+    def _require_reset(self, what: str) -> None:
+        """Refuse to use what only exists from the first reset on.
+
+        Raises:
+            RuntimeError: There was none, or the environment has been closed since.
+        """
+        if self._model is None:
+            raise RuntimeError(f"{what}: reset the environment first.")
 
     def _build(self) -> None:
         if self._model is None:

@@ -13,6 +13,7 @@ from lerobot.envs.configs import EnvConfig
 from lerobot.processor import PolicyProcessorPipeline
 from lerobot.utils.constants import ACTION, OBS_IMAGE, OBS_STATE
 
+from lerobot_sdm.clouds import POINT_CLOUD
 from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.envs.options import (
     DEFAULT_VIEW,
@@ -25,8 +26,6 @@ from lerobot_sdm.envs.options import (
 )
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.processors.cloud_view import CloudViewStep
-
-OBS_POINT_CLOUD = "observation.point_cloud"
 
 
 @dataclass
@@ -96,7 +95,7 @@ class PointCloudEnvConfig(EnvConfig):
             "point_cloud": PolicyFeature(FeatureType.STATE, (options.num_points, options.channels)),
             "action": PolicyFeature(FeatureType.ACTION, (action_size,)),
         }
-        self.features_map = {"agent_pos": OBS_STATE, "point_cloud": OBS_POINT_CLOUD, "action": ACTION}
+        self.features_map = {"agent_pos": OBS_STATE, "point_cloud": POINT_CLOUD, "action": ACTION}
         if self.pixels:
             self.features["pixels"] = PolicyFeature(FeatureType.VISUAL, (options.camera_size, options.camera_size, 3))
             self.features_map["pixels"] = OBS_IMAGE

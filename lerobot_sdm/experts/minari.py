@@ -13,7 +13,7 @@ import gymnasium as gym
 import numpy as np
 
 from lerobot_sdm.envs.adroit.tasks import hand_task
-from lerobot_sdm.errors import InputError
+from lerobot_sdm.errors import InputError, missing_package
 from lerobot_sdm.experts.base import Expert
 
 if TYPE_CHECKING:
@@ -111,9 +111,7 @@ def open_dataset(path: Path, task: str) -> "MinariDataset":
     try:
         from minari import MinariDataset
     except ImportError as error:
-        raise InputError(
-            "--expert=minari: Minari is not installed. Run pip install 'lerobot_policy_sdm[minari]'."
-        ) from error
+        raise missing_package("--expert=minari", "Minari", "minari") from error
     try:
         dataset = MinariDataset(path / "data" if (path / "data").is_dir() else path)
     except Exception as error:  # Minari can raise any exception here.

@@ -3,7 +3,7 @@
 import importlib.util
 from pathlib import Path
 
-from lerobot_sdm.errors import InputError, check_known
+from lerobot_sdm.errors import InputError, check_known, missing_package
 
 EXTRAS: dict[str, tuple[str, ...]] = {
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
@@ -40,10 +40,7 @@ def check_options(format_: str, precision: str, points: str, tolerance: float | 
     for extra in (format_, "onnx") if precision == "int8" else (format_,):  # ONNX Runtime quantizes for all.
         missing = [package for package in EXTRAS[extra] if importlib.util.find_spec(package) is None]
         if missing:
-            raise InputError(
-                f"--format={format_}, --precision={precision}: needs {missing[0]}, which is not installed. Run "
-                f"`uv sync --extra {extra}`, or `pip install 'lerobot_policy_sdm[{extra}]'`."
-            )
+            raise missing_package(f"--format={format_} --precision={precision}", missing[0], extra)
 
 
 def check_folder(folder: Path) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.envs.options import DEFAULT_VIEW, OPTION_NAMES, PAPERS_VIEW, described_view, options_of_view
-from lerobot_sdm.errors import InputError, check_at_least, check_known
-from lerobot_sdm.measure.methods import METHODS, SMOKE_METHODS, check_methods
+from lerobot_sdm.errors import InputError, check_all_known, check_at_least, check_known
+from lerobot_sdm.measure.methods import METHODS, SMOKE_METHODS
 from lerobot_sdm.measure.protocols import (
     PAPER,
     PROTOCOLS,
@@ -15,7 +15,6 @@ from lerobot_sdm.measure.protocols import (
     STRICT,
     Protocol,
     check_paper_methods,
-    check_protocols,
 )
 from lerobot_sdm.measure.settings import Flags, RunSettings
 from lerobot_sdm.measure.sizes import SIZES, task_config
@@ -237,11 +236,11 @@ def make_benchmark(
         InputError: A name is unknown, or a value is invalid.
     """
     check_known("--suite", suite, SUITES)
-    protocols = check_protocols(protocols)
+    protocols = check_all_known("--protocol", protocols, PROTOCOLS)
     smoke = suite == SMOKE
     size = size or ("tiny" if smoke else "small")
     check_known("--size", size, SIZES)
-    methods = check_methods(methods or (SMOKE_METHODS if smoke else tuple(METHODS)))
+    methods = check_all_known("--methods", methods or (SMOKE_METHODS if smoke else tuple(METHODS)), METHODS)
     return Benchmark(
         root=root,
         suite=suite,

@@ -15,7 +15,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, Protocol
 
-from lerobot_sdm.errors import InputError, check_at_least, check_known
+from lerobot_sdm.errors import InputError, check_at_least, check_known, missing_package
 from lerobot_sdm.specs import yaml_value
 
 ENGINES = ("local", "submitit")
@@ -65,10 +65,7 @@ class Engine:
         check_known("--submitit-cluster", self.cluster, CLUSTERS)
         check_at_least("--jobs", self.jobs)
         if self.name == "submitit" and importlib.util.find_spec("submitit") is None:
-            raise InputError(
-                "--engine=submitit: the package submitit is not installed. Install the extra `benchmark`: "
-                "uv sync --extra benchmark, or pip install 'lerobot_policy_sdm[benchmark]'."
-            )
+            raise missing_package("--engine=submitit", "submitit", "benchmark")
         if self.name == "local" and self.parameters:
             raise InputError(
                 f"--submitit-parameter={min(self.parameters)}=...: needs --engine=submitit. Add it, or drop the option."

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 
-from lerobot_sdm.errors import check_known
 from lerobot_sdm.policies.sdm import GENERATOR_TIMESTEP
 
 
@@ -135,17 +134,6 @@ FREE_BASELINES = ("dp3-2", "dp3-1", "generator")
 
 SMOKE_METHODS = ("dp3-10", "generator", "sdm")
 """The smoke suite's default methods: a teacher, the untrained student and the trained one."""
-
-
-def check_methods(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Methods in the order of the tables, each once.
-
-    Raises:
-        InputError: A name is unknown.
-    """
-    for name in names:
-        check_known("--methods", name, METHODS)
-    return tuple(name for name in METHODS if name in names)
 
 
 def has_teacher(method: str) -> bool:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
-from lerobot_sdm.errors import InputError, check_known
+from lerobot_sdm.errors import InputError, check_all_known
 from lerobot_sdm.measure.settings import Flags
 
 
@@ -45,17 +45,6 @@ SMOKE_PROTOCOLS = {
 }
 
 
-def check_protocols(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Protocols in the order of the tables, each once.
-
-    Raises:
-        InputError: A name is unknown.
-    """
-    for name in names:
-        check_known("--protocol", name, PROTOCOLS)
-    return tuple(name for name in PROTOCOLS if name in names)
-
-
 def check_paper_methods(
     chosen: tuple[str, ...] | None, methods: tuple[str, ...], protocols: tuple[str, ...]
 ) -> tuple[str, ...]:
@@ -82,6 +71,4 @@ def check_paper_methods(
             f"--paper-methods={','.join(chosen)}: needs --protocol=strict,paper. With paper alone, choose the "
             "methods with --methods."
         )
-    for name in chosen:
-        check_known("--paper-methods among --methods", name, methods)
-    return tuple(name for name in methods if name in chosen)
+    return check_all_known("--paper-methods among --methods", chosen, methods)

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from lerobot_sdm.envs.metaworld import tasks as metaworld
-from lerobot_sdm.errors import check_known
+from lerobot_sdm.errors import check_all_known, check_known
 
 LEVELS = {
     "adroit": "Adroit",
@@ -95,6 +95,5 @@ def suite_tasks(suite: str, names: Collection[str] | None = None) -> tuple[Suite
     """
     check_known("--suite", suite, SUITES)
     known = {task.name: task for task in SUITES[suite]}
-    for name in names or ():
-        check_known(f"--tasks of suite {suite}", name, known)
-    return tuple(task for task in SUITES[suite] if names is None or task.name in names)
+    chosen = check_all_known(f"--tasks of suite {suite}", known if names is None else names, known)
+    return tuple(known[name] for name in chosen)

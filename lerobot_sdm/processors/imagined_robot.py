@@ -7,11 +7,9 @@ import torch
 from lerobot.configs.types import PipelineFeatureType, PolicyFeature
 from lerobot.processor import ObservationProcessorStep, ProcessorStepRegistry
 
-from lerobot_sdm.clouds import POINT_CLOUD
+from lerobot_sdm.clouds import IMAGINED_ROBOT, POINT_CLOUD
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.processors.incoming import as_tensor
-
-IMAGINED_ROBOT = "observation.imagin_robot"
 
 
 @ProcessorStepRegistry.register(name="imagined_robot_processor")

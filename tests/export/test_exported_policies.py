@@ -389,10 +389,10 @@ def test_a_type_that_cannot_be_exported(dataset, tmp_path, monkeypatch):
 def test_an_extra_that_is_missing(monkeypatch):
     monkeypatch.setattr(options.importlib.util, "find_spec", lambda name: None)
     for format_, package in (("onnx", "onnx"), ("openvino", "openvino")):
-        with pytest.raises(InputError, match=rf"needs {package}, .*uv sync --extra {format_}`"):
+        with pytest.raises(InputError, match=rf"{package} is not installed. Run `uv sync --extra {format_}`"):
             options.check_options(format_, "float32", "fixed", None)
     monkeypatch.setitem(options.EXTRAS, "openvino", ())
-    with pytest.raises(InputError, match="--precision=int8: needs onnx"):
+    with pytest.raises(InputError, match="--precision=int8: onnx is not installed"):
         options.check_options("openvino", "int8", "fixed", None)
 
 

@@ -12,7 +12,7 @@ from lerobot_sdm.errors import InputError
 from lerobot_sdm.measure.benchmark import Benchmark, make_benchmark
 from lerobot_sdm.measure.cell import fingerprint
 from lerobot_sdm.measure.cell_stages import evaluations, stages, trained
-from lerobot_sdm.measure.methods import METHODS, RUNS, check_methods, free_baselines, has_teacher, trainings
+from lerobot_sdm.measure.methods import METHODS, RUNS, free_baselines, has_teacher, trainings
 from lerobot_sdm.measure.sizes import SIZES, regression_of, task_config
 from lerobot_sdm.measure.suites import suite_tasks
 from lerobot_sdm.nets.trimmed_convolution import whole_size
@@ -105,9 +105,10 @@ def test_short_episodes_are_for_the_smoke_task_alone():
 
 
 def test_methods_stand_in_the_order_of_the_tables():
-    assert check_methods(("sdm", "dp3-1", "sdm", "dp3-10")) == ("dp3-10", "dp3-1", "sdm")
+    benchmark = make_benchmark(OUT, "adroit-3", methods=("sdm", "dp3-1", "sdm", "dp3-10"))
+    assert benchmark.methods == ("dp3-10", "dp3-1", "sdm")
     with pytest.raises(InputError, match=r"--methods: 'sdn' is not known. Did you mean 'sdm'"):
-        check_methods(("sdn",))
+        make_benchmark(OUT, "adroit-3", methods=("sdn",))
 
 
 def test_task_by_task():

@@ -4,10 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 
 from lerobot.utils.constants import ACTION, OBS_ENV_STATE, OBS_STATE
 
+from lerobot_sdm.clouds import POINT_CLOUD
 from lerobot_sdm.datasets.convert.columns import Column
 from lerobot_sdm.datasets.convert.mapping import CLOUDS, NAMED, misfit
 from lerobot_sdm.datasets.convert.source import ArrayInfo
-from lerobot_sdm.envs.configuration import OBS_POINT_CLOUD
 from lerobot_sdm.errors import InputError
 
 WORDS = {ACTION: ("action",), OBS_STATE: ("state", "qpos", "agent_pos", "proprio")}
@@ -44,14 +44,14 @@ def lacks(columns: Sequence[Column], arrays: Mapping[str, ArrayInfo]) -> tuple[s
         for key in (ACTION, OBS_STATE)
         if key not in keys
     ]
-    seen = [key for key in keys if key in (OBS_POINT_CLOUD, OBS_ENV_STATE) or "image" in key or "depth" in key]
+    seen = [key for key in keys if key in (POINT_CLOUD, OBS_ENV_STATE) or "image" in key or "depth" in key]
     unfit = [sentence for key in CLOUDS if key not in keys for sentence in _unfit(key, arrays)]
     if unfit:
-        said.append(f"no array becomes '{OBS_POINT_CLOUD}'. {' '.join(unfit)}")
+        said.append(f"no array becomes '{POINT_CLOUD}'. {' '.join(unfit)}")
     elif not seen:
         said.append(
-            f"no array becomes '{OBS_POINT_CLOUD}', a picture or '{OBS_ENV_STATE}', and policies need one of them. "
-            f"{_say_which(OBS_POINT_CLOUD, arrays)}"
+            f"no array becomes '{POINT_CLOUD}', a picture or '{OBS_ENV_STATE}', and policies need one of them. "
+            f"{_say_which(POINT_CLOUD, arrays)}"
         )
     return tuple(said)
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from lerobot.utils.constants import ACTION, DEFAULT_FEATURES, OBS_IMAGE, OBS_IMAGES, OBS_STATE
 
+from lerobot_sdm.clouds import IMAGINED_ROBOT, POINT_CLOUD
 from lerobot_sdm.datasets.convert.columns import Column
 from lerobot_sdm.datasets.convert.parts import (
     ALL,
@@ -19,11 +20,9 @@ from lerobot_sdm.datasets.convert.parts import (
     taken_shape,
 )
 from lerobot_sdm.datasets.convert.source import ArrayInfo
-from lerobot_sdm.envs.configuration import OBS_POINT_CLOUD
 from lerobot_sdm.errors import InputError, check_at_least, check_known, unknown_name
 
 OBS_DEPTH = "observation.depth"
-OBS_IMAGIN_ROBOT = "observation.imagin_robot"
 IMAGES = ("image", "video", "skip")
 DEPTH = ("image", "array", "skip")
 COLOR_RANGES = ("0-255", "0-1", "none")
@@ -35,13 +34,13 @@ NAMED = {
     "agent_pos": OBS_STATE,
     "robot_state": OBS_STATE,
     "qpos": OBS_STATE,
-    "point_cloud": OBS_POINT_CLOUD,
-    "pointcloud": OBS_POINT_CLOUD,
-    "pcd": OBS_POINT_CLOUD,
-    "imagin_robot": OBS_IMAGIN_ROBOT,
+    "point_cloud": POINT_CLOUD,
+    "pointcloud": POINT_CLOUD,
+    "pcd": POINT_CLOUD,
+    "imagin_robot": IMAGINED_ROBOT,
 }
 VECTORS = (ACTION, OBS_STATE, "observation.environment_state")
-CLOUDS = (OBS_POINT_CLOUD, OBS_IMAGIN_ROBOT)
+CLOUDS = (POINT_CLOUD, IMAGINED_ROBOT)
 LARGEST_RANK = 5  # limit of LeRobot
 ENTRY = re.compile(
     r"(?P<array>[^=\[\]]+)"
@@ -129,7 +128,7 @@ def complete(entries: Sequence[Entry], arrays: Mapping[str, ArrayInfo], optional
     left = {name: info for name, info in arrays.items() if name not in given and name not in optional}
     images = [name for name, info in left.items() if is_image(info.shape[1:]) and _looks_like_image(name, info)]
     depths = [name for name, info in left.items() if "depth" in name.lower() and is_depth(info.shape[1:])]
-    has_named_cloud = any(NAMED.get(name) == OBS_POINT_CLOUD for name in arrays)
+    has_named_cloud = any(NAMED.get(name) == POINT_CLOUD for name in arrays)
     guessed = []
     for name, info in left.items():
         key = NAMED.get(name.rpartition("/")[2].lower())
@@ -138,7 +137,7 @@ def complete(entries: Sequence[Entry], arrays: Mapping[str, ArrayInfo], optional
         elif name in depths:
             key = OBS_DEPTH if len(depths) == 1 else f"{OBS_DEPTH}.{_column_name(name)}"
         elif key is None and _is_cloud(info) and not has_named_cloud:
-            key = OBS_POINT_CLOUD
+            key = POINT_CLOUD
         if key is None or key in taken or misfit(key, info.shape[1:] or (1,), name):
             key = _column_name(name)
         taken.add(key)
@@ -164,8 +163,8 @@ def columns_of(entries: Sequence[Entry], arrays: Mapping[str, ArrayInfo], choice
     for entry in entries:
         parts.setdefault(entry.key, []).append(entry)
     columns = [column for group in parts.values() if (column := _column(group, arrays, choices))]
-    if choices.points is not None and not any(column.key == OBS_POINT_CLOUD for column in columns):
-        raise InputError(f"--resample-points={choices.points}: no array becomes '{OBS_POINT_CLOUD}'. Drop the option.")
+    if choices.points is not None and not any(column.key == POINT_CLOUD for column in columns):
+        raise InputError(f"--resample-points={choices.points}: no array becomes '{POINT_CLOUD}'. Drop the option.")
     return columns
 
 
@@ -190,7 +189,7 @@ def _column(entries: Sequence[Entry], arrays: Mapping[str, ArrayInfo], choices: 
         if choices.depth == "image" and dtype in (np.float32, np.uint16):
             shape = (*frame[1:], 1) if len(frame) == 3 and frame[0] == 1 else (*frame[:2], 1)
             return Column(parts, key, "depth", shape, dtype)
-    is_cloud = key == OBS_POINT_CLOUD
+    is_cloud = key == POINT_CLOUD
     has_colors = is_cloud and frame[-1] == 6 and dtype.kind == "f" and choices.color_range != "none"
     if is_cloud and choices.points is not None:
         if choices.points > frame[0]:

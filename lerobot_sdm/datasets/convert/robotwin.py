@@ -23,7 +23,7 @@ from lerobot_sdm.datasets.convert.safety import OpenFile, opened
 from lerobot_sdm.datasets.convert.source import ArrayInfo, Store
 from lerobot_sdm.datasets.names import named
 from lerobot_sdm.datasets.progress import BAR_DELAY
-from lerobot_sdm.errors import InputError, unknown_name
+from lerobot_sdm.errors import InputError, missing_package, unknown_name
 
 FILE = re.compile(r"episode(\d+)\.hdf5")
 VECTOR, CLOUD = "joint_action/vector", "pointcloud"
@@ -219,10 +219,7 @@ def open_file(file: Path) -> Iterator[Any]:
     try:
         h5py = importlib.import_module("h5py")
     except ImportError as error:
-        raise InputError(
-            f"{file.name}: h5py, which reads HDF5 files, is not installed. Install this package with its extra: "
-            "lerobot_policy_sdm[hdf5]."
-        ) from error
+        raise missing_package(file.name, "h5py, which reads HDF5 files,", "hdf5") from error
     try:
         root = h5py.File(file, "r")
     except OSError as error:

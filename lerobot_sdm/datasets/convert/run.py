@@ -14,6 +14,7 @@ import numpy as np
 from lerobot.utils.utils import SuppressProgressBars
 from tqdm import tqdm
 
+from lerobot_sdm.clouds import POINT_CLOUD
 from lerobot_sdm.datasets.convert.assemble import assemble, provenance
 from lerobot_sdm.datasets.convert.blocks import check_block, write_block
 from lerobot_sdm.datasets.convert.columns import Column
@@ -27,7 +28,6 @@ from lerobot_sdm.datasets.convert.verify import verify, verify_block
 from lerobot_sdm.datasets.disk import disk_full_is_an_input_error
 from lerobot_sdm.datasets.names import check_new_dataset, named
 from lerobot_sdm.datasets.processes import Workers
-from lerobot_sdm.envs.configuration import OBS_POINT_CLOUD
 from lerobot_sdm.errors import InputError, check_at_least
 from lerobot_sdm.files import digest
 
@@ -128,7 +128,7 @@ def make_plan(config: ConvertConfig) -> Plan:
     if lacking:
         facts["lacks"] = list(lacking)
     for column in columns:
-        if column.key == OBS_POINT_CLOUD:
+        if column.key == POINT_CLOUD:
             described = {
                 "frame": config.frame or layout.frame or "not stated",
                 "unit": config.unit,

@@ -183,7 +183,3 @@ class AdroitPointCloudEnv(PointCloudEnv):
 
     def _goal(self) -> NDArray[np.float64] | None:
         return None if self.cloud_options.show_goal is False else self.hand_task.goal_position(self._mj_data)
-
-    def _require_reset(self, what: str) -> None:
-        if self._mj_data is None:
-            raise RuntimeError(f"{what}: reset the environment first.")

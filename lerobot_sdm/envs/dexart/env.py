@@ -219,10 +219,6 @@ class DexArtPointCloudEnv(PointCloudEnv):
         cloud = observation["point_cloud"]
         return observation | {"point_cloud": np.vstack([hand[:, : cloud.shape[1]], cloud])}
 
-    def _require_reset(self, what: str) -> None:
-        if self._measured is None:
-            raise RuntimeError(f"{what}: reset the environment first.")
-
 
 def _unbounded(*shape: int):
     from gymnasium.spaces import Box

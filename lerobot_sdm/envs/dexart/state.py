@@ -1,7 +1,6 @@
 """The interface between DexArt's tasks and the physics engine: what tasks read, and what they request."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,36 +75,3 @@ class Measured:
     arm_touches: bool
     base_touched: bool
     tracking_error: float
-
-
-class World(Protocol):
-    """A physics engine with DexArt's robot and one object in it."""
-
-    handle_range: HandleRange
-
-    finger_limits: tuple[NDArray[np.float64], NDArray[np.float64]]
-    """Lowest and highest angle (16,) of the finger joints, in the order of `FINGER_JOINTS`."""
-
-    def reset(self, placement: Placement) -> Measured:
-        """Put robot and object at the start of an episode."""
-        ...
-
-    def overlap(self) -> float:
-        """Penetration depth of the robot in the object, meters; 0 if they are apart."""
-        ...
-
-    def jacobian(self) -> NDArray[np.float64]:
-        """(6, 6) linear, then angular velocity of the end link's origin for the arm's joint velocities."""
-        ...
-
-    def step(
-        self, arm_velocity: NDArray[np.float64], fingers: NDArray[np.float64], wanted: NDArray[np.float64]
-    ) -> Measured:
-        """Simulate one control step.
-
-        Args:
-            arm_velocity: (6,) for the arm's drives, radians per second.
-            fingers: (16,) position targets.
-            wanted: (3,) linear velocity asked of the end link, for the tracking error.
-        """
-        ...

@@ -103,12 +103,16 @@ def _prepare_robot(spec: mujoco.MjSpec) -> None:
 
 
 class MuJoCoWorld:
-    """See `dexart.state.World`.
+    """MuJoCo with DexArt's robot and one object in it.
 
     Args:
         robot: Its description, base link at the origin.
         thing: The object.
         task: Says where the robot stands and how it is seen.
+
+    Attributes:
+        handle_range: Range of the object's joint.
+        finger_limits: Lowest and highest angle (16,) of the finger joints, in the order of `FINGER_JOINTS`.
     """
 
     def __init__(self, robot: mujoco.MjSpec, thing: ArticulatedObject, task: type[DexArtTask]):
@@ -129,6 +133,7 @@ class MuJoCoWorld:
         self._part = np.array([_part(model, geom) for geom in range(model.ngeom)])
 
     def reset(self, placement: Placement) -> Measured:
+        """Put robot and object at the start of an episode."""
         model, data = self.model, self.data
         mujoco.mj_resetData(model, data)
         pose = [*placement.position, np.cos(placement.yaw / 2), 0, 0, np.sin(placement.yaw / 2)]
@@ -145,12 +150,14 @@ class MuJoCoWorld:
         return self.measure()
 
     def overlap(self) -> float:
+        """Penetration depth of the robot in the object, meters; 0 if they are apart."""
         of_object = np.isin(self._part[self.data.contact.geom], (HANDLE_PART, BASE_PART))
         of_robot = self._part[self.data.contact.geom] < HANDLE_PART
         between = of_object.any(axis=1) & of_robot.any(axis=1)
         return -float(self.data.contact.dist[between].min(initial=0.0))
 
     def jacobian(self) -> NDArray[np.float64]:
+        """(6, 6) linear, then angular velocity of the end link's origin for the arm's joint velocities."""
         linear, angular = np.zeros((2, 3, self.model.nv))
         mujoco.mj_jacBody(self.model, self.data, linear, angular, self._end)
         return np.vstack([linear, angular])[:, self._qvel[: len(ARM_JOINTS)]]
@@ -158,6 +165,13 @@ class MuJoCoWorld:
     def step(
         self, arm_velocity: NDArray[np.float64], fingers: NDArray[np.float64], wanted: NDArray[np.float64]
     ) -> Measured:
+        """Simulate one control step.
+
+        Args:
+            arm_velocity: (6,) for the arm's drives, radians per second.
+            fingers: (16,) position targets.
+            wanted: (3,) linear velocity asked of the end link, for the tracking error.
+        """
         model, data = self.model, self.data
         stiffness, damping, _ = ARM_GAINS
         arm = data.qpos[self._qpos[: len(ARM_JOINTS)]] + arm_velocity * CONTROL_STEP

@@ -119,15 +119,13 @@ class MetaWorldPointCloudEnv(PointCloudEnv):
     @property
     def simulator(self) -> SawyerXYZEnv:
         """MetaWorld's own environment. For experts, which must not change it."""
-        if self._sim is None:
-            raise RuntimeError("simulator: reset the environment first.")
+        self._require_reset("simulator")
         return self._sim
 
     @property
     def expert_state(self) -> NDArray[np.float64]:
         """(39,) MetaWorld's full observation including the goal."""
-        if self._state is None:
-            raise RuntimeError("expert_state: reset the environment first.")
+        self._require_reset("expert_state")
         return self._state
 
     def _load(self) -> mujoco.MjModel:

@@ -8,14 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from lerobot_sdm.errors import InputError
+from lerobot_sdm.errors import missing_package
 
 try:
     from gym_pusht.envs.pusht import PushTEnv
 except ModuleNotFoundError as error:
-    raise InputError(
-        "--env.type=pusht_dense: gym-pusht is not installed. Run `pip install 'lerobot_policy_sdm[pusht]'`."
-    ) from error
+    raise missing_package("--env.type=pusht_dense", "gym-pusht", "pusht") from error
 
 REACH = 400.0
 """Mean distance, in pixels of the 512 x 512 table, at which the reward reaches 0."""

@@ -164,7 +164,7 @@ def test_an_episode_that_was_taken_out_is_not_missed(folder):
 
 def test_without_what_reads_hdf5(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(InputError, match=r"h5py, which reads HDF5 files, is not installed.*lerobot_policy_sdm\[hdf5\]"):
+    with pytest.raises(InputError, match=r"h5py, which reads HDF5 files, is not installed.*--extra hdf5"):
         make_plan(ConvertConfig(folder))
 
 

@@ -42,7 +42,7 @@ def page(results: Results) -> str:
             "## Published numbers\n",
             "Not comparable with those above: this is how they differ.\n",
             markdown(PROTOCOL_DIFFERENCES),
-            published_table(),
+            markdown(PUBLISHED),
         )
     )
 
@@ -243,9 +243,3 @@ def _trainings(cells: Cells) -> str:
         for run, training in cell["trainings"].items():
             found.setdefault(run, set()).add(f"{training['steps']} steps of {training['batch_size']}")
     return "; ".join(f"{run} {' or '.join(sorted(texts))}" for run, texts in found.items())
-
-
-def published_table() -> str:
-    """Published numbers and where they were read."""
-    header = ("published by", "network evaluations", "mean over", "success in %", "read in")
-    return markdown((header, *((row.method, row.steps, row.tasks, row.success, row.source) for row in PUBLISHED)))

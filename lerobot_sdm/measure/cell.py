@@ -17,11 +17,10 @@ from lerobot_sdm.errors import InputError
 from lerobot_sdm.files import read_json, write_json
 from lerobot_sdm.measure.benchmark import Benchmark, Cell
 from lerobot_sdm.measure.cell_stages import evaluations, layout_of, measurement_file, stages, trained
-from lerobot_sdm.measure.curves import loss_curve
 from lerobot_sdm.measure.methods import METHODS, trainings
 from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.provenance import check_shared, data_hash, run_name, weights_hash
-from lerobot_sdm.measure.records import evaluated_successes, source_commit, stage_records, versions
+from lerobot_sdm.measure.records import evaluated_successes, loss_curve, source_commit, stage_records, versions
 from lerobot_sdm.measure.runner import run_stages, shared_variables, start_warm
 from lerobot_sdm.measure.scores import score
 from lerobot_sdm.measure.stages import Stage, finished_stage

@@ -1,8 +1,20 @@
-"""Estimate a run's remaining time from the stages so far."""
+"""Estimate a run's remaining time from the stages so far, and from the sizes of those that are left."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from lerobot_sdm.measure.settings import RunSettings
+from lerobot_sdm.measure.sizes import SMALL
 from lerobot_sdm.measure.stages import Stage, startable
+
+# Roughly the seconds that stages take on one core of a typical machine, measured with the default run. Only proportions
+# matter; with other networks, simulators or devices, stages are compared only with others of their kind.
+RECORDING, RECORDED_EPISODE = 3.0, 0.5
+TRAINING, TEACHER_STEP, STUDENT_STEP = 5.0, 0.13, 0.09
+EXPERT, EXPERT_EPISODE = 2.0, 0.1
+EVALUATION, EVALUATED_EPISODE = 8.0, 0.4
+DISTANCES, DISTANCE_SAMPLE = 3.0, 0.008
+LATENCY, REPORT = 4.0, 6.0
 
 
 def seconds_left(
@@ -58,3 +70,31 @@ def rough_time(seconds: float) -> str:
     hours, rest = divmod(minutes, 60)
     parts = [f"{hours} h"] * bool(hours) + [f"{rest} min"] * bool(rest)
     return f"about {' '.join(parts)}"
+
+
+def sized(stage: Stage, config: RunSettings) -> Stage:
+    """A quickstart's stage with its kind and size filled in."""
+    rules = 1 + len(config.other_rules)
+    share = config.teacher.batch_size / SMALL.teacher.batch_size, config.student.batch_size / SMALL.student.batch_size
+    sizes = {
+        "record": RECORDING + RECORDED_EPISODE * config.episodes / stage.cores,
+        "record_held_out": RECORDING + RECORDED_EPISODE * config.held_out_episodes,
+        "train_teacher": TRAINING + TEACHER_STEP * config.teacher.steps * share[0],
+        "train_student": TRAINING + STUDENT_STEP * config.student.steps * share[1],
+        "train_regression": TRAINING + STUDENT_STEP * config.student.steps * share[1],  # As long, see `regression_of`.
+        "evaluate_expert": EXPERT + EXPERT_EPISODE * config.eval_episodes * rules,
+        "distances": DISTANCES + DISTANCE_SAMPLE * config.observations * config.samples,
+        "latency": LATENCY,
+        "report": REPORT,
+    }
+    an_evaluation = EVALUATION + EVALUATED_EPISODE * config.eval_episodes
+    # Stages other than recording and training mostly sample and simulate, as evaluations do.
+    kind = stage.name.partition("_")[0]
+    kind = kind if kind in ("record", "train") else "evaluate"
+    # Whether the proportions above hold across stages of all kinds.
+    typical = (
+        config.env_type == SMALL.env_type
+        and config.device == SMALL.device
+        and config.teacher.policy.get("down_dims") == SMALL.teacher.policy["down_dims"]
+    )
+    return replace(stage, kind=kind, size=sizes.get(stage.name, an_evaluation), typical=typical)

@@ -9,12 +9,12 @@ from rich.console import Console
 
 from lerobot_sdm.files import read_json
 from lerobot_sdm.measure import measurements, plan, quickstart_report
+from lerobot_sdm.measure.estimate import sized
 from lerobot_sdm.measure.methods import QUICKSTART_RUNS, ROWS
 from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.runner import run_warm, shared_variables
 from lerobot_sdm.measure.settings import RunSettings
 from lerobot_sdm.measure.sizes import regression_of
-from lerobot_sdm.measure.stage_sizes import sized
 from lerobot_sdm.measure.stages import Stage, claim_folder
 
 

@@ -1,17 +1,21 @@
-"""Read what stages recorded: outcomes and markers; and what they ran on: versions, commit, machine."""
+"""Read what stages recorded: outcomes, losses and markers; and what they ran on: versions, commit, machine."""
 
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from lerobot_sdm.files import json_files, read_json
+from lerobot_sdm.measure.settings import Training
 from lerobot_sdm.versions import installed_versions
 
 PACKAGES = ("lerobot_policy_sdm", "lerobot", "torch", "mujoco", "metaworld", "gymnasium", "numpy")
 """Packages whose versions matter to a run in a MuJoCo simulator."""
+FRAMES = re.compile(r"dataset\.num_frames=(\d+)")
+LINE = re.compile(r"epch:(\d+\.\d+) loss:(-?\d+\.\d+)")
 
 
 def evaluated_successes(folder: Path) -> list[bool]:
@@ -30,6 +34,31 @@ def evaluated_metric(folder: Path, name: str) -> list[float]:
     """A metric of each episode of a `lerobot-eval` run of one task, such as `max_rewards`, in order of seeds."""
     (task,) = read_json(folder / "eval_info.json")["per_task"]
     return list(task["metrics"][name])
+
+
+def loss_curve(log: Path, training: Training) -> list[tuple[int, float]]:
+    """Steps and losses of a training.
+
+    LeRobot abbreviates steps ("step:2K") but prints epochs in full, from which the steps follow. Lines of a part that
+    was trained again after an interruption replace earlier ones.
+
+    Args:
+        log: Output of `lerobot-train`, all attempts in sequence.
+        training: Its settings.
+
+    Returns:
+        (step, mean loss since the last one) in order of steps.
+    """
+    text = log.read_text(errors="replace")
+    frames = FRAMES.search(text)
+    every = training.options.get("log_freq")
+    if frames is None or every is None:
+        return []
+    per_epoch = int(frames[1]) / training.batch_size
+    losses = {}
+    for epochs, loss in LINE.findall(text):
+        losses[every * round(float(epochs) * per_epoch / every)] = float(loss)
+    return sorted(losses.items())
 
 
 def stage_records(root: Path) -> list[dict[str, Any]]:

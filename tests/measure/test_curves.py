@@ -1,6 +1,6 @@
 """Losses from what `lerobot-train` prints."""
 
-from lerobot_sdm.measure.curves import loss_curve
+from lerobot_sdm.measure.records import loss_curve
 from lerobot_sdm.measure.settings import Training
 
 TRAINING = Training(steps=400, batch_size=50, save_freq=200, options={"log_freq": 100})

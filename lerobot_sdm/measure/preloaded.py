@@ -29,7 +29,6 @@ EVERYTHING_ELSE = (
     "lerobot_sdm.measure.latency",
     "lerobot_sdm.measure.measurements",
     "lerobot_sdm.measure.quickstart_report",
-    "lerobot_sdm.measure.quickstart_results",
     "scipy.stats",
     "lerobot_sdm.measure.pictures",
     "lerobot_sdm.measure.video",

@@ -16,8 +16,7 @@ from lerobot_sdm.files import write_json
 from lerobot_sdm.measure.methods import ROWS, SHOWN
 from lerobot_sdm.measure.pictures import cloud_picture, success_plot
 from lerobot_sdm.measure.plan import RunLayout
-from lerobot_sdm.measure.quickstart_report import HEADER, report
-from lerobot_sdm.measure.quickstart_results import collect_results
+from lerobot_sdm.measure.quickstart_report import HEADER, collect_results, report
 from lerobot_sdm.measure.records import evaluated_successes, source_commit
 from lerobot_sdm.measure.sizes import preset
 from lerobot_sdm.measure.tables import markdown, points

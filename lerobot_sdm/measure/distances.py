@@ -25,7 +25,7 @@ def energy_distance(x: Tensor, y: Tensor) -> Tensor:
     Raises:
         ValueError: If the shapes do not fit or a set has fewer than two samples.
     """
-    _check_samples(x, y)
+    _check_shapes(x, y)
     across = torch.cdist(x, y, compute_mode=EXACT).mean(dim=(1, 2))
     return 2 * across - _mean_pair_distance(x) - _mean_pair_distance(y)
 
@@ -50,7 +50,6 @@ def distance_to_point(x: Tensor, y: Tensor) -> Tensor:
     if y.ndim != 2:
         raise ValueError(f"Needs one draw for each condition, (K, D), got {tuple(y.shape)}.")
     _check_shapes(x, y.unsqueeze(1))
-    _check_counts(x)
     across = torch.cdist(x, y.unsqueeze(1), compute_mode=EXACT).mean(dim=(1, 2))
     return 2 * across - _mean_pair_distance(x)
 
@@ -85,20 +84,12 @@ def paired_rms(x: Tensor, y: Tensor) -> Tensor:
 def _mean_pair_distance(x: Tensor) -> Tensor:
     """Mean distance between different samples of each condition, (K, M, D) -> (K,)."""
     count = x.shape[1]
+    if count < 2:
+        raise ValueError("The unbiased distance needs at least two samples for each condition.")
     # The diagonal is zero, so excluding it from the count excludes it from the mean.
     return torch.cdist(x, x, compute_mode=EXACT).sum(dim=(1, 2)) / (count * (count - 1))
-
-
-def _check_samples(x: Tensor, y: Tensor) -> None:
-    _check_shapes(x, y)
-    _check_counts(x, y)
 
 
 def _check_shapes(x: Tensor, y: Tensor) -> None:
     if x.ndim != 3 or y.ndim != 3 or x.shape[0] != y.shape[0] or x.shape[2] != y.shape[2]:
         raise ValueError(f"Needs (K, M, D) and (K, M', D), got {tuple(x.shape)} and {tuple(y.shape)}.")
-
-
-def _check_counts(*sets: Tensor) -> None:
-    if min(samples.shape[1] for samples in sets) < 2:
-        raise ValueError("The unbiased distance needs at least two samples for each condition.")

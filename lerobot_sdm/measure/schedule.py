@@ -62,7 +62,15 @@ def run_all(
                     tell(cell, "started")
             for cell in _first_done(running):
                 job, _ = running.pop(cell)
-                broken |= _finish(cell, job, needs, outcome, tell)
+                try:
+                    job.result()
+                except Exception as error:
+                    outcome.failed.append((cell, error))
+                    tell(cell, "failed")
+                    broken |= needs(cell)  # What other cells must not retry.
+                else:
+                    outcome.finished.append(cell)
+                    tell(cell, "finished")
     except BaseException:
         for job, _ in running.values():
             job.cancel()
@@ -77,18 +85,3 @@ def _first_done(running: dict[Cell, tuple[Job, set[str]]]) -> list[Cell]:
             return done
         time.sleep(POLL_SECONDS)
     return []
-
-
-def _finish(
-    cell: Cell, job: Job, needs: Callable[[Cell], set[str]], outcome: CellOutcomes, tell: Callable[[Cell, str], None]
-) -> set[str]:
-    """Record a cell's outcome; returns the stages that other cells must not retry."""
-    try:
-        job.result()
-    except Exception as error:
-        outcome.failed.append((cell, error))
-        tell(cell, "failed")
-        return needs(cell)
-    outcome.finished.append(cell)
-    tell(cell, "finished")
-    return set()

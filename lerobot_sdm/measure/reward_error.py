@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,58 +23,34 @@ from lerobot_sdm.policies.source.reward_model import load_reward_model
 from lerobot_sdm.safe_files.json_files import AGAIN, read_object, said
 
 
-@dataclass(frozen=True)
-class RewardError:
-    """Errors over held-out chunks, in the environment's unit.
-
-    Attributes:
-        episodes: Held-out episodes.
-        chunks: Their chunks with a known label.
-        rmse: Root mean square error of the ensemble's mean.
-        mae: Mean absolute error.
-        constant_rmse: Root mean square error of the best constant.
-        rank_correlation: Spearman's, between prediction and label.
-        moving_rank_correlation: The same over the half of the chunks with the largest absolute labels: in many chunks
-            nothing moves, and ranks among those are meaningless.
-        spread: Mean standard deviation of the ensemble.
-        spread_rank_correlation: Spearman's between the ensemble's spread and the absolute error: whether the model
-            knows where it is wrong.
-    """
-
-    episodes: int
-    chunks: int
-    rmse: float
-    mae: float
-    constant_rmse: float
-    rank_correlation: float
-    moving_rank_correlation: float
-    spread: float
-    spread_rank_correlation: float
-
-
-def reward_error(predicted: np.ndarray, label: np.ndarray, episodes: int = 1) -> RewardError:
-    """Compare predictions with labels.
+def reward_error(predicted: np.ndarray, label: np.ndarray) -> dict[str, Any]:
+    """Compare predictions with labels, in the environment's unit.
 
     Args:
         predicted: Predictions of each ensemble member (members, N).
         label: Labels (N,), at least 3 and not all equal.
-        episodes: Number of episodes they come from.
+
+    Returns:
+        `chunks`, N; `rmse` and `mae`, errors of the ensemble's mean; `constant_rmse`, that of the best constant;
+        `rank_correlation`, Spearman's, between prediction and label; `moving_rank_correlation`, the same over the half
+        of the chunks with the largest absolute labels: in many chunks nothing moves, and ranks among those are
+        meaningless; `spread`, the mean standard deviation of the ensemble; `spread_rank_correlation`, Spearman's
+        between that deviation and the absolute error: whether the model knows where it is wrong.
     """
     mean, spread = predicted.mean(axis=0), predicted.std(axis=0)
     error = mean - label
     # Not those from the median on: where most labels are 0, that would be all of them.
     moving = np.argsort(np.abs(label), kind="stable")[len(label) // 2 :]
-    return RewardError(
-        episodes=episodes,
-        chunks=len(label),
-        rmse=float(np.sqrt(np.mean(error**2))),
-        mae=float(np.abs(error).mean()),
-        constant_rmse=float(label.std()),
-        rank_correlation=_rank_correlation(mean, label),
-        moving_rank_correlation=_rank_correlation(mean[moving], label[moving]),
-        spread=float(spread.mean()),
-        spread_rank_correlation=_rank_correlation(spread, np.abs(error)),
-    )
+    return {
+        "chunks": len(label),
+        "rmse": float(np.sqrt(np.mean(error**2))),
+        "mae": float(np.abs(error).mean()),
+        "constant_rmse": float(label.std()),
+        "rank_correlation": _rank_correlation(mean, label),
+        "moving_rank_correlation": _rank_correlation(mean[moving], label[moving]),
+        "spread": float(spread.mean()),
+        "spread_rank_correlation": _rank_correlation(spread, np.abs(error)),
+    }
 
 
 def measure_reward_error(path: str, root: Path | None = None, batch_size: int = 512) -> dict[str, Any]:
@@ -108,8 +83,9 @@ def measure_reward_error(path: str, root: Path | None = None, batch_size: int = 
             label, known = model.labels(prepared)
             predicted.append(model.predict(model.features(prepared), prepared["action"])[:, known])
             labels.append(label[known])
-    error = reward_error(torch.cat(predicted, dim=1).numpy(), torch.cat(labels).numpy(), held_out.num_episodes)
-    return asdict(error) | {
+    return {
+        "episodes": held_out.num_episodes,
+        **reward_error(torch.cat(predicted, dim=1).numpy(), torch.cat(labels).numpy()),
         "target": model.config.target,
         "look_ahead": model.config.look_ahead,
         "ensemble": model.config.ensemble,

@@ -7,7 +7,6 @@ different teachers.
 
 import hashlib
 import shutil
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,29 +41,15 @@ def weights_hash(layout: RunLayout, run: str) -> str:
 
 
 def check_data_stage(cells: Path, task: str, layout: RunLayout) -> Stage:
-    """The stage that follows recording.
-
-    Args:
-        cells: Folder of the finished cells.
-        task: Name of the task.
-        layout: Its folder.
-    """
+    """The stage that follows recording; `cells` is the folder of the finished cells."""
     output = layout.root / "data" / "hashes.json"
-    return Stage(
-        "check_data", "Check demonstrations", output, function=partial(_check_data, cells, task, layout, output)
-    )
+    function = partial(_check_data, cells, task, layout, output)
+    return Stage("check_data", "Check demonstrations", output, function=function)
 
 
 def check_training_stage(cells: Path, task: str, layout: RunLayout, run: str, seed: int) -> Stage:
-    """The stage that follows a training: it deletes what only resuming needs, and compares the weights.
-
-    Args:
-        cells: Folder of the finished cells.
-        task: Name of the task.
-        layout: Its folder.
-        run: Name of the training, one of `methods.RUNS`.
-        seed: Its seed.
-    """
+    """The stage that follows a training, one of `methods.RUNS`: it deletes what only resuming needs, and compares the
+    weights with those that the finished cells in the folder `cells` rest on."""
     name = run_name(run, seed)
     # In the training's own folder, so that deleting and repeating a training also repeats the check.
     output = layout.training(name) / "hashes.json"
@@ -131,7 +116,7 @@ def _compare(cells: Path, task: str, seed: int | None, layout: RunLayout, found:
         InputError: They differ. Both hashes are kept in `differs.json` of the task's folder.
     """
     others = {}
-    for cell in _finished(cells, task):
+    for cell in map(read_json, sorted(cells.glob(f"{task}.*.json"))):
         known = {name: value for name, value in cell["hashes"].items() if name in found and value != found[name]}
         if known and seed in (None, cell["training_seed"]):
             others[cell["cell"]] = known
@@ -146,10 +131,6 @@ def _compare(cells: Path, task: str, seed: int | None, layout: RunLayout, found:
         f"comparable with them. Resume on the machine that made those, or delete {', '.join(sorted(others))} to redo "
         "all rows of the task."
     )
-
-
-def _finished(cells: Path, task: str) -> Iterator[dict[str, Any]]:
-    return map(read_json, sorted(cells.glob(f"{task}.*.json")))
 
 
 def _forget_dependents(layout: RunLayout, run: str, seed: int) -> None:

@@ -18,9 +18,6 @@ from lerobot_sdm.measure.suites import LEVELS, SUITES
 def gather(root: Path) -> dict[str, Any]:
     """Collect the results in a benchmark's folder.
 
-    Args:
-        root: The folder.
-
     Returns:
         `settings`; `cells`, in the order of suite, methods and seeds; `experts`, see `experts_of`; `summaries`, see
         `summarize`.
@@ -122,7 +119,12 @@ def _row(key: str, by_method: Mapping[str, Cells], paired: bool) -> dict[str, An
     """
     method, mine = METHODS[key], by_method[key]
     teachers = by_method.get(method.teacher) if key != method.teacher else None
-    free = best_of([name for name in free_baselines(key) if name in by_method], by_method)
+    free = max(
+        (name for name in free_baselines(key) if name in by_method),
+        # Ties go to the one closest to the teacher.
+        key=lambda name: (pooled(by_method[name])["estimate"], -_energy(by_method[name])),
+        default=None,
+    )
     demonstrations = [c["distance_to_demonstrations"]["estimate"] for c in mine if "distance_to_demonstrations" in c]
     spreads = [c["distance_to_teacher"]["spread"]["estimate"] for c in mine if "spread" in c["distance_to_teacher"]]
     return {
@@ -141,15 +143,6 @@ def _row(key: str, by_method: Mapping[str, Cells], paired: bool) -> dict[str, An
         "teacher_ms": median(cell["teacher_latency"]["median_ms"] for cell in mine),
         "network_evaluations": median(cell["latency"]["network_evaluations"] for cell in mine),
     }
-
-
-def best_of(methods: list[str], by_method: Mapping[str, Cells]) -> str | None:
-    """The method with the highest success over the same cells; ties go to the one closest to the teacher."""
-    return max(
-        methods,
-        key=lambda name: (pooled(by_method[name])["estimate"], -_energy(by_method[name])),
-        default=None,
-    )
 
 
 def _energy(cells: Cells) -> float:

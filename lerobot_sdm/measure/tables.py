@@ -32,7 +32,13 @@ class Report:
 
     def terminal(self) -> Table:
         """The table alone."""
-        return terminal(self.title, self.narrow or self.rows)
+        header, *others = self.narrow or self.rows
+        table = Table(title=self.title)
+        for number, name in enumerate(header):
+            table.add_column(name, justify="right" if number else "left")
+        for cells in others:
+            table.add_row(*cells)
+        return table
 
 
 def markdown(rows: Iterable[Sequence[str]]) -> str:
@@ -40,17 +46,6 @@ def markdown(rows: Iterable[Sequence[str]]) -> str:
     header, *others = rows
     lines = [header, ("---",) + ("---:",) * (len(header) - 1), *others]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
-
-
-def terminal(title: str, rows: Iterable[Sequence[str]]) -> Table:
-    """Rows as a table for a terminal, with the first as header."""
-    header, *others = rows
-    table = Table(title=title)
-    for number, name in enumerate(header):
-        table.add_column(name, justify="right" if number else "left")
-    for cells in others:
-        table.add_row(*cells)
-    return table
 
 
 def bullets(*lines: str) -> str:

@@ -57,10 +57,6 @@ class Comparison:
                 )
         self.env_config()
 
-    def env_options(self) -> dict[str, str]:
-        """The environment as options of LeRobot's commands, without their dashes: `env.type` first."""
-        return spec_options(self.env)
-
     def env_config(self) -> EnvConfig:
         """LeRobot's configuration of the environment.
 
@@ -81,7 +77,7 @@ def row_key(policy: PolicySpec) -> str:
 
 def evaluate_command(comparison: Comparison, layout: RunLayout, policy: PolicySpec) -> tuple[str, ...]:
     """Command that measures one row."""
-    options = {f"policy.{key}": value for key, value in policy.overrides.items()} | comparison.env_options()
+    options = {f"policy.{key}": value for key, value in policy.overrides.items()} | spec_options(comparison.env)
     return lerobot_eval(
         policy.path,
         [f"--policy.device={comparison.device}", *flags(options)],

@@ -11,6 +11,7 @@ from lerobot.configs.train import TRAIN_CONFIG_NAME
 from lerobot.envs import close_envs, make_env, make_env_pre_post_processors, preprocess_observation
 from rich.console import Console
 
+from lerobot_sdm.envs.spec import spec_options
 from lerobot_sdm.files import read_json, write_json, write_text
 from lerobot_sdm.measure.comparison import Comparison, evaluations, row_key
 from lerobot_sdm.measure.comparison_report import report
@@ -96,7 +97,7 @@ def collect_comparison(comparison: Comparison, layout: RunLayout, costs: Sequenc
     Returns:
         JSON-compatible: protocol, one entry per row with the outcome of every episode, versions and machine.
     """
-    kind = comparison.env_options()["env.type"]
+    kind = spec_options(comparison.env)["env.type"]
     outcomes = [evaluated_successes(layout.evaluation(row_key(policy))) for policy in comparison.policies]
     name, most = REWARDS.get(kind, ("reward", 1.0))
     rewards = [

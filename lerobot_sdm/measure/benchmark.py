@@ -8,14 +8,7 @@ from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.envs.options import DEFAULT_VIEW, OPTION_NAMES, PAPERS_VIEW, described_view, options_of_view
 from lerobot_sdm.errors import InputError, check_all_known, check_at_least, check_known
 from lerobot_sdm.measure.methods import METHODS, SMOKE_METHODS
-from lerobot_sdm.measure.protocols import (
-    PAPER,
-    PROTOCOLS,
-    SMOKE_PROTOCOLS,
-    STRICT,
-    Protocol,
-    check_paper_methods,
-)
+from lerobot_sdm.measure.protocols import PAPER, PROTOCOLS, SMOKE_PROTOCOLS, STRICT, Protocol, check_paper_methods
 from lerobot_sdm.measure.settings import Flags, RunSettings
 from lerobot_sdm.measure.sizes import SIZES, task_config
 from lerobot_sdm.measure.suites import SUITES, SuiteTask, interleaved, suite_tasks

@@ -83,21 +83,13 @@ def shared_variables(threads: int) -> dict[str, str]:
 
 @dataclass
 class _Started:
-    """A running stage.
-
-    Args:
-        stage: The stage.
-        program: Its process.
-        continued: Whether it resumes an earlier attempt.
-        held: Holds its guard.
-        since: Start time, by the performance counter.
-    """
+    """A running stage."""
 
     stage: Stage
     program: Running
-    continued: bool
-    held: ExitStack
-    since: float
+    continued: bool  # Whether it resumes an earlier attempt.
+    held: ExitStack  # Holds its guard.
+    since: float  # By the performance counter.
 
 
 @dataclass
@@ -155,15 +147,8 @@ class _Runner:
                 self.console.print(format_command(command), style="cyan", highlight=False, soft_wrap=True)
             if not self.running:
                 self.board.show(stage.name, "waits for the imports, which happen once for all commands")
-            program = Running(
-                command,
-                self.root / "logs" / f"{stage.name}.log",
-                self.environment,
-                self.launcher,
-                self.verbose,
-                inherited,
-                stage.function,
-            )
+            log = self.root / "logs" / f"{stage.name}.log"
+            program = Running(command, log, self.environment, self.launcher, self.verbose, inherited, stage.function)
             self.running[stage.name] = _Started(stage, program, continued, held.pop_all(), time.perf_counter())
 
     def _command(self, stage: Stage) -> tuple[tuple[str, ...], bool]:

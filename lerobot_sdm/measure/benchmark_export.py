@@ -60,9 +60,7 @@ def export_benchmark(root: Path, output: Path) -> list[str]:
 def whole_tasks(plan: dict[str, list[str]], cells: dict[str, dict[str, Any]]) -> list[str]:
     """The tasks whose requested cells have all been measured by every requested protocol.
 
-    Args:
-        plan: Cells' names -> protocols.
-        cells: Cells' names -> content of their files.
+    Both arguments are by cells' names: the protocols, and the content of the files.
     """
     whole: dict[str, bool] = {}
     for name, protocols in plan.items():

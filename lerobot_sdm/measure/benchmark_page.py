@@ -19,11 +19,7 @@ EXPERT = "the expert"
 
 
 def page(results: Results) -> str:
-    """The complete page.
-
-    Args:
-        results: Output of `summaries.gather`.
-    """
+    """The complete page of the output of `summaries.gather`."""
     settings = results["settings"]
     return "\n".join(
         (
@@ -109,12 +105,7 @@ def _differences(row: dict[str, Any]) -> tuple[str, str]:
 
 
 def task_table(cells: Cells, experts: Mapping[str, dict[str, Any]]) -> str:
-    """One row per task: success of each method over all its seeds, and of the expert if measured.
-
-    Args:
-        cells: Cells as measured by one protocol.
-        experts: Task -> its expert's success; see `benchmark_experts`.
-    """
+    """One row per task: success of each method over all its seeds, and of the expert if measured, see `experts_of`."""
     return _by_task(
         cells, lambda found: rate(pooled(found)), {task: rate(expert["score"]) for task, expert in experts.items()}
     )

@@ -53,11 +53,7 @@ def finished_cell(benchmark: Benchmark, cell: Cell) -> dict[str, Any] | None:
 
 
 def missing_protocols(benchmark: Benchmark, cell: Cell) -> tuple[str, ...]:
-    """The protocols that a cell still has to be measured by.
-
-    Raises:
-        InputError: It was measured in another way.
-    """
+    """The protocols that a cell still has to be measured by. Raises as `finished_cell` does."""
     found = finished_cell(benchmark, cell)
     asked = benchmark.protocols_of(cell.method)
     return asked if found is None else tuple(name for name in asked if name not in found["protocols"])
@@ -71,15 +67,12 @@ def unfinished_stages(benchmark: Benchmark, cell: Cell) -> set[str]:
 
 
 def run_cell(benchmark: Benchmark, launcher: Launcher | None, cell: Cell) -> Path:
-    """Run a cell's unfinished work, skipping protocols that its file already has. Output goes to `logs/CELL.log`.
+    """Run a cell's unfinished work, skipping protocols that its file already has, and return that file.
+
+    The benchmark's folder is claimed. Output goes to `logs/CELL.log`.
 
     Args:
-        benchmark: The benchmark, whose folder is claimed.
         launcher: Starts the commands; None if the cell runs on its own machine, with its own warm process.
-        cell: One of its cells.
-
-    Returns:
-        The cell's file.
 
     Raises:
         InputError: A finished stage ran another command, or data or weights made again differ from those of the
@@ -126,10 +119,6 @@ def stage_lock(layout: RunLayout, console: Console, stage: Stage) -> Iterator[tu
 
 def collect(benchmark: Benchmark, cell: Cell) -> dict[str, Any]:
     """Gather everything about a cell whose stages have finished, JSON-compatible.
-
-    Args:
-        benchmark: The benchmark.
-        cell: The cell.
 
     Returns:
         The cell's identity; by protocol the outcome of every episode and the rate; distances, latency, and provenance:

@@ -20,21 +20,13 @@ from lerobot_sdm.measure.suites import SuiteTask
 
 @dataclass(frozen=True)
 class CheckpointEvaluation:
-    """One call of `lerobot-eval` for a cell.
-
-    Args:
-        row: Checkpoint and options.
-        step: Training step of the checkpoint.
-        seed: Seed of the first episode.
-        episodes: How many episodes.
-        rule: The protocol's rules for this environment family, if any.
-    """
+    """One call of `lerobot-eval` for a cell."""
 
     row: TableRow
-    step: int
-    seed: int
+    step: int  # Training step of the checkpoint.
+    seed: int  # Of the first episode.
     episodes: int
-    rule: str | None
+    rule: str | None  # The protocol's rules for this environment family, if any.
 
 
 def layout_of(benchmark: Benchmark, task: SuiteTask) -> RunLayout:
@@ -76,8 +68,6 @@ def stages(benchmark: Benchmark, cell: Cell, protocols: tuple[str, ...] | None =
     """All stages that a cell depends on, in order. Cells of one task share stages of the same name.
 
     Args:
-        benchmark: The benchmark.
-        cell: One of its cells.
         protocols: Those whose evaluations to include; None for all protocols of the cell.
     """
     layout, config = layout_of(benchmark, cell.task), benchmark.task_config(cell.task)

@@ -39,10 +39,7 @@ class Running:
     """A running program, whose output goes to a log and whose last lines are kept.
 
     Args:
-        command: Program and arguments.
         log: File that the output is appended to.
-        environment: Environment variables of the process.
-        launcher: Starts it.
         verbose: Also copy the output to this process's own.
         inherited: Further file descriptors for the process.
         function: Called instead of the command, which then only names it.
@@ -129,12 +126,7 @@ class Running:
 
 
 class Board:
-    """Shows the last line of each running program: redrawn in a terminal, printed periodically elsewhere.
-
-    Args:
-        console: Where to print.
-        quiet: Show nothing.
-    """
+    """Shows the last line of each running program: redrawn in a terminal, printed periodically elsewhere."""
 
     def __init__(self, console: Console, quiet: bool = False):
         self._console = console

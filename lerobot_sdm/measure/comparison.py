@@ -58,11 +58,7 @@ class Comparison:
         self.env_config()
 
     def env_config(self) -> EnvConfig:
-        """LeRobot's configuration of the environment.
-
-        Raises:
-            InputError: The environment or a field is unknown, or a value is invalid.
-        """
+        """LeRobot's configuration of the environment; see `envs.spec.env_config`, also for its errors."""
         return env_config(self.env)
 
     def protocol(self) -> dict[str, Any]:

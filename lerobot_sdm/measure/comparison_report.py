@@ -6,11 +6,7 @@ from lerobot_sdm.measure import tables
 
 
 def report(results: dict[str, Any]) -> tables.Report:
-    """The table with its notes.
-
-    Args:
-        results: Content of a comparison's `results.json`.
-    """
+    """The table of a comparison's `results.json`, with notes."""
     rows = [_cells(row, is_reference=number == 0) for number, row in enumerate(results["rows"])]
     return tables.Report(results["task"], [_header(results), *rows], _notes(results))
 

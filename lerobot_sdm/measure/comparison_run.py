@@ -44,7 +44,6 @@ def run_comparison(
     Args:
         comparison: New rows are added; existing rows must have the same weights.
         layout: Its folder: new, empty, or from an earlier call with the same protocol.
-        console: Where to print.
         verbose: Show the commands' full output.
 
     Returns:
@@ -87,11 +86,9 @@ def measure_costs(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def collect_comparison(comparison: Comparison, layout: RunLayout, costs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Gather a comparison's measurements.
+    """Gather a comparison's measurements, once its evaluations have finished.
 
     Args:
-        comparison: Its settings.
-        layout: Its folder, with all evaluations finished.
         costs: Output of `measure_costs`.
 
     Returns:

@@ -109,7 +109,6 @@ def _distance_to_demonstration(
     """Distance of action samples to the demonstrated chunk, up to the end of its episode.
 
     Args:
-        loaded: The policy.
         observation: Raw inputs (1, n_obs_steps, ...).
         drawn: The policy's samples there (1, M, n_action_steps * A), normalized.
         demonstrated: Raw actions (n_action_steps, A), and a mask (n_action_steps,) of those within the episode.
@@ -121,13 +120,8 @@ def _distance_to_demonstration(
 
 
 def start_noise(loaded: LoadedPolicy, samples: int, key: tuple[int, int, int]) -> Tensor:
-    """Standard normal start noise (M, horizon, A) that depends only on the key.
-
-    Args:
-        loaded: The policy whose shapes are used.
-        samples: M.
-        key: Seed, observation, and which of the draws for that observation.
-    """
+    """Standard normal start noise (M, horizon, A) in a policy's shapes that depends only on the key: seed, observation,
+    and which of the draws for that observation."""
     generator = torch.Generator().manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
     size = loaded.config.action_feature.shape[0]
     return torch.randn(samples, loaded.config.horizon, size, generator=generator)
@@ -138,7 +132,6 @@ def draw_chunks(loaded: LoadedPolicy, observation: dict[str, Tensor], noise: Ten
     """Executed action chunks for one observation, flattened.
 
     Args:
-        loaded: The policy.
         observation: Raw inputs (1, n_obs_steps, ...).
         noise: Start noise (M, horizon, A).
 

@@ -82,8 +82,7 @@ class Engine:
     def started(self, root: Path) -> Iterator[Submit]:
         """Yield the submit function; calls still running when the context exits are ended.
 
-        Args:
-            root: The benchmark's folder; submitit keeps its files in `submitit/` there.
+        Submitit keeps its files in `submitit/` of the benchmark's folder.
         """
         if self.name == "submitit":
             yield self._executor(root / "submitit").submit

@@ -26,7 +26,6 @@ def seconds_left(
     finished, that of all typical stages; the rest of the plan is then simulated as it will run.
 
     Args:
-        stages: The plan.
         finished: Seconds that each finished stage took.
         running: Seconds for which each running stage has run.
         cores: How many cores stages use together.

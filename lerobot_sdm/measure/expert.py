@@ -13,23 +13,14 @@ from lerobot_sdm.experts import Expert, default_expert, make_expert
 
 @dataclass(frozen=True)
 class ExpertEpisode:
-    """Outcome of an expert's episode.
-
-    Attributes:
-        seed: The episode's seed.
-        success: Whether it counts as a success.
-        success_steps: Simulator steps at the goal.
-        steps: Control steps.
-        seconds: How long it took.
-        cpu_seconds: CPU time of all threads, which is meaningful on a busy machine, too.
-    """
+    """Outcome of an expert's episode."""
 
     seed: int
     success: bool
-    success_steps: int
-    steps: int
+    success_steps: int  # Simulator steps at the goal.
+    steps: int  # Control steps.
     seconds: float
-    cpu_seconds: float
+    cpu_seconds: float  # Of all threads; meaningful on a busy machine, too.
 
 
 def expert_episodes(
@@ -44,9 +35,6 @@ def expert_episodes(
         seeds: One for each episode, as `lerobot-eval` counts them up from `--seed`.
         expert: Name of the expert; the task's own if None.
         options: Passed to the expert, such as `action_noise`.
-
-    Returns:
-        Outcome of each episode, in order.
     """
     # Experts read the simulator's state, not the cloud: the smallest cloud saves nearly all of the time.
     blind = replace(env_config, camera_size=1, num_points=1, render_size=1)

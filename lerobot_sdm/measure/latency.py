@@ -98,9 +98,6 @@ def measure_latency(
         observations: Raw single-step inputs (1, ...) as an environment returns them; used in turn.
         repeats: Timed chunks for each policy.
         warmup: Untimed chunks for each policy before that.
-
-    Returns:
-        One entry for each policy, in order.
     """
     timed = _in_turns(policies, lambda _, turn: observations[turn % len(observations)], repeats, warmup)
     return [
@@ -145,21 +142,13 @@ def measure_parts(
 
 @dataclass
 class _Chunk:
-    """Seconds of one chunk's control steps.
-
-    Args:
-        steps: Each timed control step, the first of which plans.
-        processors: Pre- and postprocessing in the first.
-        encoder: Encoding of observations in the first; 0 where parts are not timed.
-        network: All network evaluations in the first; 0 where parts are not timed.
-        evaluations: How many there were.
-    """
+    """Seconds of one chunk's control steps, and of the parts of the first, which plans."""
 
     steps: list[float] = field(default_factory=list)
     processors: float = 0.0
-    encoder: float = 0.0
+    encoder: float = 0.0  # Like `network`, 0 where parts are not timed.
     network: float = 0.0
-    evaluations: int = 0
+    evaluations: int = 0  # How many times the network was called.
 
 
 def _in_turns(

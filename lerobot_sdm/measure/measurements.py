@@ -88,14 +88,7 @@ def measure_method(config: RunSettings, layout: RunLayout, policy: TableRow, tea
     policy and teacher in turns.
 
     Cells may run in parallel or on different machines: only the teacher, timed at the same moment, makes their
-    milliseconds comparable.
-
-    Args:
-        config: The task's settings.
-        layout: Its folder; both checkpoints and the held-out demonstrations are there.
-        policy: The checkpoint to measure, and its options.
-        teacher: The same for its reference; may be the policy itself.
-        output: JSON file to write.
+    milliseconds comparable. `teacher` may be the policy itself.
     """
     from lerobot_sdm.measure.distillation import compare_to_teacher
     from lerobot_sdm.measure.latency import measure_latency

@@ -14,12 +14,7 @@ COLORS = {"expert": PALE, "student": RED}
 
 
 def success_plot(results: dict[str, Any], path: Path) -> None:
-    """Draw the success rate of each row with its Wilson interval.
-
-    Args:
-        results: Content of a quickstart's `results.json`.
-        path: PNG file to write.
-    """
+    """Draw the success rate of each row of a quickstart's `results.json`, with its Wilson interval."""
     rows = results["rows"]
     _interval_plot(
         rows,
@@ -32,12 +27,8 @@ def success_plot(results: dict[str, Any], path: Path) -> None:
 
 
 def rewards_plot(results: dict[str, Any], path: Path) -> None:
-    """Draw each row's highest rewards, episode by episode, and their mean with its interval.
-
-    Args:
-        results: Content of a comparison's `results.json`.
-        path: PNG file to write.
-    """
+    """Draw the highest rewards of each row of a comparison's `results.json`, episode by episode, and their mean with
+    its interval."""
     rows, kind = results["rows"], results["task"].partition(",")[0]
     _interval_plot(
         rows,
@@ -66,8 +57,6 @@ def _interval_plot(
         name: That name.
         texts: Text beside each row.
         axis: Label of the axis, which is in %.
-        title: Shown on top.
-        path: PNG file to write.
         episodes: Name of per-episode values to draw as points; None for none.
     """
     figure = Figure(figsize=(7.5, (0.8 if episodes else 0.55) * len(rows) + 1.3), layout="constrained")
@@ -99,8 +88,6 @@ def cloud_picture(cloud: NDArray[np.float32], trajectories: list[NDArray[np.floa
     Args:
         cloud: (N, 3) colored by height, or (N, 6) with its own colors (0 to 255); world meters.
         trajectories: Positions of the hand (T, 3) in world meters, one per demonstration.
-        title: Shown on top.
-        path: PNG file to write.
     """
     color = cloud[:, 3:6] / 255 if cloud.shape[1] == 6 else cloud[:, 2]
     figure = Figure(figsize=(11, 5), layout="constrained")

@@ -93,13 +93,8 @@ def training_stage(
     """The stage of one training, which resumes from its last checkpoint.
 
     Args:
-        config: Dataset and device.
-        layout: Paths in the run's folder.
         run: What is trained, one of `methods.RUNS`.
-        training: Its settings.
-        seed: Its `--seed`.
         name_of: Run -> folder of that training.
-        title: Title shown to the user.
         options: Further fields of `Stage`.
     """
     name, kind = name_of(run), RUNS[run]
@@ -140,12 +135,7 @@ def continue_training_command(layout: RunLayout, run: str) -> tuple[str, ...] | 
     if not train_config.exists():
         return None
     # Otherwise LeRobot would resume in the folder stored in the checkpoint, even if it has been moved since.
-    return (
-        "lerobot-train",
-        "--resume=true",
-        f"--config_path={train_config}",
-        f"--output_dir={layout.training(run)}",
-    )
+    return ("lerobot-train", "--resume=true", f"--config_path={train_config}", f"--output_dir={layout.training(run)}")
 
 
 def evaluate_command(config: RunSettings, layout: RunLayout, row: TableRow, rule: str | None = None) -> tuple[str, ...]:
@@ -180,10 +170,8 @@ def lerobot_eval(
     Args:
         policy: Checkpoint folder or Hub repository.
         options: `--policy.*` and `--env.*`.
-        episodes: How many.
         batch_size: Episodes that LeRobot runs together.
         seed: Of the first episode; counts up from there.
-        output: Folder for the outcomes.
         use_async_envs: Whether environments run in separate processes.
     """
     return (

@@ -22,9 +22,7 @@ def run_pipeline(config: RunSettings, layout: RunLayout, console: Console, verbo
     """Run a quickstart's unfinished stages.
 
     Args:
-        config: The run's settings.
         layout: Its folder: new, empty, or from an earlier call with the same settings.
-        console: Where to print.
         verbose: Show the commands' full output.
 
     Returns:

@@ -42,11 +42,7 @@ def _header(results: dict[str, Any], names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def report(results: dict[str, Any]) -> tables.Report:
-    """The table with its notes; for a terminal, without the intervals of the distances.
-
-    Args:
-        results: Content of a quickstart's `results.json`.
-    """
+    """The table of a quickstart's `results.json`, with notes; in a terminal without the intervals of the distances."""
     rows = [_cells(row) for row in results["rows"]]
     narrow = [(*cells[:-3], *(text.partition(" ")[0] for text in cells[-3:])) for cells in rows]
     return tables.Report(
@@ -108,18 +104,11 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def collect_results(config: RunSettings, layout: RunLayout) -> dict[str, Any]:
-    """Collect a run's measurements.
-
-    Args:
-        config: The run's settings.
-        layout: Its folder, with all stages before the report finished.
+    """Collect a run's measurements, once all stages before the report have finished. Raises as `all_successes` does.
 
     Returns:
-        JSON-compatible: settings, one entry per row of the table (per-episode outcomes included), the
-        command and duration of each stage, versions and machine.
-
-    Raises:
-        InputError: If rows were evaluated on different numbers of episodes.
+        JSON-compatible: settings, one entry per row of the table (per-episode outcomes included), the command and
+        duration of each stage, versions and machine.
     """
     successes = all_successes(config, layout)
     by_rule = {rule: all_successes(config, layout, rule) for rule in config.other_rules}

@@ -23,9 +23,6 @@ def evaluated_successes(folder: Path) -> list[bool]:
 
     LeRobot's `eval_info.json` keeps no seeds. Episode i has seed `--seed` + i, whatever the batch size
     (`eval_policy` in `lerobot_eval.py`), and the file lists episodes in that order.
-
-    Args:
-        folder: The `--output_dir` of the evaluation of one task.
     """
     return [bool(value) for value in evaluated_metric(folder, "successes")]
 
@@ -44,7 +41,6 @@ def loss_curve(log: Path, training: Training) -> list[tuple[int, float]]:
 
     Args:
         log: Output of `lerobot-train`, all attempts in sequence.
-        training: Its settings.
 
     Returns:
         (step, mean loss since the last one) in order of steps.

@@ -36,12 +36,7 @@ def run_benchmark(benchmark: Benchmark, engine: Engine, console: Console, with_e
 
     Args:
         benchmark: The benchmark; its folder is new, empty, or from an earlier call with the same settings.
-        engine: Where cells run.
-        console: Where to print.
         with_expert: Whether to measure the tasks' experts, too, after the cells.
-
-    Returns:
-        Outcome of the unfinished cells.
 
     Raises:
         InputError: The folder belongs to something else, or is in use by another call.

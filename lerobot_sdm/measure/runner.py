@@ -37,9 +37,7 @@ def run_stages(
     If one fails, the stages running beside it are ended; the next call resumes them.
 
     Args:
-        stages: The plan.
         root: The run's folder, see `claim_folder`.
-        console: Where to report.
         environment: Environment variables of the commands.
         verbose: Show the commands' full output, not only their last lines.
         guard: Locks running stages against other processes.

@@ -12,13 +12,7 @@ POLL_SECONDS = 0.2
 
 @dataclass
 class CellOutcomes:
-    """Outcome of the cells.
-
-    Args:
-        finished: Finished cells with their files.
-        failed: Failed cells with their errors.
-        skipped: Cells skipped because they need a failed stage.
-    """
+    """Cells that have finished, that failed, with their errors, and that were skipped, as they need a failed stage."""
 
     finished: list[Cell] = field(default_factory=list)
     failed: list[tuple[Cell, BaseException]] = field(default_factory=list)

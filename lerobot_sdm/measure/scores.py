@@ -55,12 +55,8 @@ def pooled(cells: Cells) -> dict[str, float]:
 
 
 def difference(cells: Cells, teachers: Cells) -> dict[str, float]:
-    """Success of cells minus that of their teachers' cells, episode by episode on the same starts.
-
-    Args:
-        cells: Cells of a method.
-        teachers: The cells of its teacher for the same tasks and seeds, in the same order.
-    """
+    """Success of cells minus that of their teachers' cells, episode by episode on the same starts; both are of the same
+    tasks and seeds, in the same order."""
     mine, theirs = ([outcome for cell in group for outcome in outcomes(cell)] for group in (cells, teachers))
     return asdict(paired_difference(mine, theirs))
 

@@ -156,13 +156,8 @@ QUICKSTART_SIZES = ("small", "simple", "paper")
 def preset(size: str, task: str, env_type: str = SMALL.env_type) -> RunSettings:
     """Settings of a quickstart.
 
-    Args:
-        size: Name of the size.
-        task: Short name of the task, as `--env.task`.
-        env_type: Environment type, as `--env.type`.
-
     Raises:
-        InputError: If the size is unknown.
+        InputError: The size is unknown.
     """
     check_known("--size", size, QUICKSTART_SIZES)
     return _adapted(SIZES[size].base, task, env_type)
@@ -177,13 +172,7 @@ def task_config(size: str, task: SuiteTask) -> RunSettings:
 
 
 def training(size: str, config: RunSettings, run: str) -> Training:
-    """Settings of one training.
-
-    Args:
-        size: Name of the size.
-        config: The task's settings, see `task_config`.
-        run: Name of the training, one of `methods.RUNS`.
-    """
+    """Settings of one training of `methods.RUNS`; `config` is the task's, see `task_config`."""
     teacher, student = config.teacher, config.student
     # What needs no teacher learns for as many steps as a teacher and its student together.
     alone = replace(teacher, steps=teacher.steps + student.steps)

@@ -65,7 +65,6 @@ def claim_folder(root: Path, settings: dict[str, Any]) -> None:
     """Create a run's folder, or check that an existing one belongs to a run with the same settings.
 
     Args:
-        root: The run's folder.
         settings: Everything that determines the results, JSON-compatible.
 
     Raises:
@@ -126,9 +125,7 @@ def startable(stages: Sequence[Stage], finished: Collection[str], running: Colle
     """The first stage that can start now; None if there is none.
 
     Args:
-        stages: The plan.
-        finished: Names of the stages that have finished.
-        running: Names of those that run.
+        finished, running: Names of stages.
         cores: Cores that all stages may use together; a stage that needs more runs alone.
     """
     busy = [stage for stage in stages if stage.name in running]
@@ -147,7 +144,7 @@ def startable(stages: Sequence[Stage], finished: Collection[str], running: Colle
 
 
 def marker_file(stage: Stage, root: Path) -> Path:
-    """Write the marker of a finished stage."""
+    """Path of a finished stage's marker."""
     return root / "stages" / f"{stage.name}.json"
 
 

@@ -69,9 +69,6 @@ def interleaved(tasks: Sequence[SuiteTask]) -> list[SuiteTask]:
     """The tasks in an order whose every prefix is a fair sample of the levels, so that a benchmark can stop anywhere.
 
     The next task comes from the level furthest below its share; within a level, tasks keep their order.
-
-    Args:
-        tasks: Some or all tasks of a suite.
     """
     levels = {level: [task for task in tasks if task.level == level] for level in LEVELS}
     taken = dict.fromkeys(LEVELS, 0)
@@ -84,11 +81,7 @@ def interleaved(tasks: Sequence[SuiteTask]) -> list[SuiteTask]:
 
 
 def suite_tasks(suite: str, names: Collection[str] | None = None) -> tuple[SuiteTask, ...]:
-    """The tasks of a suite, or some of them, in the suite's order.
-
-    Args:
-        suite: Its name.
-        names: Which tasks, by their name in tables; None for all.
+    """The tasks of a suite, or those with the given names in tables, in the suite's order.
 
     Raises:
         InputError: The suite or a task is unknown.

@@ -19,16 +19,8 @@ HOLD = 30  # Frames for which an episode's last frame is held.
 
 
 def comparison_video(results: dict[str, Any], layout: RunLayout, path: Path) -> list[int]:
-    """Write the side-by-side video.
-
-    Args:
-        results: Content of `results.json`.
-        layout: The run's folder, with the videos that `lerobot-eval` wrote of the first episodes of each row.
-        path: MP4 file to write.
-
-    Returns:
-        The seeds of the episodes shown.
-    """
+    """Write the side-by-side video (MP4) of the rows of a quickstart's `results.json`, from the videos that
+    `lerobot-eval` wrote of their first episodes. Returns the seeds of the episodes shown."""
     outcomes = {row["key"]: row["successes"] for row in results["rows"]}
     videos = {key: episode_videos(layout.evaluation(key)) for key in SHOWN}
     # LeRobot also films episodes that fill up its last batch but are not counted.
@@ -64,7 +56,6 @@ def choose_episodes(outcomes: dict[str, list[bool]], available: list[int], count
     Args:
         outcomes: Success of each row, episode by episode.
         available: Episodes with videos.
-        count: Maximum number to choose.
     """
     differing = [episode for episode in available if len({outcomes[key][episode] for key in SHOWN}) > 1]
     same = [episode for episode in available if episode not in differing]

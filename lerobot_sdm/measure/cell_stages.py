@@ -1,6 +1,5 @@
 """The stages of a cell and the exact command of each. Pure functions, except the one that starts the measurement."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -74,52 +73,47 @@ def stages(benchmark: Benchmark, cell: Cell, protocols: tuple[str, ...] | None =
     method = METHODS[cell.method]
     # A view's definition may change between versions, and data made with the old one would not match.
     cloud = {"cloud": benchmark.cloud(cell.task)}
-    return [
+    found = [
         _demonstrations(benchmark, cell.task, config, layout, cloud),
         plan.record_stage(config, layout, held_out=True, settings=cloud),
         check_data_stage(benchmark.finished, cell.task.name, layout),
-        *(
-            stage
-            for run in trainings(cell.method)
-            for stage in (
-                plan.training_stage(
-                    config,
-                    layout,
-                    run,
-                    trained(benchmark, cell.task, run),
-                    cell.seed,
-                    partial(run_name, seed=cell.seed),
-                    f"Train {run}",
-                ),
-                check_training_stage(benchmark.finished, cell.task.name, layout, run, cell.seed),
-            )
-        ),
-        *(
-            stage
-            for protocol in (benchmark.protocols_of(cell.method) if protocols is None else protocols)
-            for stage in _evaluations(benchmark, cell, config, layout, protocol, cloud)
-        ),
-        Stage(
-            f"measure_{run_name(cell.method, cell.seed)}",
-            f"Distances and latency: {method.label}",
-            measurement_file(layout, cell),
-            function=partial(
-                measure_method,
-                config,
-                layout,
-                last_checkpoint(cell, cell.method),
-                last_checkpoint(cell, method.teacher),
-                measurement_file(layout, cell),
-            ),
-            settings={
-                "policy": [cell.method, method.run, method.teacher, method.overrides],
-                "observations": config.observations,
-                "samples": config.samples,
-                "latency_repeats": config.latency_repeats,
-                "threads": config.threads,
-            },
-        ),
     ]
+    name_of = partial(run_name, seed=cell.seed)
+    for run in trainings(cell.method):
+        settings = trained(benchmark, cell.task, run)
+        found += [
+            plan.training_stage(config, layout, run, settings, cell.seed, name_of, f"Train {run}"),
+            check_training_stage(benchmark.finished, cell.task.name, layout, run, cell.seed),
+        ]
+    for protocol in benchmark.protocols_of(cell.method) if protocols is None else protocols:
+        for item in evaluations(benchmark, cell, protocol):
+            # Nobody watches the videos of fifteen checkpoints, and large ones would take half of the time.
+            env = config.env if item.row.checkpoint == "last" else config.env | {"render_size": 64}
+            on_these = replace(config, env=env, eval_seed=item.seed, eval_episodes=item.episodes)
+            found.append(
+                Stage(
+                    f"evaluate_{item.row.key}",
+                    f"Evaluate {item.row.label}, step {item.step}",
+                    layout.evaluation(item.row.key, item.rule),
+                    plan.evaluate_command(on_these, layout, item.row, item.rule),
+                    settings=cloud,
+                )
+            )
+    output, policy = measurement_file(layout, cell), last_checkpoint(cell, cell.method)
+    measurement = Stage(
+        f"measure_{run_name(cell.method, cell.seed)}",
+        f"Distances and latency: {method.label}",
+        output,
+        function=partial(measure_method, config, layout, policy, last_checkpoint(cell, method.teacher), output),
+        settings={
+            "policy": [cell.method, method.run, method.teacher, method.overrides],
+            "observations": config.observations,
+            "samples": config.samples,
+            "latency_repeats": config.latency_repeats,
+            "threads": config.threads,
+        },
+    )
+    return [*found, measurement]
 
 
 def measurement_file(layout: RunLayout, cell: Cell) -> Path:
@@ -151,24 +145,3 @@ def _demonstrations(
         "--depth=skip",
     )
     return Stage("convert", "Convert demonstrations", layout.demonstrations, command, whole=True, settings=settings)
-
-
-def _evaluations(
-    benchmark: Benchmark,
-    cell: Cell,
-    config: RunSettings,
-    layout: RunLayout,
-    protocol: str,
-    settings: dict[str, Any],
-) -> Iterator[Stage]:
-    for item in evaluations(benchmark, cell, protocol):
-        # Nobody watches the videos of fifteen checkpoints, and large ones would take half of the time.
-        env = config.env if item.row.checkpoint == "last" else config.env | {"render_size": 64}
-        on_these = replace(config, env=env, eval_seed=item.seed, eval_episodes=item.episodes)
-        yield Stage(
-            f"evaluate_{item.row.key}",
-            f"Evaluate {item.row.label}, step {item.step}",
-            layout.evaluation(item.row.key, item.rule),
-            plan.evaluate_command(on_these, layout, item.row, item.rule),
-            settings=settings,
-        )

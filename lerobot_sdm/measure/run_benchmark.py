@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,6 @@ from lerobot_sdm.measure.engines import Engine
 from lerobot_sdm.measure.runner import shared_variables, start_warm
 from lerobot_sdm.measure.schedule import CellOutcomes, run_all
 from lerobot_sdm.measure.stages import claim_folder
-from lerobot_sdm.processes.launcher import Launcher
 
 STYLES = {"finished": "green", "failed": "red", "skipped": "yellow"}
 
@@ -91,10 +90,13 @@ def only_one(root: Path) -> Iterator[None]:
 
 
 def _run(benchmark: Benchmark, left: list[Cell], engine: Engine, console: Console) -> CellOutcomes:
+    variables, log = os.environ | shared_variables(benchmark.threads), benchmark.root / "logs" / "warm_process.log"
+    # One warm process for all local cells; cells on other machines start their own.
+    warm = start_warm(variables, log) if engine.name == "local" else nullcontext()
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with (
         Progress(*columns, console=console) as progress,
-        _launcher(benchmark, engine) as launcher,
+        warm as launcher,
         engine.started(benchmark.root) as submit,
     ):
         bar = progress.add_task("cells", total=len(left))
@@ -114,10 +116,3 @@ def _run(benchmark: Benchmark, left: list[Cell], engine: Engine, console: Consol
             )
         except BrokenProcessPool as error:
             raise CommandFailedError("A worker process was killed; memory may have run out.") from error
-
-
-def _launcher(benchmark: Benchmark, engine: Engine) -> AbstractContextManager[Launcher | None]:
-    """One warm process for all local cells; cells on other machines start their own."""
-    if engine.name != "local":
-        return nullcontext()
-    return start_warm(os.environ | shared_variables(benchmark.threads), benchmark.root / "logs" / "warm_process.log")

@@ -11,7 +11,7 @@ from lerobot_sdm.measure.methods import METHODS, SMOKE_METHODS
 from lerobot_sdm.measure.protocols import PAPER, PROTOCOLS, SMOKE_PROTOCOLS, STRICT, Protocol, check_paper_methods
 from lerobot_sdm.measure.settings import Flags, RunSettings
 from lerobot_sdm.measure.sizes import SIZES, task_config
-from lerobot_sdm.measure.suites import SUITES, SuiteTask, interleaved, suite_tasks
+from lerobot_sdm.measure.suites import SuiteTask, interleaved, suite_tasks
 
 SMOKE = "smoke"
 """View of the demonstrations in DP3's stores."""
@@ -228,7 +228,6 @@ def make_benchmark(
     Raises:
         InputError: A name is unknown, or a value is invalid.
     """
-    check_known("--suite", suite, SUITES)
     protocols = check_all_known("--protocol", protocols, PROTOCOLS)
     smoke = suite == SMOKE
     size = size or ("tiny" if smoke else "small")

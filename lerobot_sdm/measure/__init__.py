@@ -7,6 +7,6 @@
 - A benchmark's cells: `run_benchmark`, `schedule`, `engines`, `cell`, `provenance`, `benchmark_export`.
 - Measuring itself: `observations`, `distances`, `distillation`, `latency`, `expert`, `reward_error`; `measurements`
   combines them for a stage; `statistics` has the intervals.
-- Reporting: `records`, `scores`, `summaries` collect; `tables`, `pictures`, `video` are
-  shared by `quickstart_report`, `comparison_report`, `benchmark_page` with `published`, and `benchmark_plots`.
+- Reporting: `records`, `scores`, `summaries` collect; `tables`, `pictures`, `video` are shared by `quickstart_report`,
+  `comparison_report`, `benchmark_page` with `published`, and `benchmark_plots`.
 """

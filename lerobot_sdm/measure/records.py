@@ -14,8 +14,8 @@ from lerobot_sdm.versions import installed_versions
 
 PACKAGES = ("lerobot_policy_sdm", "lerobot", "torch", "mujoco", "metaworld", "gymnasium", "numpy")
 """Packages whose versions matter to a run in a MuJoCo simulator."""
-FRAMES = re.compile(r"dataset\.num_frames=(\d+)")
-LINE = re.compile(r"epch:(\d+\.\d+) loss:(-?\d+\.\d+)")
+FRAMES_LOGGED = re.compile(r"dataset\.num_frames=(\d+)")
+LOSS_LOGGED = re.compile(r"epch:(\d+\.\d+) loss:(-?\d+\.\d+)")
 
 
 def evaluated_successes(folder: Path) -> list[bool]:
@@ -46,13 +46,13 @@ def loss_curve(log: Path, training: Training) -> list[tuple[int, float]]:
         (step, mean loss since the last one) in order of steps.
     """
     text = log.read_text(errors="replace")
-    frames = FRAMES.search(text)
+    frames = FRAMES_LOGGED.search(text)
     every = training.options.get("log_freq")
     if frames is None or every is None:
         return []
     per_epoch = int(frames[1]) / training.batch_size
     losses = {}
-    for epochs, loss in LINE.findall(text):
+    for epochs, loss in LOSS_LOGGED.findall(text):
         losses[every * round(float(epochs) * per_epoch / every)] = float(loss)
     return sorted(losses.items())
 

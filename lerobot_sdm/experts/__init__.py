@@ -14,7 +14,7 @@ from lerobot_sdm.experts.base import (
 register_expert("scripted", "lerobot_sdm.experts.scripted:ScriptedExpert", default_for=("metaworld_pc",))
 register_expert("detour", "lerobot_sdm.experts.detour:DetourExpert", default_for=("metaworld_pc/detour",))
 register_expert(
-    "faucet-turn", "lerobot_sdm.experts.faucet_turn:FaucetTurnExpert", default_for=("metaworld_pc/faucet-turn",)
+    "faucet-turn", "lerobot_sdm.experts.scripted:FaucetTurnExpert", default_for=("metaworld_pc/faucet-turn",)
 )
 register_expert("dapg", "lerobot_sdm.experts.dapg:DAPGExpert")
 register_expert("minari", "lerobot_sdm.experts.minari:MinariExpert")

@@ -7,10 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lerobot_sdm.envs.dexart.control import finger_actions
-from lerobot_sdm.envs.dexart.robot import ARM_JOINTS, FINGER_JOINTS, PALM
+from lerobot_sdm.envs.dexart.robot import ARM_JOINTS, PALM
 from lerobot_sdm.envs.dexart.world import MuJoCoWorld
 
 UP = np.array([0.0, 0.0, 1.0])
+
+THUMB_AT_REST = (0.3, 0.0, 0.0, 0.0)
 
 PALM_SURFACE = 0.0111
 """Distance of the palm's face from its origin along its normal, meters."""
@@ -57,19 +59,19 @@ def turned(vector: NDArray[np.float64], axis: NDArray[np.float64], angle: float)
     return Rotation.from_rotvec(angle * axis).apply(vector)
 
 
-def posture(fingers: dict[str, tuple[float, ...]]) -> NDArray[np.float64]:
-    """Joint angles (16,) in the order of `FINGER_JOINTS`, from four knuckle angles for fingers ("") and thumb."""
-    angles = []
-    for joint in FINGER_JOINTS:
-        finger, knuckle = divmod(int(joint.removeprefix("joint_").removesuffix(".0")), 4)
-        angles.append(fingers["thumb" if finger == 3 else ""][knuckle])
-    return np.array(angles)
+def posture(*knuckles: float) -> NDArray[np.float64]:
+    """Joint angles (16,) in the order of `FINGER_JOINTS`; the thumb rests, and the three other fingers bend alike.
+
+    Args:
+        knuckles: Four angles of each finger: sideways, then three knuckles, radians.
+    """
+    by_knuckle = [(angle, angle, angle, thumb) for angle, thumb in zip(knuckles, THUMB_AT_REST, strict=True)]
+    return np.concatenate(by_knuckle)
 
 
-def errors(world: MuJoCoWorld, target: PalmTarget) -> tuple[float, float]:
-    """Distance of the palm from a target: meters and radians."""
-    way, turn = _way(world, target)
-    return float(np.linalg.norm(way)), float(np.linalg.norm(turn))
+def distance_to(world: MuJoCoWorld, target: PalmTarget) -> float:
+    """Distance of the palm's point from its target position, meters."""
+    return float(np.linalg.norm(_way(world, target)[0]))
 
 
 def drive(world: MuJoCoWorld, target: PalmTarget, angles: NDArray[np.float64]) -> NDArray[np.float64]:

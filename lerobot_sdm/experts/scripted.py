@@ -1,4 +1,4 @@
-"""MetaWorld's own scripted policies, one per task (50 tasks)."""
+"""MetaWorld's own scripted policies, one per task, and the expert of `faucet-turn`, which uses two of them."""
 
 import warnings
 from typing import Any, ClassVar
@@ -9,6 +9,9 @@ from metaworld.policies import ENV_POLICY_MAP
 
 from lerobot_sdm.errors import check_known
 from lerobot_sdm.experts.base import Expert
+
+FAUCET_TASKS = ("faucet-open", "faucet-close")
+"""Meta-World's tasks whose scripted policies know one direction each, by variant."""
 
 
 class ScriptedExpert(Expert):
@@ -40,3 +43,21 @@ class ScriptedExpert(Expert):
 
     def provenance(self) -> dict[str, Any]:
         return super().provenance() | {"policy": type(self._policy).__name__}
+
+
+class FaucetTurnExpert(Expert):
+    """Acts as the scripted policy of `faucet-open` (variant 0) or `faucet-close` (variant 1)."""
+
+    name: ClassVar[str] = "faucet-turn"
+    env_types: ClassVar[tuple[str, ...]] = ("metaworld_pc",)
+    variants: ClassVar[int] = 2
+
+    def __init__(self, task: str, action_noise: float = 0.0, clip: bool = True):
+        super().__init__(task, action_noise, clip)
+        self._policies = [ScriptedExpert(known) for known in FAUCET_TASKS]
+
+    def plan(self, env: gym.Env) -> np.ndarray:
+        """The scripted policy's action (4,), for the side of the handle that its task observes."""
+        state = env.unwrapped.expert_state.copy()
+        state[4:7] = env.unwrapped.simulator.side(self.variant)
+        return self._policies[self.variant].action(state)

@@ -5,6 +5,7 @@ state, and a planner, which has thousands of predicted ones, share the code.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -70,7 +71,7 @@ class HandTask(ABC):
         episode_substeps: Length of an episode in simulator steps of 10 ms.
         demonstration_substeps: Length of a recorded demonstration.
         dapg_steps: The goal must hold for more than this many simulator steps by the DAPG rule.
-        watched: Name of a measured point -> kind (`site` or `body`) and name of what is there.
+        watched: Measured points, see `add_sensors`.
     """
 
     name: ClassVar[str]
@@ -135,18 +136,9 @@ class HandTask(ABC):
         return None
 
     def make_model(self) -> "mujoco.MjModel":
-        """Compile the scene, with one position sensor for each watched point behind its own sensors.
-
-        Sensors change nothing in the physics, and `mujoco.rollout` returns them for every predicted state.
-        """
-        import mujoco
-
+        """Compile the scene, with sensors of the watched points."""
         spec = self.spec()
-        kinds = {"site": mujoco.mjtObj.mjOBJ_SITE, "body": mujoco.mjtObj.mjOBJ_XBODY}
-        for point, (kind, name) in self.watched.items():
-            spec.add_sensor(
-                name=f"watched/{point}", type=mujoco.mjtSensor.mjSENS_FRAMEPOS, objtype=kinds[kind], objname=name
-            )
+        add_sensors(spec, self.watched)
         return spec.compile()
 
     def measure(
@@ -165,11 +157,31 @@ class HandTask(ABC):
             sensordata: (..., nsensordata). After a simulation step it belongs, like all derived positions, to the
                 state 2 ms earlier.
         """
-        measured = {"qpos": qpos, "qvel": qvel}
-        for point in self.watched:
-            first = model.sensor(f"watched/{point}").adr[0]
-            measured[point] = sensordata[..., first : first + 3]
-        return measured
+        return {"qpos": qpos, "qvel": qvel} | sensed(model, self.watched, sensordata)
+
+
+def add_sensors(spec: "mujoco.MjSpec", points: Mapping[str, tuple[str, str]]) -> None:
+    """Add one position sensor for each point behind a scene's own sensors.
+
+    Sensors change nothing in the physics, and `mujoco.rollout` returns them for every predicted state.
+
+    Args:
+        spec: The scene.
+        points: Name of a point -> kind (`site`, `body`, or `geom`) and name of the MuJoCo object.
+    """
+    import mujoco
+
+    kinds = {"site": mujoco.mjtObj.mjOBJ_SITE, "body": mujoco.mjtObj.mjOBJ_XBODY, "geom": mujoco.mjtObj.mjOBJ_GEOM}
+    for point, (kind, name) in points.items():
+        spec.add_sensor(
+            name=f"watched/{point}", type=mujoco.mjtSensor.mjSENS_FRAMEPOS, objtype=kinds[kind], objname=name
+        )
+
+
+def sensed(model: "mujoco.MjModel", points: Iterable[str], sensordata: NDArray[np.float64]) -> Measured:
+    """Positions (..., 3) of points from `add_sensors` in sensor values (..., nsensordata), by name."""
+    first = {point: model.sensor(f"watched/{point}").adr[0] for point in points}
+    return {point: sensordata[..., at : at + 3] for point, at in first.items()}
 
 
 def actions_to_controls(model: "mujoco.MjModel", actions: NDArray[np.floating]) -> NDArray[np.float64]:

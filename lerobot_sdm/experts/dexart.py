@@ -57,10 +57,7 @@ def follow(
 ) -> Actions:
     """Move straight to a target that may move, for up to `steps` steps.
 
-    Args:
-        env, target, fingers, steps: As said.
-        near: Distance to the target at which to stop before, meters.
-        until_touch: Whether to stop before if the palm touches the handle.
+    Stops earlier within `near` meters of the target, or, with `until_touch`, once the palm touches the handle.
     """
     for _ in range(steps):
         goal = target()

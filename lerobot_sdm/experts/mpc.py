@@ -84,7 +84,7 @@ class MPCExpert(Expert):
         if self._executed == self._due:
             bases = [moved_on(self._plan, self._executed)]
             if self._guide is not None:
-                bases.append(self._guided())
+                bases.append(self._prediction.follow_policy(self._guide.policy, self.search.horizon))
             self._plan = improve(bases, self._price, self.search, self._draws)
             self._executed, self._due = 0, self._next_search()
         action = self._plan[self._executed]
@@ -105,7 +105,3 @@ class MPCExpert(Expert):
         if settled is None or not settled(self._prediction(self._plan[None])).all():
             return search.replan
         return max(search.replan, search.horizon // 2)
-
-    def _guided(self) -> NDArray[np.float64]:
-        """(H, A) actions of the guiding policy from the current state."""
-        return self._prediction.follow_policy(self._guide.policy, self.search.horizon)

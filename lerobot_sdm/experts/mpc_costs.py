@@ -11,12 +11,9 @@ from numpy.typing import NDArray
 
 from lerobot_sdm.envs.adroit.scenes import direction
 from lerobot_sdm.envs.adroit.tasks import Door, Hammer, Pen, Relocate
-from lerobot_sdm.envs.hand_task import HandTask, distance
+from lerobot_sdm.envs.hand_task import HandTask, Measured, distance
 from lerobot_sdm.errors import check_known
 from lerobot_sdm.experts.search import Search
-
-Measured = Mapping[str, NDArray[np.float64]]
-"""See `prediction.Measured`; (N, H, ...) here."""
 
 Terms = dict[str, NDArray[np.float64]]
 """Name -> (N, H) one term of a cost."""
@@ -27,9 +24,9 @@ class TaskCost:
     """The cost of a task, and its search settings.
 
     Args:
-        terms: Computes the cost terms of the states of plans.
+        terms: Computes the cost terms of the states of plans, from values (N, H, ...).
         weights: Weight of each term.
-        watched: Name of a point -> kind (`site`, `body`, or `geom`) and name of the MuJoCo object.
+        watched: The points that it measures, see `add_sensors`.
         search: Search settings without a guide.
         guided: Search settings with a guide.
         settled: Computes where the task is done, (N, H); None if it never is.

@@ -7,7 +7,7 @@ A prediction uses its own model, which is the environment's plus position sensor
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import gymnasium as gym
 import mujoco
@@ -15,15 +15,11 @@ import numpy as np
 from mujoco.rollout import Rollout
 from numpy.typing import NDArray
 
+from lerobot_sdm.envs.hand_task import Measured, actions_to_controls, add_sensors, sensed
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.processes.threads import available_cores
 
 PHYSICS = mujoco.mjtState.mjSTATE_FULLPHYSICS
-KINDS = {"site": mujoco.mjtObj.mjOBJ_SITE, "body": mujoco.mjtObj.mjOBJ_XBODY, "geom": mujoco.mjtObj.mjOBJ_GEOM}
-PREFIX = "mpc/"
-
-Measured = dict[str, NDArray[np.float64]]
-"""Name -> (..., 3) position of a watched point in meters, and `qpos` (..., nq), `qvel` (..., nv)."""
 
 
 class Prediction(ABC):
@@ -31,7 +27,7 @@ class Prediction(ABC):
 
     Args:
         env: The environment, reset at least once.
-        watched: Name of a point -> kind (`site`, `body`, or `geom`) and name of the MuJoCo object.
+        watched: The points that a cost measures, see `add_sensors`.
         threads: Number of parallel rollouts; defaults to all cores. Results do not depend on it.
     """
 
@@ -44,12 +40,9 @@ class Prediction(ABC):
     def __init__(self, env: gym.Env, watched: Mapping[str, tuple[str, str]], threads: int | None = None):
         self.env = env
         spec = self.spec()
-        for point, (kind, name) in watched.items():
-            spec.add_sensor(
-                name=PREFIX + point, type=mujoco.mjtSensor.mjSENS_FRAMEPOS, objtype=KINDS[kind], objname=name
-            )
+        add_sensors(spec, watched)
         self.model = spec.compile()
-        self._addresses = {point: self.model.sensor(PREFIX + point).adr[0] for point in watched}
+        self._watched = watched
         threads = threads or available_cores()
         self._datas = [mujoco.MjData(self.model) for _ in range(threads)]
         self._pool = Rollout(nthread=threads)
@@ -74,8 +67,15 @@ class Prediction(ABC):
         """(N, H, C) values of `control_spec` for plans (N, H, A) that start at the current state."""
 
     def follow(self) -> None:
-        """Copy the changes that the environment made to its model at a reset, such as object positions."""
-        copy_model(self.actual[0], self.model)
+        """Copy the changes that the environment made to its model at a reset, such as object positions.
+
+        They are in the numeric fields of bodies, joints, shapes, and actuators; the two models differ only in sensors.
+        """
+        actual, _ = self.actual
+        kinds = ("body_", "jnt_", "dof_", "geom_", "site_", "actuator_", "eq_", "tendon_")
+        for name in dir(actual):
+            if name.startswith(kinds) and isinstance(values := getattr(actual, name), np.ndarray):
+                getattr(self.model, name)[:] = values
 
     def __call__(self, plans: NDArray[np.float64]) -> Measured:
         """Measured values at the end of each control step of plans (N, H, A): name -> (N, H, ...)."""
@@ -96,7 +96,7 @@ class Prediction(ABC):
         # The first entry of a state is the time.
         positions_end = 1 + model.nq
         measured = {"qpos": states[..., 1:positions_end], "qvel": states[..., positions_end : positions_end + model.nv]}
-        return measured | {point: sensors[..., at : at + 3] for point, at in self._addresses.items()}
+        return measured | sensed(self.model, self._watched, sensors)
 
 
 class HandPrediction(Prediction):
@@ -116,7 +116,7 @@ class HandPrediction(Prediction):
         return self.env.physics_steps
 
     def controls(self, plans: NDArray[np.float64]) -> NDArray[np.float64]:
-        return self.env.controls(plans)
+        return actions_to_controls(self.env.model, plans)
 
     def follow_policy(self, policy: Callable[[NDArray[np.float64]], NDArray], horizon: int) -> NDArray[np.float64]:
         """(H, A) actions of a policy on full observations, from H steps in a copy of the simulator."""
@@ -127,7 +127,7 @@ class HandPrediction(Prediction):
         for _ in range(horizon):
             observation = self.env.hand_task.full_observation(model, shadow)
             actions.append(np.clip(policy(observation), -1.0, 1.0).astype(np.float64))
-            shadow.ctrl[:] = self.env.controls(actions[-1])
+            shadow.ctrl[:] = self.controls(actions[-1])
             mujoco.mj_step(model, shadow, self.physics_steps)
         return np.stack(actions)
 
@@ -175,13 +175,3 @@ def prediction_class(env: gym.Env) -> type[Prediction]:
     if isinstance(env, MetaWorldPointCloudEnv):
         return MetaWorldPrediction
     raise InputError(f"--expert=mpc: does not support {type(env).__name__}. Derive a Prediction for it.")
-
-
-def copy_model(source: mujoco.MjModel, target: mujoco.MjModel) -> None:
-    """Copy all numeric fields of bodies, joints, shapes, and actuators; the two models differ only in sensors."""
-    kinds = ("body_", "jnt_", "dof_", "geom_", "site_", "actuator_", "eq_", "tendon_")
-    for name in dir(source):
-        if name.startswith(kinds):
-            values: Any = getattr(source, name)
-            if isinstance(values, np.ndarray):
-                getattr(target, name)[:] = values

@@ -77,7 +77,7 @@ def test_predicted_states_are_judged_as_simulated_ones(name):
     env.reset(seed=1)
     model, data, task = env.model, env.data, env.hand_task
     plan = np.random.default_rng(2).uniform(-1, 1, (4, *env.action_space.shape))
-    controls = np.repeat(env.controls(plan), env.physics_steps, axis=0)
+    controls = np.repeat(actions_to_controls(model, plan), env.physics_steps, axis=0)
     start = np.empty(mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_FULLPHYSICS))
     mujoco.mj_getState(model, data, start, mujoco.mjtState.mjSTATE_FULLPHYSICS)
     states, sensors = rollout.rollout(model, mujoco.MjData(model), start[None], controls[None])

@@ -122,10 +122,6 @@ class AdroitPointCloudEnv(PointCloudEnv):
         self._frame_cache = None
         mujoco.mj_forward(self._model, self._mj_data)
 
-    def controls(self, actions: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Actuator set points (..., A) of actions (..., A), for planners."""
-        return actions_to_controls(self.model, actions)
-
     @property
     def physics_steps(self) -> int:
         """Physics steps in a control step, for planners."""

@@ -30,17 +30,21 @@ class Family:
         env_class: The environment as "module:Class", so that naming it does not import its simulator.
         config_class: LeRobot's configuration of it, likewise.
         tasks: Short names of all tasks.
+        gym_name: Its name in Gymnasium ids.
         task_names: Maps the value of `--env.task` to short names of tasks. Raises InputError.
-        gym_id: Short name of a task -> Gymnasium id.
         views: Short name of a task -> its views by name.
     """
 
     env_class: str
     config_class: str
     tasks: Collection[str]
+    gym_name: str
     task_names: Callable[[str], list[str]]
-    gym_id: Callable[[str], str]
     views: Callable[[str], dict[str, CloudOptions]]
+
+    def gym_id(self, task: str) -> str:
+        """The Gymnasium id of a task given by its short name."""
+        return f"lerobot_sdm/{self.gym_name}-{task}-v0"
 
     def fields(self) -> dict[str, tuple[Any, Any]]:
         """Fields of the configuration, name -> type and default, without importing it; see `Outline`."""
@@ -75,24 +79,24 @@ FAMILIES: dict[str, Family] = {
         env_class="lerobot_sdm.envs.metaworld.env:MetaWorldPointCloudEnv",
         config_class="lerobot_sdm.envs.metaworld.configuration:MetaWorldPointCloudEnvConfig",
         tasks=metaworld_tasks.all_tasks(),
+        gym_name="MetaWorld",
         task_names=metaworld_tasks.resolve_tasks,
-        gym_id=metaworld_tasks.gym_id,
         views=metaworld_views.views,
     ),
     "adroit": Family(
         env_class="lerobot_sdm.envs.adroit.env:AdroitPointCloudEnv",
         config_class="lerobot_sdm.envs.adroit.configuration:AdroitPointCloudEnvConfig",
         tasks=adroit_tasks.HAND_TASKS,
+        gym_name="Adroit",
         task_names=lambda task: [adroit_tasks.hand_task(task).name],
-        gym_id=adroit_tasks.gym_id,
         views=lambda task: adroit_views.views(adroit_tasks.hand_task(task)),
     ),
     "dexart": Family(
         env_class="lerobot_sdm.envs.dexart.env:DexArtPointCloudEnv",
         config_class="lerobot_sdm.envs.dexart.configuration:DexArtPointCloudEnvConfig",
         tasks=dexart_tasks.DEXART_TASKS,
+        gym_name="DexArt",
         task_names=lambda task: [dexart_tasks.dexart_task(task).name],
-        gym_id=dexart_tasks.gym_id,
         views=lambda task: dexart_views.views(dexart_tasks.RULE_SETS["dp3"]),
     ),
 }

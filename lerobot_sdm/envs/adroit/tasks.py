@@ -265,8 +265,3 @@ def hand_task(name: str) -> HandTask:
     """
     check_known("task", name, HAND_TASKS)
     return HAND_TASKS[name]()
-
-
-def gym_id(task: str) -> str:
-    """The Gymnasium id of a task."""
-    return f"lerobot_sdm/Adroit-{task}-v0"

@@ -272,8 +272,3 @@ def dexart_task(name: str) -> type[DexArtTask]:
     """
     check_known("task", name, DEXART_TASKS)
     return DEXART_TASKS[name]
-
-
-def gym_id(task: str) -> str:
-    """The Gymnasium id of a task."""
-    return f"lerobot_sdm/DexArt-{task}-v0"

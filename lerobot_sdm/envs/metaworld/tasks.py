@@ -113,11 +113,6 @@ def all_tasks() -> tuple[str, ...]:
     return METAWORLD_TASKS + tuple(EXTRA_TASKS)
 
 
-def gym_id(task: str) -> str:
-    """The Gymnasium id of a task given by its short name."""
-    return f"lerobot_sdm/MetaWorld-{task}-v0"
-
-
 def difficulty_of(task: str) -> str:
     """The difficulty group of a task, `extra` for this package's own.
 
@@ -159,7 +154,6 @@ def task_groups(text: str) -> dict[str, list[str]]:
     if not parts:
         raise InputError(f"task: {text!r} names no task. Give a task, a difficulty or a suite.")
     collections = {**DIFFICULTIES, "extra": tuple(EXTRA_TASKS), **SUITES}
-    collections = {name: tasks for name, tasks in collections.items() if tasks}
     groups: dict[str, list[str]] = {}
     for part in parts:
         name = part.removesuffix("-v3")

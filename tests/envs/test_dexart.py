@@ -242,7 +242,7 @@ def test_splits_do_not_overlap_and_instances_differ(task):
     seen, unseen = (set(DexArtPointCloudEnv(task, objects=split).object_names) for split in ("seen", "unseen"))
     assert (len(seen), len(unseen)) == (8, 4)
     assert not seen & unseen
-    sizes = {stand_in(task, name).spec.compile().geom_size.sum() for name in seen | unseen}
+    sizes = {stand_in(name).spec.compile().geom_size.sum() for name in seen | unseen}
     assert len(sizes) == 12
     assert not set(OFFICIAL_IDS[task]["seen"]) & set(OFFICIAL_IDS[task]["unseen"])
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lerobot_sdm.envs.dexart.objects import ArticulatedObject, resolve_objects
+from lerobot_sdm.envs.dexart.objects import ArticulatedObject
 from lerobot_sdm.envs.dexart.robot import ACTIVE_JOINTS, LINKS
 from lerobot_sdm.envs.dexart.stand_ins import ARMATURE, DAMPING, STIFF
 from lerobot_sdm.envs.dexart.state import HandleRange
@@ -57,9 +57,6 @@ class OfficialAssets:
         self._angles = {} if task == "faucet" else self._annotation(f"{task}_joint_annotation.json")
         self._lids = self._toilet_lids() if task == "toilet" else {}
 
-    def names(self, task: str, objects: str) -> tuple[str, ...]:
-        return resolve_objects(task, objects, official=True)
-
     def check(self, names: tuple[str, ...]) -> None:
         """Refuse objects whose files or annotations are not there."""
         for name in names:
@@ -75,7 +72,7 @@ class OfficialAssets:
     def robot(self) -> "mujoco.MjSpec":
         return read_urdf(self.folder / ROBOT_FILE, KEY)
 
-    def thing(self, task: str, name: str) -> ArticulatedObject:
+    def thing(self, name: str) -> ArticulatedObject:
         """An object with its hinge free, all other joints locked."""
         spec = read_urdf(self._object(name) / "mobility.urdf", KEY, self._number(self._scales, name, "scale"))
         joint_name = self._hinge(name)
@@ -85,29 +82,35 @@ class OfficialAssets:
         for joint in list(spec.joints):
             if joint.name != joint_name:
                 joint.delete()
-        handle_density, rest_density = DENSITIES[task]
+        handle_density, rest_density = DENSITIES[self.task]
         handle, root = hinge.parent, spec.worldbody.bodies[0]
         for body in spec.bodies:
             for geom in body.geoms:
                 density = handle_density if body.name == handle.name else rest_density
                 geom.density = 0.0 if geom.group == VISUAL_GROUP else density
         root.name, handle.name, hinge.name = "object", "handle", "handle"
-        hinge.frictionloss, hinge.damping, hinge.armature = FRICTION[task], DAMPING, ARMATURE
+        hinge.frictionloss, hinge.damping, hinge.armature = FRICTION[self.task], DAMPING, ARMATURE
         hinge.solimp_friction = STIFF
         found = self._range(name) or HandleRange(0.0, float(hinge.range[1]))
-        handle.add_site(name="handle", pos=_handle_point(spec, task, found.left))
-        return ArticulatedObject(spec, found, self._offset(name), YAW[task], free=task == "bucket")
+        handle.add_site(name="handle", pos=_handle_point(spec, self.task, found.left))
+        return ArticulatedObject(spec, found, self._offset(name), YAW[self.task], free=self.task == "bucket")
 
     def _object(self, name: str) -> Path:
         return self.folder / "sapien" / (f"{name}_thick_handle" if self.task == "bucket" else name)
 
-    def _annotation(self, file: str) -> dict[str, Any]:
-        path = self.folder / "annotation" / file
+    def _annotation_text(self, path: Path) -> str:
         if not path.is_file():
             raise InputError(f"{KEY}: annotation '{path}' is missing. Unpack the whole archive.")
         try:
-            content = json.loads(path.read_text())
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            return path.read_text()
+        except UnicodeDecodeError as error:
+            raise InputError(f"{KEY}: annotation '{path}' is not text ({error}).") from error
+
+    def _annotation(self, file: str) -> dict[str, Any]:
+        path = self.folder / "annotation" / file
+        try:
+            content = json.loads(self._annotation_text(path))
+        except json.JSONDecodeError as error:
             raise InputError(f"{KEY}: annotation '{path}' is not JSON ({error}).") from error
         if not isinstance(content, dict):
             raise InputError(f"{KEY}: annotation '{path}' must map object ids to values.")
@@ -161,13 +164,7 @@ class OfficialAssets:
     def _toilet_lids(self) -> dict[str, str]:
         """Object -> joint of its lid, from rows of id, joint, lid, body and maybe seat below a header."""
         path = self.folder / "annotation" / "toilet_joint.txt"
-        if not path.is_file():
-            raise InputError(f"{KEY}: annotation '{path}' is missing. Unpack the whole archive.")
-        try:
-            text = path.read_text()
-        except UnicodeDecodeError as error:
-            raise InputError(f"{KEY}: annotation '{path}' is not text ({error}).") from error
-        rows = [line.split() for line in text.splitlines()[1:] if line.strip()]
+        rows = [line.split() for line in self._annotation_text(path).splitlines()[1:] if line.strip()]
         if any(len(row) < 4 for row in rows):
             raise InputError(f"{KEY}: '{path}' needs rows of object, lid's joint, lid's link and body's link.")
         return {row[0]: row[1] if row[1].startswith("joint") else f"joint_{row[1]}" for row in rows}

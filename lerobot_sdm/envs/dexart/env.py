@@ -162,7 +162,7 @@ class DexArtPointCloudEnv(PointCloudEnv):
         super()._build()
 
     def _load(self) -> mujoco.MjModel:
-        thing = self._source.thing(self.task, self.object_name)
+        thing = self._source.thing(self.object_name)
         self._offset, self._yaw = thing.offset, thing.yaw
         self._world = MuJoCoWorld(self._source.robot(), thing, type(self.dexart_task))
         return self._world.model

@@ -21,12 +21,12 @@ HAND_LABEL = (0.0, 0.0, 1.0, 0.0)
 MODES = ("none", "apart", "joined")
 
 
-def template(seed: int = 0) -> dict[str, NDArray[np.float64]]:
+def template() -> dict[str, NDArray[np.float64]]:
     """Points (8, 3) on each link in its frame, meters; the same for every robot of these links.
 
     They lie on the hand's boxes and balls, which are the collision shapes of the published description.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     return {name: _on_surface(LINKS[name].shapes[0], rng) for name in IMAGINED_LINKS}
 
 

@@ -5,11 +5,8 @@ Names, frames, joint limits and masses are those of the published description of
 ours: capsules along its links. A link's mass is spread evenly over its shapes.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import mujoco
@@ -80,7 +77,7 @@ class Link:
     axis: Vector | None = None
     limits: tuple[float, float] = (0.0, 0.0)
     mass: float = 0.0
-    shapes: tuple[Shape, ...] = field(default=())
+    shapes: tuple[Shape, ...] = ()
 
 
 X, Y, Z = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
@@ -217,24 +214,21 @@ LINKS: dict[str, Link] = {
 JOINT_OF_LINK = {name: name.replace("link", "joint") for name, link in LINKS.items() if link.axis is not None}
 
 
-def rotation_of_rpy(rpy: Vector) -> NDArray[np.float64]:
-    """(3, 3) rotation of roll, pitch and yaw about fixed x, y and z, as URDF has them."""
-    from lerobot_sdm.clouds.geometry import rotation_x, rotation_y, rotation_z
-
-    roll, pitch, yaw = rpy
-    return rotation_z(yaw) @ rotation_y(pitch) @ rotation_x(roll)
-
-
 def stand_in_robot() -> "mujoco.MjSpec":
     """The robot as a MuJoCo description whose world holds its base link at the origin; no actuators."""
     import mujoco
     from scipy.spatial.transform import Rotation
 
+    from lerobot_sdm.clouds.geometry import rotation_x, rotation_y, rotation_z
+
     spec = mujoco.MjSpec()
     spec.compiler.degree = False
     bodies = {"": spec.worldbody}
     for name, link in LINKS.items():
-        quaternion = Rotation.from_matrix(rotation_of_rpy(link.rpy)).as_quat(scalar_first=True)
+        # About fixed axes, as in URDF.
+        roll, pitch, yaw = link.rpy
+        rotation = rotation_z(yaw) @ rotation_y(pitch) @ rotation_x(roll)
+        quaternion = Rotation.from_matrix(rotation).as_quat(scalar_first=True)
         body = bodies[name] = bodies[link.parent].add_body(name=name, pos=link.position, quat=quaternion)
         if link.axis is not None:
             body.add_joint(
@@ -247,8 +241,7 @@ def stand_in_robot() -> "mujoco.MjSpec":
         color = _color(name)
         for number, shape in enumerate(link.shapes):
             mass = link.mass / len(link.shapes)
-            geom = body.add_geom(name=f"{name}/{number}", mass=mass, rgba=color, **_dimensions(shape))
-            geom.group = 0
+            body.add_geom(name=f"{name}/{number}", mass=mass, rgba=color, **_dimensions(shape))
     return spec
 
 

@@ -1,34 +1,16 @@
 """Sources of DexArt's bodies: made by this package, or read from the official assets, never both."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from lerobot_sdm.envs.dexart.objects import ArticulatedObject, resolve_objects
 
 if TYPE_CHECKING:
     import mujoco
 
-
-class BodySource(Protocol):
-    """Gives robots and objects to scenes.
-
-    Attributes:
-        label: Label that results with these bodies must carry.
-    """
-
-    label: str
-
-    def names(self, task: str, objects: str) -> tuple[str, ...]:
-        """The objects that `--env.objects` names, see `resolve_objects`."""
-        ...
-
-    def robot(self) -> "mujoco.MjSpec":
-        """A fresh description of the robot, base link at the origin."""
-        ...
-
-    def thing(self, task: str, name: str) -> ArticulatedObject:
-        """A fresh description of an object."""
-        ...
+    from lerobot_sdm.envs.dexart.assets import OfficialAssets
 
 
 class StandIns:
@@ -36,21 +18,22 @@ class StandIns:
 
     label = "stand-in"
 
-    def names(self, task: str, objects: str) -> tuple[str, ...]:
-        return resolve_objects(task, objects, official=False)
-
-    def robot(self) -> "mujoco.MjSpec":
+    def robot(self) -> mujoco.MjSpec:
+        """A fresh description of the robot, base link at the origin."""
         from lerobot_sdm.envs.dexart.robot import stand_in_robot
 
         return stand_in_robot()
 
-    def thing(self, task: str, name: str) -> ArticulatedObject:
+    def thing(self, name: str) -> ArticulatedObject:
+        """A fresh description of an object."""
         from lerobot_sdm.envs.dexart.stand_ins import stand_in
 
-        return stand_in(task, name)
+        return stand_in(name)
 
 
-def body_source(assets_dir: str | Path | None, task: str, objects: str) -> tuple[BodySource, tuple[str, ...]]:
+def body_source(
+    assets_dir: str | Path | None, task: str, objects: str
+) -> tuple[StandIns | OfficialAssets, tuple[str, ...]]:
     """The source of an environment's bodies, and the names of its objects.
 
     Args:
@@ -62,11 +45,10 @@ def body_source(assets_dir: str | Path | None, task: str, objects: str) -> tuple
         InputError: A name is not in the lists, or a file is missing or malformed.
     """
     if assets_dir is None:
-        source = StandIns()
-        return source, source.names(task, objects)
+        return StandIns(), resolve_objects(task, objects, official=False)
     from lerobot_sdm.envs.dexart.assets import OfficialAssets
 
     source = OfficialAssets(Path(assets_dir), task)
-    names = source.names(task, objects)
+    names = resolve_objects(task, objects, official=True)
     source.check(names)
     return source, names

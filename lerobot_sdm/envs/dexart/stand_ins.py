@@ -56,7 +56,7 @@ class _Builder:
         )
         return handle
 
-    def _add(self, body: "mujoco.MjsBody", kind: str, color, collides: bool, **dimensions) -> None:
+    def _add(self, body: "mujoco.MjsBody", kind: str, color, collides: bool = True, **dimensions) -> None:
         contact = {} if collides else {"contype": 0, "conaffinity": 0}
         body.add_geom(
             type=getattr(self._mujoco.mjtGeom, f"mjGEOM_{kind}"),
@@ -73,13 +73,13 @@ class _Builder:
         quaternion = [np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)]
         self._add(body, "BOX", color, collides, size=np.array(edges) / 2, pos=position, quat=quaternion)
 
-    def cylinder(self, body, radius: float, bottom, top, color, collides: bool = True) -> None:
+    def cylinder(self, body, radius: float, bottom, top, color) -> None:
         """A cylinder between the centers of its ends."""
-        self._add(body, "CYLINDER", color, collides, size=[radius, 0, 0], fromto=[*bottom, *top])
+        self._add(body, "CYLINDER", color, size=[radius, 0, 0], fromto=[*bottom, *top])
 
-    def capsule(self, body, radius: float, start, end, color, collides: bool = True) -> None:
+    def capsule(self, body, radius: float, start, end, color) -> None:
         """A capsule between the centers of its ends."""
-        self._add(body, "CAPSULE", color, collides, size=[radius, 0, 0], fromto=[*start, *end])
+        self._add(body, "CAPSULE", color, size=[radius, 0, 0], fromto=[*start, *end])
 
 
 def _laptop(draw: Callable[[float, float], float]) -> ArticulatedObject:
@@ -161,8 +161,8 @@ def _bucket(draw: Callable[[float, float], float]) -> ArticulatedObject:
 BUILDERS = {"laptop": _laptop, "faucet": _faucet, "bucket": _bucket, "toilet": _toilet}
 
 
-def stand_in(task: str, name: str) -> ArticulatedObject:
+def stand_in(name: str) -> ArticulatedObject:
     """An instance such as `laptop-3`; the same name always gives the same object."""
-    number = int(name.rpartition("-")[2])
-    rng = np.random.default_rng([sorted(BUILDERS).index(task), number])
+    task, _, number = name.rpartition("-")
+    rng = np.random.default_rng([sorted(BUILDERS).index(task), int(number)])
     return BUILDERS[task](lambda low, high: float(rng.uniform(low, high)))

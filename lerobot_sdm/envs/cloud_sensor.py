@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from lerobot_sdm.clouds.geometry import deproject, inside_box, pixel_rays, sample_or_pad
+from lerobot_sdm.clouds.geometry import deproject, inside_box, pixel_rays
 from lerobot_sdm.envs.coordinate_frames import Frame
 from lerobot_sdm.envs.depth_camera import GOAL, Picture, SceneCamera
 from lerobot_sdm.envs.options import CloudOptions
@@ -27,8 +27,8 @@ class CloudSensor:
         camera: SceneCamera,
         options: CloudOptions,
         frame: Frame,
-        subsample: Callable[[NDArray[np.float32], int], NDArray[np.float32]] = sample_or_pad,
-        arm: Collection[str] = (),
+        subsample: Callable[[NDArray[np.float32], int], NDArray[np.float32]],
+        arm: Collection[str],
     ):
         self._camera = camera
         self._options = options

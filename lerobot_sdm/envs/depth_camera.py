@@ -12,8 +12,9 @@ import os
 import sys
 import threading
 import weakref
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import mujoco
 import numpy as np
@@ -46,9 +47,10 @@ class Picture:
     color: NDArray[np.uint8] | None
 
 
-class SceneCamera(Protocol):
+class SceneCamera(ABC):
     """Takes square images of a MuJoCo scene, with row 0 at the top of the camera's own view."""
 
+    @abstractmethod
     def take(
         self,
         data: mujoco.MjData,
@@ -69,17 +71,17 @@ class SceneCamera(Protocol):
             goal: (3,) world position at which to draw a ball of 2 cm radius, or None.
             markers: Whether the scene's spherical sites are drawn.
         """
-        ...
 
     def photograph(
         self, data: mujoco.MjData, camera: str, size: int, goal: NDArray[np.float64] | None = None
     ) -> NDArray[np.uint8]:
-        """The colors (size, size, 3) of an image alone, which cost less; arguments as for `take`."""
-        ...
+        """The colors (size, size, 3) of an image alone; arguments as for `take`."""
+        color = self.take(data, camera, size, color=True, goal=goal).color
+        assert color is not None
+        return color
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - not every backend has resources
         """Free the backend's resources. Safe to call twice."""
-        ...
 
 
 class Graphics:
@@ -124,7 +126,7 @@ class Graphics:
             self.gl.free()
 
 
-class GLDepthCamera:
+class GLDepthCamera(SceneCamera):
     """Draws with OpenGL: EGL on Linux, unless `MUJOCO_GL` selects another backend.
 
     Shadows, reflections, sky and anti-aliasing are off: on a CPU they cost ten times the image itself, and blended
@@ -209,7 +211,7 @@ class GLDepthCamera:
             self._graphics.leave()
 
 
-class RayDepthCamera:
+class RayDepthCamera(SceneCamera):
     """Casts one ray per pixel with `mj_ray`: no graphics needed, about ten times slower than drawing.
 
     Colors are the plain colors of geoms or their materials, without light or texture.
@@ -250,11 +252,6 @@ class RayDepthCamera:
             None if rgb is None else rgb.reshape(size, size, 3),
         )
 
-    def photograph(self, data, camera, size, goal=None) -> NDArray[np.uint8]:
-        color = self.take(data, camera, size, color=True, goal=goal).color
-        assert color is not None
-        return color
-
     def _balls(self, data, goal, markers: bool):
         """Yield (what `Picture.geoms` says, center, radius, color) of everything that is not a geom."""
         model = self._model
@@ -264,9 +261,6 @@ class RayDepthCamera:
                     yield MARKER, data.site_xpos[site], model.site_size[site, 0], model.site_rgba[site]
         if goal is not None:
             yield GOAL, goal, GOAL_RADIUS, GOAL_COLOR
-
-    def close(self) -> None:
-        """No resources to free."""
 
 
 def open_camera(model: mujoco.MjModel, renderer: str, max_size: int) -> SceneCamera:

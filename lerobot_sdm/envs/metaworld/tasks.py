@@ -8,47 +8,15 @@ CAMERAS = ("topview", "corner", "corner2", "corner3", "corner4", "behindGripper"
 # The grouping of Seo et al. ("Masked World Models for Visual Control") that DP3 and its successors report by.
 DIFFICULTIES: dict[str, tuple[str, ...]] = {
     "easy": (
-        "button-press",
-        "button-press-topdown",
-        "button-press-topdown-wall",
-        "button-press-wall",
-        "coffee-button",
-        "dial-turn",
-        "door-close",
-        "door-lock",
-        "door-open",
-        "door-unlock",
-        "drawer-close",
-        "drawer-open",
-        "faucet-close",
-        "faucet-open",
-        "handle-press",
-        "handle-press-side",
-        "handle-pull",
-        "handle-pull-side",
-        "lever-pull",
-        "peg-unplug-side",
-        "plate-slide",
-        "plate-slide-back",
-        "plate-slide-back-side",
-        "plate-slide-side",
-        "reach",
-        "reach-wall",
-        "window-close",
-        "window-open",
+        *("button-press", "button-press-topdown", "button-press-topdown-wall", "button-press-wall", "coffee-button"),
+        *("dial-turn", "door-close", "door-lock", "door-open", "door-unlock", "drawer-close", "drawer-open"),
+        *("faucet-close", "faucet-open", "handle-press", "handle-press-side", "handle-pull", "handle-pull-side"),
+        *("lever-pull", "peg-unplug-side", "plate-slide", "plate-slide-back", "plate-slide-back-side"),
+        *("plate-slide-side", "reach", "reach-wall", "window-close", "window-open"),
     ),
     "medium": (
-        "basketball",
-        "bin-picking",
-        "box-close",
-        "coffee-pull",
-        "coffee-push",
-        "hammer",
-        "peg-insert-side",
-        "push-wall",
-        "soccer",
-        "sweep",
-        "sweep-into",
+        *("basketball", "bin-picking", "box-close", "coffee-pull", "coffee-push", "hammer", "peg-insert-side"),
+        *("push-wall", "soccer", "sweep", "sweep-into"),
     ),
     "hard": ("assembly", "hand-insert", "pick-out-of-hole", "pick-place", "push", "push-back"),
     "very_hard": ("disassemble", "pick-place-wall", "shelf-place", "stick-pull", "stick-push"),
@@ -62,43 +30,17 @@ EXTRA_TASKS: dict[str, str] = {
     "faucet-turn": "lerobot_sdm.envs.metaworld.faucet_turn:SawyerFaucetTurnEnv",
 }
 
-HIDDEN_GOALS = frozenset(
-    {
-        "reach",
-        "reach-wall",
-        "push",
-        "push-wall",
-        "push-back",
-        "pick-place",
-        "pick-place-wall",
-        "pick-out-of-hole",
-        "coffee-pull",
-        "stick-pull",
-        "hand-insert",
-    }
+HIDDEN_GOALS = (
+    *("reach", "reach-wall", "push", "push-wall", "push-back", "pick-place", "pick-place-wall", "pick-out-of-hole"),
+    *("coffee-pull", "stick-pull", "hand-insert"),
 )
 """Tasks whose goal is a random point in the air that no camera can see."""
 
 # The MetaWorld part of the 37-task split that FlowPolicy, MP1 and OMP report (the other three are Adroit).
-_DP3_37_LEFT_OUT = frozenset(
-    {
-        "button-press-topdown",
-        "button-press-topdown-wall",
-        "coffee-button",
-        "door-lock",
-        "drawer-open",
-        "handle-press-side",
-        "handle-pull-side",
-        "basketball",
-        "bin-picking",
-        "box-close",
-        "coffee-push",
-        "push-wall",
-        "sweep",
-        "sweep-into",
-        "pick-out-of-hole",
-        "push-back",
-    }
+_DP3_37_LEFT_OUT = (
+    *("button-press-topdown", "button-press-topdown-wall", "coffee-button", "door-lock", "drawer-open"),
+    *("handle-press-side", "handle-pull-side", "basketball", "bin-picking", "box-close", "coffee-push"),
+    *("push-wall", "sweep", "sweep-into", "pick-out-of-hole", "push-back"),
 )
 
 SUITES: dict[str, tuple[str, ...]] = {

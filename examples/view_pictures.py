@@ -58,7 +58,7 @@ def draw(path: Path) -> None:
 
 def parts(env):
     """Yield (part, its points of a cloud (n, 3) in world axes, color)."""
-    points, geoms, _ = env._sensor.points(env._data(), goal=env._goal())
+    points, geoms, _ = env._sensor.points(env._data, goal=env._goal())
     cloud = env._subsample(points, env.cloud_options.num_points)[:, :3]
     cloud = cloud[(cloud != 0).any(axis=1)]
     # `points_by_part` says how many; here each point is wanted with its part.

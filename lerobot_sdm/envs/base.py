@@ -118,7 +118,6 @@ class PointCloudEnv(gym.Env, ABC):
         require_positive("render_size", render_size)
         check_known("render_mode", render_mode, self.metadata["render_modes"])
         self.cloud_options = options
-        self.view = view
         self.render_mode = render_mode
         self._max_episode_steps = episode_length
         self._terminate_on_success = terminate_on_success
@@ -138,6 +137,7 @@ class PointCloudEnv(gym.Env, ABC):
         self.action_space = spaces.Box(-1.0, 1.0, (action_size,), np.float32)
 
         self._model: mujoco.MjModel | None = None
+        self._data: mujoco.MjData | None = None
         self._camera: SceneCamera | None = None
         self._sensor: CloudSensor | None = None
         self._frame_cache: NDArray[np.uint8] | None = None
@@ -156,16 +156,8 @@ class PointCloudEnv(gym.Env, ABC):
         """The simulator's full observation, goals included. For experts, never for policies."""
 
     @abstractmethod
-    def _load(self) -> mujoco.MjModel:
+    def _load(self) -> tuple[mujoco.MjModel, mujoco.MjData]:
         """Build the simulator; called once before the first reset and once after each `close`."""
-
-    @abstractmethod
-    def _unload(self) -> None:
-        """Discard the simulator."""
-
-    @abstractmethod
-    def _data(self) -> mujoco.MjData:
-        """The simulator's state."""
 
     @property
     @abstractmethod
@@ -202,7 +194,7 @@ class PointCloudEnv(gym.Env, ABC):
             missing; padding rows are not counted.
         """
         self._require_reset("points_by_part")
-        points, geoms, _ = self._sensor.points(self._data(), goal=self._goal())
+        points, geoms, _ = self._sensor.points(self._data, goal=self._goal())
         if not len(points):
             return {}
         # Some environments sample their clouds at random.
@@ -287,8 +279,7 @@ class PointCloudEnv(gym.Env, ABC):
         """Free the scene and the graphics; a later reset builds them again."""
         if self._camera is not None:
             self._camera.close()
-        self._model = self._camera = self._sensor = self._frame_cache = None
-        self._unload()
+        self._model = self._data = self._camera = self._sensor = self._frame_cache = None
 
     def _require_reset(self, what: str) -> None:
         """Refuse to use what only exists from the first reset on.
@@ -301,13 +292,13 @@ class PointCloudEnv(gym.Env, ABC):
 
     def _build(self) -> None:
         if self._model is None:
-            model, options = self._load(), self.cloud_options
+            (model, data), options = self._load(), self.cloud_options
             self._camera = open_camera(model, options.renderer, max(options.camera_size, self._render_size))
             self._sensor = CloudSensor(model, self._camera, options, self.frame, self._subsample, self.arm)
-            self._model = model
+            self._model, self._data = model, data
 
     def _observation(self) -> dict[str, NDArray]:
-        cloud, image = self._sensor.look(self._data(), image=self._pixels, goal=self._goal())
+        cloud, image = self._sensor.look(self._data, image=self._pixels, goal=self._goal())
         observation = {"agent_pos": self._agent_pos().astype(np.float32), "point_cloud": cloud}
         if self._pixels:
             observation["pixels"] = image
@@ -328,7 +319,7 @@ class PointCloudEnv(gym.Env, ABC):
         return until_next_plan < self._n_obs_steps
 
     def _human_view(self) -> NDArray[np.uint8]:
-        data, size = self._data(), self._render_size
+        data, size = self._data, self._render_size
         small = min(size, MAX_RAYCAST_RENDER_SIZE) if isinstance(self._camera, RayDepthCamera) else size
         picture = self._camera.photograph(data, self.human_camera, small, self._goal())
         nearest = np.arange(size) * small // size

@@ -2,7 +2,7 @@
 
 import functools
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, fields, replace
 from pkgutil import resolve_name
 from typing import Any, ClassVar, Self
@@ -24,7 +24,7 @@ from lerobot_sdm.envs.options import (
     options_of_view,
     require_positive,
 )
-from lerobot_sdm.errors import InputError
+from lerobot_sdm.errors import InputError, check_known
 from lerobot_sdm.processors.cloud_view import CloudViewStep
 
 
@@ -83,13 +83,14 @@ class PointCloudEnvConfig(EnvConfig):
     features: dict[str, PolicyFeature] = field(default_factory=dict)
     features_map: dict[str, str] = field(default_factory=dict)
 
-    def _describe(self, agent_pos_size: int, action_size: int) -> None:
+    def _describe(self, agent_pos_size: int, action_size: int, cameras: Collection[str]) -> None:
         """Check the options and fill in features and their names."""
         require_positive("render_size", self.render_size)
         if self.episode_length is not None:
             require_positive("episode_length", self.episode_length)
         check_chunk(self.n_action_steps, self.n_obs_steps, self.pixels)
         options = self.cloud_options()
+        check_known("camera", options.camera, cameras)
         self.features = {
             "agent_pos": PolicyFeature(FeatureType.STATE, (agent_pos_size,)),
             "point_cloud": PolicyFeature(FeatureType.STATE, (options.num_points, options.channels)),

@@ -120,8 +120,8 @@ def load_policy(path: Path) -> MeanPolicy:
         fields = _state(network, "mjrl.utils.fc_network.FCNetwork")
         if fields["nonlinearity"].args[1] != "tanh":
             raise ValueError(f"its nonlinearity is {shown(fields['nonlinearity'].args[1])}, not tanh")
-        layers = _modules(_entries(fields["_modules"])["fc_layers"])
-        parameters = [_entries(layer.state["_parameters"]) for layer in layers]
+        layers = _entries(_entries(fields["_modules"])["fc_layers"].state["_modules"])
+        parameters = [_entries(layers[str(number)].state["_parameters"]) for number in range(len(layers))]
         scales = {name: fields[name] for name in ("in_shift", "in_scale", "out_shift", "out_scale")}
         policy = MeanPolicy(
             weights=tuple(entries["weight"] for entries in parameters),
@@ -217,8 +217,3 @@ def _state(saved: Any, name: str) -> dict[str, Any]:
 def _entries(saved: Any) -> dict[str, Any]:
     """Entries of a dict, or of the OrderedDict that older PyTorch saved."""
     return saved if isinstance(saved, dict) else saved.entries
-
-
-def _modules(saved: Record) -> list[Record]:
-    entries = _entries(saved.state["_modules"])
-    return [entries[str(number)] for number in range(len(entries))]

@@ -93,7 +93,7 @@ def test_parts_of_a_cloud_are_those_that_rays_hit():
     """A ray from the camera through each point meets the geom that the point is counted for."""
     env = MetaWorldPointCloudEnv("stick-push", num_points=64, renderer="raycast", camera_size=64)
     env.reset(seed=3)
-    model, data = env._model, env._data()
+    model, data = env._model, env._data
     origin, found, geom = data.camera("corner2").xpos, {}, np.empty(1, np.int32)
     for point in env._observation()["point_cloud"].astype(float) + data.body("hand").xpos:
         distance = mujoco.mj_ray(model, data, origin, point - origin, VISIBLE_GEOM_GROUPS, 1, -1, geom)
@@ -110,7 +110,7 @@ def test_parts_of_a_cloud_are_those_that_rays_hit():
 def test_drawing_and_ray_casting_name_the_same_geoms(markers):
     env = MetaWorldPointCloudEnv("push", renderer="egl", num_points=8)
     env.reset(seed=1)
-    goal, data = env._goal(), env._data()
+    goal, data = env._goal(), env._data
     drawn = env._camera.take(data, "corner2", 96, goal=goal, markers=markers).geoms
     cast = RayDepthCamera(env._model).take(data, "corner2", 96, goal=goal, markers=markers).geoms
     assert (drawn == cast).mean() > 0.98
@@ -159,7 +159,7 @@ def test_options_replace_single_values_of_a_view():
 def test_seen_from_the_hand_a_cloud_is_that_of_the_world_from_another_origin():
     from_hand, world = (MetaWorldPointCloudEnv("reach", frame=frame) for frame in ("hand", "world"))
     clouds = [env.reset(seed=4)[0]["point_cloud"] for env in (from_hand, world)]
-    hand = world._data().body("hand").xpos
+    hand = world._data.body("hand").xpos
     padding = (clouds[1] == 0).all(axis=1)
     np.testing.assert_allclose(clouds[0][~padding] + hand, clouds[1][~padding], atol=1e-6)
     np.testing.assert_array_equal(clouds[0][padding], 0)

@@ -53,9 +53,7 @@ class AdroitPointCloudEnvConfig(PointCloudEnvConfig):
         if SIMULATOR_RATE % self.action_repeat:
             raise InputError(f"action_repeat={self.action_repeat}: give a divisor of {SIMULATOR_RATE}, such as 2.")
         self.fps = SIMULATOR_RATE // self.action_repeat
-        if self.camera is not None:
-            check_known("camera", self.camera, task.cameras)
-        self._describe(task.agent_pos_size, task.action_size)
+        self._describe(task.agent_pos_size, task.action_size, task.cameras)
 
     def views(self) -> dict[str, CloudOptions]:
         return views(hand_task(self.task))

@@ -27,17 +27,10 @@ class AdroitPointCloudEnv(PointCloudEnv):
     is a set point for each actuator, arm first, where -1 and 1 are the ends of its range; it is held for
     `action_repeat` simulator steps of 10 ms, whose rewards are summed.
 
-    Relocate needs its target, which no camera sees, so clouds show it as a ball.
+    Relocate needs its target, which no camera sees, so clouds show it as a ball. A dropped pen ends an episode, except
+    by the success rule of Gymnasium-Robotics.
 
-    Args:
-        task: `hammer`, `door`, `pen` or `relocate`.
-        view: How the scene is looked at, a name from `adroit.views`.
-        success_rule: When an episode is a success: a name from `SUCCESS_RULES`.
-        action_repeat: Simulator steps for which an action is held.
-        episode_length: Control steps after which an episode is truncated; the benchmark's for None.
-        terminate_on_success: Whether the first success ends the episode. A dropped pen does, except by the rule
-            of Gymnasium-Robotics.
-        options: Of clouds, see `CloudOptions`, and of pictures, see `PointCloudEnv`. Only relocate has a hidden goal.
+    For the arguments, see the fields of `AdroitPointCloudEnvConfig`.
 
     Raises:
         InputError: For a value that cannot work, before anything is built.
@@ -79,7 +72,6 @@ class AdroitPointCloudEnv(PointCloudEnv):
         self.metadata = {**self.metadata, "render_fps": round(SIMULATOR_RATE / action_repeat)}
         self._rule = SUCCESS_RULES[success_rule]
         self._recent: deque[bool] = deque(maxlen=self._rule.last_steps)
-        self._mj_data: mujoco.MjData | None = None
 
     @property
     def task_description(self) -> str:
@@ -95,19 +87,19 @@ class AdroitPointCloudEnv(PointCloudEnv):
     def data(self) -> mujoco.MjData:
         """The scene's state. For experts, which must not change it."""
         self._require_reset("data")
-        return self._mj_data
+        return self._data
 
     @property
     def expert_state(self) -> NDArray[np.float64]:
         """The original environments' full observation: 46 numbers for hammer, 39 door, 45 pen, 39 relocate."""
         self._require_reset("expert_state")
-        return self.hand_task.full_observation(self._model, self._mj_data)
+        return self.hand_task.full_observation(self._model, self._data)
 
     @property
     def env_state(self) -> State:
         """The complete state: qpos, qvel, and where the task placed objects."""
         self._require_reset("env_state")
-        state = {"qpos": self._mj_data.qpos, "qvel": self._mj_data.qvel, **self.hand_task.placement(self._model)}
+        state = {"qpos": self._data.qpos, "qvel": self._data.qvel, **self.hand_task.placement(self._model)}
         return {name: np.array(values) for name, values in state.items()}
 
     def set_env_state(self, state: State) -> None:
@@ -115,43 +107,36 @@ class AdroitPointCloudEnv(PointCloudEnv):
         self._require_reset("set_env_state")
         for name, placed in self.hand_task.placement(self._model).items():
             placed[:] = state[name]
-        self._mj_data.qpos[:] = state["qpos"]
-        self._mj_data.qvel[:] = state["qvel"]
+        self._data.qpos[:] = state["qpos"]
+        self._data.qvel[:] = state["qvel"]
         # The solver warm-starts from the last step's solution, so earlier steps would change the last bits.
-        self._mj_data.qacc_warmstart[:] = 0
+        self._data.qacc_warmstart[:] = 0
         self._frame_cache = None
-        mujoco.mj_forward(self._model, self._mj_data)
+        mujoco.mj_forward(self._model, self._data)
 
     @property
     def physics_steps(self) -> int:
         """Physics steps in a control step, for planners."""
         return PHYSICS_STEPS * self.action_repeat
 
-    def _load(self) -> mujoco.MjModel:
+    def _load(self) -> tuple[mujoco.MjModel, mujoco.MjData]:
         model = self.hand_task.make_model()
-        self._mj_data = mujoco.MjData(model)
-        return model
-
-    def _unload(self) -> None:
-        self._mj_data = None
-
-    def _data(self) -> mujoco.MjData:
-        return self._mj_data
+        return model, mujoco.MjData(model)
 
     @property
     def frame(self) -> Frame:
         return self.hand_task.frame(self.cloud_options.frame)
 
     def _restart(self, seed: int | None, options: dict[str, Any]) -> None:
-        mujoco.mj_resetData(self._model, self._mj_data)
+        mujoco.mj_resetData(self._model, self._data)
         self.hand_task.place(self._model, self.np_random)
-        mujoco.mj_forward(self._model, self._mj_data)
+        mujoco.mj_forward(self._model, self._data)
         self._recent.clear()
         if "state" in options:
             self.set_env_state(options["state"])
 
     def _advance(self, action: NDArray[np.float64]) -> Outcome:
-        model, data, task = self._model, self._mj_data, self.hand_task
+        model, data, task = self._model, self._data, self.hand_task
         data.ctrl[:] = actions_to_controls(model, action)
         reward, goal_steps, at_goal, failed = 0.0, 0, False, False
         for _ in range(self.action_repeat):
@@ -175,7 +160,7 @@ class AdroitPointCloudEnv(PointCloudEnv):
         return over and len(self._recent) == rule.last_steps and all(self._recent)
 
     def _agent_pos(self) -> NDArray[np.float64]:
-        return self._mj_data.qpos[self.hand_task.agent_pos]
+        return self._data.qpos[self.hand_task.agent_pos]
 
     def _goal(self) -> NDArray[np.float64] | None:
-        return None if self.cloud_options.show_goal is False else self.hand_task.goal_position(self._mj_data)
+        return None if self.cloud_options.show_goal is False else self.hand_task.goal_position(self._data)

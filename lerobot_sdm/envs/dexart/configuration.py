@@ -63,19 +63,15 @@ class DexArtPointCloudEnvConfig(PointCloudEnvConfig):
 
     def __post_init__(self) -> None:
         task = dexart_task(self.task)
-        for key, known in (
-            ("rule_set", RULE_SETS),
-            ("imagin_robot", MODES),
-            ("sampling", SAMPLINGS),
-            ("camera", (OBSERVER, HUMAN)),
-        ):
-            if getattr(self, key) is not None:
-                check_known(key, getattr(self, key), known)
+        check_known("rule_set", self.rule_set, RULE_SETS)
+        check_known("imagin_robot", self.imagin_robot, MODES)
+        if self.sampling is not None:
+            check_known("sampling", self.sampling, SAMPLINGS)
         if self.fps != CONTROL_RATE:
             raise InputError(f"fps={self.fps}: DexArt's control rate is {CONTROL_RATE}. Leave it out.")
         require_not_negative("cloud_noise", self.cloud_noise)
         require_not_negative("camera_jitter", self.camera_jitter)
-        self._describe(task.agent_pos_size, ACTION_SIZE)
+        self._describe(task.agent_pos_size, ACTION_SIZE, cameras=(OBSERVER, HUMAN))
         if self.imagin_robot == "apart":
             self.features["imagin_robot"] = PolicyFeature(FeatureType.STATE, (POINTS, COLUMNS))
             self.features_map["imagin_robot"] = "observation.imagin_robot"

@@ -5,6 +5,7 @@ from typing import Any
 
 import mujoco
 import numpy as np
+from gymnasium import spaces
 from numpy.typing import NDArray
 
 from lerobot_sdm.envs.base import Outcome, PointCloudEnv
@@ -35,30 +36,15 @@ MOST_OVERLAP, MOST_STARTS = 0.001, 100
 
 
 class DexArtPointCloudEnv(PointCloudEnv):
-    """A DexArt task; see `PointCloudEnv` for observations, and `sampling` for the clouds' order and padding.
+    """A DexArt task; see `PointCloudEnv` for observations. Short clouds repeat their first point.
 
     `agent_pos` is (32,): angles of the 22 joints, velocity, spin and position of the palm in the world, and the share
     of the rule set's time that is over, whatever `episode_length`; for the bucket (33,), with how far the palm faces up
     before the last. An action is linear and angular velocity of the last arm link in the robot's frame, 1 m/s and
-    1 rad/s, and a set point for each finger joint, -1 and 1 the ends of its range. It is held for 40 ms. `imagin_robot`
-    adds points of the hand.
+    1 rad/s, and a set point for each finger joint, -1 and 1 the ends of its range. It is held for 40 ms. Points of the
+    hand are an observation `imagin_robot` (96, 7), or the first 96 rows of the cloud, if they are asked for.
 
-    Args:
-        task: `laptop`, `faucet`, `bucket` or `toilet`.
-        objects: `seen`, `unseen`, or comma-separated names of objects; each episode draws one of them.
-        assets_dir: The official asset folder; None for stand-ins made by this package.
-        rule_set: What counts as success, and sizes and lengths: a name from `RULE_SETS`.
-        imagin_robot: `none`; `apart`, as an observation `imagin_robot` (96, 7); or `joined`, in front of the cloud,
-            which then has 96 more rows.
-        view: Name of a view from `dexart.views`.
-        sampling: `random`, without order, or `fps`, farthest points first; the view's for None. Short clouds repeat
-            their first point.
-        cloud_noise: Relative standard deviation by which points are scaled away from the origin.
-        camera_jitter: Scale of the camera's pose change between episodes; 1 is DexArt's.
-        episode_length: Control steps after which an episode is truncated; the rule set's for None.
-        terminate_on_success: Whether an episode ends as soon as the rule set lets it.
-        options: Of clouds, see `CloudOptions`, and of pictures, see `PointCloudEnv`. The frame `legacy` is the
-            robot's base. No goal is hidden.
+    For the arguments, see the fields of `DexArtPointCloudEnvConfig`.
 
     Raises:
         InputError: For an invalid value, or incomplete official assets, before anything is built.
@@ -161,17 +147,15 @@ class DexArtPointCloudEnv(PointCloudEnv):
             self.object_name = chosen
         super()._build()
 
-    def _load(self) -> mujoco.MjModel:
+    def _load(self) -> tuple[mujoco.MjModel, mujoco.MjData]:
         thing = self._source.thing(self.object_name)
         self._offset, self._yaw = thing.offset, thing.yaw
         self._world = MuJoCoWorld(self._source.robot(), thing, type(self.dexart_task))
-        return self._world.model
+        return self._world.model, self._world.data
 
-    def _unload(self) -> None:
+    def close(self) -> None:
+        super().close()
         self._world = self._measured = self.object_name = None
-
-    def _data(self) -> mujoco.MjData:
-        return self._world.data
 
     def _restart(self, seed: int | None, options: dict[str, Any]) -> None:
         world, rng = self._world, self.np_random
@@ -220,7 +204,5 @@ class DexArtPointCloudEnv(PointCloudEnv):
         return observation | {"point_cloud": np.vstack([hand[:, : cloud.shape[1]], cloud])}
 
 
-def _unbounded(*shape: int):
-    from gymnasium.spaces import Box
-
-    return Box(-np.inf, np.inf, shape, np.float32)
+def _unbounded(*shape: int) -> spaces.Box:
+    return spaces.Box(-np.inf, np.inf, shape, np.float32)

@@ -30,13 +30,7 @@ PALM_PART, ARM_PART, HAND_PART, HANDLE_PART, BASE_PART, OTHER = range(len(FINGER
 
 
 def make_scene(robot: mujoco.MjSpec, thing: ArticulatedObject, task: type[DexArtTask]) -> mujoco.MjModel:
-    """Compile ground, pedestal, robot, object, drives and cameras.
-
-    Args:
-        robot: Its base link at the origin of its world.
-        thing: The object.
-        task: Says where the robot stands and how it is seen.
-    """
+    """Compile ground, pedestal, robot, object, drives and cameras; arguments as for `MuJoCoWorld`."""
     spec = mujoco.MjSpec()
     spec.compiler.degree = False
     spec.option.timestep = TIME_STEP

@@ -9,7 +9,6 @@ from lerobot_sdm.envs.configuration import PointCloudEnvConfig
 from lerobot_sdm.envs.metaworld.tasks import CAMERAS, task_groups
 from lerobot_sdm.envs.metaworld.views import views
 from lerobot_sdm.envs.options import CloudOptions
-from lerobot_sdm.errors import check_known
 from lerobot_sdm.registration import registered
 
 
@@ -41,9 +40,7 @@ class MetaWorldPointCloudEnvConfig(PointCloudEnvConfig):
 
     def __post_init__(self) -> None:
         task_groups(self.task)
-        if self.camera is not None:
-            check_known("camera", self.camera, CAMERAS)
-        self._describe(agent_pos_size=9, action_size=4)
+        self._describe(agent_pos_size=9, action_size=4, cameras=CAMERAS)
 
     def views(self) -> dict[str, CloudOptions]:
         return views(self.task_names()[0])

@@ -70,12 +70,7 @@ class MetaWorldPointCloudEnv(PointCloudEnv):
     If the goal is only a point in the air (`envs.metaworld.tasks.HIDDEN_GOALS`), nothing in the scene shows it, so the
     default view draws a ball there.
 
-    Args:
-        task: A name from `envs.metaworld.tasks`, with or without `-v3`.
-        view: Name of a view from `metaworld.views`.
-        episode_length: Steps after which an episode is truncated.
-        terminate_on_success: Whether the first success ends the episode. A final failure always does.
-        options: Of clouds, see `CloudOptions`, and of pictures, see `PointCloudEnv`.
+    For the arguments, see the fields of `MetaWorldPointCloudEnvConfig`; `task` is a single one.
 
     Raises:
         InputError: For a value that cannot work, before anything is built.
@@ -128,16 +123,14 @@ class MetaWorldPointCloudEnv(PointCloudEnv):
         self._require_reset("expert_state")
         return self._state
 
-    def _load(self) -> mujoco.MjModel:
+    def _load(self) -> tuple[mujoco.MjModel, mujoco.MjData]:
         self._sim = make_sim(self.task)
         self._sim.max_path_length = max(self._sim.max_path_length, self._max_episode_steps)
-        return self._sim.model
+        return self._sim.model, self._sim.data
 
-    def _unload(self) -> None:
+    def close(self) -> None:
+        super().close()
         self._sim = self._state = None
-
-    def _data(self) -> mujoco.MjData:
-        return self._sim.data
 
     @property
     def frame(self) -> Frame:

@@ -220,8 +220,8 @@ class RayDepthCamera(SceneCamera):
 
     def __init__(self, model: mujoco.MjModel):
         self._model = model
-        has_material = model.geom_matid >= 0
-        rgba = np.where(has_material[:, None], _material_rgba(model), model.geom_rgba)
+        rgba, has_material = model.geom_rgba.copy(), model.geom_matid >= 0
+        rgba[has_material] = model.mat_rgba[model.geom_matid[has_material]]
         # The last row is read by the index -1: a ray that hit nothing.
         self._geom_color = np.vstack([np.uint8(np.clip(rgba[:, :3], 0, 1) * 255), BACKGROUND])
 
@@ -341,13 +341,6 @@ def _distance_to_ball(origin, rays, center, radius: float) -> NDArray[np.float64
     discriminant = b**2 - a * (offset @ offset - radius**2)
     hit = (discriminant >= 0) & (b < 0)
     return np.where(hit, (-b - np.sqrt(np.maximum(discriminant, 0))) / a, np.inf)
-
-
-def _material_rgba(model: mujoco.MjModel) -> NDArray[np.float32]:
-    """(ngeom, 4) color of each geom's material; rows of geoms without one are arbitrary."""
-    if model.nmat == 0:
-        return np.zeros((model.ngeom, 4), dtype=np.float32)
-    return model.mat_rgba[np.maximum(model.geom_matid, 0)]
 
 
 @functools.lru_cache(maxsize=8)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from lerobot_sdm.envs.dexart.control import finger_actions
 from lerobot_sdm.envs.dexart.robot import ARM_JOINTS, PALM
@@ -54,8 +55,6 @@ def palm_rotation(normal: NDArray[np.float64], fingers: NDArray[np.float64]) -> 
 
 def turned(vector: NDArray[np.float64], axis: NDArray[np.float64], angle: float) -> NDArray[np.float64]:
     """Rotate a vector (3,) about a unit axis by an angle in radians."""
-    from scipy.spatial.transform import Rotation
-
     return Rotation.from_rotvec(angle * axis).apply(vector)
 
 
@@ -84,8 +83,6 @@ def drive(world: MuJoCoWorld, target: PalmTarget, angles: NDArray[np.float64]) -
         target: Target of the palm.
         angles: (16,) finger joint angles, see `posture`.
     """
-    from scipy.spatial.transform import Rotation
-
     measured = world.measure()
     way, turn = _way(world, target)
     turn = _limited(turn, SETTLING_TIME)
@@ -137,8 +134,6 @@ def _solve(
 
 def _error(model: mujoco.MjModel, data: mujoco.MjData, target: PalmTarget) -> tuple[NDArray, NDArray]:
     """Remaining translation and rotation (6,) to a target, and the Jacobian (6, 6) of the palm's point."""
-    from scipy.spatial.transform import Rotation
-
     body = model.body(PALM).id
     rotation = data.xmat[body].reshape(3, 3)
     here = data.xpos[body] + rotation @ target.point
@@ -163,8 +158,6 @@ def go(
 
 def _way(world: MuJoCoWorld, target: PalmTarget) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Translation (3,) of the palm's point to its target, and rotation vector (3,)."""
-    from scipy.spatial.transform import Rotation
-
     measured = world.measure()
     here = measured.palm_position + measured.palm_rotation @ target.point
     turn = Rotation.from_matrix(target.rotation @ measured.palm_rotation.T).as_rotvec()

@@ -38,10 +38,7 @@ class Door(SeenFromAbove):
     watched: ClassVar = {"palm": ("site", "S_grasp"), "handle": ("site", "S_handle")}
 
     def place(self, model: "mujoco.MjModel", rng: np.random.Generator) -> None:
-        frame = model.body("frame")
-        frame.pos[0] = rng.uniform(low=-0.3, high=-0.2)
-        frame.pos[1] = rng.uniform(low=0.25, high=0.35)
-        frame.pos[2] = rng.uniform(low=0.252, high=0.35)
+        model.body("frame").pos[:] = rng.uniform(low=[-0.3, 0.25, 0.252], high=[-0.2, 0.35, 0.35])
 
     def placement(self, model: "mujoco.MjModel") -> dict[str, NDArray[np.float64]]:
         return {"door_body_pos": model.body("frame").pos}
@@ -149,10 +146,8 @@ class Pen(SeenAtAnAngle):
         return spec
 
     def place(self, model: "mujoco.MjModel", rng: np.random.Generator) -> None:
-        angles = np.zeros(3)
-        angles[0] = rng.uniform(low=-1, high=1)
-        angles[1] = rng.uniform(low=-1, high=1)
-        model.body("target").quat[:] = quaternion_of(angles)
+        about_x, about_y = rng.uniform(low=-1, high=1, size=2)
+        model.body("target").quat[:] = quaternion_of(np.array([about_x, about_y, 0.0]))
 
     def placement(self, model: "mujoco.MjModel") -> dict[str, NDArray[np.float64]]:
         return {"desired_orien": model.body("target").quat}
@@ -219,12 +214,8 @@ class Relocate(SeenAtAnAngle):
         return spec
 
     def place(self, model: "mujoco.MjModel", rng: np.random.Generator) -> None:
-        ball, target = model.body("Object").pos, model.site("target").pos
-        ball[0] = rng.uniform(low=-0.15, high=0.15)
-        ball[1] = rng.uniform(low=-0.15, high=0.3)
-        target[0] = rng.uniform(low=-0.2, high=0.2)
-        target[1] = rng.uniform(low=-0.2, high=0.2)
-        target[2] = rng.uniform(low=0.15, high=0.35)
+        model.body("Object").pos[:2] = rng.uniform(low=[-0.15, -0.15], high=[0.15, 0.3])
+        model.site("target").pos[:] = rng.uniform(low=[-0.2, -0.2, 0.15], high=[0.2, 0.2, 0.35])
 
     def placement(self, model: "mujoco.MjModel") -> dict[str, NDArray[np.float64]]:
         return {"obj_pos": model.body("Object").pos, "target_pos": model.site("target").pos}

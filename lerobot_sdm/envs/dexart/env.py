@@ -54,7 +54,6 @@ class DexArtPointCloudEnv(PointCloudEnv):
     human_camera = HUMAN
     arm = ARM_LINKS
     hand = (PALM, *LINKS.keys() - {PALM, *ARM_LINKS})
-    scenery = ("world",)
     hand_in_agent_pos = slice(28, 31)
 
     def __init__(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lerobot_sdm.envs.dexart.objects import ArticulatedObject, resolve_objects
+from lerobot_sdm.envs.dexart.objects import resolve_objects
+from lerobot_sdm.envs.dexart.robot import stand_in_robot
+from lerobot_sdm.envs.dexart.stand_ins import stand_in
 
 if TYPE_CHECKING:
-    import mujoco
-
     from lerobot_sdm.envs.dexart.assets import OfficialAssets
 
 
@@ -17,18 +17,8 @@ class StandIns:
     """Simple solids; the robot's kinematics are the real ones."""
 
     label = "stand-in"
-
-    def robot(self) -> mujoco.MjSpec:
-        """A fresh description of the robot, base link at the origin."""
-        from lerobot_sdm.envs.dexart.robot import stand_in_robot
-
-        return stand_in_robot()
-
-    def thing(self, name: str) -> ArticulatedObject:
-        """A fresh description of an object."""
-        from lerobot_sdm.envs.dexart.stand_ins import stand_in
-
-        return stand_in(name)
+    robot = staticmethod(stand_in_robot)
+    thing = staticmethod(stand_in)
 
 
 def body_source(

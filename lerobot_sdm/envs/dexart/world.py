@@ -27,6 +27,12 @@ GROUND, WOOD = (0.45, 0.4, 0.35, 1), (0.6, 0.5, 0.4, 1)
 # Part that a contact's geom belongs to: a finger by its index in this tuple, or one of the numbers after it.
 FINGERS = tuple(FINGER_LINKS)
 PALM_PART, ARM_PART, HAND_PART, HANDLE_PART, BASE_PART, OTHER = range(len(FINGERS), len(FINGERS) + 6)
+PART_OF_BODY = (
+    dict.fromkeys(LINKS, HAND_PART)
+    | dict.fromkeys(ARM_LINKS, ARM_PART)
+    | {link: number for number, finger in enumerate(FINGERS) for link in FINGER_LINKS[finger]}
+    | {PALM: PALM_PART, "handle": HANDLE_PART, "object": BASE_PART}
+)
 
 
 def make_scene(robot: mujoco.MjSpec, thing: ArticulatedObject, task: type[DexArtTask]) -> mujoco.MjModel:
@@ -124,7 +130,7 @@ class MuJoCoWorld:
         self._palm, self._end = model.body(PALM).id, model.body(END_LINK).id
         self._root = model.body("object").id
         self._height = 0.0
-        self._part = np.array([_part(model, geom) for geom in range(model.ngeom)])
+        self._part = np.array([PART_OF_BODY.get(model.body(body).name, OTHER) for body in model.geom_bodyid])
 
     def reset(self, placement: Placement) -> Measured:
         """Put robot and object at the start of an episode."""
@@ -215,16 +221,3 @@ class MuJoCoWorld:
                     mujoco.mj_contactForce(self.model, self.data, index, force)
                     sums[touched][by] += np.linalg.norm(force[:3]) * TIME_STEP
         return sums[HANDLE_PART], sums[BASE_PART]
-
-
-def _part(model: mujoco.MjModel, geom: int) -> int:
-    """What a geom belongs to."""
-    body = model.body(model.geom_bodyid[geom]).name
-    for number, finger in enumerate(FINGERS):
-        if body in FINGER_LINKS[finger]:
-            return number
-    if body in ("handle", "object"):
-        return HANDLE_PART if body == "handle" else BASE_PART
-    if body in ARM_LINKS:
-        return ARM_PART
-    return PALM_PART if body == PALM else HAND_PART if body in LINKS else OTHER

@@ -62,10 +62,7 @@ def difficulty_of(task: str) -> str:
         InputError: If the task is not known.
     """
     task = short_name(task)
-    for group, tasks in DIFFICULTIES.items():
-        if task in tasks:
-            return group
-    return "extra"
+    return next((group for group, tasks in DIFFICULTIES.items() if task in tasks), "extra")
 
 
 def short_name(task: str) -> str:

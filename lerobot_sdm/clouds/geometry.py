@@ -40,8 +40,7 @@ def pixel_rays(height: int, width: int, fovy: float, offset: float) -> NDArray[n
     """One ray per pixel in camera coordinates, scaled to depth 1, in row-major order.
 
     Args:
-        height: Image height in pixels.
-        width: Image width in pixels.
+        height, width: Of the image, in pixels.
         fovy: Vertical field of view in degrees.
         offset: Position of the ray within its pixel: 0.5 for the center, where a renderer samples, or 0.0 for the
             corner, as in the DP3 pipeline (a shift of about 5 mm at 1 m for 128 pixels).
@@ -62,12 +61,9 @@ def pinhole_rays(height: int, width: int, fx: float, fy: float, cx: float, cy: f
     integers at pixel centers.
 
     Args:
-        height: Image height in pixels.
-        width: Image width in pixels.
-        fx: Focal length along x, in pixels.
-        fy: Focal length along y, in pixels.
-        cx: Column of the optical axis.
-        cy: Row of the optical axis.
+        height, width: Of the image, in pixels.
+        fx, fy: Focal lengths in pixels.
+        cx, cy: Column and row of the optical axis.
 
     Returns:
         (height * width, 3) float32; a point at depth d is d times its ray.

@@ -257,11 +257,7 @@ class PointCloudEnv(gym.Env, ABC):
         success = self._verdict(outcome, over=outcome.failed or late)
         terminated = (success and self._terminate_on_success) or outcome.failed
         self._over = terminated or late
-        info = {
-            "is_success": success,
-            "goal_reached": outcome.goal_reached,
-            "success_steps": self._success_steps,
-        }
+        info = {"is_success": success, "goal_reached": outcome.goal_reached, "success_steps": self._success_steps}
         observation = self._observation() if self._is_read() else self._without_clouds()
         return observation, outcome.reward, terminated, late and not terminated, info
 

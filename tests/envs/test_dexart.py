@@ -353,7 +353,7 @@ def test_objects_must_be_in_the_lists(assets):
 def test_urdfs_beyond_repair_are_refused(tmp_path, text, message):
     (tmp_path / "r.urdf").write_text(text)
     with pytest.raises(InputError, match=message):
-        read_urdf(tmp_path / "r.urdf", "--env.assets_dir")
+        read_urdf(tmp_path / "r.urdf")
 
 
 @pytest.mark.parametrize("build", [DexArtPointCloudEnv, DexArtPointCloudEnvConfig])

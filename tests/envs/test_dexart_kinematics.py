@@ -52,7 +52,7 @@ def forward(angles: dict[str, float]) -> dict[str, np.ndarray]:
 
 
 @needs_urdf
-@pytest.mark.parametrize("robot", [stand_in_robot, lambda: read_urdf(URDF, "assets")], ids=["stand-in", "official"])
+@pytest.mark.parametrize("robot", [stand_in_robot, lambda: read_urdf(URDF)], ids=["stand-in", "official"])
 def test_links_are_where_the_urdf_says(robot):
     model = robot().compile()
     data = mujoco.MjData(model)

@@ -12,13 +12,12 @@ from lerobot_sdm.envs.dexart.objects import ArticulatedObject
 from lerobot_sdm.envs.dexart.robot import ACTIVE_JOINTS, LINKS
 from lerobot_sdm.envs.dexart.stand_ins import ARMATURE, DAMPING, STIFF
 from lerobot_sdm.envs.dexart.state import HandleRange
-from lerobot_sdm.envs.dexart.urdf import VISUAL_GROUP, parse_urdf, read_urdf
+from lerobot_sdm.envs.dexart.urdf import KEY, VISUAL_GROUP, parse_urdf, read_urdf
 from lerobot_sdm.errors import InputError
 
 if TYPE_CHECKING:
     import mujoco
 
-KEY = "--env.assets_dir"
 ROBOT_NAME = "allegro_hand_xarm6_wrist_mounted_face_front"
 ROBOT_FILE = Path("robot/xarm6_description/xarm6_allegro_wrist_mounted_rotate.urdf")
 
@@ -65,16 +64,16 @@ class OfficialAssets:
                     raise InputError(f"{KEY}: '{file}' of object {name} is missing. Leave {name} out of objects.")
             if _missing([hinge := self._hinge(name)], self._object(name) / "mobility.urdf"):
                 raise InputError(f"{KEY}: object {name} has no joint '{hinge}'. Leave {name} out of objects.")
-            self._number(self._scales, name, "scale")
+            self._scale(name)
             self._offset(name)
             self._range(name)
 
     def robot(self) -> "mujoco.MjSpec":
-        return read_urdf(self.folder / ROBOT_FILE, KEY)
+        return read_urdf(self.folder / ROBOT_FILE)
 
     def thing(self, name: str) -> ArticulatedObject:
         """An object with its hinge free, all other joints locked."""
-        spec = read_urdf(self._object(name) / "mobility.urdf", KEY, self._number(self._scales, name, "scale"))
+        spec = read_urdf(self._object(name) / "mobility.urdf", self._scale(name))
         joint_name = self._hinge(name)
         (hinge,) = (joint for joint in spec.joints if joint.name == joint_name)
         if len(spec.worldbody.bodies) != 1:
@@ -116,11 +115,11 @@ class OfficialAssets:
             raise InputError(f"{KEY}: annotation '{path}' must map object ids to values.")
         return {str(name): value for name, value in content.items()}
 
-    def _number(self, annotation: dict[str, Any], name: str, what: str) -> float:
-        value = annotation.get(name)
+    def _scale(self, name: str) -> float:
+        value = self._scales.get(name)
         if not isinstance(value, int | float) or not np.isfinite(value) or value <= 0:
             raise InputError(
-                f"{KEY}: the {what} of object {name} is {value!r} in the annotations, not a number above 0."
+                f"{KEY}: the scale of object {name} is {value!r} in the annotations, not a number above 0."
             )
         return float(value)
 
@@ -172,7 +171,7 @@ class OfficialAssets:
 
 def _missing(names: Iterable[str], urdf: Path) -> list[str]:
     """Which of these links and moving joints a URDF file does not have."""
-    root = parse_urdf(urdf, KEY)
+    root = parse_urdf(urdf)
     found = {link.get("name") for link in root.iter("link")}
     found |= {joint.get("name") for joint in root.iter("joint") if joint.get("type") != "fixed"}
     return [name for name in names if name not in found]

@@ -194,9 +194,9 @@ class DexArtPointCloudEnv(PointCloudEnv):
         observation = super()._observation()
         if self._imagined == "none":
             return observation
-        data, frame = self._world.data, self.frame
+        data = self._data
         poses = {link: (data.body(link).xmat.reshape(3, 3), data.body(link).xpos) for link in IMAGINED_LINKS}
-        hand = imagine(self._template, poses, frame.rotation, frame.translation)
+        hand = imagine(self._template, poses, self.frame)
         if self._imagined == "apart":
             return observation | {"imagin_robot": hand}
         cloud = observation["point_cloud"]

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from lerobot_sdm.envs.coordinate_frames import Frame
 from lerobot_sdm.envs.dexart.robot import LINKS, Shape
 
 POINTS_PER_LINK = 8
@@ -33,16 +34,14 @@ def template() -> dict[str, NDArray[np.float64]]:
 def imagine(
     points: Mapping[str, NDArray[np.float64]],
     poses: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]],
-    rotation: NDArray[np.float64],
-    translation: NDArray[np.float64],
+    frame: Frame,
 ) -> NDArray[np.float32]:
     """The imagined robot as an observation.
 
     Args:
         points: See `template`.
         poses: Link -> its rotation (3, 3) and position (3,) in the world.
-        rotation: (3, 3) world to frame.
-        translation: (3,) added after rotating.
+        frame: That of the clouds.
 
     Returns:
         (96, 7) float32: x, y, z in the frame, and the label of the hand.
@@ -52,7 +51,7 @@ def imagine(
 
     placed = np.vstack([transform(points[name], *poses[name]) for name in IMAGINED_LINKS])
     labels = np.tile(HAND_LABEL, (len(placed), 1))
-    return np.hstack([transform(placed, rotation, translation), labels]).astype(np.float32)
+    return np.hstack([transform(placed, frame.rotation, frame.translation), labels]).astype(np.float32)
 
 
 def _on_surface(shape: Shape, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -12,40 +12,43 @@ from lerobot_sdm.errors import InputError
 if TYPE_CHECKING:
     import mujoco
 
+KEY = "--env.assets_dir"
+"""The option whose folder holds the files, for messages."""
+
 LEAST_INERTIA = 1e-7
 VISUAL_GROUP, COLLISION_GROUP = 1, 3
 
 
-def parse_urdf(path: Path, key: str) -> ElementTree.Element:
-    """Parse a URDF file and make its mesh names absolute paths. Needs no physics engine.
-
-    Args:
-        path: The file; meshes are found beside it.
-        key: The option that names the file or its folder, for messages.
+def parse_urdf(path: Path) -> ElementTree.Element:
+    """Parse a URDF file and make its mesh names, which are relative to it, absolute paths. Needs no physics engine.
 
     Raises:
         InputError: The file or a mesh is missing, or the file is not a URDF.
     """
     if not path.is_file():
-        raise InputError(f"{key}: '{path}' is missing. The official assets must be unpacked whole.")
+        raise InputError(f"{KEY}: '{path}' is missing. The official assets must be unpacked whole.")
     try:
         root = ElementTree.parse(path).getroot()
     except (ElementTree.ParseError, UnicodeDecodeError) as error:
-        raise InputError(f"{key}: '{path}' is not an XML file ({error}). Unpack the assets again.") from error
+        raise InputError(f"{KEY}: '{path}' is not an XML file ({error}). Unpack the assets again.") from error
     if root.tag != "robot":
-        raise InputError(f"{key}: '{path}' is not a URDF: it begins with <{root.tag}>, not <robot>.")
-    _absolute_meshes(root, path, key)
+        raise InputError(f"{KEY}: '{path}' is not a URDF: it begins with <{root.tag}>, not <robot>.")
+    for mesh in root.iter("mesh"):
+        file = (path.parent / mesh.get("filename", "").removeprefix("package://")).resolve()
+        if not file.is_file():
+            raise InputError(f"{KEY}: mesh '{mesh.get('filename')}' of '{path}' is missing (looked for {file}).")
+        mesh.set("filename", str(file))
     return root
 
 
-def read_urdf(path: Path, key: str, scale: float = 1.0) -> "mujoco.MjSpec":
+def read_urdf(path: Path, scale: float = 1.0) -> "mujoco.MjSpec":
     """Read a URDF file with its meshes.
 
     Of several `<inertial>` in a link the first counts; inertias that no solid can have become those of a ball of the
     same mass; visual shapes are seen and do not collide, collision shapes collide and are not seen.
 
     Args:
-        path, key: See `parse_urdf`.
+        path: The file.
         scale: Of all lengths.
 
     Raises:
@@ -53,7 +56,7 @@ def read_urdf(path: Path, key: str, scale: float = 1.0) -> "mujoco.MjSpec":
     """
     import mujoco
 
-    root = parse_urdf(path, key)
+    root = parse_urdf(path)
     try:
         for link in root.iter("link"):
             _repair_inertia(link)
@@ -68,7 +71,7 @@ def read_urdf(path: Path, key: str, scale: float = 1.0) -> "mujoco.MjSpec":
         spec.copy().compile()
     except (ValueError, mujoco.FatalError) as error:
         raise InputError(
-            f"{key}: MuJoCo cannot compile '{path}', even repaired: {str(error).strip()}. Unpack the assets again."
+            f"{KEY}: MuJoCo cannot compile '{path}', even repaired: {str(error).strip()}. Unpack the assets again."
         ) from error
     return spec
 
@@ -93,15 +96,6 @@ def _repair_inertia(link: ElementTree.Element) -> None:
         inertia.set(name, repr(ball))
     for name in ("ixy", "ixz", "iyz"):
         inertia.set(name, "0")
-
-
-def _absolute_meshes(root: ElementTree.Element, path: Path, key: str) -> None:
-    """Replace the names of mesh files, which are relative to the URDF, by whole paths; all must be there."""
-    for mesh in root.iter("mesh"):
-        file = (path.parent / mesh.get("filename", "").removeprefix("package://")).resolve()
-        if not file.is_file():
-            raise InputError(f"{key}: mesh '{mesh.get('filename')}' of '{path}' is missing (looked for {file}).")
-        mesh.set("filename", str(file))
 
 
 def _scale(root: ElementTree.Element, scale: float) -> None:

@@ -2,7 +2,7 @@
 
 import os
 from pkgutil import resolve_name
-from typing import Any, NamedTuple
+from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -13,72 +13,29 @@ from lerobot_sdm.processes.threads import passive_waiting
 os.environ.update(passive_waiting())  # Before any verb imports torch, which reads these.
 
 
-class Verb(NamedTuple):
-    """Where a verb is implemented.
-
-    Attributes:
-        target: "module:function"; a function with typer parameters.
-        summary: One line for `lerobot-sdm --help`.
-        raw: The function takes a `typer.Context` and parses `context.args` itself, `--help` included.
-    """
-
-    target: str
-    summary: str
-    raw: bool = False
-
-
-VERBS: dict[str, Verb] = {
-    "demo": Verb("lerobot_sdm.cli.demo:demo", "Watch a trained teacher and its one-step student, in a minute."),
-    "quickstart": Verb(
-        "lerobot_sdm.cli.quickstart:quickstart",
-        "Record, train, distill and evaluate on this machine, from scratch.",
-    ),
-    "record": Verb("lerobot_sdm.cli.record:record", "Record expert demonstrations as a LeRobot dataset.", raw=True),
-    "import-checkpoint": Verb(
-        "lerobot_sdm.cli.import_checkpoint:import_checkpoint",
-        "Convert an original DP3, SDM or ManiCM checkpoint to a LeRobot policy.",
-    ),
-    "convert": Verb(
-        "lerobot_sdm.cli.convert:convert", "Convert zarr or RoboTwin demonstrations into a LeRobot dataset."
-    ),
-    "edit-dataset": Verb(
-        "lerobot_sdm.cli.edit_dataset:edit_dataset",
-        "Drop, join and split episodes and rename tasks, point clouds included.",
-    ),
-    "publish": Verb(
-        "lerobot_sdm.cli.publish:publish",
-        "Upload a policy or dataset with its card to the Hugging Face Hub.",
-    ),
-    "compare": Verb(
-        "lerobot_sdm.cli.compare:compare",
-        "Evaluate policies in an environment on the same seeds: table, plot and raw results.",
-    ),
-    "benchmark": Verb(
-        "lerobot_sdm.cli.benchmark:benchmark",
-        "Run methods on a suite of tasks: resumable, parallel, with tables and plots.",
-    ),
-    "collect-rollouts": Verb(
-        "lerobot_sdm.cli.collect_rollouts:collect_rollouts",
-        "Record a policy's rollouts, rewards included, as a LeRobot dataset.",
-        raw=True,
-    ),
-    "reward-error": Verb(
-        "lerobot_sdm.cli.reward_error:reward_error",
-        "Error and rank correlation of a reward model on held-out episodes.",
-    ),
-    "export": Verb(
-        "lerobot_sdm.cli.export:export",
-        "Export a policy as one graph for computers without torch, with a certificate.",
-    ),
-    "export-base": Verb(
-        "lerobot_sdm.cli.export_base:export_base",
-        "Write a fine-tuned policy as a plain policy of its base's type.",
-    ),
-    "distance": Verb("lerobot_sdm.cli.distance:distance", "Measure how far a policy's actions are from its teacher's."),
-    "latency": Verb("lerobot_sdm.cli.latency:latency", "Time a policy's decisions on this machine, part by part."),
-    "serve": Verb("lerobot_sdm.cli.serve:serve", "Serve policies to LeRobot's asynchronous robot client.", raw=True),
-    "view": Verb("lerobot_sdm.cli.view:view", "Look at an episode: point cloud over time, images, state, actions."),
+VERBS = {
+    "demo": "Watch a trained teacher and its one-step student, in a minute.",
+    "quickstart": "Record, train, distill and evaluate on this machine, from scratch.",
+    "record": "Record expert demonstrations as a LeRobot dataset.",
+    "import-checkpoint": "Convert an original DP3, SDM or ManiCM checkpoint to a LeRobot policy.",
+    "convert": "Convert zarr or RoboTwin demonstrations into a LeRobot dataset.",
+    "edit-dataset": "Drop, join and split episodes and rename tasks, point clouds included.",
+    "publish": "Upload a policy or dataset with its card to the Hugging Face Hub.",
+    "compare": "Evaluate policies in an environment on the same seeds: table, plot and raw results.",
+    "benchmark": "Run methods on a suite of tasks: resumable, parallel, with tables and plots.",
+    "collect-rollouts": "Record a policy's rollouts, rewards included, as a LeRobot dataset.",
+    "reward-error": "Error and rank correlation of a reward model on held-out episodes.",
+    "export": "Export a policy as one graph for computers without torch, with a certificate.",
+    "export-base": "Write a fine-tuned policy as a plain policy of its base's type.",
+    "distance": "Measure how far a policy's actions are from its teacher's.",
+    "latency": "Time a policy's decisions on this machine, part by part.",
+    "serve": "Serve policies to LeRobot's asynchronous robot client.",
+    "view": "Look at an episode: point cloud over time, images, state, actions.",
 }
+"""Verb -> its line in `lerobot-sdm --help`. Module and function are named like the verb, with underscores."""
+
+RAW = ("record", "collect-rollouts", "serve")
+"""Verbs whose function takes a `typer.Context` and parses `context.args` itself, `--help` included."""
 
 OLD_NAMES = {"bench": "latency"}
 """Old names of verbs. They still work, unlisted; the next version drops them."""
@@ -86,13 +43,14 @@ OLD_NAMES = {"bench": "latency"}
 
 def load(name: str) -> TyperCommand:
     """Import a verb's module and wrap its function as a command."""
-    verb = VERBS[name]
+    module = name.replace("-", "_")
     # LeRobot writes options with underscores.
     settings: dict[str, Any] = {"token_normalize_func": lambda option: option.replace("_", "-")}
-    if verb.raw:
+    if name in RAW:
         settings |= {"ignore_unknown_options": True, "allow_extra_args": True}
     single = typer.Typer(add_completion=False)
-    single.command(name, context_settings=settings, add_help_option=not verb.raw)(resolve_name(verb.target))
+    function = resolve_name(f"lerobot_sdm.cli.{module}:{module}")
+    single.command(name, context_settings=settings, add_help_option=name not in RAW)(function)
     return typer.main.get_command(single)
 
 
@@ -104,8 +62,7 @@ class LazyGroup(TyperGroup):
 
     def get_command(self, context: typer.Context, name: str) -> TyperCommand | None:
         """A placeholder with the summary, which is all that the list of verbs needs."""
-        verb = VERBS.get(name)
-        return TyperCommand(name, help=verb.summary) if verb else None
+        return TyperCommand(name, help=VERBS[name]) if name in VERBS else None
 
     def resolve_command(
         self, context: typer.Context, args: list[str]

@@ -49,7 +49,7 @@ def lerobot(module: str, name: str) -> Callable[[Arguments], None]:
 def lerobot_sdm(arguments: Arguments) -> None:
     """Decoder of this package's command: the verb's own options, and those that it reads like LeRobot."""
     from lerobot_sdm.cli import collect_rollouts, record
-    from lerobot_sdm.cli.main import VERBS, load
+    from lerobot_sdm.cli.main import RAW, load
     from lerobot_sdm.cli.options import parse_options
     from lerobot_sdm.cli.serve import ServeOptions
     from lerobot_sdm.datasets.rollouts import RolloutConfig
@@ -61,7 +61,7 @@ def lerobot_sdm(arguments: Arguments) -> None:
         parse_options(ServeOptions, rest).check_values()
         return
     given = load(verb).make_context(verb, list(rest)).params
-    if VERBS[verb].raw:
+    if verb in RAW:
         if verb == "record":
             record.parse(rest).checked()
         else:

@@ -29,52 +29,28 @@ def first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0]
 
 
-def refuse_existing(option: str, path: Path) -> None:
-    """Raise an InputError if the output path already exists.
-
-    Args:
-        option: The option that names the path, such as `--output`.
-        path: File or folder that is about to be written.
-    """
-    if path.exists():
+def refuse_existing(option: str, path: Path | None) -> None:
+    """Raise an InputError if the file or folder that an option such as `--output` names exists; None passes."""
+    if path is not None and path.exists():
         raise InputError(f"{option}={path}: exists already. Choose another name.")
 
 
 def check_at_least(option: str, value: float | None, least: float = 1) -> None:
-    """Refuse a number that is too small; None passes.
-
-    Args:
-        option: The option that gives it, such as `--steps`.
-        value: The number.
-        least: The smallest that works.
-
-    Raises:
-        InputError: The number is smaller.
-    """
+    """Raise an InputError if a number is too small; None passes."""
     if value is not None and value < least:
         raise InputError(f"{option}={value}: must be at least {least}.")
 
 
 def check_below_one(option: str, share: float | None) -> None:
-    """Refuse a share that is not at least 0 and below 1; None passes.
-
-    Raises:
-        InputError: The share is outside.
-    """
+    """Raise an InputError if a share is not at least 0 and below 1; None passes."""
     if share is not None and not 0 <= share < 1:
         raise InputError(f"{option}={share}: must be at least 0 and below 1.")
 
 
 def check_known(option: str, name: Any, known: Iterable[str]) -> None:
-    """Refuse a value that is not one of `known`; the message suggests similar ones.
+    """Raise an InputError that suggests similar names if a value is not one of `known`.
 
-    Args:
-        option: The option that gives it, such as `--env.task`.
-        name: The value, of any type, as users may write anything into a configuration.
-        known: All valid names; an iterable is read once.
-
-    Raises:
-        InputError: The name is unknown.
+    The value may be of any type, as users may write anything into a configuration.
     """
     known = list(known)
     if name not in known:
@@ -98,7 +74,6 @@ def missing_package(where: str, package: str, extra: str) -> InputError:
 
     Args:
         where: What needs it, in the user's terms, such as `--engine=submitit`.
-        package: Its name.
         extra: The extra of this project that installs it.
     """
     return InputError(
@@ -112,8 +87,6 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:
 
     Args:
         kind: What the name stands for, in the user's terms, such as `--env.task`.
-        name: The name that was given.
-        known: All valid names.
     """
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)

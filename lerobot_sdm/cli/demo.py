@@ -28,10 +28,10 @@ def demo(
     A diffusion teacher with ten network evaluations, the same teacher with one, and its distilled student with one
     run the same episodes of `detour`: pass a wall, on either side.
     """
-    for option, value, least in (("--episodes", episodes, 1), ("--filmed", filmed, 0), ("--threads", threads, 1)):
-        check_at_least(option, value, least)
-    if output is not None:
-        refuse_existing("--output", output)
+    check_at_least("--episodes", episodes)
+    check_at_least("--filmed", filmed, 0)
+    check_at_least("--threads", threads)
+    refuse_existing("--output", output)
     if output is not None and output.suffix != ".mp4":
         raise InputError(f"--output={output}: give a file that ends in .mp4.")
     chosen = read_pair(pair)
@@ -41,7 +41,7 @@ def demo(
         # Imported late: they take seconds, and a mistyped option should fail at once.
         import torch
 
-        from lerobot_sdm.demo.run import perform, table_rows, write_side_by_side
+        from lerobot_sdm.demo.run import perform, table_row, write_side_by_side
 
     torch.set_num_threads(threads)
     seeds = list(range(chosen.first_seed, chosen.first_seed + episodes))
@@ -60,8 +60,8 @@ def demo(
     )
     for column in ("policy", "success", "evaluated", "network evaluations", "ms"):
         table.add_column(column, justify="left" if column == "policy" else "right", no_wrap=True)
-    for row in table_rows(chosen, performances):
-        table.add_row(*row.values())
+    for performance in performances:
+        table.add_row(*table_row(chosen, performance))
     console.print(table)
     if filmed:
         console.print(video, soft_wrap=True)

@@ -33,9 +33,7 @@ def distance(
     lerobot-sdm distance --teacher=T,num_inference_steps=10 --policy=T,num_inference_steps=1 --policy=S
     --dataset.repo_id=local/held-out --dataset.root=data/held-out
     """
-    if output is not None:
-        refuse_existing("--output", output)
-
+    refuse_existing("--output", output)
     entries = [PolicySpec.parse(text).checked() for text in (teacher, *policy)]
 
     # Imported late: torch and LeRobot take seconds, and a mistyped option should fail at once.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import field, make_dataclass
 from typing import Any
 
-from lerobot_sdm.cli.options import parse_options, with_underscores
+from lerobot_sdm.cli.options import joined, parse_options
 from lerobot_sdm.envs.families import FAMILIES
 
 TYPE = "--env.type="
@@ -48,17 +48,6 @@ def check_options[T](options_class: type[T], arguments: Sequence[str]) -> T | No
 
 def _field(name: str, kind: Any, default: Any) -> tuple[str, Any, Any]:
     return name, kind, field(default_factory=lambda: default)
-
-
-def joined(arguments: Sequence[str]) -> list[str]:
-    """Normalize all options: `--repo-id x` becomes `--repo_id=x`."""
-    found: list[str] = []
-    for argument in map(with_underscores, arguments):
-        if found and not argument.startswith("--") and "=" not in found[-1]:
-            found[-1] += f"={argument}"
-        else:
-            found.append(argument)
-    return found
 
 
 def value_of(arguments: Sequence[str], option: str) -> str | None:

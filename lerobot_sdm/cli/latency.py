@@ -29,12 +29,11 @@ def latency(
 
     lerobot-sdm latency --policy=S --policy=S,label=int8,inference_precision=int8
     """
-    for option, value, least in (("--repeats", repeats, 1), ("--warmup", warmup, 0), ("--batch-size", batch_size, 1)):
-        check_at_least(option, value, least)
+    check_at_least("--repeats", repeats)
+    check_at_least("--warmup", warmup, 0)
+    check_at_least("--batch-size", batch_size)
     check_at_least("--threads", threads)
-    if output is not None:
-        refuse_existing("--output", output)
-
+    refuse_existing("--output", output)
     entries = [PolicySpec.parse(text).checked() for text in policy]
 
     # Imported late: torch and LeRobot take seconds, and a mistyped option should fail at once.

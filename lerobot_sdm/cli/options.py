@@ -33,17 +33,25 @@ def parse_options[T](config_class: type[T], arguments: Sequence[str]) -> T:
         # draccus would print every option of every environment before it says what is wrong.
         with contextlib.redirect_stderr(complaint):
             texts = _texts(config_class)
-            return draccus.parse(config_class, args=[quoted(with_underscores(item), texts) for item in arguments])
+            return draccus.parse(config_class, args=[quoted(item, texts) for item in joined(arguments)])
     except SystemExit as error:
         raise InputError(complaint.getvalue().strip().splitlines()[-1].partition("error: ")[2]) from error
     except (draccus.ParsingError, draccus.utils.DecodingError) as error:
         raise _input_error_behind(error) from error
 
 
-def with_underscores(argument: str) -> str:
-    """Turn `--repo-id=x` into `--repo_id=x`."""
-    name, equals, value = argument.partition("=")
-    return f"--{name[2:].replace('-', '_')}{equals}{value}" if name.startswith("--") else argument
+def joined(arguments: Sequence[str]) -> list[str]:
+    """Normalize all options: `--repo-id x` becomes `--repo_id=x`."""
+    found: list[str] = []
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if name.startswith("--"):
+            found.append(f"--{name[2:].replace('-', '_')}{equals}{value}")
+        elif found and "=" not in found[-1]:
+            found[-1] += f"={argument}"
+        else:
+            found.append(argument)
+    return found
 
 
 def quoted(argument: str, texts: Collection[str] = ()) -> str:

@@ -19,8 +19,7 @@ def reward_error(
 
     lerobot-sdm reward-error --reward=outputs/pusht-keypoints/chunk_reward/checkpoints/last/pretrained_model
     """
-    if output is not None:
-        refuse_existing("--output", output)
+    refuse_existing("--output", output)
 
     # Imported late: torch and LeRobot take seconds, and a mistyped option should fail at once.
     from lerobot_sdm.files import write_json

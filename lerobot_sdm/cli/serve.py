@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 
 import typer
 
-from lerobot_sdm.cli.early import joined
 from lerobot_sdm.cli.options import parse_options
 from lerobot_sdm.errors import InputError, check_at_least, missing_package
 
@@ -56,7 +55,7 @@ def serve(context: typer.Context) -> None:
     if {"--help", "-h"} & set(context.args):
         typer.echo(f"{USAGE}\n\n{inspect.getdoc(ServeOptions)}")
         return
-    options = parse_options(ServeOptions, joined(context.args))
+    options = parse_options(ServeOptions, context.args)
     options.check_values()
     if importlib.util.find_spec("grpc") is None:
         raise missing_package("lerobot-sdm serve", "gRPC", "async")

@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -112,20 +111,13 @@ def write_side_by_side(performances: list[Performance], seeds: list[int], path: 
     save_video(frames, path)
 
 
-def table_rows(pair: Pair, performances: list[Performance]) -> list[dict[str, Any]]:
-    """The table's entries, one per row.
-
-    Returns:
-        `policy`, `success`, `measured` (in the evaluation shipped with the pair), `network_evaluations` and
-        `milliseconds` (median) of each planned chunk.
-    """
-    return [
-        {
-            "policy": SHOWN[row.key],
-            "success": f"{sum(row.successes)}/{len(row.successes)}",
-            "measured": "{}/{}".format(*pair.measured[row.key]),
-            "network_evaluations": f"{np.mean(row.evaluations):g}",
-            "milliseconds": f"{np.median(row.milliseconds):.1f}",
-        }
-        for row in performances
-    ]
+def table_row(pair: Pair, row: Performance) -> tuple[str, ...]:
+    """A row of the table: policy, success here, success in the evaluation shipped with the pair, network evaluations
+    and milliseconds (median) of each planned chunk."""
+    return (
+        SHOWN[row.key],
+        f"{sum(row.successes)}/{len(row.successes)}",
+        "{}/{}".format(*pair.measured[row.key]),
+        f"{np.mean(row.evaluations):g}",
+        f"{np.median(row.milliseconds):.1f}",
+    )

@@ -14,8 +14,7 @@ from typing import Any
 def new_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path to write to, which replaces `path` at the end; an interruption leaves no partial file.
 
-    Args:
-        path: The file. Missing folders are created.
+    Missing folders are created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")

@@ -51,9 +51,6 @@ def patch(owner: Any, name: str, value: Any, new: bool = False) -> None:
     """Replace an attribute of a module or class of LeRobot, or of a library through which LeRobot works.
 
     Args:
-        owner: The module or class.
-        name: Its attribute.
-        value: The replacement.
         new: Whether the attribute is an addition, and so may be missing.
 
     Raises:

@@ -9,17 +9,7 @@ logger = logging.getLogger(__name__)
 
 
 def registered[T: type](registry: type[draccus.ChoiceRegistry], name: str) -> Callable[[T], T]:
-    """Class decorator: register a dataclass as `name` in `registry`; see `register_choice`."""
-
-    def register(config_class: T) -> T:
-        register_choice(registry, name, config_class)
-        return config_class
-
-    return register
-
-
-def register_choice(registry: type[draccus.ChoiceRegistry], name: str, config_class: type) -> None:
-    """Register `config_class` under `name`; rename another package's class that already has this name.
+    """Class decorator: register a dataclass as `name`; rename another package's class that already has this name.
 
     A later LeRobot may add a type of the same name. If this raised, the plugin's import would fail, LeRobot would
     only log it, and none of our checkpoints would load. So our class gets the name, and the other one stays available
@@ -28,20 +18,19 @@ def register_choice(registry: type[draccus.ChoiceRegistry], name: str, config_cl
     Args:
         registry: The draccus registry, such as `PreTrainedConfig`, `OptimizerConfig` or `EnvConfig`.
         name: The type name used on the command line.
-        config_class: Our dataclass.
     """
-    choices = registry.get_known_choices()
-    present = choices.get(name)
-    if present is not None and present is not config_class:
-        alias = f"lerobot_{name}"
-        choices[alias] = choices.pop(name)
-        logger.warning(
-            "%s type '%s' was already registered by %s. It now means lerobot_sdm's %s; "
-            "the other class is available as '%s'.",
-            registry.__name__,
-            name,
-            present.__module__,
-            config_class.__name__,
-            alias,
-        )
-    registry.register_subclass(name, config_class)
+
+    def register(config_class: T) -> T:
+        choices = registry.get_known_choices()
+        present = choices.get(name)
+        if present is not None and present is not config_class:
+            alias = f"lerobot_{name}"
+            choices[alias] = choices.pop(name)
+            logger.warning(
+                f"{registry.__name__} type '{name}' was already registered by {present.__module__}. It now means "
+                f"lerobot_sdm's {config_class.__name__}; the other class is available as '{alias}'."
+            )
+        registry.register_subclass(name, config_class)
+        return config_class
+
+    return register

@@ -25,9 +25,6 @@ def split_spec(text: str, option: str, form: str) -> tuple[str, dict[str, str]]:
         option: The option's name, for messages.
         form: The expected form, for messages.
 
-    Returns:
-        Head, and field -> value as text.
-
     Raises:
         InputError: A setting is not `FIELD=VALUE`.
     """
@@ -48,15 +45,7 @@ def split_spec(text: str, option: str, form: str) -> tuple[str, dict[str, str]]:
 
 
 def yaml_value(text: str, given: str) -> Any:
-    """An option's value, read as YAML.
-
-    Args:
-        text: The value.
-        given: The option as given by the user, for the message.
-
-    Raises:
-        InputError: It is not YAML.
-    """
+    """An option's value, read as YAML; an InputError that names the option as `given` if it is not."""
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:

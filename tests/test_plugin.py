@@ -9,7 +9,7 @@ import draccus
 import pytest
 from hatchling.builders.wheel import WheelBuilder
 
-from lerobot_sdm.registration import register_choice
+from lerobot_sdm.registration import registered
 
 ROOT = Path(__file__).parents[1]
 
@@ -105,10 +105,10 @@ def test_a_taken_name_moves_aside_and_says_so(caplog):
         pass
 
     Registry.register_subclass("dp3", Foreign)
-    register_choice(Registry, "dp3", Ours)
+    registered(Registry, "dp3")(Ours)
     assert Registry.get_choice_class("dp3") is Ours
     assert Registry.get_choice_class("lerobot_dp3") is Foreign
     assert Registry.get_choice_name(Foreign) == "lerobot_dp3"
     assert "lerobot_dp3" in caplog.text
-    register_choice(Registry, "dp3", Ours)  # importing twice changes nothing
+    registered(Registry, "dp3")(Ours)  # importing twice changes nothing
     assert Registry.get_choice_class("dp3") is Ours

@@ -26,9 +26,6 @@ def export_base(checkpoint: Path, output: Path) -> Path:
         checkpoint: A `pretrained_model` folder of one of the types in `FINE_TUNED`.
         output: Folder to create; it appears only when it is complete.
 
-    Returns:
-        The folder.
-
     Raises:
         InputError: There is no such policy, or the output folder exists.
     """

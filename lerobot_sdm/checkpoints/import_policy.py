@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -10,20 +10,19 @@ from typing import Any
 
 import torch
 from lerobot.processor import PolicyProcessorPipeline
-from lerobot.utils.constants import POLICY_POSTPROCESSOR_DEFAULT_NAME, POLICY_PREPROCESSOR_DEFAULT_NAME
-from tqdm import tqdm
 
 from lerobot_sdm.checkpoints.original_format import WEIGHTS, OriginalCheckpoint, read_checkpoint
 from lerobot_sdm.checkpoints.original_policy import is_student, policy_config, sees_imagined_robot
 from lerobot_sdm.checkpoints.original_weights import model_weights, statistics
 from lerobot_sdm.clouds import POINT_CLOUD
 from lerobot_sdm.errors import InputError, refuse_existing
-from lerobot_sdm.files import new_folder, write_json
+from lerobot_sdm.files import new_folder, sha256, write_json
 from lerobot_sdm.nets.trimmed_convolution import whole_size
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy
 from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Model, DP3Policy
 from lerobot_sdm.policies.dp3.processor_dp3 import make_dp3_pre_post_processors
 from lerobot_sdm.policies.sdm.modeling_sdm import SDMPolicy
+from lerobot_sdm.policies.source.files import PROCESSOR_FILES
 from lerobot_sdm.processors.imagined_robot import ImaginedRobotProcessorStep
 from lerobot_sdm.processors.normalization import Stats
 from lerobot_sdm.processors.point_cloud_step import PointCloudProcessorStep
@@ -69,9 +68,6 @@ def import_checkpoint(file: Path, output: Path, weights: str | None = None) -> I
         weights: "ema" or "raw". None for those that the original code evaluates: "ema" for DP3 and Simple DP3, and
             "raw" for the students of SDM and ManiCM.
 
-    Returns:
-        A summary.
-
     Raises:
         InputError: The file cannot be imported, or `output` exists.
     """
@@ -100,7 +96,12 @@ def import_checkpoint(file: Path, output: Path, weights: str | None = None) -> I
     if imagined:
         _add_imagined_robot(pipelines[0])
     facts = _facts(file, checkpoint, weights)
-    _write(output, policy, pipelines, facts)
+    with new_folder(output) as unfinished:
+        policy.save_pretrained(unfinished)
+        for pipeline in pipelines:
+            pipeline.save_pretrained(unfinished)
+        write_json(unfinished / IMPORT_FILE, facts)
+        _verify(unfinished, policy, pipelines)
     return Imported(
         kind=checkpoint.kind,
         policy_type=config.type,
@@ -137,48 +138,24 @@ def _add_imagined_robot(preprocessor: PolicyProcessorPipeline) -> None:
 
 def _facts(file: Path, checkpoint: OriginalCheckpoint, weights: str) -> dict[str, Any]:
     """Origin of the policy, without paths of this machine or of the one that trained it."""
-    digest = hashlib.sha256()
-    size = file.stat().st_size
-    with file.open("rb") as stream, tqdm(desc="Hashing", total=size, unit="B", unit_scale=True, leave=False) as bar:
-        while block := stream.read(2**22):
-            digest.update(block)
-            bar.update(len(block))
     return {
         "kind": checkpoint.kind,
         "task": checkpoint.config.label("task.name"),
         "weights": weights,
         "source_file": file.name,
-        "source_sha256": digest.hexdigest(),
+        "source_sha256": sha256(file),
         **checkpoint.progress,
         "imagined_robot": sees_imagined_robot(checkpoint),
         "imported_with": f"lerobot_policy_sdm {version('lerobot_policy_sdm')}",
     }
 
 
-def _write(
-    output: Path,
-    policy: ChunkPolicy,
-    pipelines: tuple[PolicyProcessorPipeline, PolicyProcessorPipeline],
-    facts: dict[str, Any],
-) -> None:
-    """Write next to `output`, load again, compare, and rename."""
-    with new_folder(output) as unfinished:
-        policy.save_pretrained(unfinished)
-        for pipeline in pipelines:
-            pipeline.save_pretrained(unfinished)
-        write_json(unfinished / IMPORT_FILE, facts)
-        _verify(unfinished, policy, pipelines)
-
-
-def _verify(
-    folder: Path, policy: ChunkPolicy, pipelines: tuple[PolicyProcessorPipeline, PolicyProcessorPipeline]
-) -> None:
+def _verify(folder: Path, policy: ChunkPolicy, pipelines: Sequence[PolicyProcessorPipeline]) -> None:
     """Read the written policy back and compare every tensor."""
     again = type(policy).from_pretrained(folder)
     pairs = [(policy.model.state_dict(), again.model.state_dict())]
-    names = (POLICY_PREPROCESSOR_DEFAULT_NAME, POLICY_POSTPROCESSOR_DEFAULT_NAME)
-    for pipeline, name in zip(pipelines, names, strict=True):
-        loaded = PolicyProcessorPipeline.from_pretrained(folder, config_filename=f"{name}.json")
+    for pipeline, name in zip(pipelines, PROCESSOR_FILES, strict=True):
+        loaded = PolicyProcessorPipeline.from_pretrained(folder, config_filename=name)
         pairs += [
             (step.state_dict(), copy.state_dict()) for step, copy in zip(pipeline.steps, loaded.steps, strict=True)
         ]

@@ -14,11 +14,8 @@ from lerobot_sdm.errors import InputError
 from lerobot_sdm.safe_files.torch_archive import TensorEntry, TorchArchive
 from lerobot_sdm.safe_files.unpickling import Record, inert, load
 
-ALLOWED = {
-    **OMEGACONF_NAMES,
-    # dill writes bytes like this below pickle protocol 3.
-    **inert("_codecs.encode"),
-}
+# The last one is how dill writes bytes below pickle protocol 3.
+ALLOWED = OMEGACONF_NAMES | inert("_codecs.encode")
 
 POLICY_CLASSES = {
     "diffusion_policy_3d.policy.dp3.DP3": "dp3",
@@ -52,9 +49,6 @@ class OriginalCheckpoint:
 
 def read_checkpoint(archive: TorchArchive) -> OriginalCheckpoint:
     """Read the structure of a checkpoint.
-
-    Args:
-        archive: The opened file.
 
     Raises:
         InputError: It is not a checkpoint of the DP3 family, or its pickle uses names that none needs.

@@ -47,18 +47,15 @@ FIXED_STUDENT = {
 }
 
 HYDRA = {"_target_", "_convert_", "_recursive_"}
-THRESHOLDING = {"dynamic_thresholding_ratio", "sample_max_value"}  # No effect without thresholding.
+# The last two have no effect without thresholding.
+THRESHOLDING = {"thresholding", "dynamic_thresholding_ratio", "sample_max_value"}
 BETAS = {"beta_start", "beta_end", "beta_schedule", "rescale_betas_zero_snr", "set_alpha_to_one", "steps_offset"}
 SAMPLER = {"num_train_timesteps", "prediction_type", "clip_sample", "clip_sample_range", "timestep_spacing"}
+DDIM = HYDRA | THRESHOLDING | BETAS | SAMPLER
 KNOWN = {
-    "policy.noise_scheduler": HYDRA | THRESHOLDING | BETAS | SAMPLER | {"thresholding"},
-    "policy.scheduler": HYDRA
-    | THRESHOLDING
-    | BETAS
-    | SAMPLER
-    | {"thresholding", "timestep_scaling"}
+    "policy.noise_scheduler": DDIM,
     # Betas and spacing have no effect on its single step, which returns the clipped prediction.
-    | {"original_inference_steps", "trained_betas"},
+    "policy.scheduler": DDIM | {"timestep_scaling", "original_inference_steps", "trained_betas"},
 }
 """Settings of a sampler that this module checks or that have no effect. Any other setting with a value is refused,
 because it may change the actions."""

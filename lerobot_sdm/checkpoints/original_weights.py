@@ -74,8 +74,6 @@ def statistics(archive: TorchArchive, entries: dict[str, TensorEntry], config: D
     LeRobot's normalizer leaves it unchanged.
 
     Args:
-        archive: The opened file.
-        entries: Its chosen weight set.
         config: Our configuration, for the number of channels.
         imagined: Whether there is an imagined robot.
 

@@ -18,6 +18,13 @@ DEFAULT_LICENSE = "apache-2.0"
 
 KINDS = {"dp3": "DP3", "simple_dp3": "Simple DP3", "sdm": "SDM", "manicm": "ManiCM"}
 
+INTENDED_USE = (
+    "Research on imitation learning and distillation, in simulation and on robots like the one in its training data: "
+    "the same observations in the same frame and units, the same actions, the same control rate. Success outside these "
+    "conditions is unknown. It does not know about obstacles, people, or limits: on a robot, enforce force and "
+    "workspace limits separately, and keep a hand on the emergency stop."
+)
+
 
 @dataclass(frozen=True)
 class Teacher:
@@ -95,14 +102,7 @@ class CardFacts:
 
 
 def model_card(facts: CardFacts) -> ModelCard:
-    """Write a model card.
-
-    Args:
-        facts: Its content.
-
-    Returns:
-        A card with metadata; `str` returns the file's content.
-    """
+    """Write a model card with its metadata; `str` returns the file's content."""
     sections = (
         _introduction(facts),
         _section("Interface", _interface(facts)),
@@ -111,7 +111,7 @@ def model_card(facts: CardFacts) -> ModelCard:
         _section("Training", _training(facts)),
         _section("Results", _results(facts)),
         _section("Commands", _commands(facts)),
-        _section("Intended use", _intended_use()),
+        _section("Intended use", INTENDED_USE),
         _section("License", f"`{facts.license}`."),
     )
     body = "\n\n".join(section for section in sections if section)
@@ -298,15 +298,6 @@ def _commands(facts: CardFacts) -> str:
         f"\n# {purpose}:\n"
         f"lerobot-train --policy.type={student}{source} \\\n"
         f"  --policy.repo_id=<name>/<repo> --dataset.repo_id={_public_dataset(facts) or '<name>/<dataset>'}\n```"
-    )
-
-
-def _intended_use() -> str:
-    return (
-        "Research on imitation learning and distillation, in simulation and on robots like the one in its training "
-        "data: the same observations in the same frame and units, the same actions, the same control rate. Success "
-        "outside these conditions is unknown. It does not know about obstacles, people, or limits: on a robot, enforce "
-        "force and workspace limits separately, and keep a hand on the emergency stop."
     )
 
 

@@ -35,9 +35,6 @@ def public_policy_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """A policy's configuration without the paths of the machine that trained it.
 
     The hash of a teacher stays, so that anyone who has the teacher can recognize it.
-
-    Args:
-        config: Content of `config.json`.
     """
     public = dict(config)
     for role in ROLES:
@@ -52,11 +49,7 @@ def public_policy_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def public_train_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A training configuration without the fields that describe the machine.
-
-    Args:
-        config: Content of `train_config.json`.
-    """
+    """A training configuration without the fields that describe the machine."""
     public = {key: value for key, value in config.items() if key not in MACHINE_FIELDS}
     if isinstance(public.get("dataset"), Mapping):
         public["dataset"] = {key: value for key, value in public["dataset"].items() if key != "root"}
@@ -67,11 +60,7 @@ def public_train_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def make_public(folder: Path) -> None:
-    """Rewrite the configuration files of a policy folder that is about to be uploaded.
-
-    Args:
-        folder: A staging folder, never a checkpoint itself.
-    """
+    """Rewrite the configuration files of a staging folder (never of a checkpoint) that is about to be uploaded."""
     for name, public in ((CONFIG_FILE, public_policy_config), (TRAIN_CONFIG_FILE, public_train_config)):
         path = folder / name
         if path.exists():

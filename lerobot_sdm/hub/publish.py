@@ -16,7 +16,7 @@ from lerobot.datasets.dataset_metadata import CODEBASE_VERSION
 from lerobot_sdm.cards.model_card import Teacher
 from lerobot_sdm.datasets.damage import INFO
 from lerobot_sdm.errors import InputError, refuse_existing
-from lerobot_sdm.files import sha256
+from lerobot_sdm.files import new_folder, sha256
 from lerobot_sdm.hub.staging import Order, check_repo_id, refuse_private, stage_policy
 from lerobot_sdm.policies.source.files import WEIGHTS_FILE
 
@@ -25,14 +25,11 @@ DATA_FILES = ["data/**", "videos/**", "meta/episodes/**"]
 
 
 def publish_policy(order: Order, private: bool | None = None) -> str:
-    """Upload a policy (for a student, without its teacher) with its card.
+    """Upload a policy (for a student, without its teacher) with its card, and return the URL of the commit.
 
     Args:
         order: What to publish.
         private: Whether a new repo is private; None for the account's default.
-
-    Returns:
-        URL of the commit.
 
     Raises:
         InputError: It cannot be published, or the upload failed.
@@ -45,17 +42,11 @@ def publish_policy(order: Order, private: bool | None = None) -> str:
 
 
 def preview_policy(order: Order, folder: Path) -> None:
-    """Write the files that `publish_policy` would upload, for inspection.
-
-    Args:
-        order: What to publish.
-        folder: Must not exist.
-    """
+    """Write the files that `publish_policy` would upload to a new folder, for inspection."""
     check_repo_id(order.repo_id)
     refuse_existing("--dry-run", folder)
-    with TemporaryDirectory(prefix="publish-") as staging:
-        stage_policy(order, Path(staging))
-        shutil.copytree(staging, folder)
+    with new_folder(folder) as staging:
+        stage_policy(order, staging)
 
 
 def publish_dataset(folder: Path, repo_id: str, license: str | None = None, private: bool | None = None) -> str:
@@ -68,9 +59,6 @@ def publish_dataset(folder: Path, repo_id: str, license: str | None = None, priv
         repo_id: Target repo.
         license: Identifier of a license for the card; None to keep the card's own.
         private: As for `publish_policy`.
-
-    Returns:
-        URL of the commit.
 
     Raises:
         InputError: It is not a dataset, has no card, or contains private data.
@@ -92,14 +80,11 @@ def publish_dataset(folder: Path, repo_id: str, license: str | None = None, priv
 
 
 def find_teacher(given: str, sha256: str | None) -> Teacher:
-    """Find a student's published teacher and check its weights.
+    """Find a student's published teacher, at a commit, and check its weights.
 
     Args:
         given: `name/repo` or `name/repo@revision`.
         sha256: Hash of the weights that the student was distilled from.
-
-    Returns:
-        The teacher, at a commit.
 
     Raises:
         InputError: The repo does not exist, or contains other weights.

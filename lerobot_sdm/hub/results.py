@@ -1,6 +1,5 @@
 """Reads evaluation results for a model card, from files of this package and of LeRobot."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,12 @@ from lerobot_sdm.measure.methods import QUICKSTART_RUNS
 from lerobot_sdm.measure.quickstart_report import report
 from lerobot_sdm.measure.statistics import wilson_interval
 from lerobot_sdm.measure.tables import markdown
+from lerobot_sdm.safe_files.json_files import read_object
 
 ROWS = {"dp3": "teacher_10", "sdm": "student"}
 """Policy type -> its row in a quickstart's `results.json`."""
+
+GIVE = "Give a results.json of `lerobot-sdm quickstart` or an eval_info.json of `lerobot-eval`."
 
 
 def read_results(path: Path, policy_type: str, suite: str | None, steps: int | None = None) -> list[Evaluation]:
@@ -27,19 +29,12 @@ def read_results(path: Path, policy_type: str, suite: str | None, steps: int | N
     Raises:
         InputError: The file is missing, of another kind, without this policy, or from another training.
     """
-    try:
-        content = json.loads(path.read_text())
-    except OSError as error:
-        raise InputError(f"--results={path}: cannot be read ({error.strerror}).") from error
-    except ValueError as error:
-        raise InputError(f"--results={path}: not valid JSON ({error}).") from error
-    if isinstance(content, dict) and {"rows", "settings"} <= content.keys():
+    content = read_object(path, f"--results={path}", GIVE)
+    if {"rows", "settings"} <= content.keys():
         return [_from_quickstart(path, content, policy_type, steps)]
-    if isinstance(content, dict) and "per_task" in content:
+    if "per_task" in content:
         return _from_lerobot_eval(path, content, suite)
-    raise InputError(
-        f"--results={path}: must be a results.json of `lerobot-sdm quickstart` or an eval_info.json of `lerobot-eval`."
-    )
+    raise InputError(f"--results={path}: has neither rows nor tasks. {GIVE}")
 
 
 def _from_quickstart(path: Path, results: dict[str, Any], policy_type: str, steps: int | None) -> Evaluation:

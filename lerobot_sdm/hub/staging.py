@@ -18,10 +18,8 @@ from lerobot_sdm.cards.privacy import CONFIG_FILE, ROLES, TRAIN_CONFIG_FILE, mak
 from lerobot_sdm.cards.training_card import teacher_of
 from lerobot_sdm.checkpoints.import_policy import IMPORT_FILE
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.policies.source.files import WEIGHTS_FILE, fingerprint
+from lerobot_sdm.policies.source.files import PROCESSOR_FILES, WEIGHTS_FILE, fingerprint
 from lerobot_sdm.safe_files.json_files import read_object
-
-PIPELINES = ("policy_preprocessor.json", "policy_postprocessor.json")
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ def read_policy_config(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: The folder does not contain a complete policy.
     """
-    for name in (CONFIG_FILE, WEIGHTS_FILE, *PIPELINES):
+    for name in (CONFIG_FILE, WEIGHTS_FILE, *PROCESSOR_FILES):
         if not (folder / name).is_file():
             inside = sorted(folder.glob(f"**/pretrained_model/{CONFIG_FILE}")) if folder.is_dir() else []
             hint = f" Did you mean {inside[-1].parent}?" if inside else ""
@@ -66,11 +64,7 @@ def trained_steps(folder: Path) -> int | None:
 
 
 def check_repo_id(repo_id: str) -> None:
-    """Refuse a name that the Hub would refuse.
-
-    Raises:
-        InputError: The message describes valid names.
-    """
+    """Raise an InputError for a name that the Hub would refuse."""
     try:
         validate_repo_id(repo_id)
     except HFValidationError as error:
@@ -80,11 +74,7 @@ def check_repo_id(repo_id: str) -> None:
 
 
 def stage_policy(order: Order, target: Path) -> None:
-    """Write the files that will be uploaded.
-
-    Args:
-        order: What to publish.
-        target: Empty folder.
+    """Write the files that will be uploaded to an empty folder.
 
     Raises:
         InputError: The files contain private data.
@@ -122,11 +112,7 @@ def stage_policy(order: Order, target: Path) -> None:
 
 
 def refuse_private(folder: Path) -> None:
-    """Refuse to publish private data.
-
-    Raises:
-        InputError: Lists the first passages.
-    """
+    """Raise an InputError that lists the first passages of private data, if there are any."""
     found = list(private_passages(folder))
     if found:
         listed = "; ".join(found[:5])
@@ -137,12 +123,12 @@ def policy_files(folder: Path) -> list[str]:
     """Files for inference and on the policy's origin, without training state."""
     pipelines = [
         step["state_file"]
-        for name in PIPELINES
+        for name in PROCESSOR_FILES
         for step in read_object(folder / name, str(folder / name)).get("steps", ())
         if step.get("state_file")
     ]
     optional = [name for name in (TRAIN_CONFIG_FILE, IMPORT_FILE) if (folder / name).exists()]
-    return [CONFIG_FILE, WEIGHTS_FILE, *PIPELINES, *pipelines, *optional]
+    return [CONFIG_FILE, WEIGHTS_FILE, *PROCESSOR_FILES, *pipelines, *optional]
 
 
 def _parameters(weights: Path) -> int:

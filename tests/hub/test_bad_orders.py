@@ -49,7 +49,8 @@ def test_results_that_do_not_fit(policy, tmp_path):
     file = tmp_path / "r.json"
     for content, message in (
         ("no json", "not valid JSON"),
-        ("[1]", "must be a results.json"),
+        ("[1]", "must be a JSON object. Give a results.json"),
+        ("{}", "has neither rows nor tasks. Give a results.json"),
         (json.dumps({"per_task": []}), "Add --suite"),
         (json.dumps({"rows": [{"key": "student"}], "settings": {}}), "has no row for a policy of type 'dp3' (student)"),
     ):

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from lerobot_sdm.errors import InputError, check_at_least, refuse_existing
-from lerobot_sdm.export.options import check_folder, check_options
+from lerobot_sdm.export.options import check_options
 from lerobot_sdm.policies.policy_spec import PolicySpec
 
 
@@ -42,8 +42,9 @@ def export(
         missing = "POLICY" if policy is None else "--output" if output is None else "--dataset.repo_id"
         raise InputError(f"{missing}: is missing. Give POLICY, --dataset.repo_id and --output, or --verify=FOLDER.")
     check_options(format_, precision, points, tolerance)
-    for option, value in (("observations", observations), ("calibration", calibration), ("samples", samples)):
-        check_at_least(f"--{option}", value)
+    check_at_least("--observations", observations)
+    check_at_least("--calibration", calibration)
+    check_at_least("--samples", samples)
     refuse_existing("--output", output)
     entry = PolicySpec.parse(policy).checked()
 
@@ -74,7 +75,8 @@ def export(
 
 def _verify(folder: Path, threads: int) -> None:
     """Repeat a folder's certificate."""
-    check_folder(folder)
+    if not folder.is_dir():
+        raise InputError(f"--verify={folder}: is not a folder. Give one that `lerobot-sdm export` wrote.")
     from lerobot_sdm.export.runtime import ExportError, Policy
 
     if (folder / "model.pt2").exists():

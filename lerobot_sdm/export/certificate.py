@@ -2,46 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lerobot_sdm.export import runtime
 from lerobot_sdm.export.graph import NOISE, GivenNoise, PolicyGraph
 from lerobot_sdm.measure.distances import spread
 from lerobot_sdm.policies.loaded_policy import LoadedPolicy
 
-Arrays = dict[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What a certificate is made from.
-
-    Args:
-        inputs: Of the graph, (K, ...) each.
-        actions: The policy's own for these (K, n_action_steps, A), in the robot's units.
-        spread: Standard deviation of the policy's actions over the noise, in normalized units: what an error is to be
-            compared with.
-    """
-
-    inputs: Arrays
-    actions: np.ndarray
-    spread: float
-
-    def save(self, folder: Path) -> None:
-        """Write the file that `runtime.Policy.verify` reads."""
-        arrays: dict[str, Any] = {**self.inputs, "action": self.actions}
-        np.savez_compressed(folder / runtime.EVIDENCE, **arrays)
-
 
 def gather(
     loaded: LoadedPolicy, graph: PolicyGraph, observations: dict[str, Tensor], samples: int, seed: int
-) -> Evidence:
+) -> tuple[dict[str, Any], float]:
     """Let the policy itself plan from observations of a dataset.
 
     Args:
@@ -50,6 +24,11 @@ def gather(
         observations: Raw inputs (K, n_obs_steps, ...), as stored.
         samples: Chunks for each observation, of which the first is kept; the others are for the spread.
         seed: Of the noise.
+
+    Returns:
+        The evidence that `runtime.Policy.verify` reads: inputs of the graph (K, ...) and `action`, the policy's own
+        actions (K, n_action_steps, A) in the robot's units. And what an error is to be compared with: the standard
+        deviation of the policy's actions over the noise, in normalized units.
     """
     noise = start_noise(graph, samples, len(next(iter(observations.values()))), seed)
     raw, spreads = [], []
@@ -60,7 +39,8 @@ def gather(
         if samples > 1:
             spreads.append(spread(normalized.flatten(1).unsqueeze(0)).item())
     inputs = graph_inputs(loaded, graph, observations)
-    return Evidence({**inputs, NOISE: noise[:, 0].numpy()}, np.concatenate(raw), float(np.mean(spreads or [0.0])))
+    evidence = {**inputs, NOISE: noise[:, 0].numpy(), "action": np.concatenate(raw)}
+    return evidence, float(np.mean(spreads or [0.0]))
 
 
 @torch.inference_mode()
@@ -72,7 +52,7 @@ def chunks(loaded: LoadedPolicy, observation: dict[str, Tensor], noise: Tensor) 
         return loaded.policy.predict_action_chunk(loaded.preprocess(observation), noise=noise[:, 0]).cpu()
 
 
-def graph_inputs(loaded: LoadedPolicy, graph: PolicyGraph, observations: dict[str, Tensor]) -> Arrays:
+def graph_inputs(loaded: LoadedPolicy, graph: PolicyGraph, observations: dict[str, Tensor]) -> dict[str, Any]:
     """Stored observations as the graph takes them: the policy's names and channels, float32."""
     before = loaded.preprocess[: graph.place]  # type: ignore[index]
     seen = before(dict(observations))

@@ -113,9 +113,9 @@ class PolicyGraph(nn.Module):
         raw = create_transition(observation=dict(zip(self.keys, observed, strict=True)))
         return self._normalize(raw)[TransitionKey.OBSERVATION]
 
-    def example(self, batch: int, seed: int = 0) -> tuple[Tensor, ...]:
+    def example(self, batch: int) -> tuple[Tensor, ...]:
         """Random inputs of the right shapes."""
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(0)
         return tuple(torch.rand(shape, generator=generator) for shape in self.shapes(batch).values())
 
     def shapes(self, batch: int) -> dict[str, tuple[int, ...]]:

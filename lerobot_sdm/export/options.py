@@ -1,7 +1,6 @@
 """What can be exported, and what must be installed for it. Imports nothing heavy."""
 
 import importlib.util
-from pathlib import Path
 
 from lerobot_sdm.errors import InputError, check_known, missing_package
 
@@ -41,9 +40,3 @@ def check_options(format_: str, precision: str, points: str, tolerance: float | 
         missing = [package for package in EXTRAS[extra] if importlib.util.find_spec(package) is None]
         if missing:
             raise missing_package(f"--format={format_} --precision={precision}", missing[0], extra)
-
-
-def check_folder(folder: Path) -> None:
-    """Raises: InputError: There is no exported folder."""
-    if not folder.is_dir():
-        raise InputError(f"--verify={folder}: is not a folder. Give one that `lerobot-sdm export` wrote.")

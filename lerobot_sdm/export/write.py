@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from lerobot.datasets.lerobot_dataset import LeRobotDatasetMetadata
 from lerobot.utils.constants import ACTION
 
@@ -65,14 +66,11 @@ class Export:
 
 
 def export(order: Export, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
-    """Export a policy.
+    """Export a policy, and return the manifest.
 
     Args:
         order: What to export; its options are checked (`options.check_options`).
         progress: Told what is being done.
-
-    Returns:
-        The manifest.
 
     Raises:
         InputError: The policy cannot be exported, the dataset does not fit, the folder exists, or an action differs
@@ -86,11 +84,11 @@ def export(order: Export, progress: Callable[[str], None] = lambda _: None) -> d
         dataset = LeRobotDatasetMetadata(order.repo_id, root=order.root)
     held_out, calibration = _observations(order, loaded, dataset.total_frames)
     progress("Running the policy itself")
-    evidence = gather(loaded, graph, held_out, order.samples, order.seed)
+    evidence, spread = gather(loaded, graph, held_out, order.samples, order.seed)
     try:
         with new_folder(order.output) as unfinished, disk_full_is_an_input_error(order.output, resumes=False), quiet():
             progress("Tracing and converting")
-            evidence.save(unfinished)
+            np.savez_compressed(unfinished / runtime.EVIDENCE, **evidence)
             program = graph.trace(order.points == "dynamic")
             names = [*graph.keys, NOISE]
             file = WRITERS[order.format](program, names, _calibration(order, loaded, graph, calibration), unfinished)
@@ -101,7 +99,7 @@ def export(order: Export, progress: Callable[[str], None] = lambda _: None) -> d
             write_json(unfinished / runtime.MANIFEST, manifest)
             progress("Comparing the graph with the policy")
             errors = _verified(unfinished, order)
-            manifest["certificate"] |= {**errors, "spread_of_the_policy": evidence.spread}
+            manifest["certificate"] |= {**errors, "spread_of_the_policy": spread}
             write_json(unfinished / runtime.MANIFEST, manifest)
     except runtime.ExportError as error:
         raise InputError(str(error)) from error

@@ -22,14 +22,7 @@ DPI = 110
 
 
 def contact_sheet(episode: ShownEpisode, scene: Scene, path: Path, moments: int = 6) -> None:
-    """Write the contact sheet as a PNG, which appears only when it is complete.
-
-    Args:
-        episode: The episode to show.
-        scene: Extent and viewpoint of its points.
-        path: File to write.
-        moments: Columns of the sheet.
-    """
+    """Write a contact sheet of so many moments as a PNG, which appears only when it is complete."""
     chosen = episode.moments(moments)
     frames = [episode.read(index) for index in chosen]
     signals = list(episode.signals.items())[:SHOWN_SIGNALS]
@@ -61,7 +54,7 @@ def _rows(episode: ShownEpisode, scene: Scene, frames: Sequence[Frame]) -> list[
         rows.append(((_draw_depth, (key, limits), label), _aspect(frames[0][key])))
     if episode.clouds:
         points = scene.inside(np.concatenate([frame[key][:, :3] for frame in frames for key in episode.clouds]))
-        for view, label in ((_in_space, episode.clouds[0]), (_from_above, "from above")):
+        for view, label in ((Scene.project, episode.clouds[0]), (_from_above, "from above")):
             places, _ = view(scene, points if len(points) else scene.corners())
             margin = 0.03 * scene.size
             low, high = places.min(axis=0) - margin, places.max(axis=0) + margin
@@ -134,11 +127,8 @@ def _draw_cloud(axes: Axes, details: tuple, frame: Frame) -> None:
         _scale_bar(axes, low, high)
 
 
-def _in_space(scene: Scene, points: NDArray) -> tuple[NDArray, NDArray]:
-    return scene.project(points)
-
-
 def _from_above(scene: Scene, points: NDArray) -> tuple[NDArray, NDArray]:
+    """Right and up (n, 2), and how near (n,), as `Scene.project`."""
     return points[:, :2], points[:, 2]
 
 

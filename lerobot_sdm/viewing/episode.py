@@ -73,9 +73,7 @@ def without_padding(cloud: NDArray) -> NDArray:
 
 def ordered(signals: Mapping[str, Signal]) -> dict[str, Signal]:
     """Sort signals: actions and states first, then the others by name."""
-    first = ("action", "observation.state")
-    rank = {key: place for place, key in enumerate(first)}
-    return dict(sorted(signals.items(), key=lambda item: (rank.get(item[0], len(first)), item[0])))
+    return {key: signals[key] for key in sorted(signals, key=lambda k: (k != "action", k != "observation.state", k))}
 
 
 def signal(values: NDArray, names=None, label: str = "") -> Signal:

@@ -80,10 +80,7 @@ class Scene:
         return turned / np.linalg.norm(turned)
 
     def project(self, points: NDArray) -> tuple[NDArray, NDArray]:
-        """Project points orthographically to the viewer's image plane.
-
-        Args:
-            points: (n, 3).
+        """Project points (n, 3) orthographically to the viewer's image plane.
 
         Returns:
             Right and up (n, 2), and how near (n,), all in meters from the center.
@@ -109,11 +106,7 @@ class Scene:
         return np.array(np.meshgrid(*zip(self.low, self.high, strict=True))).reshape(3, 8).T
 
     def colors(self, points: NDArray) -> NDArray[np.uint8]:
-        """(n, 3): the points' own colors if they have any, else by height.
-
-        Args:
-            points: (n, C >= 3).
-        """
+        """(n, 3) colors of points (n, C >= 3): their own if they have any, else by height."""
         if points.shape[1] == 6:
             return np.clip(np.rint(points[:, 3:] * (255 if self.unit_colors else 1)), 0, 255).astype(np.uint8)
         height = (points[:, 2] - self.low[2]) / max(self.high[2] - self.low[2], 1e-6)
@@ -127,11 +120,7 @@ def line_colors(count: int) -> NDArray[np.uint8]:
 
 
 def depth_range(images: Sequence[NDArray]) -> tuple[float, float]:
-    """The depth range for the color map, meters.
-
-    Args:
-        images: Depth images (H, W) of an episode, 0 where nothing was measured.
-    """
+    """The range of the color map, meters, for depth images (H, W), 0 where nothing was measured."""
     measured = np.concatenate([image[image > 0] for image in images])
     if not measured.size:
         return 0.0, 1.0

@@ -20,12 +20,7 @@ MANY_LINES = 7
 
 
 def blueprint(episode: ShownEpisode, scene: Scene) -> rrb.Blueprint:
-    """The layout: the cloud on the left, images and curves on the right.
-
-    Args:
-        episode: The episode to show.
-        scene: Extent and viewpoint of its points.
-    """
+    """The layout: the cloud on the left, images and curves on the right."""
     pictures = [rrb.Spatial2DView(origin=key, name=key) for key in (*episode.images, *episode.depths)]
     curves = [
         rrb.TimeSeriesView(
@@ -56,13 +51,7 @@ def blueprint(episode: ShownEpisode, scene: Scene) -> rrb.Blueprint:
 
 
 def log(episode: ShownEpisode, scene: Scene, recording: rr.RecordingStream) -> None:
-    """Send a whole episode to a recording, frame by frame.
-
-    Args:
-        episode: The episode to show.
-        scene: Extent and viewpoint of its points.
-        recording: Where to send it.
-    """
+    """Send a whole episode to a recording, frame by frame."""
     recording.log("scene", rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
     recording.log("about", rr.TextDocument(_about(episode, scene), media_type=rr.MediaType.MARKDOWN), static=True)
     if episode.crop is not None:
@@ -103,13 +92,7 @@ def show(episode: ShownEpisode, scene: Scene) -> None:
 
 
 def serve(episode: ShownEpisode, scene: Scene, port: int, web_port: int) -> str:
-    """Serve an episode to browsers and viewers on other machines, until this process ends.
-
-    Args:
-        episode: The episode to show.
-        scene: Extent and viewpoint of its points.
-        port: Port of the data.
-        web_port: Port of the web page.
+    """Serve an episode to viewers (`port`) and browsers (`web_port`) on other machines, until this process ends.
 
     Returns:
         The address for viewers.

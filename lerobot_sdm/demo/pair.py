@@ -45,11 +45,7 @@ class Pair:
         return self.folder / "student"
 
     def make_env(self, **options: Any) -> Any:
-        """The task's Gymnasium environment, as the policies see it.
-
-        Args:
-            options: Fields of its configuration that differ, such as `render_size`.
-        """
+        """The task's Gymnasium environment, as the policies see it; options are fields such as `render_size`."""
         import gymnasium as gym
 
         from lerobot_sdm.envs.families import FAMILIES

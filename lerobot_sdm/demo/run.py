@@ -43,17 +43,14 @@ class Performance:
     clips: list[Clip] = field(default_factory=list)
 
 
-def perform(pair: Pair, seeds: list[int], filmed: int, render_size: int = 256) -> Iterator[Performance]:
-    """Run the 10-step teacher, the 1-step teacher and the student on the same episodes.
+def perform(pair: Pair, seeds: list[int], filmed: int, render_size: int) -> Iterator[Performance]:
+    """Run the 10-step teacher, the 1-step teacher and the student on the same episodes, one after another.
 
     Args:
         pair: The policies and their task.
         seeds: One for each episode.
         filmed: How many of the first episodes are filmed.
         render_size: Height and width of the frames.
-
-    Returns:
-        One performance after another, in the order of `SHOWN`.
     """
     planned = read_json(pair.teacher / "config.json")  # The same for all three.
     chunk = {name: planned[name] for name in ("n_action_steps", "n_obs_steps")}
@@ -94,13 +91,7 @@ def _episode(env: gym.Env, policy: LoadedPolicy, seed: int, performance: Perform
 
 
 def write_side_by_side(performances: list[Performance], seeds: list[int], path: Path) -> None:
-    """Write the filmed episodes as one video, all rows side by side.
-
-    Args:
-        performances: The rows.
-        seeds: Of the episodes.
-        path: MP4 file; overwritten.
-    """
+    """Write the filmed episodes as one MP4 file, all rows side by side; a file that exists is overwritten."""
     frames: Clip = []
     for number in range(len(performances[0].clips)):
         clips = {row.key: np.stack(row.clips[number]) for row in performances}

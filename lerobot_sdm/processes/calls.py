@@ -39,11 +39,7 @@ class Call:
 
 
 def perform() -> None:
-    """Call the function that standard input holds.
-
-    Raises:
-        Exception: What it raised.
-    """
+    """Call the function that standard input holds, and raise what it raises."""
     with open(0, "r+b", buffering=0) as file:
         path, function = pickle.loads(file.readall())
         sys.path[:] = path

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Protocol
 
 from lerobot_sdm.processes.messages import Request, receive, send_request
 
@@ -28,25 +27,8 @@ END_SECONDS = 10
 """How long a warm process may take to exit on SIGTERM before it is killed."""
 
 
-class Process(Protocol):
-    """A started program; `subprocess.Popen` satisfies this protocol."""
-
-    pid: int
-
-    def poll(self) -> int | None: ...
-
-    def wait(self) -> int: ...
-
-    def terminate(self) -> None: ...
-
-
 class Fork:
-    """A program that runs as a fork of a warm process.
-
-    Args:
-        pid: Its process id.
-        connection: Delivers its exit status.
-    """
+    """A program that runs as a fork of a warm process; the connection delivers its exit status."""
 
     def __init__(self, pid: int, connection: socket.socket):
         self.pid = pid
@@ -90,6 +72,10 @@ class Fork:
                 os.kill(self.pid, signal.SIGTERM)
 
 
+Process = subprocess.Popen[bytes] | Fork
+"""A started program."""
+
+
 @dataclass(frozen=True)
 class Launcher:
     """Starts programs, through a warm process if there is one.
@@ -114,7 +100,7 @@ class Launcher:
             argv: The program and its arguments.
             environment: All its environment variables.
             stdin: File descriptor of its standard input.
-            output: The same for its standard output and errors.
+            output: That of its standard output and errors.
             inherited: Further descriptors to keep open, possibly under other numbers.
         """
         argv = (find_program(argv[0]), *argv[1:])

@@ -29,9 +29,6 @@ class SimulatedRobot(Robot):
     When an episode ends, the robot logs its outcome and begins the next one. LeRobot's loops know nothing of episodes:
     a policy finishes the chunk that it has planned.
 
-    Args:
-        config: Environment, seed, number of episodes.
-
     Attributes:
         outcomes: Whether each finished episode was a success.
     """
@@ -90,13 +87,7 @@ class SimulatedRobot(Robot):
         return {**state, CLOUD: self._observation[CLOUD][..., None].astype(np.float32, copy=True)}
 
     def send_action(self, action: dict[str, Any]) -> dict[str, Any]:
-        """Advance the environment by one step.
-
-        Args:
-            action: A number for each of `action_features`.
-
-        Returns:
-            The numbers as executed, clipped to the environment's range.
+        """Advance the environment by one step, and return the numbers as executed, clipped to the environment's range.
 
         Raises:
             InputError: A number is missing or not finite.

@@ -36,13 +36,7 @@ STORAGE_TYPES = {
 
 @dataclass(frozen=True)
 class Storage:
-    """A flat array of numbers in the archive.
-
-    Args:
-        key: Name of its file in the archive.
-        dtype: Type of the numbers.
-        numel: Number of numbers.
-    """
+    """A flat array of `numel` numbers in the archive, in the file named `key`."""
 
     key: str
     dtype: torch.dtype
@@ -51,14 +45,7 @@ class Storage:
 
 @dataclass(frozen=True)
 class TensorEntry:
-    """A tensor that has not been read yet: a view of a storage.
-
-    Args:
-        storage: Its storage.
-        offset: Index of its first number in the storage.
-        shape: Shape of the tensor.
-        stride: Step in the storage per dimension.
-    """
+    """A tensor that has not been read yet: a view of a storage from the number `offset` on, with a step per axis."""
 
     storage: Storage
     offset: int
@@ -68,9 +55,6 @@ class TensorEntry:
 
 class TorchArchive:
     """An opened file of `torch.save`; a context manager.
-
-    Args:
-        path: The file.
 
     Raises:
         InputError: It is not a complete archive of this kind.
@@ -125,18 +109,11 @@ class TorchArchive:
             ("torch._utils", "_rebuild_tensor_v2"): self._rebuild_tensor,
             ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
         }
-        return load(
-            self._read("data.pkl") or b"",
-            {**tensors, **allowed},
-            source=self.source,
-            persistent_load=self._storage,
-        )
+        data = self._read("data.pkl") or b""
+        return load(data, {**tensors, **allowed}, source=self.source, persistent_load=self._storage)
 
     def read(self, entry: TensorEntry) -> Tensor:
         """Read a tensor into its own memory.
-
-        Args:
-            entry: From this archive's `structure`.
 
         Raises:
             InputError: Its storage is missing or corrupt.

@@ -50,13 +50,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Global:
-    """A name in a pickle; as inert as a string until the pickle calls it.
-
-    Args:
-        module: Module it would have been imported from.
-        name: Its name in that module.
-        make: The importer's replacement.
-    """
+    """A name in a pickle, as inert as a string until the pickle calls it; `make` is the importer's replacement."""
 
     module: str
     name: str
@@ -69,11 +63,7 @@ plain data or a `Record`."""
 
 
 def inert(*names: str) -> dict[tuple[str, str], Callable[..., Record]]:
-    """Allow names without running anything: calling one makes a `Record`.
-
-    Args:
-        names: Dotted, such as `omegaconf.nodes.AnyNode`.
-    """
+    """Allow dotted names, such as `omegaconf.nodes.AnyNode`, without running anything: calling one makes a `Record`."""
     return {(name.rpartition(".")[0], name.rpartition(".")[2]): partial(_record, name) for name in names}
 
 
@@ -122,12 +112,7 @@ class _Machine:
         self.memo: dict[int, Any] = {}
 
     def run(self, opcode: str, argument: Any) -> None:
-        """Execute one instruction.
-
-        Args:
-            opcode: Its name in `pickletools`.
-            argument: As `pickletools` decoded it.
-        """
+        """Execute one instruction, named and decoded by `pickletools`."""
         match opcode:
             case "PROTO" | "FRAME" | "STOP":
                 pass

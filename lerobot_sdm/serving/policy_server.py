@@ -11,12 +11,7 @@ import torch
 from lerobot.async_inference import policy_server
 from lerobot.async_inference.configs import PolicyServerConfig
 from lerobot.async_inference.constants import SUPPORTED_POLICIES
-from lerobot.async_inference.helpers import (
-    RemotePolicyConfig,
-    TimedAction,
-    TimedObservation,
-    make_lerobot_observation,
-)
+from lerobot.async_inference.helpers import RemotePolicyConfig, TimedAction, TimedObservation, make_lerobot_observation
 from lerobot.configs.policies import PreTrainedConfig
 from lerobot.policies.utils import prepare_observation_for_inference
 from lerobot.utils.constants import OBS_IMAGES, OBS_STATE
@@ -67,11 +62,7 @@ def with_clouds(
 
 
 class PluginPolicyServer(policy_server.PolicyServer):
-    """LeRobot's server with support for policies that plan from several frames. Other policies get LeRobot's behavior.
-
-    Args:
-        config: LeRobot's configuration of its server.
-    """
+    """LeRobot's server, also for policies that plan from several frames. Other policies get LeRobot's behavior."""
 
     def __init__(self, config: PolicyServerConfig):
         super().__init__(config)
@@ -197,9 +188,6 @@ def install() -> None:
 
 def serve(config: PolicyServerConfig) -> None:
     """Run LeRobot's server until it is interrupted.
-
-    Args:
-        config: LeRobot's configuration of its server.
 
     Raises:
         InputError: The address cannot be bound.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -38,7 +39,7 @@ def publish_policy(order: Order, private: bool | None = None) -> str:
     with TemporaryDirectory(prefix="publish-") as folder:
         staging = Path(folder)
         stage_policy(order, staging)
-        return _upload(staging, order.repo_id, "model", f"Upload {order.repo_id.split('/')[-1]}", private)
+        return _upload(staging, order.repo_id, "model", private)
 
 
 def preview_policy(order: Order, folder: Path) -> None:
@@ -76,7 +77,7 @@ def publish_dataset(folder: Path, repo_id: str, license: str | None = None, priv
         card = texts / "README.md"
         card.write_text(_published_card(card.read_text(), repo_id, license))
         refuse_private(texts)
-        return _upload(folder, repo_id, "dataset", f"Upload {repo_id.split('/')[-1]}", private, card)
+        return _upload(folder, repo_id, "dataset", private, card)
 
 
 def find_teacher(given: str, sha256: str | None) -> Teacher:
@@ -91,9 +92,8 @@ def find_teacher(given: str, sha256: str | None) -> Teacher:
     """
     repo_id, _, revision = given.partition("@")
     check_repo_id(repo_id)
-    info = _ask_hub(
-        f"--teacher={given}", lambda api: api.model_info(repo_id, revision=revision or None, files_metadata=True)
-    )
+    with _hub(f"--teacher={given}") as api:
+        info = api.model_info(repo_id, revision=revision or None, files_metadata=True)
     files = {file.rfilename: file for file in info.siblings or ()}
     weights = files.get(WEIGHTS_FILE)
     found = weights.lfs.sha256 if weights is not None and weights.lfs else None
@@ -105,12 +105,9 @@ def find_teacher(given: str, sha256: str | None) -> Teacher:
     return Teacher(repo_id, info.sha, found)
 
 
-def _upload(
-    folder: Path, repo_id: str, repo_type: str, message: str, private: bool | None, card: Path | None = None
-) -> str:
+def _upload(folder: Path, repo_id: str, repo_type: str, private: bool | None, card: Path | None = None) -> str:
     """Upload a folder in one commit and verify it; `card`, in a commit of its own, replaces its README.md."""
-
-    def upload(api: HfApi) -> str:
+    with _hub(f"--repo-id={repo_id}") as api:
         api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True)
         if card is not None:
             api.upload_file(path_or_fileobj=card, path_in_repo="README.md", repo_id=repo_id, repo_type=repo_type)
@@ -118,7 +115,7 @@ def _upload(
             repo_id=repo_id,
             repo_type=repo_type,
             folder_path=folder,
-            commit_message=message,
+            commit_message=f"Upload {repo_id.split('/')[-1]}",
             ignore_patterns=["README.md"] if card is not None else None,
             # LeRobot reads every data file that it finds, so none of an earlier upload may stay.
             delete_patterns=DATA_FILES if repo_type == "dataset" else None,
@@ -126,9 +123,7 @@ def _upload(
         _check_arrival(api, folder, repo_id, repo_type, commit.oid)
         if repo_type == "dataset":
             _move_tag(api, repo_id, commit.oid)
-        return commit.commit_url
-
-    return _ask_hub(f"--repo-id={repo_id}", upload)
+    return commit.commit_url
 
 
 def _move_tag(api: HfApi, repo_id: str, revision: str) -> None:
@@ -154,10 +149,11 @@ def _check_arrival(api: HfApi, folder: Path, repo_id: str, repo_type: str, revis
             raise InputError(f"--repo-id={repo_id}: {name} was not uploaded completely. Publish again.")
 
 
-def _ask_hub(option: str, question):
-    """Run a request to the Hub; turns its errors into input errors."""
+@contextlib.contextmanager
+def _hub(option: str) -> Iterator[HfApi]:
+    """Requests to the Hub; turns their errors into input errors."""
     try:
-        return question(HfApi())
+        yield HfApi()
     except OfflineModeIsEnabled as error:
         raise InputError(f"{option}: HF_HUB_OFFLINE is set. Unset it to reach {constants.ENDPOINT}.") from error
     except HfHubHTTPError as error:

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 import typer
 
-from lerobot_sdm.cli.early import TYPE, check_options, value_of
-from lerobot_sdm.cli.options import joined, parse_options
+from lerobot_sdm.cli.options import TYPE, check_options, joined, parse_options, value_of
 from lerobot_sdm.datasets.rollout_options import RolloutOptions
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.outlines import outline

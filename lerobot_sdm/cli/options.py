@@ -1,19 +1,22 @@
-"""Parse options as LeRobot's own commands do, but also allow dashes in their names."""
+"""Parse options as LeRobot's own commands do, but also allow dashes in their names, and check them early."""
 
 import contextlib
 import io
 import json
 from collections.abc import Collection, Sequence
+from dataclasses import field, make_dataclass
 from pathlib import Path
 from types import NoneType
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import draccus
 import yaml
 
+from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.errors import InputError, causes
 
 CONFIG = "--config_path"  # draccus' own option, which takes its value literally.
+TYPE = "--env.type="
 NOTHING = ("null", "~", "Null", "NULL", "none", "None")
 """How to write that an option has no value."""
 
@@ -37,7 +40,48 @@ def parse_options[T](config_class: type[T], arguments: Sequence[str]) -> T:
     except SystemExit as error:
         raise InputError(complaint.getvalue().strip().splitlines()[-1].partition("error: ")[2]) from error
     except (draccus.ParsingError, draccus.utils.DecodingError) as error:
-        raise _input_error_behind(error) from error
+        # draccus wraps the configuration class's own error in another one.
+        own = next((cause for cause in causes(error) if isinstance(cause, InputError)), InputError(str(error)))
+        raise own from error
+
+
+def check_options[T](options_class: type[T], arguments: Sequence[str]) -> T | None:
+    """Refuse invalid options of this package's environments, before the seconds that importing torch and LeRobot take.
+
+    LeRobot's parser and environment configuration have the final say. Other environment types pass, for LeRobot to
+    check.
+
+    Args:
+        options_class: A dataclass of all options but `--env.*`, whose `check_values` refuses invalid values.
+        arguments: As for `parse_options`.
+
+    Returns:
+        The options with their `env`, which has `task`; None if only LeRobot knows the environment type.
+
+    Raises:
+        InputError: An option is unknown or its value is invalid.
+    """
+    arguments = joined(arguments)
+    kind = value_of(arguments, TYPE)
+    if kind not in FAMILIES or any(argument.startswith("--config_path") for argument in arguments):
+        return None
+    described = FAMILIES[kind].fields()
+    environment = make_dataclass("Environment", [_field(name, *known) for name, known in described.items()])
+    options = make_dataclass(
+        options_class.__name__,
+        [("env", environment, field(default_factory=environment))],
+        bases=(options_class,),
+        kw_only=True,
+    )
+    parsed = parse_options(options, [argument for argument in arguments if not argument.startswith(TYPE)])
+    parsed.check_values()
+    given = {name: getattr(parsed.env, name) for name in described if value_of(arguments, f"--env.{name}=") is not None}
+    FAMILIES[kind].check(given)
+    return parsed
+
+
+def _field(name: str, kind: Any, default: Any) -> tuple[str, Any, Any]:
+    return name, kind, field(default_factory=lambda: default)
 
 
 def joined(arguments: Sequence[str]) -> list[str]:
@@ -52,6 +96,13 @@ def joined(arguments: Sequence[str]) -> list[str]:
         else:
             found.append(argument)
     return found
+
+
+def value_of(arguments: Sequence[str], option: str) -> str | None:
+    """The last value given for an option `--name=`; None if it is not given."""
+    return next(
+        (argument.removeprefix(option) for argument in reversed(arguments) if argument.startswith(option)), None
+    )
 
 
 def quoted(argument: str, texts: Collection[str] = ()) -> str:
@@ -80,8 +131,3 @@ def _texts(config_class: type) -> set[str]:
     """Fields of a dataclass that hold a string or a path, or None."""
     kinds = {name: set(get_args(hint)) or {hint} for name, hint in get_type_hints(config_class).items()}
     return {name for name, types in kinds.items() if types <= {str, Path, NoneType}}
-
-
-def _input_error_behind(error: BaseException) -> InputError:
-    """The configuration class's own error, which draccus wraps in another one."""
-    return next((cause for cause in causes(error) if isinstance(cause, InputError)), InputError(str(error)))

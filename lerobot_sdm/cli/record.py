@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from lerobot_sdm.cli.early import TYPE, check_options, value_of
-from lerobot_sdm.cli.options import joined, parse_options
+from lerobot_sdm.cli.options import TYPE, check_options, joined, parse_options, value_of
 from lerobot_sdm.datasets.record_options import RecordOptions
 from lerobot_sdm.envs.families import FAMILIES, SHARED
 from lerobot_sdm.errors import InputError

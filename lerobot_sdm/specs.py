@@ -18,12 +18,7 @@ SEPARATOR = re.compile(r",(?=\s*[A-Za-z_]\w*\s*=)")
 
 
 def split_spec(text: str, option: str, form: str) -> tuple[str, dict[str, str]]:
-    """Split a specification into its head and its settings, in order.
-
-    Args:
-        text: The option's value.
-        option: The option's name, for messages.
-        form: The expected form, for messages.
+    """Split an option's value into its head and its settings, in order; `form` is the expected form, for messages.
 
     Raises:
         InputError: A setting is not `FIELD=VALUE`.

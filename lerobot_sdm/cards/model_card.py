@@ -28,13 +28,8 @@ INTENDED_USE = (
 
 @dataclass(frozen=True)
 class Teacher:
-    """The teacher of a student.
-
-    Args:
-        repo_id: Its repo on the Hub; None if it is not published.
-        revision: Commit on the Hub.
-        sha256: Hash of its weights.
-    """
+    """The teacher of a student: its repo on the Hub (None if it is not published), the commit there, and the hash of
+    its weights."""
 
     repo_id: str | None
     revision: str | None
@@ -81,10 +76,7 @@ class CardFacts:
         train: Public training configuration.
         dataset: `repo_id`, `episodes`, `frames`, `fps`, `tasks` of the training data, if known.
         imported: Content of `import.json`, for a policy imported from an original checkpoint.
-        teacher: Teacher of a student.
-        evaluations: Measurements.
         versions: Package -> version.
-        tags: Further tags.
     """
 
     repo_id: str

@@ -21,7 +21,7 @@ PRIVATE = {
 }
 ROLES = ("teacher", "base", "reward")
 """Policies and models that a policy was made from; its configuration has their ROLE_path and ROLE_revision."""
-TEXT_FILES = ("*.json", "*.jsonl", "*.md", "*.yaml", "*.txt")
+TEXT_FILES = (".json", ".jsonl", ".md", ".yaml", ".txt")
 
 
 def hub_name(path: str | None) -> str | None:
@@ -69,8 +69,8 @@ def make_public(folder: Path) -> None:
 
 def private_passages(folder: Path) -> Iterator[str]:
     """Private passages in the text files of a folder, each with file, line, and what it looks like."""
-    for pattern in TEXT_FILES:
-        for path in sorted(folder.rglob(pattern)):
+    for suffix in TEXT_FILES:
+        for path in sorted(folder.rglob(f"*{suffix}")):
             for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
                 for meaning, private in PRIVATE.items():
                     if found := private.search(line):

@@ -23,11 +23,7 @@ PACKAGES = ("lerobot_policy_sdm", "lerobot", "torch")
 
 
 class PublicTrainConfig:
-    """A training configuration that saves itself without the paths of this machine.
-
-    Args:
-        config: LeRobot's configuration; all other attributes are looked up there.
-    """
+    """A training configuration that saves itself without the paths of this machine; LeRobot's in all else."""
 
     def __init__(self, config: TrainPipelineConfig):
         self._config = config
@@ -51,10 +47,7 @@ def training_card(
     """Card of a policy that is being uploaded from memory.
 
     Args:
-        config: Its configuration.
-        model: The uploaded model.
         train: Configuration of its training, if it was just trained.
-        dataset: Metadata of the training data.
         repo_id: Target repo; None for the one in the configuration.
     """
     policy = public_policy_config(draccus.encode(config, PreTrainedConfig))

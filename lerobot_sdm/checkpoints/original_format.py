@@ -33,9 +33,7 @@ class OriginalCheckpoint:
     """Contents of a checkpoint; the tensors are not read yet.
 
     Args:
-        source: File name, for messages.
         kind: "dp3", "simple_dp3", "sdm", or "manicm".
-        config: The training configuration.
         state_dicts: Weight set ("ema" or "raw") -> tensor name -> entry.
         progress: Training progress: "epoch" and "global_step", if the file contains them.
     """

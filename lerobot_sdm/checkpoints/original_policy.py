@@ -66,7 +66,6 @@ def policy_config(checkpoint: OriginalCheckpoint, weights: str) -> DP3Config | S
     """The configuration with which our policy computes the same actions as the original.
 
     Args:
-        checkpoint: The checkpoint.
         weights: "raw" weights of a student become an `sdm` policy, all others a `dp3` policy.
 
     Raises:

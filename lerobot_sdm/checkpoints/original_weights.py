@@ -29,10 +29,8 @@ def model_weights(
     """Weights of `DP3Model`; every tensor of the file must be used.
 
     Args:
-        archive: The opened file.
-        entries: Its chosen weight set; `statistics` reads the tensors of the normalizer.
+        entries: The chosen weight set; `statistics` reads the tensors of the normalizer.
         expected: State dict of our model, for names and shapes.
-        config: Our configuration.
 
     Raises:
         InputError: A tensor is missing, unexpected, of another shape, not float, or not finite.

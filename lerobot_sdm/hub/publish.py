@@ -15,6 +15,7 @@ from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled, Revisio
 from lerobot.datasets.dataset_metadata import CODEBASE_VERSION
 
 from lerobot_sdm.cards.model_card import Teacher
+from lerobot_sdm.cards.privacy import TEXT_FILES
 from lerobot_sdm.datasets.damage import INFO
 from lerobot_sdm.errors import InputError, refuse_existing
 from lerobot_sdm.files import new_folder, sha256
@@ -179,5 +180,4 @@ def _published_card(text: str, repo_id: str, license: str | None) -> str:
 
 def _only_texts(folder: str, names: list[str]) -> list[str]:
     """Names for `copytree` to ignore: everything except text files and folders."""
-    texts = (".json", ".jsonl", ".md", ".yaml", ".txt")
-    return [name for name in names if not name.endswith(texts) and not (Path(folder) / name).is_dir()]
+    return [name for name in names if not name.endswith(TEXT_FILES) and not (Path(folder) / name).is_dir()]

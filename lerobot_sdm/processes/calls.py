@@ -18,11 +18,7 @@ COMMAND = (sys.executable, "-m", __package__)
 
 
 class Call:
-    """A function to be called in another process.
-
-    Args:
-        function: What to call; its module is looked up on this process's path.
-    """
+    """A function to be called in another process, which looks up its module on this process's path."""
 
     def __init__(self, function: Function):
         self.file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `raised`

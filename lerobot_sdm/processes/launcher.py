@@ -78,11 +78,7 @@ Process = subprocess.Popen[bytes] | Fork
 
 @dataclass(frozen=True)
 class Launcher:
-    """Starts programs, through a warm process if there is one.
-
-    Args:
-        address: Path of a warm process's socket, see `warm_process`; None without one.
-    """
+    """Starts programs, through the warm process with this address (see `warm_process`) if there is one."""
 
     address: str | None = None
 

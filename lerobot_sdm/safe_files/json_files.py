@@ -14,7 +14,6 @@ def read_object(file: Path, source: str, fix: str = AGAIN) -> dict[str, Any]:
     """Read the object in a JSON file.
 
     Args:
-        file: The file.
         source: The user's name for it, for the message.
         fix: Sentence on what to do if it is damaged.
 

@@ -12,12 +12,7 @@ Corners = tuple[tuple[float, float, float], tuple[float, float, float]]
 
 @dataclass(frozen=True)
 class Signal:
-    """Numbers over time.
-
-    Attributes:
-        values: (T, D).
-        names: D names.
-    """
+    """Numbers over time (T, D), and D names."""
 
     values: NDArray
     names: tuple[str, ...]

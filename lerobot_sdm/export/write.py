@@ -85,32 +85,26 @@ def export(order: Export, progress: Callable[[str], None] = lambda _: None) -> d
     held_out, calibration = _observations(order, loaded, dataset.total_frames)
     progress("Running the policy itself")
     evidence, spread = gather(loaded, graph, held_out, order.samples, order.seed)
-    try:
-        with new_folder(order.output) as unfinished, disk_full_is_an_input_error(order.output, resumes=False), quiet():
-            progress("Tracing and converting")
-            np.savez_compressed(unfinished / runtime.EVIDENCE, **evidence)
-            program = graph.trace(order.points == "dynamic")
-            names = [*graph.keys, NOISE]
-            file = WRITERS[order.format](program, names, _calibration(order, loaded, graph, calibration), unfinished)
-            shutil.copyfile(runtime.__file__, unfinished / "runtime.py")
-            shapes = dict(zip(names, input_shapes(program), strict=True))
-            manifest = _manifest(order, loaded, graph, shapes, file, dataset)
-            manifest["files"] = {path.name: runtime.sha256(path) for path in sorted(unfinished.iterdir())}
-            write_json(unfinished / runtime.MANIFEST, manifest)
-            progress("Comparing the graph with the policy")
-            errors = _verified(unfinished, order)
-            manifest["certificate"] |= {**errors, "spread_of_the_policy": spread}
-            write_json(unfinished / runtime.MANIFEST, manifest)
-    except runtime.ExportError as error:
-        raise InputError(str(error)) from error
+    with new_folder(order.output) as unfinished, disk_full_is_an_input_error(order.output, resumes=False), quiet():
+        progress("Tracing and converting")
+        np.savez_compressed(unfinished / runtime.EVIDENCE, **evidence)
+        program = graph.trace(order.points == "dynamic")
+        names = [*graph.keys, NOISE]
+        file = WRITERS[order.format](program, names, _calibration(order, loaded, graph, calibration), unfinished)
+        shutil.copyfile(runtime.__file__, unfinished / "runtime.py")
+        shapes = dict(zip(names, input_shapes(program), strict=True))
+        manifest = _manifest(order, loaded, graph, shapes, file, dataset)
+        manifest["files"] = {path.name: runtime.sha256(path) for path in sorted(unfinished.iterdir())}
+        write_json(unfinished / runtime.MANIFEST, manifest)
+        progress("Comparing the graph with the policy")
+        certificate = manifest["certificate"]
+        try:
+            certificate |= runtime.Policy(unfinished).verify()
+        except runtime.ExportError as error:
+            raise InputError(f"--tolerance={certificate['tolerance']:g}: {error} Give a larger one.") from error
+        certificate["spread_of_the_policy"] = spread
+        write_json(unfinished / runtime.MANIFEST, manifest)
     return manifest
-
-
-def _verified(folder: Path, order: Export) -> dict[str, float]:
-    try:
-        return runtime.Policy(folder).verify()
-    except runtime.ExportError as error:
-        raise InputError(f"--tolerance={order.tolerance:g}: {error} Give a larger one.") from error
 
 
 def _observations(order: Export, loaded: LoadedPolicy, frames: int) -> tuple[dict, dict]:

@@ -365,10 +365,12 @@ def test_verify(exported, format_):
     assert "verified" in done.output
 
 
-def test_above_the_tolerance_nothing_is_left(dataset, tmp_path, monkeypatch):
+@pytest.mark.parametrize("tolerance", [1e-9, None])
+def test_above_the_tolerance_nothing_is_left(dataset, tmp_path, monkeypatch, tolerance):
     monkeypatch.chdir(SAVED)
+    monkeypatch.setitem(options.TOLERANCES, "int8", 1e-9)
     with pytest.raises(InputError, match=r"--tolerance=1e-09: the largest error is .* Give a larger one"):
-        export(order(dataset, tmp_path / "out", precision="int8", tolerance=1e-9))
+        export(order(dataset, tmp_path / "out", precision="int8", tolerance=tolerance))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -27,8 +27,7 @@ import time
 import traceback
 import types
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -47,21 +46,6 @@ TRIAL_SECONDS = 60
 
 NVML_CHECK = "PYTORCH_NVML_BASED_CUDA_CHECK"
 """Lets an import check for a GPU without initializing CUDA, which no fork could use afterwards."""
-
-
-@dataclass(frozen=True)
-class InitialState:
-    """Process state from before the imports.
-
-    Args:
-        environment: The environment variables that this process was started with.
-        interrupt: SIGINT handler; ignored if this process was started in the background of a shell.
-        terminate: SIGTERM handler.
-    """
-
-    environment: dict[str, str]
-    interrupt: Any
-    terminate: Any
 
 
 def import_in_turn(modules: Sequence[str]) -> Iterator[str]:
@@ -111,19 +95,19 @@ def compute_and_draw() -> None:
         context.free()
 
 
-def refusal(request: Request, initial: InitialState) -> str | None:
-    """The reason why a program cannot be a fork of this process; None if it can."""
+def refusal(request: Request, initial: Mapping[str, str]) -> str | None:
+    """The reason why a program cannot be a fork of this process, begun with the variables `initial`; None if it can."""
     if threading.active_count() > 1:
         return f"an import has started threads: {threading.enumerate()}"
-    for name in request.environment.keys() | initial.environment.keys():
+    for name in request.environment.keys() | initial.keys():
         # Imports set some variables: a program that made the same imports has the same values.
-        values = (initial.environment.get(name), os.environ.get(name))
+        values = (initial.get(name), os.environ.get(name))
         if request.environment.get(name) not in values and not name.startswith(LATE_VARIABLES):
             return f"{name} differs from its value when the warm process started"
     return None
 
 
-def serve(listener: socket.socket, initial: InitialState, imports: Iterator[str]) -> Request | None:
+def serve(listener: socket.socket, initial: Mapping[str, str], imports: Iterator[str]) -> Request | None:
     """Fork for each request until standard input is closed; continue with the imports while there is none.
 
     Returns:
@@ -171,7 +155,7 @@ def serve(listener: socket.socket, initial: InitialState, imports: Iterator[str]
                 os.close(descriptor)
 
 
-def _receive(connection: socket.socket, initial: InitialState) -> Request | None:
+def _receive(connection: socket.socket, initial: Mapping[str, str]) -> Request | None:
     """A request that can be served; otherwise None, with everything closed."""
     request = None
     with contextlib.suppress(OSError, ValueError):
@@ -212,11 +196,11 @@ def _tell_what_ended(running: dict[int, socket.socket], ended: int) -> None:
                 send(connection, status=os.waitstatus_to_exitcode(status))
 
 
-def become(request: Request, initial: InitialState) -> None:
+def become(request: Request, handlers: Mapping[int, Any]) -> None:
     """Run a program in this process, which ends with it, after resetting all state that a fresh process would have."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.signal(signal.SIGTERM, initial.terminate)
-    signal.signal(signal.SIGINT, initial.interrupt)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
     stdin, output, *_ = request.descriptors
     os.dup2(stdin, 0)
     os.dup2(output, 1)
@@ -268,7 +252,8 @@ def main() -> None:
     if not line:
         return  # The process that started this has been killed.
     environment = json.loads(line)
-    initial = InitialState(environment, signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
+    # SIGINT is ignored if this process was started in the background of a shell.
+    handlers = {kind: signal.getsignal(kind) for kind in (signal.SIGTERM, signal.SIGINT)}
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the programs handle it.
     with socket.socket(fileno=int(number)) as listener:
         address = Path(listener.getsockname())
@@ -276,9 +261,9 @@ def main() -> None:
             pass
         if sys.platform == "darwin" and not survives(compute_and_draw, TRIAL_SECONDS):
             sys.exit("Forking this process does not work here; programs start as plain subprocesses.")
-        request = serve(listener, initial, import_in_turn(modules[first + 1 :]))
+        request = serve(listener, environment, import_in_turn(modules[first + 1 :]))
     if request is not None:
-        become(request, initial)
+        become(request, handlers)
     else:  # The process that started this may have been killed.
         with contextlib.suppress(OSError):
             address.unlink()

@@ -10,9 +10,9 @@ from mixture_training import ALPHA_BAR, COND, START, A, Net, Run, T, ddim
 from torch import Tensor
 from torch.nn import functional as F
 
+from lerobot_sdm.diffusion.distance import regression_loss
 from lerobot_sdm.diffusion.distribution_matching import distribution_matching_gradient, surrogate_loss
 from lerobot_sdm.diffusion.energy_score import energy_score
-from lerobot_sdm.diffusion.regression import regression_loss
 from lerobot_sdm.diffusion.schedules import add_noise, ddim_timesteps
 from lerobot_sdm.nets.ema import update_average, warmup_decay
 from lerobot_sdm.nets.pair_buffer import PairBuffer

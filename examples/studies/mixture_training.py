@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from lerobot_sdm.diffusion import karras
 from lerobot_sdm.diffusion.consistency_distillation import consistency_distillation_loss
-from lerobot_sdm.diffusion.ctm import chained_jumps, ctm_loss, draw_times, dsm_loss, dsm_sigmas, estimate, jump
+from lerobot_sdm.diffusion.ctm import chained_jumps, ctm_loss, draw_times, dsm_sigmas, estimate, jump
 from lerobot_sdm.diffusion.predictions import read_out
 from lerobot_sdm.diffusion.samplers import ddim_sample
 from lerobot_sdm.diffusion.schedules import add_noise, alphas_cumprod, ddim_timesteps
@@ -242,7 +242,8 @@ class Run:
                 "estimate": lambda x, sigma: estimate(partial(student, cond=cond), x, sigma, sigma, LEVELS),
                 "jump": lambda x, sigma: ctm_jump(student, x, sigma, torch.full_like(sigma, LEVELS.sigma_min), cond),
             }[dsm_by]
-            return consistency + dsm_loss(denoiser, x0, self.noise(), sigma, LEVELS)
+            denoised = denoiser(karras.add_noise(x0, self.noise(), sigma), sigma)
+            return consistency + karras.denoising_loss(denoised, x0, sigma, LEVELS, "mse")
 
         follow = lambda: update_average(target, student, 0.0)  # noqa: E731
         return self.fit("ctm", student, loss, self.size.ctm, 1e-3, follow)

@@ -19,8 +19,8 @@ from lerobot.utils.constants import ACTION, OBS_ENV_STATE, OBS_STATE
 from torch import Tensor
 from tqdm import trange
 
+from lerobot_sdm.diffusion.distance import regression_loss
 from lerobot_sdm.diffusion.predictions import amplification
-from lerobot_sdm.diffusion.regression import regression_loss
 from lerobot_sdm.measure.distances import energy_distance, paired_rms
 from lerobot_sdm.nets.backbone import Backbone
 from lerobot_sdm.policies.source.adapters import adapter_for

@@ -57,13 +57,9 @@ class Adjoints(NamedTuple):
 
 
 def memoryless_process(alphas_cumprod: Tensor, timesteps: Sequence[int]) -> MemorylessProcess:
-    """Ancestral sampling that visits the given timesteps (Ho et al. 2020, eq. 7, between any two levels).
+    """Ancestral sampling that visits strictly decreasing timesteps (Ho et al. 2020, eq. 7, between any two levels).
 
     With beta = 1 - alpha_bar / alpha_bar_next: sigma^2 = beta (1 - alpha_bar_next) / (1 - alpha_bar).
-
-    Args:
-        alphas_cumprod: Signal powers (T_train,).
-        timesteps: Strictly decreasing.
     """
     visited = torch.tensor(list(timesteps), device=alphas_cumprod.device)
     alpha_bar = alphas_cumprod[visited]
@@ -73,16 +69,13 @@ def memoryless_process(alphas_cumprod: Tensor, timesteps: Sequence[int]) -> Memo
 
 
 def posterior_mean(x: Tensor, x0: Tensor, process: MemorylessProcess, k: Tensor) -> Tensor:
-    """Mean of x_{k+1} given x_k and the clean sample (Ho et al. 2020, eq. 7).
+    """Mean of x_{k+1} (N, T, A) given x_k (N, T, A) and the clean sample (Ho et al. 2020, eq. 7).
 
     Args:
         x: x_k (N, T, A).
         x0: Estimate of the clean sample (N, T, A), clipped as the sampler clips it.
         process: Noise levels.
         k: Step of each sample (N,).
-
-    Returns:
-        (N, T, A).
     """
     a, a_next = (per_row(power[k], x) for power in (process.alpha_bar, process.alpha_bar_next))
     ratio = a / a_next
@@ -91,17 +84,8 @@ def posterior_mean(x: Tensor, x0: Tensor, process: MemorylessProcess, k: Tensor)
 
 @torch.no_grad()
 def sample_states(mean: Mean, start: Tensor, process: MemorylessProcess, generator: torch.Generator) -> Tensor:
-    """Run the process and return all states.
-
-    Args:
-        mean: m of the model that is being fine-tuned.
-        start: x_0, standard normal (B, T, A).
-        process: Noise levels.
-        generator: Draws the noise of the steps.
-
-    Returns:
-        x_0 ... x_K (K + 1, B, T, A).
-    """
+    """Run the process of the fine-tuned model from standard normal noise x_0 (B, T, A), and return all states
+    x_0 ... x_K (K + 1, B, T, A)."""
     states = [start]
     for k in range(process.steps):
         noise = torch.randn(start.shape, generator=generator, device=start.device, dtype=start.dtype)
@@ -135,14 +119,9 @@ def lean_adjoints(base_mean: Mean, states: Tensor, terminal: Tensor, clip_quanti
 
 
 def clip_norms(values: Tensor, quantile: float, counted: Tensor | None = None) -> Tensor:
-    """Clip the norms of the samples (B, T, A) at a quantile of all norms.
+    """Clip the norms of samples (B, T, A) at a quantile of those of the `counted` (B,), None for all; 1 clips none.
 
     A few samples have adjoints many times larger than the others; they would dominate the whole step.
-
-    Args:
-        values: (B, T, A).
-        quantile: 1 for no clipping.
-        counted: Samples from whose norms the quantile is computed (B,) bool; None for all.
     """
     lengths = values.flatten(1).norm(dim=1)
     compared = lengths if counted is None else lengths[counted]
@@ -154,28 +133,20 @@ def clip_norms(values: Tensor, quantile: float, counted: Tensor | None = None) -
 
 
 def control(mean: Tensor, base_mean: Tensor, sigma: Tensor) -> Tensor:
-    """Difference between the fine-tuned model and its base in a step, in units of the step's noise.
+    """Difference between the means (N, T, A) of the fine-tuned model and its base, in units of the step's noise (N,).
 
     The expected sum of |control|^2 / 2 over a trajectory is the Kullback-Leibler divergence of the two processes.
-
-    Args:
-        mean: m of the fine-tuned model (N, T, A).
-        base_mean: m of the base model (N, T, A).
-        sigma: Noise of the step (N,), above 0.
     """
     return (mean - base_mean) / per_row(sigma, mean)
 
 
 def matching_losses(controls: Tensor, adjoints: Tensor, sigma: Tensor) -> Tensor:
-    """Regression of the control u onto the adjoint a: |u + sigma a|^2.
+    """Regression of the control u onto the adjoint a: |u + sigma a|^2 (N,), summed over a sample's entries.
 
     Args:
         controls: From `control` (N, T, A).
         adjoints: a_{k+1}, for which the solution is exact for the discrete process, or a_k (N, T, A).
         sigma: (N,).
-
-    Returns:
-        (N,), summed over a sample's entries.
     """
     return (controls + per_row(sigma, controls) * adjoints).square().flatten(1).sum(dim=1)
 
@@ -183,10 +154,7 @@ def matching_losses(controls: Tensor, adjoints: Tensor, sigma: Tensor) -> Tensor
 def draw_steps(count: int, process: MemorylessProcess, generator: torch.Generator) -> Tensor:
     """Draw the steps to learn from, spread over the trajectory: a random one from each of `count` equal parts.
 
-    The last step is never drawn: it has no noise, so no control.
-
-    Returns:
-        (count,) int64, increasing.
+    The last step is never drawn: it has no noise, so no control. The result (count,) int64 is increasing.
     """
     edges = torch.linspace(0, process.steps - 1, count + 1, device=generator.device)
     share = torch.rand(count, generator=generator, device=generator.device)

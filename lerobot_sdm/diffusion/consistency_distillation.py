@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from lerobot_sdm.diffusion.distance import regression_loss
 from lerobot_sdm.diffusion.predictions import Denoised
-from lerobot_sdm.diffusion.regression import regression_loss
 from lerobot_sdm.diffusion.samplers import Denoiser, clip_sample, ddim_step
 from lerobot_sdm.diffusion.schedules import add_noise
 from lerobot_sdm.errors import InputError
@@ -28,13 +28,7 @@ def boundary_scalings(t: Tensor) -> tuple[Tensor, Tensor]:
     """c_skip and c_out of f(x, t) = c_skip x + c_out x_0(x, t), which make f(x, 0) = x.
 
     With u = 10 t and sigma = 0.5: c_skip = sigma^2 / (u^2 + sigma^2), c_out = u / sqrt(u^2 + sigma^2) (Luo et al. 2023,
-    "Latent Consistency Models", appendix C). From t = 1 on they hardly differ from 0 and 1.
-
-    Args:
-        t: Timesteps (B,), int64.
-
-    Returns:
-        Two tensors (B, 1, 1).
+    "Latent Consistency Models", appendix C). From t = 1 on they hardly differ from 0 and 1. Both are (B, 1, 1).
     """
     scaled = t.view(-1, 1, 1) * TIMESTEP_SCALING
     power = scaled.square() + SIGMA_DATA**2
@@ -42,16 +36,7 @@ def boundary_scalings(t: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def consistency_function(denoise: Denoiser, x: Tensor, t: Tensor) -> Tensor:
-    """f(x_t, t).
-
-    Args:
-        denoise: Network that estimates x_0.
-        x: Noisy samples (B, T, A).
-        t: Timesteps (B,), int64.
-
-    Returns:
-        (B, T, A).
-    """
+    """f(x_t, t) (B, T, A) of a network that estimates x_0, for noisy samples (B, T, A) at timesteps (B,)."""
     c_skip, c_out = boundary_scalings(t)
     return c_skip * x + c_out * denoise(x, t)
 
@@ -64,7 +49,7 @@ def solver_step(
     clip: float | None = 1.0,
     noise: str = "estimated",
 ) -> Tensor:
-    """One step of the teacher's solver from x_t to the next level.
+    """One step of the teacher's solver from x_t to x_s (B, T, A) at the next level.
 
     * "estimated": DDIM, with the teacher's estimate of the noise in x_t.
     * "released": ManiCM's code also uses the teacher's estimate of x_0 as the noise, so the step ends at
@@ -77,9 +62,6 @@ def solver_step(
         alpha_bar_next: Signal power of the next level (B,).
         clip: Limit of the estimated x_0, None for no clipping.
         noise: One of `SOLVER_NOISES`.
-
-    Returns:
-        x_s (B, T, A).
     """
     if noise == "estimated":
         return ddim_step(x_t, denoised.x0, alpha_bar, alpha_bar_next, clip)
@@ -101,7 +83,7 @@ def consistency_distillation_loss(
     delta: float | None = None,
     solver_noise: str = "estimated",
 ) -> Tensor:
-    """Difference between the student and its EMA one solver step further.
+    """Difference between the student and its EMA one solver step further: a scalar.
 
     Args:
         student: Estimates x_0; the only one that gets a gradient.
@@ -115,9 +97,6 @@ def consistency_distillation_loss(
         clip: Limit of the teacher's x_0.
         delta: See `regression_loss`; None for the squared error.
         solver_noise: See `solver_step`.
-
-    Returns:
-        Scalar.
     """
     grid = torch.tensor([*timesteps, 0], device=level.device)
     t, s = grid[level], grid[level + 1]
@@ -130,12 +109,7 @@ def consistency_distillation_loss(
 
 
 def inference_timesteps(timesteps: Sequence[int], steps: int) -> list[int]:
-    """Select evenly spaced levels of those that the student was trained at, from the noisiest on.
-
-    Args:
-        timesteps: Levels of the solver, strictly decreasing.
-        steps: Number of levels to select, at most all.
-    """
+    """Select evenly spaced levels of those that the student was trained at, from the noisiest on."""
     return [timesteps[len(timesteps) * i // steps] for i in range(steps)]
 
 
@@ -150,13 +124,10 @@ def consistency_sample(
 
     Args:
         denoise: The student's network, which estimates x_0.
-        noise: Start noise (B, T, A).
+        noise: Start noise (B, T, A), as are the samples.
         timesteps: Strictly decreasing; one for a single jump. Further jumps draw from torch's global generator.
         alphas_cumprod: Signal powers (T_train,).
         clip: Limit of each jump's result, None for no clipping.
-
-    Returns:
-        Samples (B, T, A).
     """
     x = noise
     for i, step in enumerate(timesteps):

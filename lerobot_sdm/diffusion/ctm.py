@@ -16,15 +16,18 @@ from lerobot_sdm.diffusion.karras import (
     Denoiser,
     NoiseLevels,
     add_noise,
-    denoising_loss,
     heun_step,
     log_normal_sigmas,
     preconditioning,
     sigma_of_bin,
 )
+from lerobot_sdm.diffusion.samplers import clip_sample
 
 Jump = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(x (B, T, A), sigma_t (B,), sigma_s (B,)) -> x at sigma_s (B, T, A)."""
+
+Network = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(c_in x (B, T, A), c_noise(t) (B,), c_noise(s) (B,)) -> (B, T, A), under fixed conditioning."""
 
 
 class Times(NamedTuple):
@@ -35,22 +38,15 @@ class Times(NamedTuple):
     s: Tensor
 
 
-Network = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(c_in x (B, T, A), c_noise(t) (B,), c_noise(s) (B,)) -> (B, T, A), under fixed conditioning."""
-
-
 def estimate(network: Network, x: Tensor, t: Tensor, s: Tensor, levels: NoiseLevels) -> Tensor:
     """g(x, t, s): the target of the jump from t to s. For s = t it is the denoiser (Kim et al. 2023).
 
     Args:
         network: The raw network, which gets preconditioned at t.
-        x: Samples (B, T, A) at noise t.
+        x: Samples (B, T, A) at noise t, like the result.
         t: (B,).
         s: (B,), at most t.
         levels: Noise levels.
-
-    Returns:
-        (B, T, A).
     """
     c, stop = preconditioning(t, levels), preconditioning(s, levels)
     return c.c_skip * x + c.c_out * network(c.c_in * x, c.c_noise, stop.c_noise)
@@ -109,7 +105,7 @@ def ctm_loss(
     norm: str = "pseudo_huber",
     real: Tensor | None = None,
 ) -> Tensor:
-    """Consistency of jumps along the teacher's flow (Kim et al. 2023; Prasad et al. 2024).
+    """Consistency of jumps along the teacher's flow (Kim et al. 2023; Prasad et al. 2024): scalar.
 
     The student jumps from t to s; the target jumps to s from the teacher's solution at u. The target takes both results
     on to clean samples, which are compared. The student's gradient flows through that last jump; the target's own
@@ -126,9 +122,6 @@ def ctm_loss(
         max_solver_steps: As `times` were drawn with.
         norm: One of `distance.NORMS`.
         real: Which steps count (B, T); None for all.
-
-    Returns:
-        Scalar.
     """
     t, u, s = (sigma_of_bin(bins, levels) for bins in times)
     end = torch.full_like(s, levels.sigma_min)
@@ -141,12 +134,8 @@ def ctm_loss(
 
 
 def dsm_sigmas(count: int, levels: NoiseLevels, mean: float, std: float, generator: torch.Generator) -> Tensor:
-    """Draw noise levels for `dsm_loss`, as in Consistency Policy: half of them from the noisier 70% of the bins' range,
-    uniform in sigma^(1/rho), the others log-normal.
-
-    Returns:
-        (count,), on the generator's device.
-    """
+    """Draw noise levels (count,) for denoising score matching, on the generator's device, as in Consistency Policy:
+    half of them from the noisier 70% of the bins' range, uniform in sigma^(1/rho), the others log-normal."""
     noisy = (count + 1) // 2
     share = 0.7 * torch.rand(noisy, generator=generator, device=generator.device)
     return torch.cat(
@@ -154,38 +143,10 @@ def dsm_sigmas(count: int, levels: NoiseLevels, mean: float, std: float, generat
     )
 
 
-def dsm_loss(
-    denoiser: Denoiser,
-    x0: Tensor,
-    noise: Tensor,
-    sigma: Tensor,
-    levels: NoiseLevels,
-    norm: str = "mse",
-    real: Tensor | None = None,
-) -> Tensor:
-    """Denoising score matching, weighted as for a teacher.
-
-    Args:
-        denoiser: The part of a student that learns to denoise: g(x, t, t) (Kim et al. 2023), or the jump
-            G(x, t, sigma_min) (Prasad et al. 2024). The latter pulls the jump to the conditional mean, the more so the
-            noisier t.
-        x0: Clean samples (B, T, A).
-        noise: Standard normal (B, T, A).
-        sigma: From `dsm_sigmas` (B,).
-        levels: Noise levels.
-        norm: One of `distance.NORMS`.
-        real: Which steps count (B, T); None for all.
-
-    Returns:
-        Scalar.
-    """
-    return denoising_loss(denoiser(add_noise(x0, noise, sigma), sigma), x0, sigma, levels, norm, real)
-
-
 def chained_jumps(
     student: Jump, start: Tensor, stops: Sequence[float], levels: NoiseLevels, clip: float | None = 1.0
 ) -> Tensor:
-    """Jump from pure noise to clean samples; then, for each of the stops, add noise up to it and jump again.
+    """Jump from pure noise to clean samples (B, T, A); then, for each stop, add noise up to it and jump again.
 
     The first jump starts from the given noise; later noise is drawn from torch's global generator, as in an ancestral
     sampler.
@@ -196,15 +157,11 @@ def chained_jumps(
         stops: Decreasing noise of the further jumps; empty for a one-step policy.
         levels: Noise levels.
         clip: Limit of clean samples, None for no clipping.
-
-    Returns:
-        Clean samples (B, T, A).
     """
     x, end = start, torch.full(start.shape[:1], levels.sigma_min, device=start.device)
     for sigma in (levels.sigma_max, *stops):
         level = torch.full_like(end, sigma)
         if sigma != levels.sigma_max:
             x = add_noise(x, torch.randn_like(x), level)
-        x = student(x, level, end)
-        x = x if clip is None else x.clamp(-clip, clip)
+        x = clip_sample(student(x, level, end), clip)
     return x

@@ -1,10 +1,9 @@
-"""Distances between action sequences: the error measures of diffusion and consistency training."""
+"""Distances between action sequences: the error measures of diffusion, consistency and regression training."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lerobot_sdm.diffusion.regression import regression_errors
 from lerobot_sdm.errors import InputError
 
 NORMS = ("mse", "pseudo_huber", "released")
@@ -14,7 +13,7 @@ HUBER_SCALE = 0.00054
 
 
 def distance(prediction: Tensor, target: Tensor, norm: str, real: Tensor | None = None) -> Tensor:
-    """Error of each sample, in normalized action units.
+    """Error of each sample (B,), in normalized action units.
 
     * "mse": the mean of e^2 over a sample's entries. Its minimizer is the conditional mean, as required of a denoiser.
     * "pseudo_huber": (sqrt(|e|^2 + c^2) - c) / sqrt(D) with |e| the norm over a sample's D entries (Prasad et al. 2024,
@@ -27,9 +26,6 @@ def distance(prediction: Tensor, target: Tensor, norm: str, real: Tensor | None 
         target: (B, T, A).
         norm: One of `NORMS`.
         real: Which steps count (B, T), bool; None for all. The others have no error.
-
-    Returns:
-        (B,).
     """
     if real is not None:
         prediction = torch.where(real.unsqueeze(-1), prediction, target)
@@ -42,3 +38,28 @@ def distance(prediction: Tensor, target: Tensor, norm: str, real: Tensor | None 
         c = HUBER_SCALE * squared.shape[1] ** 0.5
         return ((squared.square() + c**2).sqrt() - c).mean(1)
     raise InputError(f"norm: '{norm}' is not one of {', '.join(NORMS)}.")
+
+
+def regression_errors(prediction: Tensor, target: Tensor, delta: float | None) -> Tensor:
+    """Squared error, or the pseudo-Huber loss, of each sample (B,) as a whole.
+
+    With the error e = sqrt(mean|prediction - target|^2) of one sample, the loss is
+    2 delta (sqrt(e^2 + delta^2) - delta): e^2 for e far below delta, 2 delta e far above (Song & Dhariwal 2023,
+    "Improved Techniques for Training Consistency Models", eq. 7, scaled so that small errors weigh as in the squared
+    error). If similar start noise leads the teacher to two different modes, the squared error is smallest halfway
+    between them, where there is no mode; a linear error is smallest at one of the modes.
+
+    Args:
+        prediction: Generator samples (B, T, A).
+        target: Teacher samples (B, T, A) from the same start noise.
+        delta: Error in normalized action units above which the loss is linear; None for the squared error.
+    """
+    squared = (prediction - target).square().flatten(1).mean(1)
+    if delta is None:
+        return squared
+    return 2 * delta * ((squared + delta**2).sqrt() - delta)
+
+
+def regression_loss(prediction: Tensor, target: Tensor, delta: float | None) -> Tensor:
+    """Mean of `regression_errors` over the batch: scalar."""
+    return regression_errors(prediction, target, delta).mean()

@@ -30,7 +30,7 @@ def distribution_matching_gradient(
     weighting: str = "per_sample",
     floor: float = 0.0,
 ) -> Tensor:
-    """Gradient in action space, which the generator's sample should descend.
+    """Gradient in action space (B, T, A), which the generator's sample should descend.
 
     * "per_sample": (mu_fake - mu_real) / max(mean|x - mu_real|, floor), the mean over each sample's own
       entries (Yin et al. 2024, Algorithm 2). The floor, in normalized action units, prevents huge steps where
@@ -48,9 +48,6 @@ def distribution_matching_gradient(
         alpha_bar: Signal power of each sample's noise level (B,).
         weighting: One of `WEIGHTINGS`.
         floor: Smallest normalizer of "per_sample".
-
-    Returns:
-        (B, T, A).
     """
     difference = mu_fake - mu_real
     if weighting == "per_sample":
@@ -66,14 +63,6 @@ def distribution_matching_gradient(
 
 
 def surrogate_loss(x: Tensor, gradient: Tensor) -> Tensor:
-    """Loss whose gradient with respect to `x` is `gradient` divided by the number of entries.
-
-    Args:
-        x: Generator samples with gradient (B, T, A).
-        gradient: From `distribution_matching_gradient` (B, T, A).
-
-    Returns:
-        Scalar.
-    """
+    """Scalar whose gradient with respect to samples x (B, T, A) is `gradient` (B, T, A) over the number of entries."""
     target = (x - torch.nan_to_num(gradient)).detach()
     return 0.5 * F.mse_loss(x, target)

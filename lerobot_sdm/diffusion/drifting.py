@@ -60,14 +60,13 @@ def affinities(distances: Tensor, temperature: float, floor: float) -> Tensor:
 def force(samples: Tensor, candidates: Tensor, affinity: Tensor, positives: int) -> Tensor:
     """Where samples are pulled: a+ a- (mean of positives - mean of the others), means and sums by affinity.
 
+    Exactly 0 where all candidates are equal to the sample, since only displacements are added up.
+
     Args:
-        samples: (..., G, S).
+        samples: (..., G, S), like the result.
         candidates: (..., C, S), the last ones of which are the positives.
         affinity: (..., G, C).
         positives: Number of positives.
-
-    Returns:
-        (..., G, S). Exactly 0 where all candidates are equal to the sample, since only displacements are added up.
     """
     away, toward = affinity[..., :-positives], affinity[..., -positives:]
     total_away, total_toward = away.sum(-1, keepdim=True), toward.sum(-1, keepdim=True)
@@ -108,35 +107,20 @@ def drift(samples: Tensor, positives: Tensor, temperatures: Sequence[float], flo
 
 
 def drifting_loss(samples: Tensor, found: Drift) -> Tensor:
-    """Mean of |x / unit - (x / unit + V)|^2 with the second part and the unit fixed: scalar.
+    """Mean of |x / unit - (x / unit + V)|^2 over samples (K, B, G, S), with the second part and the unit fixed: scalar.
 
     Its gradient moves samples along V. Its value is the mean square of V, about the squared number of temperatures
     however good the samples are, so it does not measure progress.
-
-    Args:
-        samples: (K, B, G, S), with gradient.
-        found: From `drift` at these samples.
     """
     scaled = samples / found.unit
     return F.mse_loss(scaled, (scaled + found.field).detach())
 
 
-class Spread(NamedTuple):
-    """How the samples of each observation lie, in normalized action units: means over a batch, scalars.
-
-    Attributes:
-        variance: Their variance around their own mean.
-        centroid_error: Squared distance of their mean from the demonstration, per entry.
-    """
-
-    variance: Tensor
-    centroid_error: Tensor
-
-
 @torch.no_grad()
-def spread(samples: Tensor, target: Tensor) -> Spread:
-    """Spread of samples (B, G, T, A), G >= 2, around their mean, and of the mean around the demonstrations (B, T, A).
+def spread(samples: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Variance of samples (B, G, T, A), G >= 2, around their mean, and the squared distance of that mean from the
+    demonstrations (B, T, A); per entry and averaged over the batch, in normalized action units.
 
     If samples were drawn from the demonstrations' distribution, the two would have the ratio G / (G + 1).
     """
-    return Spread(samples.var(1).mean(), (samples.mean(1) - target).square().mean())
+    return samples.var(1).mean(), (samples.mean(1) - target).square().mean()

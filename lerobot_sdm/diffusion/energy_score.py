@@ -8,7 +8,7 @@ TINY = 1e-12
 
 
 def energy_score(samples: Tensor, target: Tensor, real: Tensor | None = None) -> Tensor:
-    """Energy score of a generator's samples at one demonstrated chunk per condition; smaller is better.
+    """Energy score (B,) of a generator's samples at one demonstrated chunk per condition; smaller is better.
 
     E|X - y| - E|X - X'| / 2 for independent samples X and X', with |.| the root mean square over a chunk's entries
     (Gneiting and Raftery 2007, JASA 102, 359-378, eq. 21; as a training loss: Shen and Meinshausen 2024, "Engression").
@@ -18,10 +18,8 @@ def energy_score(samples: Tensor, target: Tensor, real: Tensor | None = None) ->
     Args:
         samples: M samples of the generator for each condition (M, B, T, A), M >= 2, from independent start noise.
         target: Demonstrated chunks (B, T, A).
-        real: Which steps lie within the episode (B, T), bool; None for all. The others are left out.
-
-    Returns:
-        (B,) in normalized action units; 0 for a chunk without any step.
+        real: Which steps lie within the episode (B, T), bool; None for all. The others are left out; a chunk without
+            any step scores 0.
 
     Raises:
         ValueError: If there are fewer than two samples per condition.

@@ -29,16 +29,8 @@ def shifted_power_times(count: int, power: float, shift: float, generator: torch
     """Draw times with a bias toward noise: w from Beta(power, 1), then t = shift w / (1 + (shift - 1) w).
 
     With power 1.5 this is the distribution of "Let It Be Simple" (arXiv 2606.05737), with time running from data to
-    noise; its parameter a is the shift. Power 1 and shift 1 make it uniform; a large shift gives pure noise.
-
-    Args:
-        count: B.
-        power: Above 0.
-        shift: Above 0.
-        generator: The result is on its device.
-
-    Returns:
-        (B,) in 0 ... 1.
+    noise; its parameter a is the shift. Power 1 and shift 1 make it uniform; a large shift gives pure noise. Both must
+    be above 0. The times (count,) in 0 ... 1 are on the generator's device.
     """
     uniform = torch.rand(count, generator=generator, device=generator.device)
     w = uniform.pow(1 / power)  # The inverse of Beta(power, 1)'s distribution function, w^power.
@@ -46,16 +38,7 @@ def shifted_power_times(count: int, power: float, shift: float, generator: torch
 
 
 def euler_sample(velocity: Velocity, noise: Tensor, steps: int) -> Tensor:
-    """Integrate the field from noise at t = 1 to data at t = 0 with Euler steps of equal length.
-
-    Args:
-        velocity: Field under fixed conditioning; called once in each step.
-        noise: (B, T, A).
-        steps: At least 1; with 1, the result is noise - velocity(noise, 1).
-
-    Returns:
-        Samples (B, T, A).
-    """
+    """Integrate a field from noise (B, T, A) at t = 1 to data at t = 0 with Euler steps of equal length."""
     z = noise
     for step in range(steps):
         z = z - velocity(z, torch.full(z.shape[:1], 1 - step / steps, device=z.device, dtype=z.dtype)) / steps
@@ -63,15 +46,7 @@ def euler_sample(velocity: Velocity, noise: Tensor, steps: int) -> Tensor:
 
 
 def chunk_means(values: Tensor, real: Tensor | None) -> Tensor:
-    """Mean over each chunk.
-
-    Args:
-        values: (B, T, A).
-        real: Which steps count (B, T), bool; None for all.
-
-    Returns:
-        (B,); 0 for a chunk without any step that counts.
-    """
+    """Mean (B,) of values (B, T, A) over each chunk's steps that count (B, T), bool, None for all; 0 if none do."""
     if real is None:
         return values.flatten(1).mean(1)
     weight = real.unsqueeze(-1).to(values.dtype)

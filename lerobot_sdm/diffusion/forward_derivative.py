@@ -12,17 +12,10 @@ Function = Callable[..., Tensor]
 @torch.compiler.disable  # A compiled graph would silently lose the tangents.
 @torch.no_grad()
 def forward_derivative(function: Function, inputs: Sequence[Tensor], tangents: Sequence[Tensor]) -> Tensor:
-    """Derivative of a function of tensors along a direction, by forward-mode differentiation.
+    """Derivative of a function from tensors to one tensor along a direction (`tangents`, shaped like the inputs), by
+    forward-mode differentiation, in layers that torch can differentiate forward; fused attention is not.
 
     Exact, at the cost of under four evaluations, and without a graph: memory does not grow.
-
-    Args:
-        function: From tensors to one tensor, in layers that torch can differentiate forward; fused attention is not.
-        inputs: Where.
-        tangents: The direction, shaped like the inputs.
-
-    Returns:
-        Shaped like the function's result.
     """
     with fwd.dual_level():
         result = function(*(fwd.make_dual(x, tangent) for x, tangent in zip(inputs, tangents, strict=True)))

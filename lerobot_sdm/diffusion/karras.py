@@ -53,34 +53,16 @@ class Preconditioning(NamedTuple):
 
 
 def sigma_of_bin(k: Tensor, levels: NoiseLevels) -> Tensor:
-    """Noise of a bin (Karras et al., eq. 5); bins beyond the last equal the last.
-
-    Args:
-        k: Bins (...), possibly fractional.
-        levels: Noise levels.
-
-    Returns:
-        (...) float32.
-    """
+    """Noise (...) float32 of bins (...), possibly fractional (Karras et al., eq. 5); bins beyond the last equal it."""
     high, low = levels.sigma_max ** (1 / levels.rho), levels.sigma_min ** (1 / levels.rho)
     sigma = (high + k.float() / (levels.bins - 1) * (low - high)) ** levels.rho
     return sigma.clamp(levels.sigma_min, levels.sigma_max)
-
-
-def bin_of_sigma(sigma: Tensor, levels: NoiseLevels) -> Tensor:
-    """The bin (...) whose noise is nearest to sigma (...), measured in sigma^(1/rho)."""
-    high, low = levels.sigma_max ** (1 / levels.rho), levels.sigma_min ** (1 / levels.rho)
-    return ((sigma ** (1 / levels.rho) - high) / (low - high) * (levels.bins - 1)).round().long()
 
 
 def preconditioning(sigma: Tensor, levels: NoiseLevels) -> Preconditioning:
     """c_skip, c_out, c_in and c_noise (Karras et al., table 1; with the boundary: Song et al. 2023, appendix C).
 
     c_noise is a thousand times that of Karras et al., so that a sinusoidal embedding meant for timesteps resolves it.
-
-    Args:
-        sigma: (B,).
-        levels: Noise levels.
     """
     data, above = levels.sigma_data, sigma - levels.sigma_min if levels.boundary else sigma
     total = (sigma**2 + data**2).sqrt()
@@ -97,9 +79,6 @@ def denoise(network: Denoiser, x: Tensor, sigma: Tensor, levels: NoiseLevels) ->
         x: Noisy samples (B, T, A).
         sigma: Their noise (B,).
         levels: Noise levels.
-
-    Returns:
-        Estimate of x_0 (B, T, A).
     """
     c = preconditioning(sigma, levels)
     return c.c_skip * x + c.c_out * network(c.c_in * x, c.c_noise)
@@ -127,9 +106,6 @@ def denoising_loss(
         levels: Noise levels.
         norm: One of `distance.NORMS`.
         real: Which steps count (B, T); None for all.
-
-    Returns:
-        Scalar.
     """
     weight = (sigma**2 + levels.sigma_data**2) / (sigma * levels.sigma_data) ** 2
     return (weight * distance(predicted, x0, norm, real)).mean()
@@ -145,17 +121,8 @@ def sampler_sigmas(steps: int, levels: NoiseLevels) -> Tensor:
 
 
 def euler_step(denoiser: Denoiser, x: Tensor, sigma: Tensor, sigma_next: Tensor) -> Tensor:
-    """One step of the probability flow, first order (Karras et al., algorithm 1, lines 4 and 5).
-
-    Args:
-        denoiser: D.
-        x: Samples (B, T, A) at `sigma`.
-        sigma: (B,).
-        sigma_next: (B,); if it equals `sigma`, the sample does not change.
-
-    Returns:
-        Samples (B, T, A) at `sigma_next`.
-    """
+    """One step of the probability flow from samples (B, T, A) at noise `sigma` (B,) to `sigma_next` (B,), first order
+    (Karras et al., algorithm 1, lines 4 and 5). If both are equal, the sample does not change."""
     slope = (x - denoiser(x, sigma)) / sigma.view(-1, 1, 1)
     return x + (sigma_next - sigma).view(-1, 1, 1) * slope
 
@@ -190,16 +157,13 @@ SAMPLERS: dict[str, int] = {"euler": 1, "heun": 2, "dpmpp_2m": 1, "dpmpp_3m": 1}
 
 
 def sample(denoiser: Denoiser, x: Tensor, sigmas: Tensor, sampler: str = "heun") -> Tensor:
-    """Follow the probability flow.
+    """Follow the probability flow from x (B, T, A) at `sigmas[0]` to samples at `sigmas[-1]`.
 
     Args:
         denoiser: D, optionally clipped.
-        x: Start (B, T, A) at `sigmas[0]`.
+        x: Start (B, T, A).
         sigmas: Decreasing and above 0 (steps + 1,), on the device of `x`.
         sampler: One of `SAMPLERS`.
-
-    Returns:
-        Samples (B, T, A) at `sigmas[-1]`.
     """
     if sampler.startswith("dpmpp"):
         return _dpm_solver(denoiser, x, sigmas, order=int(sampler[-2]))

@@ -72,7 +72,8 @@ def draw_time_pairs(
     mean: float = -0.4,
     std: float = 1.0,
 ) -> TimePairs:
-    """Draw the times of a training step.
+    """Draw the times of a training step. The first rows are those with r = t, the last ones those with r = 0 and t = 1;
+    rows of a batch are in random order anyway.
 
     Args:
         count: B.
@@ -82,10 +83,6 @@ def draw_time_pairs(
         endpoint_share: Share of rows with r = 0 and t = 1, the jump that a one-step policy makes; likewise.
         mean: Mean of the log-odds, for "mp1".
         std: Their standard deviation.
-
-    Returns:
-        Times; the first rows are those with r = t, the last ones those with r = 0 and t = 1. Rows of a batch are in
-        random order anyway.
     """
     r, t = TIME_SAMPLERS[sampler](count, mean, std, generator)
     still, ends = int(still_share * count), int(endpoint_share * count)
@@ -104,7 +101,7 @@ def mean_flow_target(
     derivative: str = "forward",
     difference_step: float = 1e-2,
 ) -> Tensor:
-    """What u(z, r, t) should be: v - (t - r) du/dt, without a gradient.
+    """What u(z, r, t) should be (B, T, A): v - (t - r) du/dt, without a gradient.
 
     Args:
         network: u.
@@ -115,9 +112,6 @@ def mean_flow_target(
         derivative: One of `DERIVATIVES`.
         difference_step: Of "difference", in time. 1e-2 fits times that the network sees unscaled; take 1e-3 for times
             scaled by 100.
-
-    Returns:
-        (B, T, A).
     """
     target, rows = velocity.clone(), slice(times.still, None)
     z, v, r, t, cond = z[rows], velocity[rows], times.r[rows], times.t[rows], cond[rows]
@@ -131,15 +125,8 @@ def mean_flow_target(
 
 
 def difference(function: Callable[[Tensor, Tensor], Tensor], z: Tensor, t: Tensor, v: Tensor, step: float) -> Tensor:
-    """d/ds of function(z + s v, t + s) at s = 0 by a central difference; at the ends of 0 ... 1, one-sided.
-
-    Args:
-        function: From (B, T, A) and (B,) to (B, T, A).
-        z: (B, T, A).
-        t: (B,).
-        v: (B, T, A).
-        step: Of time, to each side.
-    """
+    """d/ds of function(z + s v, t + s) (B, T, A) at s = 0, by a central difference with a step of time to each side; at
+    the ends of 0 ... 1, one-sided. z and v are (B, T, A), t is (B,)."""
     after, before = (t + step).clamp(max=1), (t - step).clamp(min=0)
     ends = [function(z + per_row(time - t, z) * v, time) for time in (after, before)]
     return (ends[0] - ends[1]) / per_row(after - before, z)
@@ -166,15 +153,8 @@ def adaptive_loss(errors: Tensor, power: float, eps: float) -> Tensor:
 
 def dispersive_loss(features: Tensor, temperature: float) -> Tensor:
     """log of the mean of exp(-D / temperature) over all pairs of a batch, with D their squared distance divided by the
-    largest: pushes the features of a batch apart (Wang and He 2025, as in MP1).
-
-    Args:
-        features: (B, ...).
-        temperature: Above 0.
-
-    Returns:
-        Scalar, at most 0; 0 for a batch of one.
-    """
+    largest: pushes the features (B, ...) of a batch apart (Wang and He 2025, as in MP1). At most 0, and 0 for a
+    batch of one."""
     flat = features.flatten(1)
     flat = flat - flat.detach().mean(0)  # Differences are the same, and their rounding is smaller.
     squares = flat.square().sum(1)
@@ -184,16 +164,13 @@ def dispersive_loss(features: Tensor, temperature: float) -> Tensor:
 
 
 def direction_loss(u: Tensor, velocity: Tensor, real: Tensor | None = None, eps: float = 1e-6) -> Tensor:
-    """-log((cos + 1) / 2) with the cosine between predicted u and velocity, over whole chunks (OMP).
+    """-log((cos + 1) / 2) with the cosine between predicted u and velocity, over whole chunks (OMP): 0 if parallel.
 
     Args:
         u: (B, T, A).
         velocity: (B, T, A).
         real: Which steps count (B, T), bool; None for all.
         eps: Smallest norm, and smallest argument of the logarithm.
-
-    Returns:
-        Scalar, at least 0; 0 where they are parallel.
     """
     if real is not None:
         u, velocity = (real.unsqueeze(-1) * value for value in (u, velocity))
@@ -202,15 +179,9 @@ def direction_loss(u: Tensor, velocity: Tensor, real: Tensor | None = None, eps:
 
 
 def jump_sample(network: Callable[[Tensor, Tensor, Tensor], Tensor], noise: Tensor, steps: int) -> Tensor:
-    """Jump from noise at t = 1 to data at t = 0 in jumps of equal length; one for a one-step policy.
+    """Jump from noise (B, T, A) at t = 1 to data at t = 0 in jumps of equal length; one for a one-step policy.
 
-    Args:
-        network: u under fixed conditioning, a function of z (B, T, A), r (B,) and t (B,).
-        noise: (B, T, A).
-        steps: At least 1.
-
-    Returns:
-        Samples (B, T, A).
+    The network is u under fixed conditioning, a function of z (B, T, A), r (B,) and t (B,).
     """
     z = noise
     for step in range(steps):

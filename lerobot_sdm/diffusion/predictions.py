@@ -63,15 +63,8 @@ def amplification(alpha_bar: Tensor) -> Tensor:
 
 
 def last_readable_timestep(alphas_cumprod: Tensor, prediction_type: str) -> int:
-    """Noisiest timestep at which a network's estimate of x_0 is meaningful.
-
-    Args:
-        alphas_cumprod: Signal powers (T_train,), decreasing.
-        prediction_type: One of `PREDICTION_TYPES`.
-
-    Returns:
-        The last one for "sample"; for "epsilon" the last with an amplification of at most `MAX_AMPLIFICATION`.
-    """
+    """Noisiest timestep at which an estimate of x_0 is meaningful, given signal powers (T_train,): the last one for
+    "sample"; for "epsilon" the last with an amplification of at most `MAX_AMPLIFICATION`."""
     if prediction_type == "sample":
         return len(alphas_cumprod) - 1
     return int((amplification(alphas_cumprod) <= MAX_AMPLIFICATION).sum()) - 1

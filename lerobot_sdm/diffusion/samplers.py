@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from lerobot_sdm.diffusion.broadcasting import per_row
+
 Denoiser = Callable[[Tensor, Tensor], Tensor]
 """(x_t (B, T, A), t (B,) int64) -> estimate of x_0 (B, T, A)."""
 
@@ -17,7 +19,7 @@ def clip_sample(x: Tensor, limit: float | None) -> Tensor:
 def ddim_step(
     x_t: Tensor, predicted: Tensor, alpha_bar: Tensor, alpha_bar_next: Tensor, clip: float | None = 1.0
 ) -> Tensor:
-    """One step of deterministic DDIM (Song et al. 2021, eq. 12 with sigma = 0).
+    """One step of deterministic DDIM to samples (B, T, A) at the next level (Song et al. 2021, eq. 12 with sigma = 0).
 
     As in diffusers, and so in DP3, the noise direction comes from the unclipped prediction and the signal from the
     clipped one.
@@ -28,11 +30,8 @@ def ddim_step(
         alpha_bar: Signal power of x_t: (B,), or one for all.
         alpha_bar_next: Signal power of the level that the step leads to: (B,), or one for all.
         clip: Limit of the prediction, None for no clipping.
-
-    Returns:
-        Samples at the next level (B, T, A).
     """
-    a, a_next = (power.reshape(-1, *[1] * (x_t.ndim - 1)) for power in (alpha_bar, alpha_bar_next))
+    a, a_next = (per_row(power, x_t) for power in (alpha_bar, alpha_bar_next))
     eps = (x_t - a.sqrt() * predicted) / (1 - a).sqrt()
     return a_next.sqrt() * clip_sample(predicted, clip) + (1 - a_next).sqrt() * eps
 
@@ -51,13 +50,10 @@ def ddim_sample(
 
     Args:
         denoise: Network under fixed conditioning.
-        noise: Start of the trajectory (B, T, A), standard normal.
+        noise: Start of the trajectory (B, T, A), standard normal, shaped like the samples.
         timesteps: Strictly decreasing.
         alphas_cumprod: Signal powers (T_train,).
         clip: Limit of each prediction, None for no clipping.
-
-    Returns:
-        Samples (B, T, A).
     """
     x = noise
     for t, t_next in zip(timesteps, [*timesteps[1:], None], strict=True):

@@ -20,16 +20,13 @@ def alphas_cumprod(
     beta_start: float = 0.0001,
     beta_end: float = 0.02,
 ) -> Tensor:
-    """Signal powers alpha_bar_0 ... alpha_bar_{T-1}.
+    """Signal powers alpha_bar_0 ... alpha_bar_{T-1} (T,) float32, decreasing.
 
     Args:
         num_train_timesteps: T, the number of noise levels.
         beta_schedule: Name of a diffusers schedule; DP3 uses the squared cosine.
         beta_start: First noise variance of the schedules that have one; the squared cosine has none.
         beta_end: Last noise variance of these schedules.
-
-    Returns:
-        (T,) float32, decreasing.
 
     Raises:
         InputError: The schedule does not exist.
@@ -42,16 +39,7 @@ def alphas_cumprod(
 
 
 def add_noise(x0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
-    """Diffuse clean samples to the noise levels of the batch (Ho et al. 2020, eq. 4).
-
-    Args:
-        x0: Clean samples (B, T, A).
-        noise: Standard normal (B, T, A).
-        alpha_bar: Signal power for each sample (B,).
-
-    Returns:
-        x_t (B, T, A).
-    """
+    """Diffuse clean samples (B, T, A) with standard normal noise (B, T, A) to signal powers (B,): x_t (B, T, A)."""
     alpha_bar = per_row(alpha_bar, x0)
     return alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * noise
 
@@ -59,7 +47,7 @@ def add_noise(x0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
 def ddim_timesteps(
     num_train_timesteps: int, num_inference_steps: int, spacing: str = "trailing", start: int | None = None
 ) -> list[int]:
-    """Timesteps of a deterministic sampler, from noisy to clean.
+    """Timesteps of a deterministic sampler in [0, T - 1], strictly decreasing from noisy to clean.
 
     "trailing" begins at the noisiest level, where the input really is pure noise, and steps down evenly; with one step
     it is only T - 1. "leading" is the released DP3's (90, 80, ... 0 for 10 of 100): its first level expects a little
@@ -70,9 +58,6 @@ def ddim_timesteps(
         num_inference_steps: Number of network evaluations, 1 to T.
         spacing: "trailing" or "leading".
         start: First timestep for "trailing" spacing; None for T - 1.
-
-    Returns:
-        Strictly decreasing timesteps in [0, T - 1].
 
     Raises:
         InputError: A value is out of range.

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from lerobot_sdm.diffusion.ctm import Times, chained_jumps, ctm_loss, draw_times, dsm_loss, dsm_sigmas, jump, solve
-from lerobot_sdm.diffusion.karras import NoiseLevels, heun_step, sigma_of_bin
+from lerobot_sdm.diffusion.ctm import Times, chained_jumps, ctm_loss, draw_times, dsm_sigmas, jump, solve
+from lerobot_sdm.diffusion.karras import NoiseLevels, add_noise, denoising_loss, heun_step, sigma_of_bin
 
 LEVELS = NoiseLevels()
 STD = 0.3
@@ -103,7 +103,8 @@ def test_denoising_loss_of_the_posterior_mean_is_what_is_left_of_the_variance():
     random = torch.Generator().manual_seed(0)
     x0, noise = STD * torch.randn(20_000, 2, 1, generator=random), torch.randn(20_000, 2, 1, generator=random)
     sigma = torch.full((20_000,), 0.5)
-    loss = dsm_loss(gaussian_denoiser, x0, noise, sigma, LEVELS).item()
+    denoised = gaussian_denoiser(add_noise(x0, noise, sigma), sigma)
+    loss = denoising_loss(denoised, x0, sigma, LEVELS, "mse").item()
     assert loss == pytest.approx(8 * STD**2 * 0.25 / (STD**2 + 0.25), rel=0.03)
 
 

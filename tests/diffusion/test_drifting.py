@@ -124,9 +124,9 @@ def test_groups():
 
 def test_spread():
     """Samples -1 and 3 around 1, one entry; the demonstration at 4."""
-    found = spread(torch.tensor([-1.0, 3.0]).view(1, 2, 1, 1), torch.full((1, 1, 1), 4.0))
-    assert found.variance.item() == 8
-    assert found.centroid_error.item() == 9
+    variance, error = spread(torch.tensor([-1.0, 3.0]).view(1, 2, 1, 1), torch.full((1, 1, 1), 4.0))
+    assert variance.item() == 8
+    assert error.item() == 9
 
 
 def samples_of_a_toy(floor: float, residual: bool, size: int = 16) -> tuple[torch.Tensor, CollapseWatch]:

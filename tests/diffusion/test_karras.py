@@ -9,7 +9,6 @@ from lerobot_sdm.diffusion.karras import (
     SAMPLERS,
     NoiseLevels,
     add_noise,
-    bin_of_sigma,
     denoise,
     denoising_loss,
     heun_step,
@@ -36,11 +35,6 @@ def test_bins_have_the_noise_of_consistency_policy():
     expected = torch.tensor([80, 75.2, 42.0, 12.01, 3.86, 0.885, 0.100, 0.0296, 0.0244, 0.02, 0.02])
     torch.testing.assert_close(sigma_of_bin(bins, LEVELS), expected, rtol=5e-3, atol=0)
     assert sigma_of_bin(bins, LEVELS)[-1] == pytest.approx(0.02)  # beyond the last bin
-
-
-def test_bins_and_noise_are_inverse():
-    bins = torch.arange(LEVELS.bins)
-    assert torch.equal(bin_of_sigma(sigma_of_bin(bins, LEVELS), LEVELS), bins)
 
 
 def test_with_all_steps_the_sampler_visits_the_bins():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lerobot_sdm.diffusion.regression import regression_loss
+from lerobot_sdm.diffusion.distance import regression_loss
 
 ZERO = torch.zeros(1, 2, 2)
 

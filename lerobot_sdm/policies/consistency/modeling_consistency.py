@@ -14,8 +14,8 @@ import torch
 from lerobot.utils.constants import ACTION
 from torch import Tensor, nn
 
-from lerobot_sdm.diffusion.ctm import chained_jumps, ctm_loss, draw_times, dsm_loss, dsm_sigmas, estimate, jump
-from lerobot_sdm.diffusion.karras import NoiseLevels, sigma_of_bin
+from lerobot_sdm.diffusion.ctm import chained_jumps, ctm_loss, draw_times, dsm_sigmas, estimate, jump
+from lerobot_sdm.diffusion.karras import NoiseLevels, add_noise, denoising_loss, sigma_of_bin
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.nets.backbones import BACKBONES, two_times_network
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy, logged
@@ -103,8 +103,8 @@ class ConsistencyPolicy(TargetedPolicy):
                     real=real,
                 )
             if config.dsm_weight > 0:
-                denoiser = partial(model.denoise, cond=cond, by=config.dsm_by)
-                parts["dsm_loss"] = dsm_loss(denoiser, x0, noises[1], sigma, levels, config.loss_norm, real)
+                denoised = model.denoise(add_noise(x0, noises[1], sigma), sigma, cond, config.dsm_by)
+                parts["dsm_loss"] = denoising_loss(denoised, x0, sigma, levels, config.loss_norm, real)
         weights = {"ctm_loss": config.ctm_weight, "dsm_loss": config.dsm_weight}
         total = torch.stack([weights[name] * part for name, part in parts.items()]).sum()
         return self.loss_guard.watch(total, self.train_step), logged(parts)

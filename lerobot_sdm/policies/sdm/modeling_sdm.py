@@ -20,9 +20,9 @@ import torch
 from lerobot.utils.constants import ACTION, OBS_STATE
 from torch import Tensor, nn
 
+from lerobot_sdm.diffusion.distance import regression_loss
 from lerobot_sdm.diffusion.distribution_matching import distribution_matching_gradient, surrogate_loss
 from lerobot_sdm.diffusion.energy_score import energy_score
-from lerobot_sdm.diffusion.regression import regression_loss
 from lerobot_sdm.diffusion.samplers import clip_sample
 from lerobot_sdm.diffusion.schedules import add_noise, ddim_timesteps
 from lerobot_sdm.nets.backbone import Backbone

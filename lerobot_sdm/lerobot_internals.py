@@ -314,8 +314,7 @@ INTERNALS = (
         ("config", "global_cond_dim"), ("down_modules", "mid_modules", "up_modules", "diffusion_step_encoder"),
     ),
     Internal(
-        f"{DIFFUSION}.DiffusionConditionalResidualBlock1d",
-        ("nets/dropout", "nets/temporal_unet"),
+        f"{DIFFUSION}.DiffusionConditionalResidualBlock1d", ("nets/temporal_unet",),
         "its FiLM layer is cached, and dropout added", "names of its modules", mentions=("cond_encoder", "self.conv1"),
     ),
     Internal(
@@ -323,7 +322,7 @@ INTERNALS = (
         "embeds timesteps", "its frequencies, which trained mixers know", ("dim",),
     ),
     Internal(
-        f"{DIFFUSION}.DiffusionRgbEncoder", ("nets/observations", "policies/source/lerobot_diffusion"),
+        f"{DIFFUSION}.DiffusionRgbEncoder", ("nets/observation_encoder", "policies/source/lerobot_diffusion"),
         "the image encoder", "its configuration's fields, and the size of its output",
         ("config",), ("feature_dim",),
     ),

@@ -52,7 +52,7 @@ class PlainNetwork(nn.Module):
 
     def __init__(self, config: DP3Config):
         super().__init__()
-        self.encoder = ObservationEncoder(STATE)
+        self.encoder = ObservationEncoder(config)
         self.unet = DiffusionConditionalUnet1d(config, self.encoder.out_dim * config.n_obs_steps)
 
     def forward(self, x: Tensor, t: Tensor, batch: dict[str, Tensor]) -> Tensor:

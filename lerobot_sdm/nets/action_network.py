@@ -10,7 +10,7 @@ from torch import Tensor
 from lerobot_sdm.nets.backbones import denoising_network
 from lerobot_sdm.nets.denoising import DenoisingNetwork
 from lerobot_sdm.nets.frames import FrameEncoder
-from lerobot_sdm.nets.observations import encode_frames, observation_encoder
+from lerobot_sdm.nets.observation_encoder import ObservationEncoder
 
 
 class ActionNetwork(FrameEncoder):
@@ -32,11 +32,11 @@ class ActionNetwork(FrameEncoder):
         super().__init__()
         self.config = config
         self.n_obs_steps = config.n_obs_steps
-        self.obs_encoder = observation_encoder(config)
+        self.obs_encoder = ObservationEncoder(config)
         self.cond_dim = self.obs_encoder.out_dim * config.n_obs_steps
         self.action_shape = (config.horizon, config.action_feature.shape[0])
         self.denoiser_name = config.backbone
         self.add_module(config.backbone, build(config, self.cond_dim))
 
     def encode_frames(self, batch: dict[str, Tensor]) -> Tensor:
-        return encode_frames(self.obs_encoder, self.config, batch)
+        return self.obs_encoder.encode_frames(batch)

@@ -53,14 +53,7 @@ class BackboneSettings:
     gradient_checkpointing: bool = False
 
     def check_backbone(self, horizon: int) -> None:
-        """Reject values that the network does not support.
-
-        Args:
-            horizon: Length of its action sequences.
-
-        Raises:
-            InputError: A value cannot work, or belongs to the other network.
-        """
+        """Reject values that cannot work for action sequences of length `horizon`, or belong to the other network."""
         check_known("--policy.backbone", self.backbone, FIELDS)
         self._refuse_fields_of_others()
         if self.backbone == "unet":
@@ -115,11 +108,8 @@ def backbone_of(network: Mapping[str, Any]) -> str:
 
 
 def backbone_sentence(network: Mapping[str, Any]) -> str | None:
-    """What a denoising network is, for a model card; None for a policy that has none.
-
-    Args:
-        network: The policy's description, or its configuration as plain values.
-    """
+    """What a policy's denoising network is, for a model card, from its description or configuration as plain values;
+    None for a policy that has none."""
     if backbone_of(network) == "mixer":
         return (
             f"Diffusion Mixer, {network['mixer_depth']} blocks of {network['mixer_width']} channels, for chunks of "

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.nets.denoising import DenoisingNetwork
 from lerobot_sdm.nets.mixer import Mixer, StopTimeMixer, add_stop_time
-from lerobot_sdm.nets.stop_time_unet import StopTimeUnet, widen_for_stop_time
-from lerobot_sdm.nets.temporal_unet import TemporalUnet
+from lerobot_sdm.nets.temporal_unet import StopTimeUnet, TemporalUnet, widen_for_stop_time
 
 State = Mapping[str, Tensor]
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from torch import Tensor, nn
 
@@ -43,3 +44,15 @@ class DenoisingNetwork(nn.Module, ABC):
         Raises:
             InputError: The weights are those of another horizon, and this network cannot take them over.
         """
+
+
+@contextmanager
+def tapped(layers: Sequence[nn.Module]) -> Iterator[list[Tensor]]:
+    """Context within which the outputs of a network's layers are collected, in the order of their calls."""
+    outputs: list[Tensor] = []
+    handles = [layer.register_forward_hook(lambda _, __, output: outputs.append(output)) for layer in layers]
+    try:
+        yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -18,7 +18,6 @@ from torch.utils.checkpoint import checkpoint
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.nets.denoising import DenoisingNetwork
-from lerobot_sdm.nets.linear import ReducibleLinear
 
 STEP_EMBED_DIM = 64
 """Width of the timestep embedding, as released; its MLP is four times as wide inside."""
@@ -106,11 +105,7 @@ class Mixer(DenoisingNetwork):
 
 
 class StopTimeMixer(Mixer):
-    """`Mixer` with a second time, which is embedded by the same MLP and added to c by a layer of its own.
-
-    Args:
-        config, global_cond_dim: As for `Mixer`.
-    """
+    """`Mixer` with a second time, which is embedded by the same MLP and added to c by a layer of its own."""
 
     def __init__(self, config: Any, global_cond_dim: int):
         super().__init__(config, global_cond_dim)
@@ -125,13 +120,7 @@ class StopTimeMixer(Mixer):
 
 
 class MixerBlock(nn.Module):
-    """One block of a `Mixer`.
-
-    Args:
-        horizon: T.
-        width: D.
-        ratio: Inner width of each MLP over its outer one.
-    """
+    """One block of a `Mixer`; the inner width of each MLP is its outer width times `ratio`."""
 
     def __init__(self, horizon: int, width: int, ratio: int):
         super().__init__()
@@ -150,13 +139,7 @@ class MixerBlock(nn.Module):
 
 
 class MixingMlp(nn.Module):
-    """Two layers with SiLU between them, over the last axis.
-
-    Args:
-        width: Outer width.
-        ratio: Inner width over the outer one.
-        linear: Class of the layers.
-    """
+    """Two layers of a class `linear` with SiLU between them, over the last axis."""
 
     def __init__(self, width: int, ratio: int, linear: type[nn.Linear]):
         super().__init__()
@@ -169,17 +152,30 @@ class MixingMlp(nn.Module):
         return self.outer(F.dropout(F.silu(self.inner(x)), self.dropout_rate, self.training))
 
 
+class ReducibleLinear(nn.Linear):
+    """`nn.Linear` that `nets.precision` can reduce.
+
+    Attributes:
+        product: Replaces `weight` by a product of lower precision; None to use it.
+    """
+
+    def __init__(self, in_features: int, out_features: int):
+        super().__init__(in_features, out_features)
+        self.product: nn.Module | None = None
+
+    def matrix(self) -> Tensor:
+        """(C_out, C_in)."""
+        return self.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Args: x (..., C_in). Returns: (..., C_out)."""
+        return F.linear(x, self.weight, self.bias) if self.product is None else self.product(x) + self.bias
+
+
 @torch.no_grad()
 def add_stop_time(weights: Mapping[str, Tensor], width: int) -> dict[str, Tensor]:
-    """Convert the weights of a `Mixer` to a `StopTimeMixer` with the same output for any stop time.
-
-    Args:
-        weights: State of the `Mixer`.
-        width: Its `mixer_width` D.
-
-    Returns:
-        State of the `StopTimeMixer`, whose layer for the stop time is zero.
-    """
+    """Convert the weights of a `Mixer` of this width to a `StopTimeMixer` with the same output for any stop time: its
+    layer for the stop time is zero."""
     like = weights["from_step.weight"]
     zeros = {"from_stop.weight": like.new_zeros(width, STEP_EMBED_DIM), "from_stop.bias": like.new_zeros(width)}
     return {**weights, **zeros}

@@ -29,13 +29,7 @@ class PairBuffer(nn.Module):
         self.register_buffer("added", torch.zeros((), dtype=torch.int64))
 
     def add(self, cond: Tensor, noise: Tensor, target: Tensor) -> None:
-        """Replace the oldest triples with new ones.
-
-        Args:
-            cond: Conditions (B, F).
-            noise: Start noise (B, T, A).
-            target: The teacher's samples from it (B, T, A).
-        """
+        """Replace the oldest triples with new ones: (B, F), (B, T, A), (B, T, A)."""
         capacity = len(self.cond)
         slots = (self.added + torch.arange(len(cond), device=cond.device)) % capacity
         for store, values in ((self.cond, cond), (self.noise, noise), (self.target, target)):

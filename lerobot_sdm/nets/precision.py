@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lerobot_sdm.errors import InputError, check_known
-from lerobot_sdm.nets.linear import ReducibleLinear
+from lerobot_sdm.nets.mixer import ReducibleLinear
 from lerobot_sdm.nets.trimmed_convolution import TrimmedConvolution
 
 

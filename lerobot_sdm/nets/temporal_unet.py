@@ -1,4 +1,5 @@
-"""The FiLM-conditioned temporal U-Net of Diffusion Policy and DP3, on top of LeRobot's own."""
+"""The FiLM-conditioned temporal U-Net of Diffusion Policy and DP3, on top of LeRobot's own; for consistency trajectory
+models also with a noise level to stop at."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,13 +11,16 @@ from lerobot.policies.diffusion.modeling_diffusion import (
     DiffusionConditionalUnet1d,
 )
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from lerobot_sdm.diffusion.forward_derivative import has_tangent
+from lerobot_sdm.errors import InputError
 from lerobot_sdm.nets.denoising import DenoisingNetwork
-from lerobot_sdm.nets.dropout import add_dropout
 from lerobot_sdm.nets.film import Film, FilmMemory
 from lerobot_sdm.nets.trimmed_convolution import trim_convolutions
+
+FILM_WEIGHT = "cond_encoder.1.weight"
 
 
 class NoBlock(nn.Module):
@@ -80,12 +84,14 @@ class TemporalUnet(DiffusionConditionalUnet1d, DenoisingNetwork):
         return [second for _, second, _ in self.down_modules[: max(1, min(2, len(self.down_modules) - 1))]]
 
     def add_dropout(self, rate: float, mid_rate: float | None) -> None:
-        """In the residual blocks; see `nets.dropout`."""
+        """At the two places of a residual block where Consistency Policy has it: between the first convolution and
+        FiLM, and after the residual sum."""
         mid_rate = rate if mid_rate is None else mid_rate
         for part, share in ((self.down_modules, rate), (self.mid_modules, mid_rate), (self.up_modules, rate)):
             for block in part.modules():
                 if share > 0 and isinstance(block, DiffusionConditionalResidualBlock1d):
-                    add_dropout(block, share)
+                    block.conv1.block.append(nn.Dropout(share))
+                    block.register_forward_hook(partial(_drop_output, rate=share))
 
     def _feature(self, timestep: Tensor, cond: Tensor) -> Tensor:
         return torch.cat([self.diffusion_step_encoder(timestep), cond], dim=-1)
@@ -107,3 +113,57 @@ class TemporalUnet(DiffusionConditionalUnet1d, DenoisingNetwork):
             x = torch.cat([x, skipped.pop()], dim=1)
             x = double(run(second, run(first, x, cond), cond))
         return self.final_conv(x).transpose(1, 2)
+
+
+def _drop_output(block: nn.Module, _: tuple, output: Tensor, rate: float) -> Tensor:
+    return F.dropout(output, rate, block.training)
+
+
+class StopTimeUnet(TemporalUnet):
+    """`TemporalUnet` conditioned on two noise levels. The same step encoder embeds both; FiLM sees (time, stop time,
+    condition), in this order (Prasad et al. 2024).
+
+    Args:
+        config: As for `TemporalUnet`.
+        global_cond_dim: Size of the conditioning vector, without the stop time.
+    """
+
+    def __init__(self, config, global_cond_dim: int):
+        super().__init__(config, global_cond_dim + config.diffusion_step_embed_dim)
+
+    def forward(  # type: ignore[override]  # One more time than its parent.
+        self, x: Tensor, timestep: Tensor, stop: Tensor, global_cond: Tensor
+    ) -> Tensor:
+        """Args: x (B, T, A), timestep (B,), stop (B,), global_cond (B, F). Returns: (B, T, A)."""
+        embedded = self.diffusion_step_encoder(stop).expand(global_cond.shape[0], -1)
+        return super().forward(x, timestep, torch.cat([embedded, global_cond], dim=-1))
+
+
+def widen_for_stop_time(teacher: dict[str, Tensor], step_embed_dim: int, global_cond_dim: int) -> dict[str, Tensor]:
+    """Convert the weights of a `TemporalUnet` to a `StopTimeUnet` with the same output for any stop time.
+
+    Each FiLM layer gets zero columns for the stop time, between those of the time and of the condition.
+
+    Args:
+        teacher: State of the `TemporalUnet`.
+        step_embed_dim: Its `diffusion_step_embed_dim`.
+        global_cond_dim: Size of its conditioning vector.
+
+    Raises:
+        InputError: There is no FiLM layer, or its number of columns does not match time and condition.
+    """
+    widened = dict(teacher)
+    layers = [name for name in teacher if name.endswith(FILM_WEIGHT)]
+    for name in layers:
+        weight = teacher[name]
+        if weight.shape[1] != step_embed_dim + global_cond_dim:
+            raise InputError(
+                f"the teacher's U-Net: '{name}' has {weight.shape[1]} columns; a step embedding of {step_embed_dim} "
+                f"(diffusion_step_embed_dim) and a condition of {global_cond_dim} need "
+                f"{step_embed_dim + global_cond_dim}. Its FiLM layers cannot be widened for a stop time."
+            )
+        zeros = weight.new_zeros(len(weight), step_embed_dim)
+        widened[name] = torch.cat([weight[:, :step_embed_dim], zeros, weight[:, step_embed_dim:]], dim=1)
+    if not layers:
+        raise InputError(f"the teacher's U-Net: no layer '...{FILM_WEIGHT}', so there is no FiLM to widen.")
+    return widened

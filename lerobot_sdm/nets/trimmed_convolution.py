@@ -92,11 +92,7 @@ class TrimmedConvolution(nn.Module, ABC):
 
 
 class TrimmedConv1d(TrimmedConvolution):
-    """Trimmed `nn.Conv1d` for inputs of one length.
-
-    Args:
-        conv, length: See `TrimmedConvolution`.
-    """
+    """Trimmed `nn.Conv1d` for inputs of one length."""
 
     def __init__(self, conv: nn.Conv1d, length: int):
         outputs = (length + 2 * padding_of(conv) - conv.kernel_size[0]) // conv.stride[0] + 1
@@ -129,11 +125,7 @@ class TrimmedConv1d(TrimmedConvolution):
 
 
 class TrimmedConvTranspose1d(TrimmedConvolution):
-    """Trimmed `nn.ConvTranspose1d` for inputs of one length, without output padding.
-
-    Args:
-        conv, length: See `TrimmedConvolution`.
-    """
+    """Trimmed `nn.ConvTranspose1d` for inputs of one length, without output padding."""
 
     def __init__(self, conv: nn.ConvTranspose1d, length: int):
         outputs = (length - 1) * conv.stride[0] - 2 * padding_of(conv) + conv.kernel_size[0]

@@ -7,8 +7,7 @@ import torch
 from test_trimmed_convolution import unet_config
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.nets.linear import ReducibleLinear
-from lerobot_sdm.nets.mixer import Mixer
+from lerobot_sdm.nets.mixer import Mixer, ReducibleLinear
 from lerobot_sdm.nets.precision import PRODUCTS, BFloat16Product, Int8Product, lower_precision
 from lerobot_sdm.nets.temporal_unet import TemporalUnet
 from lerobot_sdm.nets.trimmed_convolution import TrimmedConvolution

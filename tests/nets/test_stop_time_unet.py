@@ -5,8 +5,7 @@ import torch
 from lerobot.configs.types import FeatureType, PolicyFeature
 
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.nets.stop_time_unet import StopTimeUnet, widen_for_stop_time
-from lerobot_sdm.nets.temporal_unet import TemporalUnet
+from lerobot_sdm.nets.temporal_unet import StopTimeUnet, TemporalUnet, widen_for_stop_time
 from lerobot_sdm.policies.edm.configuration_edm import EdmConfig
 
 STEP, COND = 16, 10

@@ -5,7 +5,7 @@ from lerobot.utils.constants import ACTION
 from torch import Tensor, nn
 
 from lerobot_sdm.nets.frames import FrameEncoder
-from lerobot_sdm.nets.observations import encode_frames, observation_encoder
+from lerobot_sdm.nets.observation_encoder import ObservationEncoder
 from lerobot_sdm.policies.demonstration_policy import DemonstrationPolicy
 from toy_policy.configuration_toy import ToyConfig
 
@@ -35,12 +35,12 @@ class ToyModel(FrameEncoder):
         super().__init__()
         self.config, self.n_obs_steps = config, config.n_obs_steps
         self.action_shape = (config.horizon, config.action_feature.shape[0])
-        self.obs_encoder = observation_encoder(config)
+        self.obs_encoder = ObservationEncoder(config)
         sizes = self.obs_encoder.out_dim * config.n_obs_steps, config.hidden_dim, torch.Size(self.action_shape).numel()
         self.unet = nn.Sequential(nn.Linear(*sizes[:2]), nn.ReLU(), nn.Linear(*sizes[1:]))
 
     def encode_frames(self, batch: dict[str, Tensor]) -> Tensor:
-        return encode_frames(self.obs_encoder, self.config, batch)
+        return self.obs_encoder.encode_frames(batch)
 
     def forward(self, cond: Tensor) -> Tensor:
         return self.unet(cond).unflatten(1, self.action_shape)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.nets.frames import FrameEncoder
-from lerobot_sdm.nets.observations import encode_frames, observation_encoder
+from lerobot_sdm.nets.observation_encoder import ObservationEncoder
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy, logged
 from lerobot_sdm.policies.denoiser import denoiser_of
 from lerobot_sdm.policies.difftori.base_policy import (
@@ -170,14 +170,14 @@ class DiffTORIModel(FrameEncoder):
         self.n_obs_steps = config.n_obs_steps
         self.action_shape = (config.chunk_size, config.action_feature.shape[0])
         self.base = None if config.base is None else build_base(config.base, config.device)
-        self.obs_encoder = observation_encoder(config)
+        self.obs_encoder = ObservationEncoder(config)
         feature_dim = self.obs_encoder.out_dim * config.n_obs_steps
         chunk_dim = self.action_shape[0] * self.action_shape[1]
         self.posterior = Posterior(feature_dim, chunk_dim, config.latent_dim, config.hidden_dim)
         self.reward = RewardNetwork(feature_dim, config.latent_dim, chunk_dim, config.hidden_dim)
 
     def encode_frames(self, batch: dict[str, Tensor]) -> Tensor:
-        return encode_frames(self.obs_encoder, self.config, batch)
+        return self.obs_encoder.encode_frames(batch)
 
     def propose(self, batch: dict[str, Tensor], noise: Tensor | None = None) -> Tensor:
         """Initial chunks (B, chunk_size, A): the base's, or zeros.

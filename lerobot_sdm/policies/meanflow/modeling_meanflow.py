@@ -24,8 +24,7 @@ from lerobot_sdm.diffusion.samplers import clip_sample
 from lerobot_sdm.errors import InputError, first_line
 from lerobot_sdm.nets.action_network import ActionNetwork
 from lerobot_sdm.nets.backbones import two_times_network
-from lerobot_sdm.nets.denoising import DenoisingNetwork
-from lerobot_sdm.nets.tapped_features import tapped
+from lerobot_sdm.nets.denoising import DenoisingNetwork, tapped
 from lerobot_sdm.policies.chunk_policy import logged
 from lerobot_sdm.policies.demonstration_policy import DemonstrationPolicy
 from lerobot_sdm.policies.guards import check_full_precision, check_no_autocast

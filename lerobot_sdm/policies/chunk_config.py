@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from lerobot_sdm.errors import InputError
 from lerobot_sdm.nets.backbone_settings import BackboneSettings
 from lerobot_sdm.policies.observation_config import ObservationConfig
 from lerobot_sdm.policies.optimizer_settings import OptimizerSettings
+from lerobot_sdm.policies.settings import check_action_steps
 
 
 @dataclass
@@ -36,12 +36,7 @@ class ChunkConfig(BackboneSettings, OptimizerSettings, ObservationConfig):
         """Reject values that the networks do not support."""
         super()._check_shapes()
         self.check_backbone(self.horizon)
-        longest = self.horizon - self.n_obs_steps + 1
-        if not 1 <= self.n_action_steps <= longest:
-            raise InputError(
-                f"--policy.n_action_steps={self.n_action_steps}: must lie in 1 ... {longest}, since the first "
-                f"{self.n_obs_steps - 1} of the {self.horizon} predicted actions belong to past frames."
-            )
+        check_action_steps(self, network=self)
 
     @property
     def drop_n_last_frames(self) -> int:

@@ -102,6 +102,12 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
             Normalized actions (B, horizon, A).
         """
 
+    def real_steps(self, batch: dict[str, Tensor]) -> Tensor | None:
+        """Mask (B, T) of the actions of a batch that count in the loss; None for all of them."""
+        if not self.config.do_mask_loss_for_padding or "action_is_pad" not in batch:
+            return None
+        return ~batch["action_is_pad"]
+
     def training_modules(self) -> dict[str, nn.Module]:
         """Further modules whose weights are needed to resume, by name; empty at evaluation."""
         return {} if self.average is None else {"model": self.model}

@@ -115,3 +115,7 @@ class InferenceConfig(PreTrainedConfig):
                 "--policy.compile_model=true: torch cannot compile --policy.inference_precision=int8, which would run "
                 "slower than without. Drop one of the two options."
             )
+
+    @property
+    def reward_delta_indices(self) -> None:
+        return None

@@ -6,7 +6,7 @@ from lerobot.configs.types import FeatureType, NormalizationMode, PolicyFeature
 from lerobot.utils.constants import ACTION, OBS_ENV_STATE, OBS_STATE
 
 from lerobot_sdm.clouds import POINT_CLOUD, POINT_CLOUD_KEYS
-from lerobot_sdm.errors import InputError, check_at_least
+from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.inference_config import InferenceConfig
 from lerobot_sdm.processors.depth_config import DepthToCloudConfig
 from lerobot_sdm.processors.sizes import check_upright, check_vector
@@ -57,7 +57,6 @@ class ObservationConfig(InferenceConfig):
 
     def _check_shapes(self) -> None:
         """Reject values that the networks do not support."""
-        check_at_least("--policy.n_obs_steps", self.n_obs_steps)
         if self.n_points is not None and self.n_points < 1:
             raise InputError(f"--policy.n_points={self.n_points}: must be at least 1, or null for all points.")
 
@@ -121,10 +120,6 @@ class ObservationConfig(InferenceConfig):
     @property
     def observation_delta_indices(self) -> list[int]:
         return list(range(1 - self.n_obs_steps, 1))
-
-    @property
-    def reward_delta_indices(self) -> None:
-        return None
 
 
 @dataclass

@@ -114,10 +114,8 @@ class Difference:
     decisive: bool
 
 
-def difference(
-    key: str, seen: ValueRange, known: ValueRange, where: str, owner: str, hint: str | None = None
-) -> Difference | None:
-    """Compare a column with a policy's training data.
+def difference(key: str, seen: ValueRange, known: ValueRange, where: str, owner: str) -> Difference | None:
+    """Compare a column with a policy's training data; None if they agree.
 
     Args:
         key: Its name; names in `POINT_CLOUD_KEYS` are clouds, with x, y, z in meters and colors.
@@ -125,17 +123,13 @@ def difference(
         known: Values according to the policy's normalizer.
         where: Where the column is, such as "the dataset".
         owner: Whose training data are known, such as "the checkpoint at outputs/run".
-        hint: A question that names the probable cause, if the caller knows it.
-
-    Returns:
-        The difference, or None if there is none.
     """
     cloud = key in POINT_CLOUD_KEYS
     groups = (XYZ, COLORS) if cloud else (slice(None),)
     for group in groups:
         factor = _other_scale(seen, known, group)
         if factor is not None:
-            cause = hint or _unit_hint(factor, cloud, group is COLORS)
+            cause = _unit_hint(factor, cloud, group is COLORS)
             told = _channels(seen, known, np.arange(len(seen.low))[group], cloud)
             text = f"'{key}' has a different scale in {where} than {owner} was trained with ({told}). {cause}"
             return Difference(text, decisive=True)
@@ -147,10 +141,10 @@ def difference(
         what = (
             f"{shares.max():.0%} of the points of '{key}' in {where} lie outside the range of the clouds that {owner}"
         )
-        cause = hint or "Was it trained with another view?"
+        cause = "Was it trained with another view?"
     else:
         what = f"'{key}' in {where} lies outside the range that {owner}"
-        cause = hint or "Is it another robot, another unit, or another task?"
+        cause = "Is it another robot, another unit, or another task?"
     text = f"{what} was trained on ({_channels(seen, known, outside, cloud)}). {cause}"
     return Difference(text, cloud and _lies_beside(seen, known))
 

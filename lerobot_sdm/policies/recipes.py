@@ -1,23 +1,16 @@
 """Recipes: names for the values of several fields of a configuration."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from lerobot_sdm.errors import InputError, check_known
 
 
-class WithRecipe(Protocol):
-    """A configuration whose field `recipe` fills in fields that are None; `resolved_recipe` is saved with them."""
-
-    recipe: str
-    resolved_recipe: str | None
-
-
-def fill_in(config: WithRecipe, recipes: Mapping[str, Mapping[str, Any]], example: str) -> None:
+def fill_in(config: Any, recipes: Mapping[str, Mapping[str, Any]], example: str) -> None:
     """Give the fields that are None the values of the configuration's recipe, so that a single field overrides it.
 
     Args:
-        config: Changed in place.
+        config: Has a `recipe`, and `resolved_recipe`, which is saved with the fields; changed in place.
         recipes: Recipe -> field -> value.
         example: An option that changes a single field, for the message.
 

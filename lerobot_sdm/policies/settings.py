@@ -34,6 +34,38 @@ def check_values(config: PreTrainedConfig, sizes: dict[str, tuple[int, int]]) ->
                 raise InputError(f"--policy.{item.name}={value}: must lie in {least} ... {most}.")
 
 
+def check_above_zero(config: PreTrainedConfig, *names: str) -> None:
+    """Raises: InputError: The value of one of these fields is not above 0."""
+    for name in names:
+        if getattr(config, name) <= 0:
+            raise InputError(f"--policy.{name}={getattr(config, name)}: must be above 0.")
+
+
+def check_not_negative(config: PreTrainedConfig, *names: str) -> None:
+    """Raises: InputError: The value of one of these fields is below 0."""
+    for name in names:
+        if getattr(config, name) < 0:
+            raise InputError(f"--policy.{name}={getattr(config, name)}: must not be below 0.")
+
+
+def check_shares(config: PreTrainedConfig, *names: str) -> None:
+    """Raises: InputError: The value of one of these fields is not in 0 ... 1."""
+    for name in names:
+        if not 0 <= getattr(config, name) <= 1:
+            raise InputError(f"--policy.{name}={getattr(config, name)}: must lie in 0 ... 1.")
+
+
+def check_action_steps(config: Any, network: Any) -> None:
+    """Raises: InputError: More actions are to be executed than a network's chunk has from the current frame on."""
+    past = network.n_obs_steps - 1
+    longest = network.horizon - past
+    if not 1 <= config.n_action_steps <= longest:
+        raise InputError(
+            f"--policy.n_action_steps={config.n_action_steps}: must lie in 1 ... {longest}, since the first {past} "
+            f"of the {network.horizon} predicted actions belong to past frames."
+        )
+
+
 def _may_be_none(hint: Any) -> bool:
     return hint is Any or hint is NoneType or NoneType in get_args(hint)
 

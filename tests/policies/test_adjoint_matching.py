@@ -123,7 +123,7 @@ def test_reward_rises_where_it_looks_and_only_there(build, tmp_path, prediction,
         base_path=str(base), reward_path=str(reward), reward_weight=20.0, adjoint_clip_quantile=1.0, use_ema=False
     )
     like_it(policy, lambda actions: -(actions - 0.5).square().flatten(1).sum(dim=1))
-    gradient = policy._judge(batch(), torch.zeros(6, 8, 2)).gradient
+    *_, gradient = policy._judge(batch(), torch.zeros(6, 8, 2))
     assert gradient[:, [0, 4, 5, 6, 7]].abs().max() == 0
     torch.testing.assert_close(gradient[:, 1:4], torch.ones(6, 3, 2))
 
@@ -147,11 +147,11 @@ def test_pessimism_avoids_where_members_disagree(build):
     policy.reward_model.predict = lambda features, actions: torch.stack(
         [actions[:, 0, 0] + 3 * actions[:, 0, 1], actions[:, 0, 0] - 3 * actions[:, 0, 1]]
     )
-    judged = policy._judge(batch(), torch.full((6, 8, 2), 0.5))
-    torch.testing.assert_close(judged.reward, torch.full((6,), 0.5))
-    torch.testing.assert_close(judged.spread, torch.full((6,), 1.5))
+    reward, spread, gradient = policy._judge(batch(), torch.full((6, 8, 2), 0.5))
+    torch.testing.assert_close(reward, torch.full((6,), 0.5))
+    torch.testing.assert_close(spread, torch.full((6,), 1.5))
     # Mean less twice the standard deviation, which is three times the second coordinate.
-    torch.testing.assert_close(judged.gradient[:, 1], torch.tensor([1.0, -6.0]).expand(6, 2))
+    torch.testing.assert_close(gradient[:, 1], torch.tensor([1.0, -6.0]).expand(6, 2))
 
 
 def test_means_are_those_of_the_networks_own_samples(build):

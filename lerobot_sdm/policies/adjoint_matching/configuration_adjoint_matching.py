@@ -7,6 +7,7 @@ from lerobot.configs.policies import PreTrainedConfig
 
 from lerobot_sdm.errors import InputError, check_at_least, check_known
 from lerobot_sdm.policies.distilled_config import DistilledConfig
+from lerobot_sdm.policies.settings import check_not_negative
 from lerobot_sdm.registration import registered
 
 ADJOINTS = ("next", "current")
@@ -74,9 +75,7 @@ class AdjointMatchingConfig(DistilledConfig):
 
     def check_settings(self) -> None:
         check_known("--policy.adjoint", self.adjoint, ADJOINTS)
-        for name in ("reward_weight", "reward_pessimism"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise InputError(f"--policy.{name}={getattr(self, name)}: must be a finite number, at least 0.")
+        check_not_negative(self, "reward_weight", "reward_pessimism")
         if not 0 < self.adjoint_clip_quantile <= 1:
             raise InputError(
                 f"--policy.adjoint_clip_quantile={self.adjoint_clip_quantile}: must lie above 0 and be at most 1 "

@@ -9,7 +9,7 @@ observations come from a dataset, either demonstrations or the base's own rollou
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,22 +32,7 @@ from lerobot_sdm.nets.backbone import Backbone
 from lerobot_sdm.policies.adjoint_matching.configuration_adjoint_matching import AdjointMatchingConfig
 from lerobot_sdm.policies.chunk_policy import logged
 from lerobot_sdm.policies.distilled_policy import DistilledPolicy
-from lerobot_sdm.policies.source.reward_model import ChunkReward, check_fits, load_reward_model, reward_model_at
-
-
-class RewardGradient(NamedTuple):
-    """Predictions of the reward model for a batch of samples, and their gradient.
-
-    Attributes:
-        reward: Mean of the ensemble (B,).
-        spread: Standard deviation of the ensemble (B,).
-        gradient: Gradient of the pessimistic reward with respect to the normalized actions (B, T, A); zeros for actions
-            that the reward model does not see.
-    """
-
-    reward: Tensor
-    spread: Tensor
-    gradient: Tensor
+from lerobot_sdm.policies.source.reward_model import check_fits, load_reward_model
 
 
 class AdjointMatchingPolicy(DistilledPolicy):
@@ -64,14 +49,14 @@ class AdjointMatchingPolicy(DistilledPolicy):
                 "one with lerobot-train --reward_model.type=chunk_reward."
             )
         reward = load_reward_model(config.reward_path, config.device, config.reward_revision)
-        check_fits(reward.config, config, reward_model_at(config.reward_path, config.reward_revision))
+        check_fits(reward.config, config)
         self._unsynchronized = (reward,)
         self._skipped_in_a_row = 0
 
     @property
-    def reward_model(self) -> ChunkReward:
-        """Only in training."""
-        return cast(ChunkReward, self._unsynchronized[0])
+    def reward_model(self) -> Any:
+        """A `rewards.chunk_reward` model, only in training."""
+        return self._unsynchronized[0]
 
     # ---- acting ----------------------------------------------------------------------------------------
 
@@ -81,15 +66,12 @@ class AdjointMatchingPolicy(DistilledPolicy):
     # ---- training --------------------------------------------------------------------------------------
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """Compute the loss: sample trajectories, propagate the reward's gradient back through the base, regress.
+        """Sample trajectories under the batch's observations, propagate the reward's gradient back through the base,
+        regress.
 
-        Args:
-            batch: Preprocessed training batch. Only its observations are used.
-
-        Returns:
-            The loss, and values to log: the predicted reward of the samples and its spread over the ensemble; the
-            control norm, which estimates the KL divergence from the base; the adjoint norms at the sample and at the
-            noise; and the number of samples skipped because their adjoints were not finite.
+        Logged are the predicted reward of the samples and its spread over the ensemble; the control norm, which
+        estimates the KL divergence from the base; the adjoint norms at the sample and at the noise; and the number of
+        samples skipped because their adjoints were not finite.
         """
         config, process = self.config, self._process()
         base = self.teacher
@@ -97,19 +79,19 @@ class AdjointMatchingPolicy(DistilledPolicy):
         generator = self.training_noise_generator(cond.device)
         start = torch.randn((len(cond), *self.model.action_shape), generator=generator, device=cond.device)
         states = sample_states(partial(self._mean, self.model.denoiser, cond, process), start, process, generator)
-        judged = self._judge(batch, states[-1])
+        reward, spread, gradient = self._judge(batch, states[-1])
         adjoints = lean_adjoints(
             partial(self._mean, base.denoiser, cond, process),
             states,
-            -config.reward_weight * judged.gradient,
+            -config.reward_weight * gradient,
             config.adjoint_clip_quantile,
         )
         self._watch(adjoints.finite)
         losses, control_norm = self._regression(states, adjoints, cond, process, generator)
         lengths = adjoints.values.flatten(2).norm(dim=2)
         parts = {
-            "reward": judged.reward.mean(),
-            "reward_spread": judged.spread.mean(),
+            "reward": reward.mean(),
+            "reward_spread": spread.mean(),
             "control_norm": control_norm,
             "adjoint_norm_sample": lengths[-1].mean(),
             "adjoint_norm_noise": lengths[0].mean(),
@@ -129,8 +111,9 @@ class AdjointMatchingPolicy(DistilledPolicy):
         x0 = self.model.denoise(x, process.timesteps[k], cond, network).x0
         return posterior_mean(x, clip_sample(x0, self.model.clip_range), process, k)
 
-    def _judge(self, batch: dict[str, Tensor], samples: Tensor) -> RewardGradient:
-        """Predict the reward of sampled action sequences (B, T, A), and its gradient."""
+    def _judge(self, batch: dict[str, Tensor], samples: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The reward of sampled action sequences (B, T, A): the ensemble's mean (B,), its standard deviation (B,), and
+        the gradient of the pessimistic reward (B, T, A), zeros for actions that the reward model does not see."""
         features, first = self.reward_model.features(batch), self.config.n_obs_steps - 1
         with torch.enable_grad():
             x = samples.detach().requires_grad_(True)
@@ -140,7 +123,7 @@ class AdjointMatchingPolicy(DistilledPolicy):
             spread = (members.var(dim=0, correction=0) + 1e-12).sqrt()
             value = members.mean(dim=0) - self.config.reward_pessimism * spread
             (gradient,) = torch.autograd.grad(value.sum(), x)
-        return RewardGradient(members.detach().mean(dim=0), spread.detach(), gradient)
+        return members.detach().mean(dim=0), spread.detach(), gradient
 
     def _regression(
         self, states: Tensor, adjoints: Adjoints, cond: Tensor, process: MemorylessProcess, generator: torch.Generator

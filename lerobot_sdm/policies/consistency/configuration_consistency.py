@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 
 from lerobot.configs.policies import PreTrainedConfig
 
-from lerobot_sdm.errors import InputError, check_at_least, check_below_one, check_known
+from lerobot_sdm.errors import InputError, check_below_one, check_known
 from lerobot_sdm.policies.edm.configuration_edm import EdmConfig
 from lerobot_sdm.policies.optimizer_settings import OptimizerSettings
+from lerobot_sdm.policies.settings import check_above_zero, check_not_negative
 from lerobot_sdm.policies.source.student_config import StudentConfig
 from lerobot_sdm.registration import registered
 
@@ -128,19 +129,14 @@ class ConsistencyConfig(OptimizerSettings, StudentConfig):
         check_known("--policy.ctm_loss_norm", self.ctm_loss_norm, NORMS)
         check_known("--policy.dsm_by", self.dsm_by, DENOISING_BY)
         check_known("--policy.loss_norm", self.loss_norm, NORMS)
-        for name in ("initial_std", "sigma_log_std"):
-            if getattr(self, name) <= 0:
-                raise InputError(f"--policy.{name}={getattr(self, name)}: must be above 0.")
+        check_above_zero(self, "initial_std", "sigma_log_std")
         for name in ("dropout_rate", "mid_dropout_rate"):
             check_below_one(f"--policy.{name}", getattr(self, name))
-        for name in ("ctm_weight", "dsm_weight"):
-            if getattr(self, name) < 0:
-                raise InputError(f"--policy.{name}={getattr(self, name)}: must not be below 0.")
+        check_not_negative(self, "ctm_weight", "dsm_weight")
         if self.ctm_weight == self.dsm_weight == 0:
             raise InputError(
                 "--policy.ctm_weight=0: with --policy.dsm_weight=0, there is no loss. Set one of them above 0."
             )
-        check_at_least("--policy.max_solver_steps", self.max_solver_steps)
         check_below_one("--policy.target_ema_decay", self.target_ema_decay)
 
     def _check_chaining(self) -> None:

@@ -23,7 +23,6 @@ from lerobot_sdm.policies.consistency.configuration_consistency import Consisten
 from lerobot_sdm.policies.edm.configuration_edm import EdmConfig
 from lerobot_sdm.policies.edm.modeling_edm import KarrasModel
 from lerobot_sdm.policies.optimizer_settings import one_group
-from lerobot_sdm.policies.padding import real_steps
 from lerobot_sdm.policies.source.files import WEIGHTS_FILE
 from lerobot_sdm.policies.source.source_policy import SourcePolicy
 from lerobot_sdm.policies.targeted_policy import TargetedPolicy
@@ -71,16 +70,10 @@ class ConsistencyPolicy(TargetedPolicy):
         )
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """Compute the loss: consistency along the teacher's flow, and denoising of the demonstrated actions.
-
-        Args:
-            batch: Preprocessed training batch; observations (B, n_obs_steps, ...), `action` (B, horizon, A).
-
-        Returns:
-            The weighted sum, and each part of it to log.
-        """
+        """Consistency along the teacher's flow, and denoising of the demonstrated actions: the weighted sum, and each
+        part of it to log."""
         config, model, levels, x0 = self.config, self.model, self.model.levels, batch[ACTION]
-        generator, real = self.training_noise_generator(x0.device), real_steps(config, batch)
+        generator, real = self.training_noise_generator(x0.device), self.real_steps(batch)
         noises = torch.randn((2, *x0.shape), generator=generator, device=x0.device, dtype=x0.dtype)
         times = draw_times(len(x0), levels, config.max_solver_steps, generator)
         sigma = dsm_sigmas(len(x0), levels, config.sigma_log_mean, config.sigma_log_std, generator)
@@ -114,36 +107,20 @@ class ConsistencyPolicy(TargetedPolicy):
 
 
 class ConsistencyModel(KarrasModel):
-    """Observation encoder and a network that jumps between noise levels.
-
-    Args:
-        config: The teacher's configuration, with the student's features and dropout.
-    """
+    """Observation encoder and a network that jumps between noise levels, from the teacher's configuration with the
+    student's features and dropout."""
 
     def __init__(self, config: EdmConfig):
         super().__init__(config, two_times_network)
 
     def jump(self, x: Tensor, t: Tensor, s: Tensor, cond: Tensor, network: nn.Module | None = None) -> Tensor:
-        """G: jump from noise t (B,) to noise s (B,) with actions (B, T, A), under a condition (B, F).
-
-        Args:
-            x: (B, T, A).
-            t: (B,).
-            s: (B,).
-            cond: (B, F).
-            network: Another network than `denoiser`; None for that one.
-        """
+        """G: jump from noise t (B,) to noise s (B,) with actions x (B, T, A), under a condition (B, F), by `denoiser` or
+        another network."""
         return jump(partial(self.denoiser if network is None else network, global_cond=cond), x, t, s, self.levels)
 
     def denoise(self, x: Tensor, sigma: Tensor, cond: Tensor, by: str = "estimate") -> Tensor:
-        """Clean actions from actions (B, T, A) with noise sigma (B,), under a condition (B, F).
-
-        Args:
-            x: (B, T, A).
-            sigma: (B,).
-            cond: (B, F).
-            by: "estimate", the target of a zero-length jump, or "jump", the result of the jump to the end.
-        """
+        """Clean actions from actions x (B, T, A) with noise sigma (B,), under a condition (B, F): by "estimate", the
+        target of a zero-length jump, or by "jump", the result of the jump to the end."""
         if by == "jump":
             return self.jump(x, sigma, torch.full_like(sigma, self.levels.sigma_min), cond)
         return estimate(partial(self.denoiser, global_cond=cond), x, sigma, sigma, self.levels)

@@ -11,6 +11,7 @@ from lerobot.optim.optimizers import AdamConfig, OptimizerConfig
 from lerobot_sdm.clouds import POINT_CLOUD
 from lerobot_sdm.errors import InputError, check_at_least, check_known
 from lerobot_sdm.policies.observation_config import ImageObservationConfig
+from lerobot_sdm.policies.settings import check_above_zero, check_not_negative
 from lerobot_sdm.registration import registered
 
 if TYPE_CHECKING:
@@ -146,14 +147,9 @@ class DiffTORIConfig(ImageObservationConfig):
                 f"--policy.n_action_steps={self.n_action_steps}: must lie in 1 ... {self.chunk_size}, the actions that "
                 "are optimized."
             )
-        for name in ("latent_dim", "hidden_dim", "coupled_copies", "n_recorded_iterations"):
-            check_at_least(f"--policy.{name}", getattr(self, name))
-        for name in ("n_iterations", "start_noise_std", "latent_std", "action_weight", "kl_weight"):
-            if getattr(self, name) < 0:
-                raise InputError(f"--policy.{name}={getattr(self, name)}: must not be below 0.")
-        for name in ("step_size", "damping"):
-            if getattr(self, name) <= 0:
-                raise InputError(f"--policy.{name}={getattr(self, name)}: must be above 0.")
+        check_at_least("--policy.n_recorded_iterations", self.n_recorded_iterations)
+        check_not_negative(self, "start_noise_std", "latent_std", "action_weight", "kl_weight")
+        check_above_zero(self, "step_size", "damping")
         check_known("--policy.coupling", self.coupling, COUPLINGS)
         normalized = self.normalization_mapping.get("ACTION")
         if self.clip_range is not None and normalized is not NormalizationMode.MIN_MAX:

@@ -21,18 +21,12 @@ from lerobot_sdm.nets.frames import FrameEncoder
 from lerobot_sdm.nets.observation_encoder import ObservationEncoder
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy, logged
 from lerobot_sdm.policies.denoiser import denoiser_of
-from lerobot_sdm.policies.difftori.base_policy import (
-    build_base,
-    load_weights,
-    observation_settings,
-    propose,
-)
+from lerobot_sdm.policies.difftori.base_policy import build_base, load_weights, observation_settings, propose
 from lerobot_sdm.policies.difftori.configuration_difftori import DiffTORIConfig
 from lerobot_sdm.policies.difftori.networks import Posterior, RewardNetwork, divergence_from_prior
-from lerobot_sdm.policies.difftori.trajectory_optimization import Optimization, optimize
+from lerobot_sdm.policies.difftori.trajectory_optimization import optimize
 from lerobot_sdm.policies.observation_config import ObservationConfig
 from lerobot_sdm.policies.optimizer_settings import one_group
-from lerobot_sdm.policies.padding import real_steps
 from lerobot_sdm.policies.range_watch import watch_source
 from lerobot_sdm.policies.source.files import WEIGHTS_FILE
 from lerobot_sdm.policies.source.source_policy import SourcePolicy
@@ -60,13 +54,10 @@ class DiffTORIPolicy(ChunkPolicy):
             prepare_stats(dataset_stats, seen.cloud_channels, seen.depth_to_cloud)
         self.model = DiffTORIModel(config)
         if self.built_for_training:
-            self._check_training()
+            if config.n_iterations == 0:
+                raise InputError("--policy.n_iterations=0: training needs at least one step. Set it to 1 or more.")
             if config.source is not None:
                 self._take_base(config.source, dataset_stats, dataset_meta)
-
-    def _check_training(self) -> None:
-        if self.config.n_iterations == 0:
-            raise InputError("--policy.n_iterations=0: training needs at least one step. Set it to 1 or more.")
 
     def _take_base(self, source: SourcePolicy, dataset_stats: Stats | None, dataset_meta: Any) -> None:
         """Load the base when training begins. A checkpoint contains its base, which must not be replaced."""
@@ -95,25 +86,14 @@ class DiffTORIPolicy(ChunkPolicy):
         return self.actions_from_noise(model, model.propose(observed(), noise), cond)[:, : self.config.n_action_steps]
 
     def sample_actions(self, batch: dict[str, Tensor], noise: Tensor | None = None) -> Tensor:
-        """Improved chunks (B, chunk_size, A), normalized.
-
-        Args:
-            batch: Preprocessed observations, each (B, n_obs_steps, ...).
-            noise: The base's start noise (B, horizon, A); None to draw it from torch's global generator. The latent is
-                always drawn from that generator.
-        """
+        """Improved chunks (B, chunk_size, A), normalized; see `ChunkPolicy`. The noise is the base's, and the latent is
+        always drawn from torch's global generator."""
         model = self.inference_model
         start = model.propose(batch, noise)
         return self.actions_from_noise(model, start, model.encode(batch))
 
     def actions_from_noise(self, model: DiffTORIModel, noise: Tensor, cond: Tensor) -> Tensor:
-        """Improve chunks, with latents from the prior.
-
-        Args:
-            model: `inference_model`.
-            noise: Initial chunks of the optimization (B, chunk_size, A).
-            cond: Features of the observations (B, F).
-        """
+        """Improve chunks (B, chunk_size, A), in place of noise, with latents from the prior."""
         copies = self.config.coupled_copies if self.config.coupling == "batch" else 1
         start, features = (tensor.repeat_interleave(copies, dim=0) for tensor in (noise, cond))
         latent = torch.randn(len(features), self.config.latent_dim, device=features.device, dtype=features.dtype)
@@ -122,14 +102,8 @@ class DiffTORIPolicy(ChunkPolicy):
     # ---- training --------------------------------------------------------------------------------------
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """Compute the loss: the error of the improved chunk, and the latent's divergence from its prior.
-
-        Args:
-            batch: Preprocessed training batch; observations (B, n_obs_steps, ...), `action` (B, chunk_size, A).
-
-        Returns:
-            The weighted sum; and to log, both parts and the error of the chunks before the improvement.
-        """
+        """The error of the improved chunk (B, chunk_size, A), and the latent's divergence from its prior; to log, both
+        and the error of the chunks before the improvement."""
         config, model, actions = self.config, self.model, batch[ACTION]
         generator = self.training_noise_generator(actions.device)
         with self.repeatable_global_noise(actions.device):
@@ -141,15 +115,11 @@ class DiffTORIPolicy(ChunkPolicy):
         noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
         latent = mean + (0.5 * log_variance).exp() * noise
         chunk = model.improve(start, features, latent, group=len(actions) if config.coupling == "batch" else 1)
-        real = real_steps(config, batch)
+        real = self.real_steps(batch)
         improved, before = (e if real is None else e[real] for e in (chunk - actions, start - actions))
         action_loss = improved.square().mean()
         kl_loss = divergence_from_prior(mean, log_variance).mean()
-        parts = {
-            "action_loss": action_loss,
-            "kl_loss": kl_loss,
-            "start_loss": before.square().mean(),
-        }
+        parts = {"action_loss": action_loss, "kl_loss": kl_loss, "start_loss": before.square().mean()}
         total = config.action_weight * action_loss + config.kl_weight * kl_loss
         return self.loss_guard.watch(total, self.train_step), logged(parts)
 
@@ -158,11 +128,7 @@ class DiffTORIPolicy(ChunkPolicy):
 
 
 class DiffTORIModel(FrameEncoder):
-    """Base, observation encoder, posterior and reward.
-
-    Args:
-        config: Configuration with input and output features.
-    """
+    """Base, observation encoder, posterior and reward of a configuration with input and output features."""
 
     def __init__(self, config: DiffTORIConfig):
         super().__init__()
@@ -180,41 +146,18 @@ class DiffTORIModel(FrameEncoder):
         return self.obs_encoder.encode_frames(batch)
 
     def propose(self, batch: dict[str, Tensor], noise: Tensor | None = None) -> Tensor:
-        """Initial chunks (B, chunk_size, A): the base's, or zeros.
-
-        Args:
-            batch: Preprocessed observations, each (B, n_obs_steps, ...).
-            noise: The base's start noise (B, horizon, A), if it takes any.
-        """
+        """Initial chunks (B, chunk_size, A): the base's, from start noise (B, horizon, A) if it takes any; or zeros."""
         if self.base is None:
             return batch[OBS_STATE].new_zeros(len(batch[OBS_STATE]), *self.action_shape)
         return propose(self.base, batch, self.config.chunk_size, noise)
 
     def improve(self, start: Tensor, features: Tensor, latent: Tensor, group: int = 1) -> Tensor:
-        """Optimize chunks under the reward.
-
-        Args:
-            start: Chunks (B, chunk_size, A).
-            features: (B, F).
-            latent: (B, Z).
-            group: Number of consecutive samples that share a residual.
-
-        Returns:
-            (B, chunk_size, A).
-        """
-        config = self.config
-        how = Optimization(
-            config.n_iterations,
-            config.step_size,
-            config.damping,
-            config.reward_offset,
-            config.clip_range,
-            config.n_recorded_iterations,
-        )
+        """Optimize chunks (B, chunk_size, A) under the reward, given features (B, F) and latents (B, Z); `group`
+        consecutive samples share a residual."""
         # In half precision, adding the offset of 1000 would round a small reward away.
         with torch.autocast(start.device.type, enabled=False):
             context = self.reward.context(features.float(), latent.float())
-            return optimize(self.reward, start.float(), context, how, group)
+            return optimize(self.reward, start.float(), context, self.config, group)
 
     def train(self, mode: bool = True) -> DiffTORIModel:
         """The base never trains: it keeps its batch statistics and the crops of inference."""

@@ -11,7 +11,6 @@ from lerobot_sdm.nets.action_network import ActionNetwork
 from lerobot_sdm.nets.backbone import Backbone
 from lerobot_sdm.policies.demonstration_policy import DemonstrationPolicy
 from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
-from lerobot_sdm.policies.padding import real_steps
 
 
 class DP3Policy(DemonstrationPolicy):
@@ -28,30 +27,19 @@ class DP3Policy(DemonstrationPolicy):
         return model.sample(noise, cond)
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """Mean squared error of the predicted clean actions at random noise levels (x_0-prediction).
-
-        Args:
-            batch: Preprocessed training batch; observations (B, n_obs_steps, ...), `action` (B, horizon, A).
-
-        Returns:
-            The loss, and further values to log.
-        """
+        """Mean squared error of the predicted clean actions at random noise levels (x_0-prediction)."""
         actions = batch[ACTION]
         noise, generator = self.training_noise(actions)
         t = torch.randint(self.config.num_train_timesteps, (len(actions),), generator=generator, device=actions.device)
         error = self.model.denoising_loss(actions, noise, t, self.model.encode(batch))
-        real = real_steps(self.config, batch)
+        real = self.real_steps(batch)
         if real is not None:
             error = error[real]
         return self.loss_guard.watch(error.mean(), self.train_step), {}
 
 
 class DP3Model(ActionNetwork, Backbone):
-    """Observation encoder and denoising network; predicts clean actions x_0. See the bases for attributes.
-
-    Args:
-        config: Configuration with input and output features.
-    """
+    """Observation encoder and denoising network; predicts clean actions x_0. See the bases for attributes."""
 
     def __init__(self, config: DP3Config):
         super().__init__(config)

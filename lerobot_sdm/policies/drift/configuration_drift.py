@@ -6,6 +6,7 @@ from lerobot.configs.policies import PreTrainedConfig
 
 from lerobot_sdm.errors import InputError, check_known
 from lerobot_sdm.policies.one_step_config import OneStepConfig
+from lerobot_sdm.policies.settings import check_above_zero, check_not_negative, check_shares
 from lerobot_sdm.registration import registered
 
 
@@ -55,8 +56,7 @@ class DriftConfig(OneStepConfig):
                 f"--policy.temperatures={list(self.temperatures)}: must be one or more numbers above 0. Drop the "
                 "option for [0.02,0.05,0.2]."
             )
-        self.check_shares("affinity_floor")
+        check_shares(self, "affinity_floor")
         check_known("--policy.group", self.group, GROUPS)
-        if self.mse_steps < 0:
-            raise InputError(f"--policy.mse_steps={self.mse_steps}: must not be below 0.")
-        self.check_above_zero("mse_width")
+        check_not_negative(self, "mse_steps")
+        check_above_zero(self, "mse_width")

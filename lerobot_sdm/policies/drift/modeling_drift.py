@@ -16,7 +16,6 @@ from lerobot_sdm.policies.chunk_policy import logged
 from lerobot_sdm.policies.demonstration_policy import DemonstrationPolicy
 from lerobot_sdm.policies.drift.collapse import CollapseWatch
 from lerobot_sdm.policies.drift.configuration_drift import DriftConfig
-from lerobot_sdm.policies.padding import real_steps
 
 
 class DriftPolicy(DemonstrationPolicy):
@@ -39,15 +38,11 @@ class DriftPolicy(DemonstrationPolicy):
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         """Drifting loss of several samples per observation, after a phase of squared error if there is one.
 
-        Args:
-            batch: Preprocessed training batch; observations (B, n_obs_steps, ...), `action` (B, horizon, A).
-
-        Returns:
-            The loss, which is nearly constant, and what tells of progress: `sample_variance` and `centroid_error` of
-            the samples of an observation, and `force_<temperature>`, how strongly each temperature pulls.
+        It is nearly constant; what tells of progress is logged: `sample_variance` and `centroid_error` of the samples
+        of an observation, and `force_<temperature>`, how strongly each temperature pulls.
         """
         config, model, actions = self.config, self.model, batch[ACTION].float()
-        generator, real = self.training_noise_generator(actions.device), real_steps(config, batch)
+        generator, real = self.training_noise_generator(actions.device), self.real_steps(batch)
         shape = len(actions) * config.samples, *model.action_shape
         noise = torch.randn(shape, generator=generator, device=actions.device)
         with self.repeatable_global_noise(actions.device):

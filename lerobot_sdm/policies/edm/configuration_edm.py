@@ -7,6 +7,7 @@ from lerobot.configs.policies import PreTrainedConfig
 from lerobot_sdm.errors import InputError, check_at_least, check_below_one, check_known
 from lerobot_sdm.policies.chunk_config import ChunkConfig
 from lerobot_sdm.policies.observation_config import ImageObservationConfig
+from lerobot_sdm.policies.settings import check_above_zero
 from lerobot_sdm.registration import registered
 
 
@@ -63,11 +64,8 @@ class EdmConfig(ImageObservationConfig, ChunkConfig):
             raise InputError(
                 f"--policy.sigma_min={self.sigma_min}: must lie above 0 and below sigma_max={self.sigma_max}."
             )
-        for name in ("rho", "sigma_data", "initial_std", "sigma_log_std"):
-            if getattr(self, name) <= 0:
-                raise InputError(f"--policy.{name}={getattr(self, name)}: must be above 0.")
+        check_above_zero(self, "rho", "sigma_data", "initial_std", "sigma_log_std")
         check_at_least("--policy.bins", self.bins, 2)
-        check_at_least("--policy.num_inference_steps", self.num_inference_steps)
         for name in ("dropout_rate", "mid_dropout_rate"):
             check_below_one(f"--policy.{name}", getattr(self, name))
         self._check_names()

@@ -22,7 +22,6 @@ from lerobot_sdm.nets.backbones import denoising_network
 from lerobot_sdm.nets.denoising import DenoisingNetwork
 from lerobot_sdm.policies.demonstration_policy import DemonstrationPolicy
 from lerobot_sdm.policies.edm.configuration_edm import EdmConfig
-from lerobot_sdm.policies.padding import real_steps
 
 
 class EdmPolicy(DemonstrationPolicy):
@@ -47,21 +46,14 @@ class EdmPolicy(DemonstrationPolicy):
         return clip_sample(actions, config.clip_sample_range)
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """Weighted error of the denoised actions at log-normally distributed noise (Karras et al. 2022, table 1).
-
-        Args:
-            batch: Preprocessed training batch; observations (B, n_obs_steps, ...), `action` (B, horizon, A).
-
-        Returns:
-            The loss, and further values to log.
-        """
+        """Weighted error of the denoised actions at log-normally distributed noise (Karras et al. 2022, table 1)."""
         config, actions = self.config, batch[ACTION]
         noise, generator = self.training_noise(actions)
         sigma = log_normal_sigmas(len(actions), config.sigma_log_mean, config.sigma_log_std, generator)
         with self.repeatable_global_noise(actions.device):
             cond = self.model.encode(batch)
             denoised = self.model.denoise(add_noise(actions, noise, sigma), sigma, cond)
-        real = real_steps(config, batch)
+        real = self.real_steps(batch)
         loss = denoising_loss(denoised, actions, sigma, self.model.levels, config.loss_norm, real)
         return self.loss_guard.watch(loss, self.train_step), {}
 

@@ -6,6 +6,7 @@ from lerobot.configs.policies import PreTrainedConfig
 
 from lerobot_sdm.errors import check_known
 from lerobot_sdm.policies.one_step_config import OneStepConfig
+from lerobot_sdm.policies.settings import check_above_zero
 from lerobot_sdm.registration import registered
 
 
@@ -39,4 +40,4 @@ class FlowConfig(OneStepConfig):
 
         super()._check_shapes()
         check_known("--policy.prediction", self.prediction, PREDICTIONS)
-        self.check_above_zero("time_power", "time_shift", "time_scale")
+        check_above_zero(self, "time_power", "time_shift", "time_scale")

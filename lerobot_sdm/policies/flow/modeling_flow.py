@@ -12,7 +12,6 @@ from lerobot_sdm.diffusion.samplers import clip_sample
 from lerobot_sdm.nets.action_network import ActionNetwork
 from lerobot_sdm.policies.demonstration_policy import DemonstrationPolicy
 from lerobot_sdm.policies.flow.configuration_flow import FlowConfig
-from lerobot_sdm.policies.padding import real_steps
 
 
 class FlowPolicy(DemonstrationPolicy):
@@ -30,14 +29,7 @@ class FlowPolicy(DemonstrationPolicy):
         return clip_sample(actions, self.config.clip_sample_range)
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """Mean squared error of the predicted velocity, or of the predicted actions, at times near noise.
-
-        Args:
-            batch: Preprocessed training batch; observations (B, n_obs_steps, ...), `action` (B, horizon, A).
-
-        Returns:
-            The loss, and further values to log.
-        """
+        """Mean squared error of the predicted velocity, or of the predicted actions, at times near noise."""
         config, actions = self.config, batch[ACTION]
         noise, generator = self.training_noise(actions)
         t = shifted_power_times(len(actions), config.time_power, config.time_shift, generator)
@@ -45,7 +37,7 @@ class FlowPolicy(DemonstrationPolicy):
             cond = self.model.encode(batch)
             predicted = self.model.predict(interpolate(actions, noise, t), t, cond)
         wanted = noise - actions if config.prediction == "velocity" else actions
-        errors = chunk_means((predicted - wanted).square(), real_steps(config, batch))
+        errors = chunk_means((predicted - wanted).square(), self.real_steps(batch))
         return self.loss_guard.watch(errors.mean(), self.train_step), {}
 
 

@@ -48,14 +48,7 @@ class ManiCMPolicy(TargetedPolicy):
         )
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """Compute the loss: the student must agree with its target one teacher solver step further.
-
-        Args:
-            batch: Preprocessed training batch; observations (B, n_obs_steps, ...), `action` (B, horizon, A).
-
-        Returns:
-            The loss; there is nothing else to log.
-        """
+        """The student must agree with its target one teacher solver step further."""
         actions, config, model = batch[ACTION], self.config, self.model
         noise, generator = self.training_noise(actions)
         level = torch.randint(config.solver_levels, actions.shape[:1], generator=generator, device=actions.device)

@@ -8,6 +8,7 @@ from lerobot.configs.policies import PreTrainedConfig
 from lerobot_sdm.errors import InputError, check_known
 from lerobot_sdm.policies.one_step_config import OneStepConfig
 from lerobot_sdm.policies.recipes import fill_in
+from lerobot_sdm.policies.settings import check_above_zero, check_not_negative, check_shares
 from lerobot_sdm.registration import registered
 
 RECIPES: dict[str, dict[str, Any]] = {
@@ -97,13 +98,13 @@ class MeanFlowConfig(OneStepConfig):
         """Reject values that the network, the times or the losses do not support."""
         super()._check_shapes()
         self._check_names()
-        self.check_above_zero("time_scale", "logit_std", "adaptive_eps", "dispersive_temperature", "difference_step")
+        check_above_zero(self, "time_scale", "logit_std", "adaptive_eps", "dispersive_temperature", "difference_step")
         if self.time_scale > MOST_TIME_SCALE:
             raise InputError(
                 f"--policy.time_scale={self.time_scale}: must be at most {MOST_TIME_SCALE:g}, because it multiplies "
                 "the derivative in time, which the network learns from. Drop the option for 1."
             )
-        self.check_shares("flow_ratio", "endpoint_fraction")
+        check_shares(self, "flow_ratio", "endpoint_fraction")
         total = self.flow_ratio + self.endpoint_fraction  # type: ignore[operator]  # The recipe filled them in.
         if total > 1:
             raise InputError(
@@ -112,16 +113,11 @@ class MeanFlowConfig(OneStepConfig):
             )
         if self.difference_step >= 0.5:
             raise InputError(f"--policy.difference_step={self.difference_step}: must be below 0.5. Drop it for 0.01.")
-        for name in ("adaptive_power", "guidance", "dispersive_weight", "direction_weight"):
-            if getattr(self, name) < 0:
-                raise InputError(f"--policy.{name}={getattr(self, name)}: must not be below 0.")
+        check_not_negative(self, "adaptive_power", "guidance", "dispersive_weight", "direction_weight")
 
     def _check_names(self) -> None:
         from lerobot_sdm.diffusion.mean_flow import DERIVATIVES, TIME_SAMPLERS
 
-        for name, known in (
-            ("time_pair", TIME_PAIRS),
-            ("time_sampler", tuple(TIME_SAMPLERS)),
-            ("derivative", DERIVATIVES),
-        ):
-            check_known(f"--policy.{name}", getattr(self, name), known)
+        check_known("--policy.time_pair", self.time_pair, TIME_PAIRS)
+        check_known("--policy.time_sampler", self.time_sampler, TIME_SAMPLERS)
+        check_known("--policy.derivative", self.derivative, DERIVATIVES)

@@ -29,7 +29,6 @@ from lerobot_sdm.policies.chunk_policy import logged
 from lerobot_sdm.policies.demonstration_policy import DemonstrationPolicy
 from lerobot_sdm.policies.guards import check_full_precision, check_no_autocast
 from lerobot_sdm.policies.meanflow.configuration_meanflow import MeanFlowConfig
-from lerobot_sdm.policies.padding import real_steps
 
 
 class MeanFlowPolicy(DemonstrationPolicy):
@@ -60,16 +59,12 @@ class MeanFlowPolicy(DemonstrationPolicy):
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         """Error of the average velocity between random times, adaptively weighted, and further losses.
 
-        Args:
-            batch: Preprocessed training batch; observations (B, n_obs_steps, ...), `action` (B, horizon, A).
-
-        Returns:
-            The weighted sum, and each part of it to log: `velocity_error` without adaptive weights, which falls as
-            learning goes on, and the losses that are enabled.
+        Each part is logged: `velocity_error` without adaptive weights, which falls as learning goes on, and the losses
+        that are enabled.
         """
         config, model, actions = self.config, self.model, batch[ACTION]
         check_no_autocast(self.name, actions.device)
-        (noise, generator), real = self.training_noise(actions), real_steps(config, batch)
+        (noise, generator), real = self.training_noise(actions), self.real_steps(batch)
         times = draw_time_pairs(
             len(actions),
             config.time_sampler,
@@ -87,9 +82,7 @@ class MeanFlowPolicy(DemonstrationPolicy):
             u = model.average_velocity(z, times.r, times.t, cond)
         known, network = cond.detach(), model.average_velocity
         velocity = guided_velocity(network, z, straight, times.t, known, config.guidance)
-        target = mean_flow_target(
-            network, z, velocity, times, known, config.derivative, config.difference_step
-        )  # fmt: skip
+        target = mean_flow_target(network, z, velocity, times, known, config.derivative, config.difference_step)
         errors = chunk_means((u - target).square(), real)
         parts = {"velocity_error": errors.mean()}
         loss = adaptive_loss(errors, config.adaptive_power, config.adaptive_eps)
@@ -105,11 +98,7 @@ class MeanFlowPolicy(DemonstrationPolicy):
 
 
 class MeanFlowModel(ActionNetwork):
-    """Observation encoder and a network of two times; see `ActionNetwork` for attributes.
-
-    Args:
-        config: Configuration with input and output features.
-    """
+    """Observation encoder and a network of two times; see `ActionNetwork` for attributes."""
 
     config: MeanFlowConfig
 

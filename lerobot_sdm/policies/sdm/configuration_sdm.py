@@ -10,6 +10,7 @@ from lerobot_sdm.policies.distilled_config import DistilledConfig
 from lerobot_sdm.policies.own_network import OwnNetwork
 from lerobot_sdm.policies.recipes import fill_in
 from lerobot_sdm.policies.sdm import GENERATOR_TIMESTEP
+from lerobot_sdm.policies.settings import check_shares
 from lerobot_sdm.registration import registered
 
 _REGRESSION: dict[str, Any] = {
@@ -187,8 +188,7 @@ class SDMConfig(OwnNetwork, DistilledConfig):
             raise InputError(f"--policy.weighting={self.weighting}: must be one of {', '.join(WEIGHTINGS)}.")
         for name, least in LEAST.items():
             check_at_least(f"--policy.{name}", getattr(self, name), least)
-        if not 0 <= self.mixed_conditions <= 1:
-            raise InputError(f"--policy.mixed_conditions={self.mixed_conditions}: must lie in 0 ... 1.")
+        check_shares(self, "mixed_conditions")
         if not 0 < self.data_share <= 1:
             raise InputError(f"--policy.data_share={self.data_share}: must be above 0 and at most 1.")
         if not self.regression_weight and not self.data_weight and not self.matching_weight:
@@ -226,13 +226,11 @@ LEAST = {
     "regression_weight": 0,
     "regression_delta": 0,
     "pair_reuse": 1,
-    "pair_buffer_size": 1,
     "data_weight": 0,
     "data_samples": 2,
     "matching_weight": 0,
     "critic_lead_steps": 0,
     "fake_updates_per_generator_update": 1,
-    "timestep_levels": 0,
 }
 """Field -> its smallest value."""
 

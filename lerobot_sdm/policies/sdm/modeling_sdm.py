@@ -108,14 +108,8 @@ class SDMPolicy(DistilledPolicy):
         """Compute the loss of this iteration's turn; see `turn_of`.
 
         The losses are summed: neither network has a gradient from the other's loss, and a network that is not trained
-        in a step has no gradient at all, so LeRobot's single optimizer skips it.
-
-        Args:
-            batch: Preprocessed training batch; observations (B, n_obs_steps, ...), `action` (B, horizon, A) and
-                `action_is_pad` (B, horizon). The actions are used by the energy score alone.
-
-        Returns:
-            The summed loss, and each part of it to log.
+        in a step has no gradient at all, so LeRobot's single optimizer skips it. The batch's actions are used by the
+        energy score alone.
         """
         config, turn = self.config, turn_of(self.config, self.train_step)
         generator = self.training_noise_generator(batch[OBS_STATE].device)

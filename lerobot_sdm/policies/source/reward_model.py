@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from lerobot.configs.rewards import RewardModelConfig
@@ -21,20 +21,8 @@ REWARD_TYPE = "chunk_reward"
 """Type of the reward models that judge a policy's action chunks in its own normalized units."""
 
 
-class ChunkReward(Protocol):
-    """What fine-tuning needs of a reward model; `rewards/chunk_reward` is one."""
-
-    config: Any
-
-    def features(self, batch: dict[str, Tensor]) -> Tensor:
-        """Condition vectors (B, F) of preprocessed observations, each (B, n_obs_steps, ...)."""
-
-    def predict(self, features: Tensor, actions: Tensor) -> Tensor:
-        """Each ensemble member's prediction (members, B) for executed actions (B, n_action_steps, A)."""
-
-
 def load_reward_model(path: str, device: str, revision: str | None = None) -> Any:
-    """Load a trained reward model, frozen; see `ChunkReward`.
+    """Load a trained `rewards.chunk_reward` model, frozen.
 
     Args:
         path: A checkpoint's `pretrained_model` folder, or a Hub repo id.
@@ -44,7 +32,7 @@ def load_reward_model(path: str, device: str, revision: str | None = None) -> An
     Raises:
         InputError: There is no reward model, or it is of another type.
     """
-    source = reward_model_at(path, revision)
+    source = _saved_model(path, revision)
     file = source.file(CONFIG_FILE)
     kind = read_object(file, str(file)).get("type")
     if kind != REWARD_TYPE:
@@ -58,23 +46,21 @@ def load_reward_model(path: str, device: str, revision: str | None = None) -> An
     return model_class.from_pretrained(str(file.parent), config=config).requires_grad_(False)
 
 
-def reward_model_at(path: str, revision: str | None = None) -> SourcePolicy:
-    """The saved reward model in a folder or Hub repo, as a source of a policy."""
+def _saved_model(path: str, revision: str | None) -> SourcePolicy:
     return SourcePolicy(path, revision, "reward model", "--policy.reward_path")
 
 
-def check_fits(reward: Any, policy: Any, model: SourcePolicy) -> None:
+def check_fits(reward: Any, policy: Any) -> None:
     """Refuse a reward model that was trained for another policy.
 
     Args:
         reward: Configuration of the reward model.
-        policy: Configuration of the policy to fine-tune, with its features, `n_obs_steps`, `n_action_steps` and base
-            (`source`).
-        model: The saved reward model.
+        policy: Configuration of the policy to fine-tune (`AdjointMatchingConfig`), with its features.
 
     Raises:
         InputError: Something differs; names it.
     """
+    model = _saved_model(policy.reward_path, policy.reward_revision)
     for name in ("n_obs_steps", "n_action_steps"):
         mine, theirs = getattr(policy, name), getattr(reward.base, name)
         if mine != theirs:
@@ -87,7 +73,7 @@ def check_fits(reward: Any, policy: Any, model: SourcePolicy) -> None:
     fix = "A reward model sees what its policy sees."
     check_sizes(mine, theirs, "this policy", model.owner, fix, complete=True, cut=False)
     check_sizes(theirs, mine, model.owner, "this policy", fix, complete=True, cut=False)
-    other = other_normalization(policy.source.normalization(), model.normalization(), mine)
+    other = _other_normalization(policy.source.normalization(), model.normalization(), mine)
     if other is not None:
         raise InputError(
             f"{model.given}: '{other}' is normalized differently than for the base at {policy.base_path}. Train a "
@@ -95,14 +81,8 @@ def check_fits(reward: Any, policy: Any, model: SourcePolicy) -> None:
         )
 
 
-def other_normalization(mine: dict[str, Tensor], theirs: dict[str, Tensor], features: Collection[str]) -> str | None:
-    """The first of these features that is normalized differently, or None.
-
-    Args:
-        mine: From `SourcePolicy.normalization`.
-        theirs: Likewise.
-        features: Names, such as `observation.state`.
-    """
+def _other_normalization(mine: dict[str, Tensor], theirs: dict[str, Tensor], features: Collection[str]) -> str | None:
+    """The first of these features, such as `observation.state`, that is normalized differently, or None."""
     for feature in features:
         keys = [key for key in sorted(mine.keys() | theirs.keys()) if key.rpartition(".")[0] == feature]
         if any(key not in mine or key not in theirs or not torch.equal(mine[key], theirs[key]) for key in keys):

@@ -10,6 +10,7 @@ from lerobot.configs.types import NormalizationMode
 from lerobot_sdm.errors import InputError, check_known
 from lerobot_sdm.nets.backbone_settings import FIELDS, backbone_of
 from lerobot_sdm.policies.inference_config import InferenceConfig
+from lerobot_sdm.policies.settings import check_action_steps
 
 if TYPE_CHECKING:
     from lerobot_sdm.policies.source.source_policy import SourcePolicy
@@ -131,13 +132,7 @@ class StudentConfig(InferenceConfig):
         if self.cloud_view is None:
             # Until training replaces it with the dataset's own, which should equal the teacher's.
             self.cloud_view = getattr(network, "cloud_view", None)
-        past = network.n_obs_steps - 1
-        longest = network.horizon - past
-        if not 1 <= self.n_action_steps <= longest:
-            raise InputError(
-                f"--policy.n_action_steps={self.n_action_steps}: must lie in 1 ... {longest}, since the first {past} "
-                f"of the {network.horizon} predicted actions belong to past frames."
-            )
+        check_action_steps(self, network)
         asked = set(self.input_features or {}) - set(network.input_features)
         if asked:
             raise InputError(
@@ -175,7 +170,3 @@ class StudentConfig(InferenceConfig):
     @property
     def action_delta_indices(self) -> list[int]:
         return self.network_config.action_delta_indices
-
-    @property
-    def reward_delta_indices(self) -> None:
-        return None

@@ -125,15 +125,8 @@ MIXER_PAPER = ("Hydra-DP3 (2026)", "https://arxiv.org/abs/2605.01581")
 
 
 def with_other_backbone(network: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """A policy's description with another denoising network.
-
-    Args:
-        network: The description.
-        chosen: Values of fields in `FIELDS`, and of `backbone`, which replace it; without `backbone`, it is kept.
-
-    Returns:
-        The description; if the backbone changes, without the fields of the old one.
-    """
+    """A policy's description with other values of fields in `FIELDS` or of `backbone`; if the backbone changes, without
+    the fields of the old one."""
     old, new = backbone_of(network), chosen.get("backbone", backbone_of(network))
     gone = FIELDS[old] if old != new else ()
     return {name: value for name, value in network.items() if name not in gone} | dict(chosen)

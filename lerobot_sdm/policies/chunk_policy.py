@@ -49,7 +49,8 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
     (raw weights without EMA, further networks, step, noise seed); it is never uploaded, and may be deleted.
 
     Subclasses build `model` (an encoder and a network, see `DP3Model`) and, for training, `average` (its EMA model);
-    they define `actions_from_noise`, `forward` and `get_optim_params`.
+    they define `actions_from_noise`, `get_optim_params` and `forward`. The latter takes a preprocessed training batch
+    of observations (B, n_obs_steps, ...) and `action` (B, horizon, A), and returns the loss and further values to log.
 
     Args:
         config: The policy's configuration.
@@ -91,15 +92,12 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
 
     @abstractmethod
     def actions_from_noise(self, model: Any, noise: Tensor, cond: Tensor) -> Tensor:
-        """Sample action sequences.
+        """Sample normalized actions (B, horizon, A).
 
         Args:
             model: `inference_model`.
             noise: Start noise (B, horizon, A).
             cond: Encoded observations (B, F).
-
-        Returns:
-            Normalized actions (B, horizon, A).
         """
 
     def real_steps(self, batch: dict[str, Tensor]) -> Tensor | None:
@@ -140,14 +138,11 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
         return self.inference_model.denoiser
 
     def sample_actions(self, batch: dict[str, Tensor], noise: Tensor | None = None) -> Tensor:
-        """Sample whole action sequences.
+        """Sample whole sequences of normalized actions (B, horizon, A).
 
         Args:
             batch: Preprocessed observations, each (B, n_obs_steps, ...).
             noise: Start noise (B, horizon, A); None to draw it from torch's global generator.
-
-        Returns:
-            Normalized actions (B, horizon, A).
         """
         return self._sample_under(self.inference_model.encode(batch), noise)
 
@@ -174,16 +169,13 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
 
     @torch.no_grad()
     def predict_action_chunk(self, batch: dict[str, Tensor], noise: Tensor | None = None) -> Tensor:
-        """Predict the actions to execute from the current frame on.
+        """Predict the normalized actions (B, n_action_steps, A) to execute from the current frame on.
 
         Args:
             batch: Preprocessed observations, each (B, n_obs_steps, ...), oldest first, as from a data loader. Or the
                 last time step (B, ...) passed to `select_action`, which keeps the earlier ones.
             noise: Start noise (B, horizon, A), as in LeRobot's `diffusion`. Or (M, horizon, A) for M chunks from a
                 single observation (B = 1), which is encoded once.
-
-        Returns:
-            Normalized actions (B, n_action_steps, A), or M of them.
 
         Raises:
             InputError: An observation is missing or does not have the expected shape or type.
@@ -201,14 +193,11 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
 
     @torch.no_grad()
     def select_action(self, batch: dict[str, Tensor], noise: Tensor | None = None) -> Tensor:
-        """Return the next action of the current chunk; plan a new chunk once that one is used up.
+        """Return the next normalized action (B, A) of the current chunk; plan a new one once that is used up.
 
         Args:
             batch: Preprocessed observations of one time step, each (B, ...).
             noise: Start noise of a new chunk (B, horizon, A).
-
-        Returns:
-            Normalized action (B, A).
 
         Raises:
             InputError: An observation is missing, has an unexpected shape or type, or its batch size has changed.
@@ -292,11 +281,7 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
         return False
 
     def wrap_with_peft(self, peft_config: Any = None, peft_cli_overrides: dict | None = None) -> PreTrainedPolicy:
-        """Refuse `--peft.*`.
-
-        Raises:
-            InputError: Always.
-        """
+        """Raises: InputError: Always; refuses `--peft.*`."""
         method = (peft_cli_overrides or {}).get("method_type") or getattr(peft_config, "peft_type", "LORA")
         raise InputError(f"--peft.method_type={method}: {NO_PEFT}")
 
@@ -371,12 +356,8 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
             self.denoiser.compile(mode=self.config.compile_mode)
 
     def load_training_state(self, path: Path) -> None:
-        """Restore the training state. Without the file, as when fine-tuning a published checkpoint, training starts
-        from the inference weights.
-
-        Args:
-            path: The checkpoint's `training_state.safetensors`.
-        """
+        """Restore the training state from a checkpoint's `training_state.safetensors`. Without the file, as when
+        fine-tuning a published checkpoint, training starts from the inference weights."""
         if not path.exists():
             self.model.load_state_dict(self.inference_model.state_dict())
             return

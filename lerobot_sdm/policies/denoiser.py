@@ -6,11 +6,7 @@ from torch import nn
 
 
 def denoiser_of(policy: Any) -> nn.Module | None:
-    """Return a policy's denoising network; None if it has none, like LeRobot's `act`.
-
-    Args:
-        policy: A policy of this package, which has the attribute `denoiser`, or one of LeRobot's.
-    """
+    """The denoising network of a policy of this package or of LeRobot; None if it has none, like LeRobot's `act`."""
     if policy.config.type == "diffusion":
         return policy.diffusion.unet
     return getattr(policy, "denoiser", None)

@@ -53,11 +53,8 @@ class DistilledPolicy(ChunkPolicy):
             self._remember_features(getattr(dataset_meta, "total_frames", None))
 
     def build_model(self, network: Any) -> nn.Module:
-        """Build the encoder and denoiser, with random weights.
-
-        Args:
-            network: The teacher's configuration, with the student's features.
-        """
+        """Build the encoder and denoiser, with random weights, from the teacher's configuration with the student's
+        features."""
         return adapter_for(network.type).network(network)
 
     def take_weights(self, source: SourcePolicy) -> None:

@@ -20,9 +20,6 @@ def check_whole_steps(policy: str) -> None:
     """Refuse accelerate's gradient accumulation, which LeRobot's training does not fully support: it divides the loss,
     but steps the optimizer after every batch. It would also mix up the turns of alternately trained networks.
 
-    Args:
-        policy: Policy type, for the message.
-
     Raises:
         InputError: Accumulation is enabled, in accelerate's configuration or by its environment variable.
     """
@@ -39,12 +36,7 @@ def check_whole_steps(policy: str) -> None:
 
 
 def check_full_precision(policy: str, use_amp: bool, device: torch.device | str) -> None:
-    """Refuse mixed precision, for a policy whose training needs derivatives that it would ruin.
-
-    Args:
-        policy: Policy type, for the message.
-        use_amp: Value of the policy's `use_amp`.
-        device: Where it is trained.
+    """Refuse mixed precision, for a policy type whose training needs derivatives that it would ruin.
 
     Raises:
         InputError: Mixed precision is enabled, by the option, by accelerate's configuration, or around this call.
@@ -100,11 +92,7 @@ class LossGuard:
 
 
 def check_weights(weights: Mapping[str, Tensor]) -> None:
-    """Refuse to save weights that are not finite.
-
-    Raises:
-        NonFiniteError: A weight is not finite; names the first one.
-    """
+    """Raises: NonFiniteError: A weight is not finite, so it must not be saved; names the first one."""
     for name, value in weights.items():
         if value.is_floating_point() and not bool(value.isfinite().all()):
             raise NonFiniteError(f"weights: '{name}' is not finite; no checkpoint is written. {ADVICE}")

@@ -92,10 +92,6 @@ def read_config(spec: PolicySpec, device: str = "cpu") -> PreTrainedConfig:
 def load_from_spec(spec: PolicySpec, device: str = "cpu") -> LoadedPolicy:
     """Load a checkpoint as `lerobot-eval` does, with LeRobot's own functions.
 
-    Args:
-        spec: Policy spec of what to load.
-        device: Torch device of the network and its inputs.
-
     Raises:
         InputError: There is no checkpoint, its configuration cannot be read, or an override names no field of it or
             gives an impossible value.

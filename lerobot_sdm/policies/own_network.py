@@ -50,12 +50,8 @@ class OwnNetwork:
         return chosen
 
     def replaced_network(self, network: dict[str, Any], teacher: PreTrainedConfig, regresses: bool) -> dict[str, Any]:
-        """A teacher's description (`source.description`) with the chosen network.
-
-        Args:
-            network: The description.
-            teacher: The teacher's configuration.
-            regresses: Whether the student learns the teacher's samples by regression.
+        """A teacher's description (`source.description`) with the chosen network, which takes a student that learns the
+        teacher's samples by regression.
 
         Raises:
             InputError: The choice cannot work.
@@ -70,11 +66,7 @@ class OwnNetwork:
         return with_other_backbone(network, chosen) if chosen else network
 
     def check_unchanged(self, network: dict[str, Any]) -> None:
-        """Refuse a choice that a trained student does not have.
-
-        Raises:
-            InputError: Names the field.
-        """
+        """Raises: InputError: A trained student does not have the chosen network; names the field."""
         had = network | {"backbone": backbone_of(network)}
         for name in NAMES:
             value = getattr(self, name)

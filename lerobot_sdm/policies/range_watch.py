@@ -86,15 +86,14 @@ def watch_source(
 ) -> RangeWatch:
     """Compare a dataset with the policy whose pipelines normalize it, when training from that policy starts.
 
+    The watch that is returned checks, in the first batches, observations that are not dataset columns, such as clouds
+    made from depth images.
+
     Args:
         source: The other policy.
         features: Observations and actions of the new policy.
         statistics: The dataset's statistics, after `prepare_stats`.
         dataset: The dataset's metadata.
-
-    Returns:
-        A watch that checks, in the first batches, observations that are not dataset columns, such as clouds made from
-        depth images.
 
     Raises:
         InputError: A column has another scale, or its clouds lie far outside the known ones.

@@ -13,11 +13,7 @@ logger = logging.getLogger(__name__)
 
 @functools.cache
 def warn_of_too_many_threads(device: str) -> None:
-    """Warn once if training on the CPU uses more threads than there are free cores.
-
-    Args:
-        device: The policy's device, by torch's name.
-    """
+    """Warn once if training on this device, by torch's name, is on the CPU with more threads than free cores."""
     if device != "cpu" or not hasattr(os, "getloadavg"):
         return
     load, *_ = os.getloadavg()

@@ -30,11 +30,7 @@ CHANGES_LITTLE = frozenset({"num_points", "camera_size"})
 
 @dataclass
 class CloudViewStep(ObservationProcessorStep):
-    """Add the description of how the clouds are made to an environment's observations. Other policies ignore it.
-
-    Args:
-        view: As `View`.
-    """
+    """Add the description of how the clouds are made to an environment's observations. Other policies ignore it."""
 
     view: View = field(default_factory=dict)
 
@@ -48,11 +44,7 @@ class CloudViewStep(ObservationProcessorStep):
 
 
 def read_provenance(root: str | Path | None) -> dict[str, Any]:
-    """Read the provenance of a dataset of this package; empty if it is missing or unreadable.
-
-    Args:
-        root: Folder of the dataset.
-    """
+    """Read the provenance of a dataset of this package in a folder; empty if it is missing or unreadable."""
     path = Path(root or ".") / PROVENANCE
     if root is None or not path.is_file():
         return {}
@@ -64,11 +56,7 @@ def read_provenance(root: str | Path | None) -> dict[str, Any]:
 
 
 def recorded_view(root: str | Path | None) -> View | None:
-    """How the clouds of a dataset were made; None if the dataset does not say.
-
-    Args:
-        root: Folder of the dataset.
-    """
+    """How the clouds of a dataset in a folder were made; None if the dataset does not say."""
     view = read_provenance(root).get("view")
     return view if isinstance(view, dict) else None
 
@@ -82,22 +70,19 @@ def view_differences(trained: Mapping[str, Any], seen: Mapping[str, Any]) -> dic
     }
 
 
-def warn_of_another_view(trained: View | None, seen: View | None, where: str) -> bool:
+def warn_of_another_view(trained: View | None, seen: View | None, where: str) -> None:
     """Warn if clouds are made differently from those that a policy was trained on.
 
     Args:
         trained: View of the policy's training data; None if unknown.
         seen: View of the current data; None if unknown.
         where: Where the current data come from, such as "the environment".
-
-    Returns:
-        Whether there was a warning.
     """
     if trained is None or seen is None:
-        return False
+        return
     differences = view_differences(trained, seen)
     if not differences:
-        return False
+        return
     told = "; ".join(f"{name} was {before!r}, is {now!r}" for name, (before, now) in differences.items())
     if differences.keys() <= CHANGES_LITTLE:
         logger.warning("Clouds of %s are as in training but for %s.", where, told)
@@ -111,4 +96,3 @@ def warn_of_another_view(trained: View | None, seen: View | None, where: str) ->
             told,
             trained.get("view"),
         )
-    return True

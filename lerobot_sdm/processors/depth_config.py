@@ -150,10 +150,7 @@ class DepthToCloudConfig:
         return 3 if self.cameras[0].color_key is None else 6
 
     def check_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """Check that a dataset or robot provides the required images.
-
-        Args:
-            shapes: Observation -> its shape, channels first or last.
+        """Check that a dataset or robot provides the required images, by observation and shape, channels first or last.
 
         Raises:
             InputError: An image is missing, or its size is not that of the intrinsics.
@@ -202,11 +199,7 @@ def read_depth_config(path: Path | str) -> DepthToCloudConfig:
 
 
 def depth_config(fields: Mapping[str, Any], source: str = "depth_to_cloud") -> DepthToCloudConfig:
-    """Build a configuration from plain values, as in JSON.
-
-    Args:
-        fields: Names and values.
-        source: Where they come from, for messages.
+    """Build a configuration from plain values, as in JSON; messages name their source.
 
     Raises:
         InputError: A field is unknown or missing, or its type or value is invalid.

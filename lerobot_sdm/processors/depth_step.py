@@ -45,20 +45,15 @@ class DepthToPointCloudStep(ObservationProcessorStep):
 
     @classmethod
     def from_config(cls, config: DepthToCloudConfig) -> "DepthToPointCloudStep":
-        """Build the step from a configuration."""
         return cls(config.cameras, config.crop, config.num_points)
 
     def observation(self, observation: dict[str, Any]) -> dict[str, Any]:
-        """Replace depth images by a cloud.
+        """Replace depth images by `observation.point_cloud` (..., num_points, 3 or 6) float32 on their device.
 
         Args:
             observation: Depth images (..., 1, H, W), (..., H, W, 1) or (..., H, W) of any number type, color images
                 (..., 3, H, W) or (..., H, W, 3), uint8 or floats of 0 to 1; tensors or arrays. The leading dimensions
                 must be the same for all.
-
-        Returns:
-            The observation without the depth images, with `observation.point_cloud` (..., num_points, 3 or 6)
-            float32 on the device of the depth images.
 
         Raises:
             InputError: An image is missing or does not fit its camera.

@@ -19,11 +19,7 @@ FARTHEST_PICTURE = 50.0
 
 
 class DepthToCloud:
-    """Makes clouds from the images of the configured cameras.
-
-    Args:
-        config: The cameras, the crop and the number of points.
-    """
+    """Makes clouds from the images of the configured cameras."""
 
     def __init__(self, config: DepthToCloudConfig):
         self.config = config

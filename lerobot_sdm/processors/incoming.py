@@ -21,10 +21,6 @@ Batch = dict[str, Tensor]
 def as_tensor(key: str, value: Any) -> Tensor:
     """Convert an observation (tensor, array or numbers) to a float tensor, and uint8 images to 0 to 1.
 
-    Args:
-        key: Its name.
-        value: A tensor, an array, or numbers.
-
     Raises:
         InputError: The value is not of such a type.
     """
@@ -44,16 +40,14 @@ def as_tensor(key: str, value: Any) -> Tensor:
 
 
 def one_step(batch: Any, features: Features, like: Tensor, any_image_size: bool = False) -> Batch:
-    """Check and convert the observation of one time step.
+    """Check and convert the observation of one time step: a copy of each of `features` (B, ...), because a robot may
+    overwrite the same memory with its next observation.
 
     Args:
         batch: Preprocessed observation. Arrays, other dtypes and devices, and a missing batch axis are accepted.
         features: Features that the policy was trained with.
         like: A weight of the network, whose device and dtype the observation gets.
         any_image_size: Whether the policy resizes images itself.
-
-    Returns:
-        A copy of each of `features` (B, ...), because a robot may overwrite the same memory with its next observation.
 
     Raises:
         InputError: An observation is missing or does not fit; names it.
@@ -72,17 +66,8 @@ def one_step(batch: Any, features: Features, like: Tensor, any_image_size: bool 
 
 
 def windows(batch: Any, features: Features, like: Tensor, frames: int, any_image_size: bool = False) -> Batch:
-    """Check and convert observations of several time steps, as used by `predict_action_chunk`.
-
-    Args:
-        batch: Preprocessed observations, each (B, frames, ...), oldest first; if frames is 1, the axis may be missing.
-        features: Features that the policy was trained with.
-        like: A weight of the network, whose device and dtype the observations get.
-        frames: Number of time steps that the policy sees.
-        any_image_size: Whether the policy resizes images itself.
-
-    Returns:
-        Each of `features` (B, frames, ...).
+    """The same for observations of several time steps (B, frames, ...), oldest first, as used by
+    `predict_action_chunk`; if frames is 1, the axis may be missing.
 
     Raises:
         InputError: An observation is missing or does not fit; names it.
@@ -107,15 +92,7 @@ def windows(batch: Any, features: Features, like: Tensor, frames: int, any_image
 
 
 def with_vector_axes(batch: Batch, features: Features) -> Batch:
-    """Restore the axis that LeRobot's reader drops from one-element vectors in a training batch.
-
-    Args:
-        batch: Windows as LeRobot reads them: (B, T) for a column of shape (1,), else (B, T, ...).
-        features: Columns of observations and actions.
-
-    Returns:
-        The same with (B, T, 1).
-    """
+    """Restore the axis that LeRobot's reader drops from one-element vectors of a training batch: (B, T) to (B, T, 1)."""
     scalars = [key for key, feature in features.items() if tuple(feature.shape) == (1,) and key in batch]
     return {**batch, **{key: batch[key].unsqueeze(-1) for key in scalars if batch[key].ndim == 2}}
 
@@ -124,14 +101,8 @@ def whole_clouds(cloud: Tensor) -> Tensor:
     """Replace NaN or infinite points of a cloud by other points of the same cloud.
 
     The valid points move up in their order, so that a cloud in farthest-point order keeps it, and are repeated from the
-    first on to fill the cloud. Encoders take the maximum over points, so duplicates have no effect. A cloud without any
-    valid point does not change.
-
-    Args:
-        cloud: (..., N, C).
-
-    Returns:
-        (..., N, C).
+    first on to fill the cloud (..., N, C). Encoders take the maximum over points, so duplicates have no effect. A cloud
+    without any valid point does not change.
     """
     bad = ~cloud.isfinite().all(dim=-1)
     left = (~bad).sum(dim=-1, keepdim=True)
@@ -141,11 +112,7 @@ def whole_clouds(cloud: Tensor) -> Tensor:
 
 
 def not_finite(frames: Iterable[Batch]) -> str | None:
-    """Describe the first observation with NaN or infinity; None if all are finite.
-
-    Args:
-        frames: Observations, each entry (B, ...).
-    """
+    """Describe the first of several observations, each entry (B, ...), with NaN or infinity; None if all are finite."""
     frames = list(frames)
     flags = {
         (place, key): value.isfinite().flatten(1).all(dim=1)

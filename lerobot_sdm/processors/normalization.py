@@ -26,7 +26,7 @@ Stats = dict[str, dict[str, Any]]
 """Feature -> statistic -> values, as in LeRobotDatasetMetadata.stats."""
 
 
-def prepare_stats(stats: Stats, cloud_channels: int, depth_to_cloud: DepthToCloudConfig | None = None) -> Stats:
+def prepare_stats(stats: Stats, cloud_channels: int, depth_to_cloud: DepthToCloudConfig | None = None) -> None:
     """Prepare dataset statistics for a point-cloud policy, in place and idempotently.
 
     In place, because LeRobot passes the same object first to the policy and then to its processors; and when
@@ -38,9 +38,6 @@ def prepare_stats(stats: Stats, cloud_channels: int, depth_to_cloud: DepthToClou
         cloud_channels: 3 for xyz, 6 with color.
         depth_to_cloud: How depth images are converted to clouds. A dataset without clouds has no statistics of them,
             so the range of the crop is used instead.
-
-    Returns:
-        The same object.
 
     Raises:
         InputError: Statistics of the cloud are missing, and no crop is configured.
@@ -59,7 +56,6 @@ def prepare_stats(stats: Stats, cloud_channels: int, depth_to_cloud: DepthToClou
             feature["min"], feature["max"] = widen_constant_channels(
                 np.asarray(feature["min"]), np.asarray(feature["max"])
             )
-    return stats
 
 
 def check_statistics(
@@ -103,18 +99,12 @@ def _broadcasts(mine: tuple[int, ...], whole: tuple[int, ...]) -> bool:
 
 
 def widen_constant_channels(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Widen the range of almost constant channels, so that they are normalized to 0 at unit scale.
+    """Widen the ranges (C,) below `RANGE_FLOOR` of almost constant channels, so that they are normalized to 0 at unit
+    scale.
 
     LeRobot only guards against a range of exactly 0: in a channel that moved by 1e-5 in the demonstrations, sensor
     noise would be scaled to several hundred. DP3 gives such a channel scale 1 and offset -min; the range
     [min - 1, min + 1] has the same effect in LeRobot's normalizer.
-
-    Args:
-        low: Smallest values (C,).
-        high: Largest values (C,).
-
-    Returns:
-        (low, high) with ranges below `RANGE_FLOOR` widened.
     """
     constant = (high - low) < RANGE_FLOOR
     return np.where(constant, low - 1, low), np.where(constant, low + 1, high)

@@ -29,11 +29,11 @@ class ObservationFitterStep(ProcessorStep):
         features: Observations of the policy, as LeRobot's `PolicyFeature` or as in a saved pipeline.
     """
 
-    features: Mapping[str, PolicyFeature | dict[str, Any]] = field(default_factory=dict)
+    features: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         try:
-            self._known = {
+            self.features = {
                 key: value
                 if isinstance(value, PolicyFeature)
                 else PolicyFeature(FeatureType(value["type"]), tuple(map(operator.index, value["shape"])))
@@ -43,7 +43,6 @@ class ObservationFitterStep(ProcessorStep):
             raise InputError(
                 f"observation_fitter: features={self.features!r}: must be names with a type and a shape ({error})."
             ) from error
-        self.features = self._known
 
     def __call__(self, transition: EnvTransition) -> EnvTransition:
         """Convert the policy's observations (..., *shape) to float tensors, at least (1, *shape); others pass through.
@@ -54,7 +53,7 @@ class ObservationFitterStep(ProcessorStep):
         transition = dict(transition)
         observation = transition.get(TransitionKey.OBSERVATION)
         if observation is not None:
-            known = {key: self._fitted(key, observation[key]) for key in self._known if key in observation}
+            known = {key: self._fitted(key, observation[key]) for key in self.features if key in observation}
             transition[TransitionKey.OBSERVATION] = {**observation, **known}
         action = transition.get(TransitionKey.ACTION)
         if isinstance(action, Tensor):
@@ -62,7 +61,7 @@ class ObservationFitterStep(ProcessorStep):
         return transition
 
     def _fitted(self, key: str, value: Any) -> Tensor:
-        value, shape = as_tensor(key, value), tuple(self._known[key].shape)
+        value, shape = as_tensor(key, value), tuple(self.features[key].shape)
         if shape == (1,) and value.ndim == 0:
             value = value.reshape(1)
         if value.ndim < len(shape):
@@ -71,17 +70,14 @@ class ObservationFitterStep(ProcessorStep):
             )
         # LeRobot's reader drops the axis of one-element vectors, so any shape may be one; and a policy may resize
         # images, so it checks their sizes itself.
-        if shape != (1,) and self._known[key].type is not FeatureType.VISUAL:
+        if shape != (1,) and self.features[key].type is not FeatureType.VISUAL:
             found = {key: tuple(value.shape[value.ndim - len(shape) :])}
             check_sizes(found, {key: shape}, "the observation", "the checkpoint", FIX)
         return value.unsqueeze(0) if value.ndim == len(shape) else value
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            "features": {
-                key: {"type": feature.type.value, "shape": list(feature.shape)} for key, feature in self._known.items()
-            }
-        }
+        plain = {key: {"type": item.type.value, "shape": list(item.shape)} for key, item in self.features.items()}
+        return {"features": plain}
 
     def transform_features(
         self, features: dict[PipelineFeatureType, dict[str, PolicyFeature]]
@@ -90,12 +86,7 @@ class ObservationFitterStep(ProcessorStep):
 
 
 def add_fitter(preprocessor: PolicyProcessorPipeline, features: Mapping[str, PolicyFeature]) -> None:
-    """Insert the step before the normalizer of a pipeline without it, such as that of LeRobot's `diffusion`.
-
-    Args:
-        preprocessor: Modified in place.
-        features: Observations of the policy.
-    """
+    """Insert the step before the normalizer of a pipeline without it, such as that of LeRobot's `diffusion`."""
     steps = preprocessor.steps
     if not any(isinstance(step, ObservationFitterStep) for step in steps):
         place = next((i for i, step in enumerate(steps) if isinstance(step, NormalizerProcessorStep)), len(steps))

@@ -116,16 +116,7 @@ def takes_any_image_size(config: Any) -> bool:
 
 
 def check_upright(key: str, shape: Shape, where: str) -> None:
-    """Refuse a transposed cloud, channels x points.
-
-    Args:
-        key: Its name.
-        shape: (points, channels), with any number of leading dimensions.
-        where: Where the cloud is, for the message.
-
-    Raises:
-        InputError: The cloud is transposed.
-    """
+    """Raises: InputError: A cloud of this shape, (points, channels) after any leading dimensions, is transposed."""
     if len(shape) >= 2 and FEWEST_CHANNELS <= shape[-2] <= MOST_CHANNELS < shape[-1]:
         raise InputError(
             f"'{key}' has shape {shape} in {where}: {shape[-2]} points of {shape[-1]} channels, so the cloud lies on "
@@ -134,16 +125,7 @@ def check_upright(key: str, shape: Shape, where: str) -> None:
 
 
 def check_vector(key: str, shape: Shape, kind: str) -> None:
-    """Refuse a column that is not a vector.
-
-    Args:
-        key: Its name.
-        shape: Shape of one frame.
-        kind: The policy type, for the message.
-
-    Raises:
-        InputError: The column is not a vector; names its shape.
-    """
+    """Raises: InputError: A column of this shape in one frame is not a vector, as this type of policy needs."""
     if len(shape) != 1:
         what = "is a matrix" if len(shape) == 2 else "is no vector"
         raise InputError(

@@ -114,7 +114,7 @@ class ConsistencyModel(KarrasModel):
         super().__init__(config, two_times_network)
 
     def jump(self, x: Tensor, t: Tensor, s: Tensor, cond: Tensor, network: nn.Module | None = None) -> Tensor:
-        """G: jump from noise t (B,) to noise s (B,) with actions x (B, T, A), under a condition (B, F), by `denoiser` or
+        """G: jump from noise t (B,) to s (B,) with actions x (B, T, A), under a condition (B, F), by `denoiser` or by
         another network."""
         return jump(partial(self.denoiser if network is None else network, global_cond=cond), x, t, s, self.levels)
 

@@ -41,12 +41,7 @@ def build_base(description: dict[str, Any], device: str) -> PreTrainedPolicy:
 
 
 def load_weights(base: PreTrainedPolicy, file: Path, source: str) -> None:
-    """Copy a checkpoint's `model.safetensors` into a base.
-
-    Args:
-        base: From `build_base`.
-        file: The checkpoint's weights.
-        source: Name of the weights in messages.
+    """Copy a checkpoint's `model.safetensors` into a base; messages name it `source`.
 
     Raises:
         InputError: The weights do not fit the base.
@@ -57,16 +52,13 @@ def load_weights(base: PreTrainedPolicy, file: Path, source: str) -> None:
 
 @torch.no_grad()
 def propose(base: PreTrainedPolicy, batch: dict[str, Tensor], actions: int, noise: Tensor | None = None) -> Tensor:
-    """Predict a base's actions from the current frame on.
+    """Predict a base's normalized actions (B, actions, A) from the current frame on.
 
     Args:
         base: The policy.
         batch: Preprocessed observations, each (B, n_obs_steps, ...).
         actions: Number of actions.
         noise: Start noise (B, horizon, A) for a base that takes it; None to draw it from torch's global generator.
-
-    Returns:
-        Normalized actions (B, actions, A).
     """
     base.reset()  # With empty queues, a policy uses the batch's own frames.
     batch = {key: batch[key] for key in base.config.input_features}

@@ -8,14 +8,7 @@ from torch.nn import functional as F
 
 
 class Posterior(nn.Module):
-    """q(z | features, chunk): a Gaussian with independent entries.
-
-    Args:
-        feature_dim: F.
-        chunk_dim: Numbers in a chunk, T * A.
-        latent_dim: Z.
-        hidden_dim: Width of both hidden layers.
-    """
+    """q(z | features, chunk): a Gaussian with Z independent entries, from F features and chunks of T * A numbers."""
 
     def __init__(self, feature_dim: int, chunk_dim: int, latent_dim: int, hidden_dim: int):
         super().__init__()
@@ -37,13 +30,7 @@ class RewardNetwork(nn.Module):
     """R(features, latent, chunk), unbounded.
 
     The first layer is one matrix, applied in two parts: its product with features and latent is constant while a chunk
-    is optimized.
-
-    Args:
-        feature_dim: F.
-        latent_dim: Z.
-        chunk_dim: Numbers in a chunk, T * A.
-        hidden_dim: H, the width of both hidden layers.
+    is optimized. It has F features, latents of Z and chunks of T * A numbers, and two hidden layers of width H.
     """
 
     def __init__(self, feature_dim: int, latent_dim: int, chunk_dim: int, hidden_dim: int):
@@ -66,13 +53,6 @@ class RewardNetwork(nn.Module):
 def divergence_from_prior(mean: Tensor, log_variance: Tensor) -> Tensor:
     """KL(N(mean, exp(log_variance)) || N(0, I)), summed over the latent's entries.
 
-    Appendix B of Kingma and Welling (2013), https://arxiv.org/abs/1312.6114, with the opposite sign.
-
-    Args:
-        mean: (B, Z).
-        log_variance: (B, Z).
-
-    Returns:
-        (B,).
+    Appendix B of Kingma and Welling (2013), https://arxiv.org/abs/1312.6114, with the opposite sign: (B,) from (B, Z).
     """
     return 0.5 * (log_variance.exp() + mean.square() - 1 - log_variance).sum(dim=-1)

@@ -7,12 +7,8 @@ from lerobot_sdm.processors.normalization import Stats
 
 
 def make_difftori_pre_post_processors(config: DiffTORIConfig, dataset_stats: Stats | None = None) -> Processors:
-    """Load the base's saved pipelines on this policy's device; without a base, build new ones like DP3's.
-
-    Args:
-        config: Policy configuration.
-        dataset_stats: Used only if there is no base.
-    """
+    """Load the base's saved pipelines on this policy's device; without a base, build new ones like DP3's, for which
+    alone the statistics are used."""
     if config.source is None:
         return make_dp3_pre_post_processors(config, dataset_stats)
     return saved_processors(config, config.source)

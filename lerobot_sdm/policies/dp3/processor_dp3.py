@@ -1,4 +1,4 @@
-"""Pre- and post-processing of DP3: LeRobot's own steps, and one for the point cloud."""
+"""Pre- and post-processing of DP3: LeRobot's own steps, and one for clouds, which does not touch other observations."""
 
 from collections.abc import Collection
 from typing import Any

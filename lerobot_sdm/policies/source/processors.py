@@ -17,24 +17,16 @@ Processors = tuple[
 
 
 def make_student_processors(config: Any, dataset_stats: Stats | None = None) -> Processors:
-    """Load the source's saved pipelines on the student's device; without a source, build new ones of its type.
-
-    Args:
-        config: A `StudentConfig`.
-        dataset_stats: Used only if there is no source.
-    """
+    """Load the source's saved pipelines on the device of a student (`StudentConfig`); without a source, build new ones
+    of its type, for which alone the statistics are used."""
     if config.source is None:
         return make_pre_post_processors(config.network_config, dataset_stats=dataset_stats)
     return saved_processors(config, config.source)
 
 
 def saved_processors(config: Any, source: SourcePolicy) -> Processors:
-    """Load the pipelines of a saved policy; add the check of observations that old policies lack.
-
-    Args:
-        config: Configuration of the policy or reward model that will use them, with its device and observations.
-        source: The saved policy.
-    """
+    """Load the pipelines of a saved policy for the policy or reward model of a configuration, with its device and
+    observations; add the check of observations that old policies lack."""
     check_pipelines(source.path, source.revision)
     before, after = make_pre_post_processors(
         config,

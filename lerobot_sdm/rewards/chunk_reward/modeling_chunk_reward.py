@@ -81,15 +81,8 @@ class ChunkRewardRewardModel(PreTrainedRewardModel):
         return self.encoder.encode(with_vector_axes(batch, self.config.input_features))
 
     def predict(self, features: Tensor, actions: Tensor) -> Tensor:
-        """Each member's prediction, in the environment's unit.
-
-        Args:
-            features: From `features` (B, F).
-            actions: Executed actions, normalized as the policy normalizes them (B, n_action_steps, A).
-
-        Returns:
-            (members, B).
-        """
+        """Each member's prediction (members, B), in the environment's unit, from `features` (B, F) and executed actions
+        (B, n_action_steps, A), normalized as the policy normalizes them."""
         if actions.shape[1] != self.config.n_action_steps:
             raise InputError(
                 f"action: {tuple(actions.shape)} is not (B, {self.config.n_action_steps}, A), the executed part of a "
@@ -106,8 +99,7 @@ class ChunkRewardRewardModel(PreTrainedRewardModel):
     def labels(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Labels (B,), and their mask (B,) bool: an episode's first frame has no previous reward, so no change.
 
-        Args:
-            batch: `next.reward` (B, 2) and `next.reward_is_pad` (B, 2), at `reward_delta_indices`.
+        The batch has `next.reward` (B, 2) and `next.reward_is_pad` (B, 2), at `reward_delta_indices`.
         """
         before, behind = batch[REWARD].float().unbind(dim=1)
         if self.config.target == "reward":
@@ -117,14 +109,8 @@ class ChunkRewardRewardModel(PreTrainedRewardModel):
     # ---- training --------------------------------------------------------------------------------------
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        """Mean squared error of the members, in units of the rewards' standard deviation.
-
-        Args:
-            batch: Preprocessed training batch.
-
-        Returns:
-            The loss; and, in the environment's unit, the error of the members' mean and their spread.
-        """
+        """Mean squared error of the members, in units of the rewards' standard deviation; to log, in the environment's
+        unit, the error of the members' mean and their spread."""
         label, known = self.labels(batch)
         values = self.predict(self.features(batch), batch[ACTION])
         weight = known.float() / known.sum().clamp_min(1)
@@ -152,11 +138,7 @@ class ChunkRewardRewardModel(PreTrainedRewardModel):
 
 
 def check_dataset(config: ChunkRewardConfig, features: dict[str, Any]) -> None:
-    """Refuse a dataset from which this reward cannot be learned.
-
-    Args:
-        config: Configuration of the reward model.
-        features: LeRobot's description of the dataset's columns.
+    """Refuse a dataset, by LeRobot's description of its columns, from which this reward cannot be learned.
 
     Raises:
         InputError: The dataset has no reward, or its observations or actions do not match the policy's.

@@ -9,9 +9,7 @@ from lerobot_sdm.rewards.chunk_reward.configuration_chunk_reward import ChunkRew
 def make_chunk_reward_pre_post_processors(config: ChunkRewardConfig, dataset_stats: Stats | None = None) -> Processors:
     """Load the policy's saved pipelines; a resumed run and a saved model have them next to their weights.
 
-    Args:
-        config: The reward model's configuration.
-        dataset_stats: Not used, because the model must normalize actions exactly like the policy.
+    The statistics are not used, because the model must normalize actions exactly like the policy.
     """
     if config.pretrained_path is not None:
         return saved_processors(config, SourcePolicy(str(config.pretrained_path), config.pretrained_revision))

@@ -39,11 +39,8 @@ class Backbone(FrameEncoder):
 
     @abstractmethod
     def sampler_timesteps(self, steps: int | None = None) -> list[int]:
-        """Timesteps of the network's own deterministic sampler, strictly decreasing.
-
-        Args:
-            steps: Number of timesteps; None for the number in its configuration.
-        """
+        """Timesteps of the network's own deterministic sampler, strictly decreasing: `steps` of them, or as many as its
+        configuration says."""
 
     @property
     def num_train_timesteps(self) -> int:
@@ -80,15 +77,9 @@ class Backbone(FrameEncoder):
         return F.mse_loss(output, training_target(x0, noise, self.prediction_type), reduction="none")
 
     def sample(self, noise: Tensor, cond: Tensor, timesteps: list[int] | None = None) -> Tensor:
-        """Deterministic DDIM under a fixed condition.
+        """Deterministic DDIM from noise (B, T, A) under a fixed condition (B, F): normalized actions (B, T, A).
 
-        Args:
-            noise: (B, T, A).
-            cond: (B, F).
-            timesteps: Strictly decreasing; a single one gives the one-step DDIM sample. None for the network's own.
-
-        Returns:
-            Normalized actions (B, T, A).
+        The timesteps are strictly decreasing; a single one gives the one-step DDIM sample. None for the network's own.
         """
         return ddim_sample(
             lambda x, t: self.denoise(x, t, cond).x0,

@@ -36,13 +36,10 @@ class DenoisingNetwork(nn.Module, ABC):
         """The layers whose outputs are features of an early stage, at most two, for losses on features."""
 
     def check_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Refuse weights that a setting of this network rules out, naming the setting.
-
-        Args:
-            weights: State dict of a network of this class, of any shapes.
+        """Refuse weights of this class of networks that a setting rules out, such as those of another horizon.
 
         Raises:
-            InputError: The weights are those of another horizon, and this network cannot take them over.
+            InputError: Names the setting.
         """
 
 

@@ -54,15 +54,7 @@ class FilmMemory:
         self._time_parts: dict[float, list[Tensor]] = {}
 
     def __call__(self, timestep: Tensor, cond: Tensor) -> list[Tensor]:
-        """Compute the output of each layer.
-
-        Args:
-            timestep: (B,).
-            cond: (B, F), without the embedding of the timestep.
-
-        Returns:
-            (B, 2 C) for each layer.
-        """
+        """The output (B, 2 C) of each layer, for timesteps (B,) and conditions (B, F) without their embedding."""
         # In-place changes increment a tensor's version; moving or casting a module changes its weights' storage.
         state = (
             torch.is_autocast_enabled(cond.device.type),

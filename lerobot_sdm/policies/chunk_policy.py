@@ -22,13 +22,7 @@ from lerobot_sdm.errors import InputError
 from lerobot_sdm.nets.backbones import check_backbone
 from lerobot_sdm.nets.ema import update_average, warmup_decay
 from lerobot_sdm.nets.precision import lower_precision
-from lerobot_sdm.policies.guards import (
-    LossGuard,
-    NonFiniteError,
-    check_weights,
-    check_whole_steps,
-    checked_actions,
-)
+from lerobot_sdm.policies.guards import LossGuard, NonFiniteError, check_weights, check_whole_steps, checked_actions
 from lerobot_sdm.policies.history import History
 from lerobot_sdm.policies.inference_config import NO_PEFT
 from lerobot_sdm.policies.pipelines import check_pipelines
@@ -37,6 +31,7 @@ from lerobot_sdm.policies.repeatable_noise import RepeatableNoise
 from lerobot_sdm.policies.thread_notice import warn_of_too_many_threads
 from lerobot_sdm.processors.cloud_view import OBS_CLOUD_VIEW, recorded_view, warn_of_another_view
 from lerobot_sdm.processors.incoming import not_finite, one_step, whole_clouds, windows, with_vector_axes
+from lerobot_sdm.processors.normalization import Stats, prepare_stats
 from lerobot_sdm.processors.sizes import check_checkpoint, takes_any_image_size
 from lerobot_sdm.safe_files.weights import load_strictly, read_weights
 
@@ -53,9 +48,10 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
     of observations (B, n_obs_steps, ...) and `action` (B, horizon, A), and returns the loss and further values to log.
 
     Args:
-        config: The policy's configuration.
-        training: Whether this instance will be trained. LeRobot indicates this by passing a dataset's metadata;
-            without it, parts that only training needs are not built.
+        config: The policy's configuration, with input and output features set.
+        dataset_stats: Statistics of the training data, prepared in place by `prepare_stats`.
+        dataset_meta: Metadata of the training data. LeRobot passes it only to a policy that will be trained; without
+            it, parts that only training needs are not built.
     """
 
     # LeRobot requires both of every subclass, even of an abstract one.
@@ -71,14 +67,15 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
         if "forward" in vars(cls):
             cls.forward = torch.compiler.disable(_on_whole_batches(cls.forward), recursive=False)
 
-    def __init__(self, config, training: bool):
+    def __init__(self, config: Any, dataset_stats: Stats | None = None, dataset_meta: Any = None, **_: Any):
+        config.validate_features()
         super().__init__(config)
-        if training:
+        self.built_for_training = dataset_meta is not None
+        if self.built_for_training:
             check_whole_steps(self.name)
             warn_of_too_many_threads(config.device)
             self._take_view_of_dataset()
         self._view_checked = False
-        self.built_for_training = training
         self.train_step = 0
         # LeRobot seeds torch with --seed before it builds the policy.
         self.noise_seed = torch.initial_seed() % 2**63
@@ -87,8 +84,14 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
         self.range_watch: RangeWatch | None = None
         self.average: Any = None
         self.reset()
+        if dataset_stats is not None:
+            self.prepare_stats(dataset_stats)
 
     # ---- for subclasses --------------------------------------------------------------------------------
+
+    def prepare_stats(self, stats: Stats) -> None:
+        """Prepare the statistics of the training data in place."""
+        prepare_stats(stats, self.config.cloud_channels, self.config.depth_to_cloud)
 
     @abstractmethod
     def actions_from_noise(self, model: Any, noise: Tensor, cond: Tensor) -> Tensor:

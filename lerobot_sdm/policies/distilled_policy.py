@@ -20,16 +20,8 @@ from lerobot_sdm.safe_files.weights import load_strictly
 
 
 class DistilledPolicy(ChunkPolicy):
-    """A student whose network starts as a copy of its teacher's, with the encoder frozen.
-
-    Subclasses define `add_training_modules` and the abstract methods of `ChunkPolicy`.
-
-    Args:
-        config: Policy configuration, with input and output features set.
-        dataset_stats: Statistics of the training data, prepared in place as the teacher's policy type does.
-        dataset_meta: Metadata of the training data. LeRobot passes it only to a policy that will be trained; only
-            then are the teacher and further networks loaded.
-    """
+    """A student whose network starts as a copy of its teacher's, with the encoder frozen; see `ChunkPolicy` for the
+    arguments. Subclasses define `add_training_modules` and the abstract methods of `ChunkPolicy`."""
 
     # LeRobot requires both of every subclass, even of an abstract one.
     config_class = StudentConfig
@@ -37,12 +29,8 @@ class DistilledPolicy(ChunkPolicy):
     model: Any
 
     def __init__(self, config: StudentConfig, dataset_stats: Stats | None = None, dataset_meta: Any = None, **_: Any):
-        config.validate_features()
-        super().__init__(config, training=dataset_meta is not None)
-        network = config.network_config
-        if dataset_stats is not None:
-            adapter_for(network.type).prepare_stats(network, dataset_stats)
-        self.model = self.build_model(network)
+        super().__init__(config, dataset_stats, dataset_meta)
+        self.model = self.build_model(config.network_config)
         # Modules in tuples are not submodules: they are never part of a checkpoint's weights, never averaged and never
         # synchronized between processes.
         self._teacher: tuple[nn.Module, ...] = ()
@@ -51,6 +39,11 @@ class DistilledPolicy(ChunkPolicy):
         if self.built_for_training:
             self._start_from_teacher(dataset_stats, dataset_meta)
             self._remember_features(getattr(dataset_meta, "total_frames", None))
+
+    def prepare_stats(self, stats: Stats) -> None:
+        """As the teacher's policy type does."""
+        network = self.config.network_config
+        adapter_for(network.type).prepare_stats(network, stats)
 
     def build_model(self, network: Any) -> nn.Module:
         """Build the encoder and denoiser, with random weights, from the teacher's configuration with the student's

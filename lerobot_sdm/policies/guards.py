@@ -11,6 +11,8 @@ ADVICE = (
     "Look for values that are not finite in the dataset, lower the learning rate, or train without mixed precision."
 )
 
+NEEDS_FLOAT32 = "a {} policy learns from a derivative of its network, which needs float32."
+
 
 class NonFiniteError(RuntimeError):
     """A loss, weight, observation or action is NaN or infinite and must not be used."""
@@ -43,7 +45,7 @@ def check_full_precision(policy: str, use_amp: bool, device: torch.device | str)
     """
     from accelerate.state import AcceleratorState
 
-    why = f"a {policy} policy learns from a derivative of its network, which needs float32."
+    why = NEEDS_FLOAT32.format(policy)
     if use_amp:
         raise InputError(f"--policy.use_amp=true: {why} Drop the option.")
     shared = AcceleratorState().mixed_precision if AcceleratorState._shared_state else "no"
@@ -59,10 +61,7 @@ def check_no_autocast(policy: str, device: torch.device | str) -> None:
     """Raises: InputError: `torch.autocast` is active on a device."""
     kind = torch.device(device).type
     if torch.is_autocast_enabled(kind):
-        raise InputError(
-            f"torch.autocast({kind!r}): a {policy} policy learns from a derivative of its network, which needs "
-            "float32. Train without autocast."
-        )
+        raise InputError(f"torch.autocast({kind!r}): {NEEDS_FLOAT32.format(policy)} Train without autocast.")
 
 
 class LossGuard:

@@ -66,7 +66,7 @@ class OwnNetwork:
         return with_other_backbone(network, chosen) if chosen else network
 
     def check_unchanged(self, network: dict[str, Any]) -> None:
-        """Raises: InputError: A trained student does not have the chosen network; names the field."""
+        """Raises: InputError: A trained student's network is not the chosen one; names the field."""
         had = network | {"backbone": backbone_of(network)}
         for name in NAMES:
             value = getattr(self, name)

@@ -12,8 +12,7 @@ from lerobot_sdm.policies.distilled_policy import DistilledPolicy
 
 
 class TargetedPolicy(DistilledPolicy):
-    """A student with a *target*: an EMA of its denoiser, with `target_ema_decay`, that only training needs; see
-    `DistilledPolicy` for the arguments."""
+    """A student with a *target*: an EMA of its denoiser, with `target_ema_decay`, that only training needs."""
 
     def add_training_modules(self) -> None:
         self.target = deepcopy(self.model.denoiser).requires_grad_(False)

@@ -92,7 +92,7 @@ def windows(batch: Any, features: Features, like: Tensor, frames: int, any_image
 
 
 def with_vector_axes(batch: Batch, features: Features) -> Batch:
-    """Restore the axis that LeRobot's reader drops from one-element vectors of a training batch: (B, T) to (B, T, 1)."""
+    """Restore the axis that LeRobot's reader drops from vectors of one element in a batch: (B, T) to (B, T, 1)."""
     scalars = [key for key, feature in features.items() if tuple(feature.shape) == (1,) and key in batch]
     return {**batch, **{key: batch[key].unsqueeze(-1) for key in scalars if batch[key].ndim == 2}}
 

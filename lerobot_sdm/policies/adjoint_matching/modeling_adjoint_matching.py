@@ -36,7 +36,7 @@ from lerobot_sdm.policies.source.reward_model import check_fits, load_reward_mod
 
 
 class AdjointMatchingPolicy(DistilledPolicy):
-    """A fine-tuned diffusion policy; see `DistilledPolicy` for the arguments. Its teacher is the base."""
+    """A fine-tuned diffusion policy; see `ChunkPolicy` for the arguments. Its teacher is the base."""
 
     config_class = AdjointMatchingConfig
     name = "adjoint_matching"

@@ -30,7 +30,7 @@ from lerobot_sdm.safe_files.weights import load_strictly, read_weights
 
 
 class ConsistencyPolicy(TargetedPolicy):
-    """Student of an `edm` policy; see `DistilledPolicy` for the arguments."""
+    """Student of an `edm` policy; see `ChunkPolicy` for the arguments."""
 
     config_class = ConsistencyConfig
     name = "consistency"

@@ -34,30 +34,27 @@ from lerobot_sdm.processors.normalization import Stats, prepare_stats
 
 
 class DiffTORIPolicy(ChunkPolicy):
-    """A base policy whose action chunks are improved under a learned reward.
-
-    Args:
-        config: Policy configuration, with input and output features set.
-        dataset_stats: Statistics of the training data, prepared in place as the base's policy type does.
-        dataset_meta: Metadata of the training data. LeRobot passes it only to a policy that will be trained.
-    """
+    """A base policy whose action chunks are improved under a learned reward; see `ChunkPolicy` for the arguments."""
 
     config_class = DiffTORIConfig
     name = "difftori"
     model: DiffTORIModel
 
     def __init__(self, config: DiffTORIConfig, dataset_stats: Stats | None = None, dataset_meta: Any = None, **_: Any):
-        config.validate_features()
-        super().__init__(config, training=dataset_meta is not None)
-        seen = config if config.base_config is None else observation_settings(config.base_config)
-        if dataset_stats is not None and isinstance(seen, ObservationConfig):
-            prepare_stats(dataset_stats, seen.cloud_channels, seen.depth_to_cloud)
+        super().__init__(config, dataset_stats, dataset_meta)
         self.model = DiffTORIModel(config)
         if self.built_for_training:
             if config.n_iterations == 0:
                 raise InputError("--policy.n_iterations=0: training needs at least one step. Set it to 1 or more.")
             if config.source is not None:
                 self._take_base(config.source, dataset_stats, dataset_meta)
+
+    def prepare_stats(self, stats: Stats) -> None:
+        """As the base's policy type does."""
+        base = self.config.base_config
+        seen = self.config if base is None else observation_settings(base)
+        if isinstance(seen, ObservationConfig):
+            prepare_stats(stats, seen.cloud_channels, seen.depth_to_cloud)
 
     def _take_base(self, source: SourcePolicy, dataset_stats: Stats | None, dataset_meta: Any) -> None:
         """Load the base when training begins. A checkpoint contains its base, which must not be replaced."""

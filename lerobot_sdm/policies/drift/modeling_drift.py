@@ -19,7 +19,7 @@ from lerobot_sdm.policies.drift.configuration_drift import DriftConfig
 
 
 class DriftPolicy(DemonstrationPolicy):
-    """Maps noise to a chunk of actions; see `DemonstrationPolicy` for the arguments."""
+    """Maps noise to a chunk of actions; see `ChunkPolicy` for the arguments."""
 
     config_class = DriftConfig
     name = "drift"

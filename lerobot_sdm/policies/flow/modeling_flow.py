@@ -15,7 +15,7 @@ from lerobot_sdm.policies.flow.configuration_flow import FlowConfig
 
 
 class FlowPolicy(DemonstrationPolicy):
-    """Follows a learned velocity from noise to a chunk of actions; see `DemonstrationPolicy` for the arguments."""
+    """Follows a learned velocity from noise to a chunk of actions; see `ChunkPolicy` for the arguments."""
 
     config_class = FlowConfig
     name = "flow"

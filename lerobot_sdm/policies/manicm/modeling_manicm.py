@@ -24,7 +24,7 @@ from lerobot_sdm.policies.targeted_policy import TargetedPolicy
 
 
 class ManiCMPolicy(TargetedPolicy):
-    """Consistency student of a diffusion policy; see `DistilledPolicy` for the arguments."""
+    """Consistency student of a diffusion policy; see `ChunkPolicy` for the arguments."""
 
     config_class = ManiCMConfig
     name = "manicm"

@@ -32,7 +32,7 @@ from lerobot_sdm.policies.meanflow.configuration_meanflow import MeanFlowConfig
 
 
 class MeanFlowPolicy(DemonstrationPolicy):
-    """Jumps from noise to a chunk of actions; see `DemonstrationPolicy` for the arguments.
+    """Jumps from noise to a chunk of actions; see `ChunkPolicy` for the arguments.
 
     Raises:
         InputError: It will be trained in mixed precision, or its network has no forward derivative.

@@ -58,7 +58,7 @@ def turn_of(config: Any, step: int) -> Turn:
 
 
 class SDMPolicy(DistilledPolicy):
-    """One-step student of a diffusion policy; see `DistilledPolicy` for the arguments."""
+    """One-step student of a diffusion policy; see `ChunkPolicy` for the arguments."""
 
     config_class = SDMConfig
     name = "sdm"

@@ -95,13 +95,10 @@ class SourcePolicy:
         return fingerprint(self.path, self.revision, self.option)
 
     def check_same(self, known: str | None) -> None:
-        """Refuse to resume a run with a different source.
-
-        Args:
-            known: Hash of the run's source; None for a new run.
+        """Refuse to resume a run whose source had another hash than this; None for a new run.
 
         Raises:
-            InputError: The source is a different one.
+            InputError: The hashes differ.
         """
         if known not in (None, self.sha256):
             raise InputError(

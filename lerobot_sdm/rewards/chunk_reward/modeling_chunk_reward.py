@@ -49,7 +49,8 @@ class ChunkRewardRewardModel(PreTrainedRewardModel):
             check_dataset(config, dataset_meta.features)
         starts = dataset_meta is not None and config.pretrained_path is None
         network = config.source.load(config.device) if starts else adapter_for(base.type).network(base)
-        self.encoder = without_denoiser(network)
+        network.set_submodule(network.denoiser_name, nn.Identity())  # It only encodes observations.
+        self.encoder: Backbone = network.requires_grad_(False).eval()
         action_size = config.n_action_steps * base.action_feature.shape[0]
         sizes = (self.encoder.cond_dim + action_size, *config.hidden_dims)
         self.members = nn.ModuleList(_mlp(sizes) for _ in range(config.ensemble))
@@ -154,12 +155,6 @@ def check_dataset(config: ChunkRewardConfig, features: dict[str, Any]) -> None:
     base = configuration(config.network, config.device)  # A copy, which the adapter may modify.
     kept = adapter_for(base.type).keep_features(base, seen)
     check_same_features(config.base, {**kept, **actions}, "base", config.base_path)
-
-
-def without_denoiser(network: Backbone) -> Backbone:
-    """Freeze a policy's network and remove its denoiser, so that it can only encode observations."""
-    network.set_submodule(network.denoiser_name, nn.Identity())
-    return network.requires_grad_(False).eval()
 
 
 def _mlp(sizes: tuple[int, ...]) -> nn.Sequential:

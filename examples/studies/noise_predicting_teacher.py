@@ -19,6 +19,7 @@ from lerobot.utils.constants import ACTION, OBS_ENV_STATE, OBS_STATE
 from torch import Tensor
 from tqdm import trange
 
+from lerobot_sdm.diffusion.broadcasting import same_timestep
 from lerobot_sdm.diffusion.distance import regression_loss
 from lerobot_sdm.diffusion.predictions import amplification
 from lerobot_sdm.measure.distances import energy_distance, paired_rms
@@ -106,7 +107,7 @@ class Exam:
 
 def read_out(generator: Backbone, noise: Tensor, cond: Tensor, t: int) -> Tensor:
     """The generator's actions (B, T, A) as `sdm` has them: at one timestep, clipped."""
-    return generator.denoise(noise, generator.full_timesteps(noise, t), cond).x0.clamp(-1, 1)
+    return generator.denoise(noise, same_timestep(t, noise), cond).x0.clamp(-1, 1)
 
 
 def regress(teacher: Backbone, t: int, steps: int) -> Backbone:
@@ -122,7 +123,7 @@ def regress(teacher: Backbone, t: int, steps: int) -> Backbone:
     for _ in trange(steps, desc=f"regression at t = {t}"):
         chosen = torch.randint(2048, (BATCH,), generator=generator)
         starts = noise[chosen]
-        actions = student.denoise(starts, student.full_timesteps(starts, t), cond[chosen]).x0
+        actions = student.denoise(starts, same_timestep(t, starts), cond[chosen]).x0
         regression_loss(actions, target[chosen], 0.03).backward()
         torch.nn.utils.clip_grad_norm_(student.denoiser.parameters(), 1.0)
         optimizer.step()

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lerobot_sdm.diffusion.broadcasting import per_row
+from lerobot_sdm.diffusion.broadcasting import per_row, same_timestep
 
 Mean = Callable[[Tensor, Tensor], Tensor]
 """(x_k (N, T, A), k (N,) int64) -> m(x_k) (N, T, A), under a fixed condition."""
@@ -89,7 +89,7 @@ def sample_states(mean: Mean, start: Tensor, process: MemorylessProcess, generat
     states = [start]
     for k in range(process.steps):
         noise = torch.randn(start.shape, generator=generator, device=start.device, dtype=start.dtype)
-        states.append(mean(states[-1], _all(k, start)) + process.sigma[k] * noise)
+        states.append(mean(states[-1], same_timestep(k, start)) + process.sigma[k] * noise)
     return torch.stack(states)
 
 
@@ -110,7 +110,7 @@ def lean_adjoints(base_mean: Mean, states: Tensor, terminal: Tensor, clip_quanti
     for k in reversed(range(len(states) - 1)):
         with torch.enable_grad():
             x = states[k].detach().requires_grad_(True)
-            mean = base_mean(x, _all(k, x))
+            mean = base_mean(x, same_timestep(k, x))
             (adjoint,) = torch.autograd.grad(mean, x, grad_outputs=values[-1])
         means.append(mean.detach())
         finite = finite & adjoint.flatten(1).isfinite().all(dim=1)
@@ -160,10 +160,6 @@ def draw_steps(count: int, process: MemorylessProcess, generator: torch.Generato
     share = torch.rand(count, generator=generator, device=generator.device)
     steps = (edges[:-1] + share * (edges[1:] - edges[:-1])).long()
     return steps.clamp_max(process.steps - 2)
-
-
-def _all(k: int, like: Tensor) -> Tensor:
-    return torch.full(like.shape[:1], k, dtype=torch.long, device=like.device)
 
 
 def _zero_unless(kept: Tensor, values: Tensor) -> Tensor:

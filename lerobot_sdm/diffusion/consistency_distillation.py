@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from lerobot_sdm.diffusion.broadcasting import same_timestep
 from lerobot_sdm.diffusion.distance import regression_loss
 from lerobot_sdm.diffusion.predictions import Denoised
 from lerobot_sdm.diffusion.samplers import Denoiser, clip_sample, ddim_step
@@ -131,7 +132,7 @@ def consistency_sample(
     """
     x = noise
     for i, step in enumerate(timesteps):
-        t = torch.full(x.shape[:1], step, dtype=torch.long, device=x.device)
+        t = same_timestep(step, x)
         if i > 0:
             x = add_noise(x, torch.randn_like(x), alphas_cumprod[t])
         x = clip_sample(consistency_function(denoise, x, t), clip)

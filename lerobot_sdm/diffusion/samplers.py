@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
-import torch
 from torch import Tensor
 
-from lerobot_sdm.diffusion.broadcasting import per_row
+from lerobot_sdm.diffusion.broadcasting import per_row, same_timestep
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]
 """(x_t (B, T, A), t (B,) int64) -> estimate of x_0 (B, T, A)."""
@@ -57,7 +56,7 @@ def ddim_sample(
     """
     x = noise
     for t, t_next in zip(timesteps, [*timesteps[1:], None], strict=True):
-        predicted = denoise(x, torch.full((x.shape[0],), t, dtype=torch.long, device=x.device))
+        predicted = denoise(x, same_timestep(t, x))
         if t_next is None:
             return clip_sample(predicted, clip)
         x = ddim_step(x, predicted, alphas_cumprod[t], alphas_cumprod[t_next], clip)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -88,7 +87,3 @@ class Backbone(FrameEncoder):
             self.alphas_cumprod,
             self.clip_range,
         )
-
-    def full_timesteps(self, like: Tensor, t: int) -> Tensor:
-        """The same timestep for every sample of a batch: (B,) int64 on the device of `like` (B, ...)."""
-        return torch.full(like.shape[:1], t, dtype=torch.long, device=like.device)

@@ -5,8 +5,8 @@ from typing import Any
 
 from lerobot.configs.policies import PreTrainedConfig
 
-from lerobot_sdm.errors import InputError, unknown_name
-from lerobot_sdm.nets.backbone_settings import DEFAULT, FIELDS, backbone_of, plain, with_other_backbone
+from lerobot_sdm.errors import InputError, check_known
+from lerobot_sdm.nets.backbone_settings import DEFAULT, FIELDS, backbone_of, plain
 
 NAMES = ("backbone", "down_dims", "mixer_width", "mixer_depth")
 
@@ -37,8 +37,7 @@ class OwnNetwork:
             InputError: A student of this teacher cannot have such a network.
         """
         chosen = {name: plain(getattr(self, name)) for name in NAMES if getattr(self, name) is not None}
-        if chosen.get("backbone", DEFAULT) not in FIELDS:
-            raise unknown_name("--policy.backbone", str(self.backbone), FIELDS)
+        check_known("--policy.backbone", chosen.get("backbone", DEFAULT), FIELDS)
         if chosen.get("backbone") == getattr(teacher, "backbone", DEFAULT):
             del chosen["backbone"]
         beyond = [name for name in chosen if not hasattr(teacher, name)]
@@ -48,22 +47,6 @@ class OwnNetwork:
                 "teacher, and only --policy.down_dims may differ. Drop the option, or distill a dp3 policy."
             )
         return chosen
-
-    def replaced_network(self, network: dict[str, Any], teacher: PreTrainedConfig, regresses: bool) -> dict[str, Any]:
-        """A teacher's description (`source.description`) with the chosen network, which takes a student that learns the
-        teacher's samples by regression.
-
-        Raises:
-            InputError: The choice cannot work.
-        """
-        chosen = self.own_network(teacher)
-        if chosen and not regresses:
-            name, value = next(iter(chosen.items()))
-            raise InputError(
-                f"--policy.{name}={value}: a student of another network than its teacher's learns from random weights, "
-                "which takes regression. Give --policy.regression_weight a value above 0, or drop the option."
-            )
-        return with_other_backbone(network, chosen) if chosen else network
 
     def check_unchanged(self, network: dict[str, Any]) -> None:
         """Raises: InputError: A trained student's network is not the chosen one; names the field."""

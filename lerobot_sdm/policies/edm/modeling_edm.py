@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from lerobot.utils.constants import ACTION
 from torch import Tensor
@@ -64,12 +65,8 @@ class KarrasModel(ActionNetwork):
     config: EdmConfig
 
     def __init__(self, config: EdmConfig, build: Callable[[EdmConfig, int], DenoisingNetwork] = denoising_network):
-        def with_dropout(config: EdmConfig, cond_dim: int) -> DenoisingNetwork:
-            network = build(config, cond_dim)
-            network.add_dropout(config.dropout_rate, config.mid_dropout_rate)
-            return network
-
-        super().__init__(config, with_dropout)
+        super().__init__(config, build)
+        cast(DenoisingNetwork, self.denoiser).add_dropout(config.dropout_rate, config.mid_dropout_rate)
         self.levels = NoiseLevels(
             config.sigma_min, config.sigma_max, config.rho, config.bins, config.sigma_data, config.boundary
         )

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from lerobot.configs.policies import PreTrainedConfig
 
 from lerobot_sdm.errors import InputError, check_at_least
+from lerobot_sdm.nets.backbone_settings import with_other_backbone
 from lerobot_sdm.policies.distilled_config import DistilledConfig
 from lerobot_sdm.policies.own_network import OwnNetwork
 from lerobot_sdm.policies.recipes import fill_in
@@ -179,7 +180,15 @@ class SDMConfig(OwnNetwork, DistilledConfig):
         return super().upgraded(_before_recipes(saved))
 
     def take_from(self, teacher: PreTrainedConfig) -> None:
-        self.network = self.replaced_network(self.network or {}, teacher, bool(self.regression_weight))
+        chosen = self.own_network(teacher)
+        if chosen and not self.regression_weight:
+            name, value = next(iter(chosen.items()))
+            raise InputError(
+                f"--policy.{name}={value}: a student of another network than its teacher's learns from random weights, "
+                "which takes regression. Give --policy.regression_weight a value above 0, or drop the option."
+            )
+        if chosen:
+            self.network = with_other_backbone(self.network or {}, chosen)
 
     def check_settings(self) -> None:
         from lerobot_sdm.diffusion.distribution_matching import WEIGHTINGS

@@ -20,6 +20,7 @@ import torch
 from lerobot.utils.constants import ACTION, OBS_STATE
 from torch import Tensor, nn
 
+from lerobot_sdm.diffusion.broadcasting import same_timestep
 from lerobot_sdm.diffusion.distance import regression_loss
 from lerobot_sdm.diffusion.distribution_matching import distribution_matching_gradient, surrogate_loss
 from lerobot_sdm.diffusion.energy_score import energy_score
@@ -100,7 +101,7 @@ class SDMPolicy(DistilledPolicy):
 
     def _generate(self, model: Backbone, noise: Tensor, cond: Tensor) -> Tensor:
         """G(z): noise (B, horizon, A), cond (B, F) -> actions (B, horizon, A), not clipped."""
-        return model.denoise(noise, model.full_timesteps(noise, self.config.generator_timestep), cond).x0
+        return model.denoise(noise, same_timestep(self.config.generator_timestep, noise), cond).x0
 
     # ---- training --------------------------------------------------------------------------------------
 

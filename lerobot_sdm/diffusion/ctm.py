@@ -39,14 +39,9 @@ class Times(NamedTuple):
 
 
 def estimate(network: Network, x: Tensor, t: Tensor, s: Tensor, levels: NoiseLevels) -> Tensor:
-    """g(x, t, s): the target of the jump from t to s. For s = t it is the denoiser (Kim et al. 2023).
+    """g(x, t, s): the target (B, T, A) of the jump from samples x (B, T, A) at noise t (B,) to noise s (B,), at most t.
 
-    Args:
-        network: The raw network, which gets preconditioned at t.
-        x: Samples (B, T, A) at noise t, like the result.
-        t: (B,).
-        s: (B,), at most t.
-        levels: Noise levels.
+    The raw network gets preconditioned at t. For s = t, g is the denoiser (Kim et al. 2023).
     """
     c, stop = preconditioning(t, levels), preconditioning(s, levels)
     return c.c_skip * x + c.c_out * network(c.c_in * x, c.c_noise, stop.c_noise)

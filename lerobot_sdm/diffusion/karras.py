@@ -72,14 +72,8 @@ def preconditioning(sigma: Tensor, levels: NoiseLevels) -> Preconditioning:
 
 
 def denoise(network: Denoiser, x: Tensor, sigma: Tensor, levels: NoiseLevels) -> Tensor:
-    """D(x, sigma) = c_skip x + c_out F(c_in x, c_noise) (Karras et al., eq. 7).
-
-    Args:
-        network: F under fixed conditioning, (x (B, T, A), c_noise (B,)) -> (B, T, A).
-        x: Noisy samples (B, T, A).
-        sigma: Their noise (B,).
-        levels: Noise levels.
-    """
+    """D(x, sigma) = c_skip x + c_out F(c_in x, c_noise) (Karras et al., eq. 7), for samples x (B, T, A) with noise
+    sigma (B,). The network is F under fixed conditioning, (x (B, T, A), c_noise (B,)) -> (B, T, A)."""
     c = preconditioning(sigma, levels)
     return c.c_skip * x + c.c_out * network(c.c_in * x, c.c_noise)
 
@@ -157,13 +151,9 @@ SAMPLERS: dict[str, int] = {"euler": 1, "heun": 2, "dpmpp_2m": 1, "dpmpp_3m": 1}
 
 
 def sample(denoiser: Denoiser, x: Tensor, sigmas: Tensor, sampler: str = "heun") -> Tensor:
-    """Follow the probability flow from x (B, T, A) at `sigmas[0]` to samples at `sigmas[-1]`.
+    """Follow the probability flow of D, optionally clipped, from x (B, T, A) at `sigmas[0]` to samples at `sigmas[-1]`.
 
-    Args:
-        denoiser: D, optionally clipped.
-        x: Start (B, T, A).
-        sigmas: Decreasing and above 0 (steps + 1,), on the device of `x`.
-        sampler: One of `SAMPLERS`.
+    The noise levels (steps + 1,) are decreasing, above 0 and on the device of `x`; `sampler` is one of `SAMPLERS`.
     """
     if sampler.startswith("dpmpp"):
         return _dpm_solver(denoiser, x, sigmas, order=int(sampler[-2]))

@@ -164,14 +164,8 @@ def dispersive_loss(features: Tensor, temperature: float) -> Tensor:
 
 
 def direction_loss(u: Tensor, velocity: Tensor, real: Tensor | None = None, eps: float = 1e-6) -> Tensor:
-    """-log((cos + 1) / 2) with the cosine between predicted u and velocity, over whole chunks (OMP): 0 if parallel.
-
-    Args:
-        u: (B, T, A).
-        velocity: (B, T, A).
-        real: Which steps count (B, T), bool; None for all.
-        eps: Smallest norm, and smallest argument of the logarithm.
-    """
+    """-log((cos + 1) / 2) with the cosine between predicted u and velocity, both (B, T, A), over whole chunks (OMP): 0
+    if parallel. `real` says which steps count (B, T), None for all; `eps` is the least norm and argument of the log."""
     if real is not None:
         u, velocity = (real.unsqueeze(-1) * value for value in (u, velocity))
     cos = torch.cosine_similarity(u.flatten(1), velocity.flatten(1), eps=eps)

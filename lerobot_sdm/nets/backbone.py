@@ -51,14 +51,8 @@ class Backbone(FrameEncoder):
         self.denoiser.requires_grad_(True)
 
     def denoise(self, x_t: Tensor, t: Tensor, cond: Tensor, network: nn.Module | None = None) -> Denoised:
-        """Estimate the clean actions and the noise.
-
-        Args:
-            x_t: Noisy actions (B, T, A).
-            t: Timesteps (B,), int64.
-            cond: Encoded observations (B, F).
-            network: Another denoising network; None for `denoiser`.
-        """
+        """Estimate the clean actions and the noise in actions (B, T, A) at timesteps (B,), int64, under encoded
+        observations (B, F), by `denoiser` or another network."""
         output = (self.denoiser if network is None else network)(x_t, t, global_cond=cond)
         return read_out(output, x_t, self.alphas_cumprod[t], self.prediction_type)
 

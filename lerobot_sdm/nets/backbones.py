@@ -54,12 +54,8 @@ def two_times_network(config: Any, cond_dim: int) -> DenoisingNetwork:
 
 
 def check_backbone(model: nn.Module, weights: State, source: str) -> None:
-    """Refuse weights of a model with another backbone or horizon.
-
-    Args:
-        model: A `FrameEncoder`; models without a `DenoisingNetwork` take all weights.
-        weights: Of such a model.
-        source: Name of the weights in messages.
+    """Refuse weights of a `FrameEncoder` with another backbone or horizon than this model's; models without a
+    `DenoisingNetwork` take all weights. Messages name them `source`.
 
     Raises:
         InputError: Names the setting.

@@ -33,10 +33,7 @@ class FrameEncoder(nn.Module, ABC):
         """Features (B, n, F) of preprocessed observations, each (B, n, ...), of any number n of frames."""
 
     def encode(self, batch: dict[str, Tensor]) -> Tensor:
-        """Condition vectors (B, n_obs_steps * F), oldest frame first.
-
-        Args:
-            batch: Preprocessed observations, each (B, n_obs_steps, ...).
+        """Condition vectors (B, n_obs_steps * F) of preprocessed observations (B, n_obs_steps, ...), oldest first.
 
         Raises:
             InputError: The batch has a different number of frames.

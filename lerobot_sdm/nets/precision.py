@@ -70,11 +70,9 @@ PRECISIONS = ("float32", *PRODUCTS)
 
 @torch.no_grad()
 def lower_precision(network: nn.Module, precision: str) -> None:
-    """Convert the weights of a network's `REDUCIBLE` layers to a lower precision.
+    """Convert the weights of a network's `REDUCIBLE` layers to one of `PRECISIONS`; float32 changes nothing.
 
-    Args:
-        network: Modified in place, irreversibly: its float32 weights are discarded, and it can no longer be saved.
-        precision: One of `PRECISIONS`; float32 changes nothing.
+    In place and irreversibly: the float32 weights are discarded, and the network can no longer be saved.
 
     Raises:
         InputError: The precision is unknown, or not supported on this device.

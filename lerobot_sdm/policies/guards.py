@@ -98,12 +98,9 @@ def check_weights(weights: Mapping[str, Tensor]) -> None:
 
 
 def checked_actions(actions: Tensor, bound: float | None, policy: str) -> Tensor:
-    """Clip actions and check that they are finite before they can reach a robot.
+    """Clip normalized actions (B, T, A), planned from finite observations, to [-bound, bound], None for no clipping.
 
-    Args:
-        actions: Normalized (B, T, A), planned from finite observations.
-        bound: Actions are clipped to [-bound, bound]; None for no clipping.
-        policy: Policy type, for the message.
+    Before they can reach a robot, it is checked that they are finite.
 
     Raises:
         NonFiniteError: An action is not finite; names the first one.

@@ -16,10 +16,7 @@ Observation = dict[str, Tensor]
 
 
 class History:
-    """The last time steps of an episode, oldest first, and the remaining actions of the planned chunk.
-
-    Args:
-        n_obs_steps: Number of time steps from which a chunk is planned.
+    """The last `n_obs_steps` time steps of an episode, oldest first, and the remaining actions of the planned chunk.
 
     Attributes:
         frames: Observations, each entry (B, ...); empty before the first one, then always `n_obs_steps` of them.

@@ -59,11 +59,7 @@ SETTINGS: dict[str, dict[str, Check]] = {
 
 
 def check_pipelines(path: str, revision: str | None = None) -> None:
-    """Refuse pipelines that are unsafe or damaged. Missing pipelines are not an error.
-
-    Args:
-        path: Folder of a policy, or a Hub repo.
-        revision: Hub revision.
+    """Refuse unsafe or damaged pipelines of a policy in a folder or on the Hub. Missing pipelines are not an error.
 
     Raises:
         InputError: A pipeline is unsafe or damaged; names the file and the problem.

@@ -27,14 +27,11 @@ class DepthToCloud:
         self._warned = False
 
     def __call__(self, images: Mapping[str, NDArray]) -> NDArray[np.float32]:
-        """Make one cloud.
+        """Make one cloud (num_points, 3 or 6) float32 in farthest-point order, zero rows last if points are too few.
 
         Args:
             images: Depth images (H, W), of any number type, in units of the camera's `depth_scale`; color images
                 (H, W, 3), 0 to 255. The keys are those in the configuration.
-
-        Returns:
-            (num_points, 3 or 6) float32 in farthest-point order, zero rows last where there are too few points.
 
         Raises:
             InputError: An image's size is not that of the intrinsics, or its unit cannot be the configured one.

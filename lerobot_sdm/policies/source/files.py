@@ -18,13 +18,8 @@ PROCESSOR_FILES = tuple(
 
 
 def policy_file(path: str, name: str, revision: str | None = None, option: str = "--policy.path") -> Path:
-    """Find a file of a policy, downloading it from the Hub if needed, and return its local path.
-
-    Args:
-        path: A checkpoint's `pretrained_model` folder, or a Hub repo id.
-        name: File name inside it.
-        revision: Hub revision.
-        option: Command-line option that names the policy, for messages.
+    """Find a file of a policy in a checkpoint's `pretrained_model` folder or a Hub repo, downloading it if needed, and
+    return its local path. Messages begin with the option that names the policy.
 
     Raises:
         InputError: The folder, repo or file does not exist.

@@ -22,12 +22,7 @@ REWARD_TYPE = "chunk_reward"
 
 
 def load_reward_model(path: str, device: str, revision: str | None = None) -> Any:
-    """Load a trained `rewards.chunk_reward` model, frozen.
-
-    Args:
-        path: A checkpoint's `pretrained_model` folder, or a Hub repo id.
-        device: Torch device.
-        revision: Hub revision.
+    """Load a trained `rewards.chunk_reward` model, frozen, from a checkpoint's `pretrained_model` folder or the Hub.
 
     Raises:
         InputError: There is no reward model, or it is of another type.
@@ -51,11 +46,7 @@ def _saved_model(path: str, revision: str | None) -> SourcePolicy:
 
 
 def check_fits(reward: Any, policy: Any) -> None:
-    """Refuse a reward model that was trained for another policy.
-
-    Args:
-        reward: Configuration of the reward model.
-        policy: Configuration of the policy to fine-tune (`AdjointMatchingConfig`), with its features.
+    """Refuse a reward model that was trained for another policy than the one to fine-tune, by their configurations.
 
     Raises:
         InputError: Something differs; names it.

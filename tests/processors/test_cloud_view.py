@@ -81,6 +81,7 @@ def test_views_are_compared_where_both_say_something(caplog):
     # An older version did not know an option: nothing can be said about it.
     older = {name: value for name, value in views[0].items() if name != "show_arm"}
     assert view_differences(older, views[0]) == {}
+    caplog.clear()
     warn_of_another_view(None, views[0], "the environment")
     warn_of_another_view(views[0], None, "the environment")
     assert not caplog.records

@@ -120,9 +120,8 @@ def _dataset_episode(name: str, root: Path | None, number: int, cameras: DepthTo
 
 def _store_episode(path: Path, number: int, fps: float | None) -> ShownEpisode:
     # Show the result of a conversion, so that users see what they will get.
-    look = look_at(named(path), fps)
-    plan, store = look.plan, look.plan.store
-    ends = plan.ends
+    plan, notes = look_at(named(path), fps)
+    store, ends = plan.store, plan.ends
     _check_number(number, len(ends), str(path))
     start, stop = plan.span(number)
     columns = {column.key: column for column in plan.columns}
@@ -147,13 +146,13 @@ def _store_episode(path: Path, number: int, fps: float | None) -> ShownEpisode:
         fps=plan.fps,
         length=stop - start,
         task="",
-        facts=_store_facts(store.kind, look.layout),
+        facts=_store_facts(store.kind, plan.facts["layout"]),
         clouds=clouds,
         images=images,
         depths=depths,
         signals=ordered(signals),
         read=read,
-        notes=tuple(look.notes),
+        notes=tuple(notes),
     )
 
 

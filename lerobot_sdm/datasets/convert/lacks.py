@@ -14,36 +14,22 @@ WORDS = {ACTION: ("action",), OBS_STATE: ("state", "qpos", "agent_pos", "proprio
 MOST_NAMES = 12
 
 
-def check_usable(columns: Sequence[Column], arrays: Mapping[str, ArrayInfo]) -> None:
-    """Refuse a dataset that no policy can learn from.
-
-    Args:
-        columns: The dataset's columns.
-        arrays: The store's arrays.
+def lacks(columns: Sequence[Column], arrays: Mapping[str, ArrayInfo]) -> list[str]:
+    """A sentence for each column that most policies need and a dataset of these columns will not have.
 
     Raises:
-        InputError: It has no action or no observation; the message says which array could become one.
+        InputError: It has no action or no observation; the message says which of the store's arrays could become one.
     """
-    keys = [column.key for column in columns]
+    keys = {column.key for column in columns}
     if ACTION not in keys:
         raise InputError(f"no array becomes '{ACTION}'. {_advice(ACTION, columns, arrays)}")
     if not any(key.startswith("observation.") for key in keys):
         raise InputError(f"no array becomes an observation. {_advice(OBS_STATE, columns, arrays)}")
-
-
-def lacks(columns: Sequence[Column], arrays: Mapping[str, ArrayInfo]) -> tuple[str, ...]:
-    """A sentence for each column that policies need and this dataset will not have.
-
-    Args:
-        columns: The dataset's columns.
-        arrays: The store's arrays.
-    """
-    keys = {column.key for column in columns}
-    said = [
-        f"no array becomes '{key}', which most policies need. {_advice(key, columns, arrays)}"
-        for key in (ACTION, OBS_STATE)
-        if key not in keys
-    ]
+    said = []
+    if OBS_STATE not in keys:
+        said.append(
+            f"no array becomes '{OBS_STATE}', which most policies need. {_advice(OBS_STATE, columns, arrays)}"
+        )
     seen = [key for key in keys if key in (POINT_CLOUD, OBS_ENV_STATE) or "image" in key or "depth" in key]
     unfit = [sentence for key in CLOUDS if key not in keys for sentence in _unfit(key, arrays)]
     if unfit:
@@ -53,7 +39,7 @@ def lacks(columns: Sequence[Column], arrays: Mapping[str, ArrayInfo]) -> tuple[s
             f"no array becomes '{POINT_CLOUD}', a picture or '{OBS_ENV_STATE}', and policies need one of them. "
             f"{_say_which(POINT_CLOUD, arrays)}"
         )
-    return tuple(said)
+    return said
 
 
 def _advice(key: str, columns: Sequence[Column], arrays: Mapping[str, ArrayInfo]) -> str:

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,27 +19,15 @@ from lerobot_sdm.errors import InputError
 UNKNOWN_FPS = 10
 
 
-@dataclass
-class Look:
-    """A store opened for viewing.
-
-    Attributes:
-        plan: The conversion of the readable arrays; for viewing only.
-        layout: The layout that the store follows.
-        notes: Sentences on arrays that are excluded or incomplete.
-    """
-
-    plan: Plan
-    layout: str
-    notes: list[str] = field(default_factory=list)
-
-
-def look_at(source: Path, fps: float | None = None) -> Look:
+def look_at(source: Path, fps: float | None) -> tuple[Plan, list[str]]:
     """Open a store for viewing, without arrays that cannot be read safely or do not belong to the episodes.
 
     Args:
         source: Folder or zip file.
         fps: Frames per second; None for the rate of the store's layout.
+
+    Returns:
+        A plan that is only for viewing, and sentences on arrays that are excluded or incomplete.
 
     Raises:
         InputError: It is not a store, its episodes are inconsistent, or no array is left.
@@ -69,9 +56,10 @@ def look_at(source: Path, fps: float | None = None) -> Look:
     if not columns:
         said = " ".join(f"data/{name}: {why}" for name, why in left_out.items())
         raise InputError(f"{source}: has no array that can be shown. {said}")
-    ends = checked_ends(store, list(dict.fromkeys(name for column in columns for name in column.arrays)))
-    plan = Plan(store, tuple(columns), ends, fps or LAYOUTS[layout].fps or UNKNOWN_FPS, "")
-    return Look(plan, layout, [*(f"data/{name} is excluded: {why}" for name, why in left_out.items()), *notes])
+    ends = checked_ends(store, [name for column in columns for name in column.arrays])
+    fps = fps or LAYOUTS[layout].fps or UNKNOWN_FPS
+    plan = Plan(store, tuple(columns), ends, fps, task="", facts={"layout": layout})
+    return plan, [*(f"data/{name} is excluded: {why}" for name, why in left_out.items()), *notes]
 
 
 def _columns(store: Store, layout: str, left_out: dict[str, str]) -> list[Column]:

@@ -18,7 +18,7 @@ from lerobot_sdm.clouds import POINT_CLOUD
 from lerobot_sdm.datasets.convert.assemble import assemble, provenance
 from lerobot_sdm.datasets.convert.blocks import check_block, write_block
 from lerobot_sdm.datasets.convert.columns import Column
-from lerobot_sdm.datasets.convert.lacks import check_usable, lacks
+from lerobot_sdm.datasets.convert.lacks import lacks
 from lerobot_sdm.datasets.convert.layouts import LAYOUTS, find_layout
 from lerobot_sdm.datasets.convert.mapping import Choices, Entry, columns_of, complete, parse
 from lerobot_sdm.datasets.convert.opening import holds_demonstrations, open_source, source_name
@@ -121,12 +121,8 @@ def make_plan(config: ConvertConfig) -> Plan:
             "--fps: is missing. LeRobot needs the frame rate, and the store does not contain it. Give the option."
         )
     columns = with_color_scale(store, columns_of(entries, store.arrays, config.choices), config.choices)
-    check_usable(columns, store.arrays)
-    ends = checked_ends(store, list(dict.fromkeys(array for column in columns for array in column.arrays)))
-    facts: dict[str, Any] = {"layout": layout_name, "notes": layout.notes}
-    lacking = lacks(columns, store.arrays)
-    if lacking:
-        facts["lacks"] = list(lacking)
+    facts: dict[str, Any] = {"layout": layout_name, "notes": layout.notes, "lacks": lacks(columns, store.arrays)}
+    ends = checked_ends(store, [array for column in columns for array in column.arrays])
     for column in columns:
         if column.key == POINT_CLOUD:
             described = {

@@ -125,8 +125,8 @@ class Store(ABC):
         return whole.hexdigest()
 
 
-def checked_ends(store: Store, names: list[str]) -> NDArray[np.int64]:
-    """The episodes' ends, (E,), checked against the arrays `names`.
+def checked_ends(store: Store, names: Iterable[str]) -> NDArray[np.int64]:
+    """The episodes' ends, (E,), checked against the arrays `names`, which may repeat.
 
     Raises:
         InputError: Arrays differ in length, or the ends do not cut them into episodes of at least one row.

@@ -21,7 +21,7 @@ from lerobot_sdm.datasets.checks import check_finite, must_be_finite
 from lerobot_sdm.datasets.episodes import Episode, shown_points
 from lerobot_sdm.datasets.progress import BAR_DELAY
 from lerobot_sdm.envs.options import view_sentence
-from lerobot_sdm.errors import refuse_existing
+from lerobot_sdm.errors import InputError
 from lerobot_sdm.processors.cloud_view import PROVENANCE
 from lerobot_sdm.versions import installed_versions
 
@@ -72,11 +72,11 @@ def describe_demonstrations(repo_id: str, env_config: EnvConfig, provenance: Map
 
 @contextlib.contextmanager
 def new_dataset(folder: Path, root: Path) -> Iterator[Path]:
-    """Yield a folder to write a dataset to, which gets its name at the end. An error leaves the episodes for a resumed
-    call.
+    """Yield a folder to write a dataset to, which becomes `root` at the end. An error leaves what `folder` collects
+    for a resumed call.
 
     Args:
-        folder: Where the episodes are collected; deleted at the end.
+        folder: Where episodes or blocks are collected; deleted at the end.
         root: Folder of the dataset.
 
     Raises:
@@ -85,7 +85,8 @@ def new_dataset(folder: Path, root: Path) -> Iterator[Path]:
     unfinished = folder / "dataset"
     shutil.rmtree(unfinished, ignore_errors=True)  # Of an interrupted call.
     yield unfinished
-    refuse_existing("--root", root)
+    if root.exists():
+        raise InputError(f"--root={root}: was created in the meantime. Move it, and rerun the command.")
     unfinished.rename(root)
     shutil.rmtree(folder)
 

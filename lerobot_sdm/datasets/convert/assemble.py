@@ -24,14 +24,7 @@ STORED_AS = {"values": "numbers", "image": "PNG, lossless", "depth": "TIFF, loss
 
 
 def assemble(plan: Plan, folder: Path, root: Path, repo_id: str) -> None:
-    """Assemble the blocks in a folder; the blocks themselves stay unchanged.
-
-    Args:
-        plan: The conversion.
-        folder: Folder of the finished blocks.
-        root: Folder to create, on the same file system.
-        repo_id: Name of the dataset.
-    """
+    """Assemble the finished blocks in `folder` to a dataset in `root`; the blocks themselves stay unchanged."""
     videos = [column.key for column in plan.columns if column.kind == "video"]
     meta = LeRobotDatasetMetadata.create(
         repo_id,
@@ -43,7 +36,7 @@ def assemble(plan: Plan, folder: Path, root: Path, repo_id: str) -> None:
     )
     meta.save_episode_tasks([plan.task])
     for block in tqdm(plan.blocks(), desc="assembling", unit="file"):
-        place = plan.place_of(block)
+        place = block.place
         source = block_folder(folder, block)
         _link(source / DATA, root / meta.data_path.format(**place))
         for key in videos:
@@ -51,7 +44,7 @@ def assemble(plan: Plan, folder: Path, root: Path, repo_id: str) -> None:
             if block.index == 0:
                 meta.update_video_info(key, video_encoder=rgb_encoder_defaults())
         described = list(episode_stats(folder, block))
-        for episode, stats in enumerate(described, start=block.first_episode):
+        for episode, stats in zip(block.episodes, described, strict=True):
             start, stop = plan.span(episode)
             entry = {"episode_index": episode, "tasks": [plan.task], "length": stop - start}
             entry |= {f"data/{name}": value for name, value in place.items()}

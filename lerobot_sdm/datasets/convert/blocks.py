@@ -16,6 +16,7 @@ from lerobot.configs.video import rgb_encoder_defaults
 from lerobot.datasets.compute_stats import get_feature_stats
 from lerobot.datasets.feature_utils import get_hf_features_from_features
 from lerobot.datasets.video_utils import encode_video_frames
+from lerobot.utils.constants import DEFAULT_FEATURES
 from numpy.typing import NDArray
 
 from lerobot_sdm.datasets.convert.plan import Block, Plan
@@ -40,30 +41,27 @@ def check_block(plan: Plan, block: Block) -> None:
         InputError: A chunk cannot be decoded, or a value is not finite or not a color.
     """
     for column in plan.columns:
-        readers = plan.readers([column])
-        for episode in range(block.first_episode, block.stop_episode):
+        readers = {array: plan.store.reader(array) for array in column.arrays}
+        for episode in block.episodes:
             start, stop = plan.span(episode)
             rows = {array: reader.read(start, stop) for array, reader in readers.items()}
             column.check(rows, start, plan.store.path.name)
 
 
 def write_block(plan: Plan, block: Block, folder: Path) -> None:
-    """Write the block's data file, videos, and statistics, unless an earlier run has done so.
-
-    Args:
-        plan: The conversion.
-        block: The episodes to write.
-        folder: Folder of the blocks; this one appears only when it is complete.
-    """
+    """Write the block's data file, videos, and statistics to its folder, unless an earlier run has done so."""
     finished = block_folder(folder, block)
     if finished.exists():
         return
     with new_folder(finished) as unfinished:
-        features = get_hf_features_from_features(plan.all_features())
+        features = get_hf_features_from_features(plan.features() | DEFAULT_FEATURES)
+        readers = plan.readers()
         stats: dict[tuple[str, str], list[NDArray]] = {}
         writer = _GroupWriter(unfinished / DATA, features.arrow_schema)
         try:
-            for episode, values in _episodes(plan, block):
+            for episode in block.episodes:
+                start, stop = plan.span(episode)
+                values = {column.key: column.read(readers, start, stop) for column in plan.columns}
                 bookkeeping = _bookkeeping(plan, episode)
                 encoded = bookkeeping | {
                     column.key: column.encode(values[column.key]) for column in plan.columns if column.kind != "video"
@@ -75,7 +73,7 @@ def write_block(plan: Plan, block: Block, folder: Path) -> None:
                 for key, named in described.items():
                     for name, value in named.items():
                         stats.setdefault((key, name), []).append(_as_kept(name, value))
-                _add_video_frames(plan, unfinished, values, plan.span(episode)[0] - plan.span_of(block)[0])
+                _add_video_frames(plan, unfinished, values, start - plan.span_of(block)[0])
         finally:
             writer.close()
         _encode_videos(plan, unfinished)
@@ -124,7 +122,7 @@ def episode_stats(folder: Path, block: Block) -> Iterator[dict[str, dict[str, ND
     """The statistics of each episode of a finished block: column -> statistic -> value."""
     with np.load(block_folder(folder, block) / STATS) as stored:
         by_name = {tuple(json.loads(name)): stored[name] for name in stored.files}
-    for place in range(block.stop_episode - block.first_episode):
+    for place in range(len(block.episodes)):
         of_episode: dict[str, dict[str, NDArray]] = {}
         for (key, statistic), values in by_name.items():
             of_episode.setdefault(key, {})[statistic] = values[place]
@@ -134,14 +132,6 @@ def episode_stats(folder: Path, block: Block) -> Iterator[dict[str, dict[str, ND
 def video_path(folder: Path, key: str) -> Path:
     """The video of a column in a block's folder."""
     return folder / f"{key}.mp4"
-
-
-def _episodes(plan: Plan, block: Block) -> Iterator[tuple[int, dict[str, NDArray]]]:
-    """Each episode of the block with its values as stored: column -> (F, ...)."""
-    readers = plan.readers()
-    for episode in range(block.first_episode, block.stop_episode):
-        start, stop = plan.span(episode)
-        yield episode, {column.key: column.read(readers, start, stop) for column in plan.columns}
 
 
 def _table(columns: Mapping[str, Any], features: datasets.Features, schema: pa.Schema) -> pa.Table:

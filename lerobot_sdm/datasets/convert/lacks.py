@@ -27,9 +27,7 @@ def lacks(columns: Sequence[Column], arrays: Mapping[str, ArrayInfo]) -> list[st
         raise InputError(f"no array becomes an observation. {_advice(OBS_STATE, columns, arrays)}")
     said = []
     if OBS_STATE not in keys:
-        said.append(
-            f"no array becomes '{OBS_STATE}', which most policies need. {_advice(OBS_STATE, columns, arrays)}"
-        )
+        said.append(f"no array becomes '{OBS_STATE}', which most policies need. {_advice(OBS_STATE, columns, arrays)}")
     seen = [key for key in keys if key in (POINT_CLOUD, OBS_ENV_STATE) or "image" in key or "depth" in key]
     unfit = [sentence for key in CLOUDS if key not in keys for sentence in _unfit(key, arrays)]
     if unfit:

@@ -1,13 +1,12 @@
 """The plan of a conversion, made before anything is written."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 from lerobot.configs.video import infer_depth_unit
 from lerobot.datasets.utils import DEFAULT_CHUNK_SIZE
-from lerobot.utils.constants import DEFAULT_FEATURES
 from numpy.typing import NDArray
 
 from lerobot_sdm.datasets.convert.columns import Column
@@ -17,7 +16,6 @@ from lerobot_sdm.datasets.convert.source import RowReader, Store
 BLOCK_BYTES = 64 * 10**6
 BLOCK_EPISODES = 1000
 """A block's statistics are in memory with it, and those of a short episode are larger than its values."""
-PICTURE_NAMES = ["height", "width", "channels"]
 
 
 class Block(NamedTuple):
@@ -25,13 +23,17 @@ class Block(NamedTuple):
 
     Attributes:
         index: Number of the block and of its file.
-        first_episode: Its first episode.
-        stop_episode: The episode after its last one.
+        episodes: Numbers of its episodes.
     """
 
     index: int
-    first_episode: int
-    stop_episode: int
+    episodes: range
+
+    @property
+    def place(self) -> dict[str, int]:
+        """Chunk and file index of its data file and videos in LeRobot's layout."""
+        chunk, file = divmod(self.index, DEFAULT_CHUNK_SIZE)
+        return {"chunk_index": chunk, "file_index": file}
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,9 @@ class Plan:
         """Number of frames of the dataset."""
         return int(self.ends[-1])
 
-    def readers(self, columns: Iterable[Column] | None = None) -> dict[str, RowReader]:
-        """A reader for each array of the columns; defaults to all columns."""
-        names = dict.fromkeys(name for column in columns or self.columns for name in column.arrays)
+    def readers(self) -> dict[str, RowReader]:
+        """A reader for each array of the columns."""
+        names = dict.fromkeys(name for column in self.columns for name in column.arrays)
         return {name: self.store.reader(name) for name in names}
 
     def span(self, episode: int) -> tuple[int, int]:
@@ -74,12 +76,7 @@ class Plan:
 
     def span_of(self, block: Block) -> tuple[int, int]:
         """First row of a block and the row after its last one."""
-        return self.span(block.first_episode)[0], self.span(block.stop_episode - 1)[1]
-
-    def place_of(self, block: Block) -> dict[str, int]:
-        """Chunk and file index of a block's data file and videos in LeRobot's layout."""
-        chunk, file = divmod(block.index, DEFAULT_CHUNK_SIZE)
-        return {"chunk_index": chunk, "file_index": file}
+        return self.span(block.episodes[0])[0], self.span(block.episodes[-1])[1]
 
     def video_span(self, block: Block, episode: int) -> tuple[float, float]:
         """Seconds at which an episode begins and ends in the videos of its block."""
@@ -96,7 +93,7 @@ class Plan:
             is_full = (self.ends[episode] - start) * frame_bytes >= self.block_bytes
             is_full |= episode + 1 - first >= self.block_episodes
             if is_full or episode == len(self.ends) - 1:
-                blocks.append(Block(len(blocks), first, episode + 1))
+                blocks.append(Block(len(blocks), range(first, episode + 1)))
                 first = episode + 1
         return blocks
 
@@ -104,14 +101,13 @@ class Plan:
         """LeRobot's description of the columns, including the cloud's frame and units."""
         return {column.key: self._feature(column) for column in self.columns}
 
-    def all_features(self) -> dict[str, dict[str, Any]]:
-        """The columns and LeRobot's own."""
-        return self.features() | DEFAULT_FEATURES
-
     def _feature(self, column: Column) -> dict[str, Any]:
         feature = {"dtype": column.dtype.name, "shape": column.shape, "names": None}
         if column.is_picture:
-            feature |= {"dtype": "video" if column.kind == "video" else "image", "names": PICTURE_NAMES}
+            feature |= {
+                "dtype": "video" if column.kind == "video" else "image",
+                "names": ["height", "width", "channels"],
+            }
         if column.kind == "depth":
             feature["info"] = {"is_depth_map": True, "depth_unit": infer_depth_unit(column.dtype)}
         if column.key in self.facts.get("clouds", {}):

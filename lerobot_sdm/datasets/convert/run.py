@@ -28,6 +28,7 @@ from lerobot_sdm.datasets.convert.verify import verify, verify_block
 from lerobot_sdm.datasets.disk import disk_full_is_an_input_error
 from lerobot_sdm.datasets.names import check_new_dataset, named
 from lerobot_sdm.datasets.processes import Workers
+from lerobot_sdm.datasets.write import new_dataset
 from lerobot_sdm.errors import InputError, check_at_least
 from lerobot_sdm.files import digest
 
@@ -102,9 +103,6 @@ class ConvertConfig:
 def make_plan(config: ConvertConfig) -> Plan:
     """Decide what the dataset will contain; reads the store's metadata and a few rows, and writes nothing.
 
-    Args:
-        config: What to convert; only options that affect the dataset's content matter here.
-
     Raises:
         InputError: The store or the mapping is invalid.
     """
@@ -176,20 +174,14 @@ def convert(config: ConvertConfig, plan: Plan | None = None) -> Path:
             _run(workers, check_block, plan, blocks, "checking")
         with _only_one(folder), disk_full_is_an_input_error(config.root):
             _run(workers, write_block, plan, blocks, "writing", folder)
-            unfinished = folder / "dataset"
-            if unfinished.exists():
-                shutil.rmtree(unfinished)
-            assemble(plan, folder, unfinished, config.repo_id)
-            try:
-                extents = _run(workers, verify_block, plan, blocks, "reading back", unfinished)
-                verify(plan, unfinished, config.repo_id, extents)
-            except RuntimeError:
-                shutil.rmtree(folder)  # a repeated call must not reuse wrong blocks
-                raise
-            if config.root.exists():
-                raise InputError(f"--root={config.root}: was created in the meantime. Move it, and rerun the command.")
-            unfinished.rename(config.root)
-            shutil.rmtree(folder)
+            with new_dataset(folder, config.root) as unfinished:
+                assemble(plan, folder, unfinished, config.repo_id)
+                try:
+                    extents = _run(workers, verify_block, plan, blocks, "reading back", unfinished)
+                    verify(plan, unfinished, config.repo_id, extents)
+                except RuntimeError:
+                    shutil.rmtree(folder)  # a repeated call must not reuse wrong blocks
+                    raise
     return config.root
 
 

@@ -37,18 +37,13 @@ class Extent(NamedTuple):
 def verify_block(plan: Plan, block: Block, root: Path) -> dict[str, Extent]:
     """Read a block's data file; compare the first, the last, and a random frame of each episode bit for bit.
 
-    Args:
-        plan: The conversion.
-        block: The episodes to compare.
-        root: Folder of the dataset.
-
     Returns:
-        The extent of every numeric column over all frames.
+        The extent of every numeric column over all frames of the block.
 
     Raises:
         RuntimeError: Something is missing or different.
     """
-    place = plan.place_of(block)
+    place = block.place
     file = pq.ParquetFile(root / DEFAULT_DATA_PATH.format(**place))
     first_row, last_row = plan.span_of(block)
     if file.metadata.num_rows != last_row - first_row:
@@ -56,8 +51,9 @@ def verify_block(plan: Plan, block: Block, root: Path) -> dict[str, Extent]:
     rng = np.random.default_rng(block.index)
     readers = plan.readers()
     extents: dict[str, list[Extent]] = {column.key: [] for column in plan.columns if not column.is_picture}
-    spans = (plan.span(episode) for episode in range(block.first_episode, block.stop_episode))
-    for episode, (start, stop), table in _episode_tables(file, block.first_episode, spans):
+    spans = [plan.span(episode) for episode in block.episodes]
+    tables = _episode_tables(file, [stop - start for start, stop in spans])
+    for episode, (start, stop), table in zip(block.episodes, spans, tables, strict=True):
         same = table.num_rows == stop - start
         same = same and np.array_equal(table.column("index").to_numpy(), np.arange(start, stop))
         same = same and np.array_equal(table.column("episode_index").to_numpy(), np.full(stop - start, episode))
@@ -75,7 +71,7 @@ def verify_block(plan: Plan, block: Block, root: Path) -> dict[str, Extent]:
             if column.is_picture:
                 found = column.decode([stored[row].as_py() for row in picked])
             else:
-                values = _numbers(stored, column)
+                values = to_numpy(stored, column.shape)
                 extents[column.key].append(_extent(values))
                 found = values[picked]
             if found.dtype != expected.dtype or found.tobytes() != expected.tobytes():
@@ -83,26 +79,22 @@ def verify_block(plan: Plan, block: Block, root: Path) -> dict[str, Extent]:
     return {key: _sum(parts) for key, parts in extents.items()}
 
 
-def _episode_tables(
-    file: pq.ParquetFile, first_episode: int, spans: Iterable[tuple[int, int]]
-) -> Iterator[tuple[int, tuple[int, int], pa.Table]]:
-    """Each episode with its span of rows and its part of the file; reads the file once, one row group at a time."""
+def _episode_tables(file: pq.ParquetFile, lengths: Iterable[int]) -> Iterator[pa.Table]:
+    """The rows of each episode of a file; reads the file once, one row group at a time."""
     groups = iter(range(file.num_row_groups))
     rest = file.schema_arrow.empty_table()
-    for episode, (start, stop) in enumerate(spans, start=first_episode):
-        while len(rest) < stop - start and (group := next(groups, None)) is not None:
+    for length in lengths:
+        while len(rest) < length and (group := next(groups, None)) is not None:
             rest = pa.concat_tables([rest, file.read_row_group(group)])
-        yield episode, (start, stop), rest.slice(0, stop - start)
-        rest = rest.slice(stop - start)
+        yield rest.slice(0, length)
+        rest = rest.slice(length)
 
 
 def verify(plan: Plan, root: Path, repo_id: str, extents: Iterable[Mapping[str, Extent]]) -> None:
     """Open the dataset with LeRobot, and compare counts, episodes, statistics, and some frames.
 
     Args:
-        plan: The conversion.
-        root: Folder of the dataset.
-        repo_id: Name of the dataset.
+        plan, root, repo_id: The conversion, and the dataset's folder and name.
         extents: Results of `verify_block` for all blocks.
 
     Raises:
@@ -113,11 +105,9 @@ def verify(plan: Plan, root: Path, repo_id: str, extents: Iterable[Mapping[str, 
         raise RuntimeError(f"{root}: has {meta.total_episodes} episodes, {meta.total_frames} frames after writing.")
     if list(meta.episodes["dataset_to_index"]) != plan.ends.tolist():
         raise RuntimeError(f"{root}: episodes have different ends after writing.")
-    chunks, files = (np.array(meta.episodes[f"data/{name}"]) for name in ("chunk_index", "file_index"))
+    places = {name: np.array(meta.episodes[f"data/{name}"]) for name in ("chunk_index", "file_index")}
     for block in plan.blocks():
-        place = plan.place_of(block)
-        episodes = slice(block.first_episode, block.stop_episode)
-        if (chunks[episodes] != place["chunk_index"]).any() or (files[episodes] != place["file_index"]).any():
+        if any((places[name][block.episodes] != number).any() for name, number in block.place.items()):
             raise RuntimeError(f"{root}: the metadata list episodes of file {block.index} in other files.")
     extents = list(extents)
     for key in extents[0]:
@@ -138,12 +128,6 @@ def verify(plan: Plan, root: Path, repo_id: str, extents: Iterable[Mapping[str, 
         position += stop - start
     if len(dataset) != position:
         raise RuntimeError(f"{root}: LeRobot reads {len(dataset)} frames of {position}.")
-
-
-def _numbers(stored: pa.ChunkedArray, column: Column) -> NDArray:
-    # LeRobot stores features of shape (1,) as scalars.
-    shape = () if column.shape == (1,) else column.shape
-    return to_numpy(stored, shape).reshape(len(stored), *column.shape)
 
 
 def _extent(values: NDArray) -> Extent:

@@ -69,7 +69,7 @@ def test_a_block_holds_a_bounded_number_of_episodes(tmp_path):
     """Whose statistics are in memory together; a block of tiny episodes would otherwise hold thousands."""
     source, arrays = store(tmp_path, 7)
     plan = replace(make_plan(ConvertConfig(source, fps=10)), block_episodes=3)
-    assert [(block.first_episode, block.stop_episode) for block in plan.blocks()] == [(0, 3), (3, 6), (6, 7)]
+    assert [block.episodes for block in plan.blocks()] == [range(0, 3), range(3, 6), range(6, 7)]
     root = convert(ConvertConfig(source, root=tmp_path / "out", fps=10), plan)
     assert len(list((root / "data/chunk-000").iterdir())) == 3
     np.testing.assert_array_equal(np.array(stored_columns(root)["action"]), arrays["action"])

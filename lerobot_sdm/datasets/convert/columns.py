@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lerobot_sdm.clouds.fps import farthest_point_sampling
 from lerobot_sdm.datasets.checks import bad_frames
-from lerobot_sdm.datasets.convert.parts import Part, join
+from lerobot_sdm.datasets.convert.parts import Part
 from lerobot_sdm.datasets.convert.source import RowReader
 from lerobot_sdm.errors import InputError
 
@@ -67,18 +67,13 @@ class Column:
         return tuple(dict.fromkeys(part.array for part in self.parts))
 
     def read(self, readers: Mapping[str, RowReader], start: int, stop: int) -> NDArray:
-        """The stored values of the rows `start` to `stop`: (stop - start, *shape).
-
-        Args:
-            readers: Array -> reader.
-            start: First row.
-            stop: The row after the last one.
-        """
+        """The stored values of the rows from `start` to before `stop`: (stop - start, *shape)."""
         return self.values({array: readers[array].read(start, stop) for array in self.arrays})
 
     def values(self, rows: Mapping[str, NDArray]) -> NDArray:
         """Convert rows of the source, array -> (F, ...), to stored values (F, *shape)."""
-        values = join([part.take(rows[part.array]) for part in self.parts])
+        taken = [part.take(rows[part.array]) for part in self.parts]
+        values = taken[0] if len(taken) == 1 else np.concatenate(taken, axis=1)
         if self.kind in ("image", "video"):
             values = np.moveaxis(values, 1, -1) if self.channel_first else values
             values = values if values.dtype == np.uint8 else np.rint(values * 255 if self.unit_colors else values)
@@ -99,15 +94,13 @@ class Column:
         """Encode values (F, *shape) for the data file: unchanged, or as pictures the way LeRobot embeds them."""
         if self.kind not in ("image", "depth"):
             return values
-        suffix, options = ("tiff", {"compression": "raw"})
-        if self.kind == "image":
-            suffix, options = ("png", {"compress_level": PNG_COMPRESSION})
+        suffix, options = "png", {"compress_level": PNG_COMPRESSION}
+        if self.kind == "depth":
+            values, suffix, options = values.squeeze(-1), "tiff", {"compression": "raw"}
         encoded = []
         for number, picture in enumerate(values):
             buffer = io.BytesIO()
-            PIL.Image.fromarray(picture.squeeze(-1) if self.kind == "depth" else picture).save(
-                buffer, format=suffix, **options
-            )
+            PIL.Image.fromarray(picture).save(buffer, format=suffix, **options)
             encoded.append({"bytes": buffer.getvalue(), "path": f"frame-{number:06d}.{suffix}"})
         return encoded
 
@@ -150,23 +143,12 @@ class Column:
         """
         for part in self.parts:
             label = f"{store_name}: data/{part.origin}"
-            _check_numbers(part.take(rows[part.array]), first_row, label, part.array)
+            taken = part.take(rows[part.array])
+            _check_numbers(taken, first_row, label, part.array)
             if self.kind == "depth":
-                self._check_depth(part.take(rows[part.array]), first_row, label)
+                _check_depth(taken, first_row, label)
             if self.colors is not None and rows[part.array].dtype != np.uint8:
                 self._check_colors(self.colors_of(part, rows[part.array]), first_row, label, part.array)
-
-    def _check_depth(self, depth: NDArray, first_row: int, label: str) -> None:
-        """Refuse float depth (F, ...) that seems to be in millimeters, because LeRobot reads floats as meters."""
-        if depth.dtype.kind != "f":
-            return
-        means = depth.reshape(len(depth), -1).mean(axis=1)
-        if (means > FARTHEST_MEAN).any():
-            row = int(np.argmax(means > FARTHEST_MEAN))
-            raise InputError(
-                f"{label}: row {first_row + row} has a mean depth of {means[row]:.0f} m, because LeRobot reads floats "
-                "as meters. If it is in millimeters, keep the numbers unchanged with --depth=array."
-            )
 
     def _check_colors(self, colors: NDArray, first_row: int, label: str, array: str) -> None:
         limit = 1 if self.unit_colors else 255
@@ -205,6 +187,19 @@ def _check_numbers(rows: NDArray, first_row: int, label: str, array: str) -> Non
         raise InputError(
             f"{label}: row {row} contains a number above {LARGEST_INTEGER}, which LeRobot cannot read. "
             f"Exclude the array with --skip {array}."
+        )
+
+
+def _check_depth(depth: NDArray, first_row: int, label: str) -> None:
+    """Refuse float depth (F, ...) that seems to be in millimeters, because LeRobot reads floats as meters."""
+    if depth.dtype.kind != "f":
+        return
+    means = depth.reshape(len(depth), -1).mean(axis=1)
+    if (means > FARTHEST_MEAN).any():
+        row = int(np.argmax(means > FARTHEST_MEAN))
+        raise InputError(
+            f"{label}: row {first_row + row} has a mean depth of {means[row]:.0f} m, because LeRobot reads floats "
+            "as meters. If it is in millimeters, keep the numbers unchanged with --depth=array."
         )
 
 

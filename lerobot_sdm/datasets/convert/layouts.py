@@ -47,12 +47,6 @@ class Layout:
 
 
 OTHER = "other"
-_ADROIT_NOTES = (
-    "The pictures are upside down relative to depth and cloud, as the original script wrote them. "
-    "Each row is two simulator steps of 10 ms."
-)
-_DEXART_STATE = "The last number of the state is the time step divided by the horizon."
-_DEXART_CAMERA = "instance_1, 84 x 84 pixels, fovy 69.4, moved a little at every reset"
 
 
 def _adroit(task: str, actions: int, frame: str, camera: str, floor: float) -> Layout:
@@ -63,7 +57,10 @@ def _adroit(task: str, actions: int, frame: str, camera: str, floor: float) -> L
         frame=frame,
         camera=f"{camera}, 84 x 84 pixels, fovy 45",
         crop=f"[[-10, -10, {floor}], [10, 10, 10]]",
-        notes=_ADROIT_NOTES,
+        notes=(
+            "The pictures are upside down relative to depth and cloud, as the original script wrote them. "
+            "Each row is two simulator steps of 10 ms."
+        ),
     )
 
 
@@ -94,12 +91,12 @@ LAYOUTS: dict[str, Layout] = {
         fps=25,
         frame="base of the robot",
         shown_by=("dexart", "laptop"),
-        camera=_DEXART_CAMERA,
+        camera="instance_1, 84 x 84 pixels, fovy 69.4, moved a little at every reset",
         crop=(
             "xmin, xmax, ymin, ymax, zmin, zmax: faucet 0.1, 2, -1, 1, 0.0047767, 0.4; bucket 0.1, 2, -2, 2, -0.29, "
             "0.4; laptop 0.1, 1, -1, 2, 0.0047767, 0.6; toilet 0.1, 2, -2, 2, -0.3, 0.8"
         ),
-        notes=_DEXART_STATE,
+        notes="The last number of the state is the time step divided by the horizon.",
     ),
     "realdex": Layout(
         arrays={"point_cloud": (1024, 6)},

@@ -20,12 +20,9 @@ from lerobot_sdm.datasets.convert.parts import (
     taken_shape,
 )
 from lerobot_sdm.datasets.convert.source import ArrayInfo
-from lerobot_sdm.errors import InputError, check_at_least, check_known, unknown_name
+from lerobot_sdm.errors import InputError, check_at_least, check_known
 
 OBS_DEPTH = "observation.depth"
-IMAGES = ("image", "video", "skip")
-DEPTH = ("image", "array", "skip")
-COLOR_RANGES = ("0-255", "0-1", "none")
 
 NAMED = {
     "action": ACTION,
@@ -83,9 +80,10 @@ class Choices:
     points: int | None = None
 
     def __post_init__(self) -> None:
-        for option, known in (("images", IMAGES), ("depth", DEPTH), ("color_range", (None, *COLOR_RANGES))):
-            if getattr(self, option) not in known:
-                raise unknown_name(f"--{option.replace('_', '-')}", getattr(self, option), filter(None, known))
+        check_known("--images", self.images, ("image", "video", "skip"))
+        check_known("--depth", self.depth, ("image", "array", "skip"))
+        if self.color_range is not None:
+            check_known("--color-range", self.color_range, ("0-255", "0-1", "none"))
         check_at_least("--resample-points", self.points)
 
 
@@ -126,8 +124,8 @@ def complete(entries: Sequence[Entry], arrays: Mapping[str, ArrayInfo], optional
     given = {entry.array for entry in entries}
     taken = {entry.key for entry in entries}
     left = {name: info for name, info in arrays.items() if name not in given and name not in optional}
-    images = [name for name, info in left.items() if is_image(info.shape[1:]) and _looks_like_image(name, info)]
-    depths = [name for name, info in left.items() if "depth" in name.lower() and is_depth(info.shape[1:])]
+    images = [name for name, info in left.items() if _is_image(info.shape[1:]) and _looks_like_image(name, info)]
+    depths = [name for name, info in left.items() if "depth" in name.lower() and _is_depth(info.shape[1:])]
     has_named_cloud = any(NAMED.get(name) == POINT_CLOUD for name in arrays)
     guessed = []
     for name, info in left.items():
@@ -149,12 +147,7 @@ def complete(entries: Sequence[Entry], arrays: Mapping[str, ArrayInfo], optional
 
 
 def columns_of(entries: Sequence[Entry], arrays: Mapping[str, ArrayInfo], choices: Choices) -> list[Column]:
-    """Columns for the entries of a mapping, checked against the arrays.
-
-    Args:
-        entries: The mapping; the entries of one column are its parts, joined in their order.
-        arrays: The store's arrays.
-        choices: How columns are stored.
+    """Columns for the entries of a mapping. The entries of one column are its parts, joined in their order.
 
     Raises:
         InputError: An array does not have the shape or type that its column requires.
@@ -175,7 +168,7 @@ def _column(entries: Sequence[Entry], arrays: Mapping[str, ArrayInfo], choices: 
         raise InputError(f"{label}: LeRobot reserves '{key}'. Choose another column.")
     # LeRobot treats every column with "image" in its name as pictures.
     is_picture = "image" in key
-    parts = tuple(_part(entry, arrays[entry.array], is_picture) for entry in entries)
+    parts = tuple(_part(entry, arrays[entry.array]) for entry in entries)
     dtype = np.result_type(*(arrays[entry.array].dtype for entry in entries))
     frame = _joined_shape(key, parts) if len(parts) > 1 else parts[0].shape
     if is_picture:
@@ -183,7 +176,7 @@ def _column(entries: Sequence[Entry], arrays: Mapping[str, ArrayInfo], choices: 
     if key.startswith(OBS_DEPTH):
         if choices.depth == "skip":
             return None
-        if not is_depth(frame):
+        if not _is_depth(frame):
             raise InputError(f"{label}: has shape {frame} per row; depth must be (H, W), (H, W, 1) or (1, H, W).")
         # LeRobot's depth images have one of these two dtypes; others stay plain numbers, so that no bit is lost.
         if choices.depth == "image" and dtype in (np.float32, np.uint16):
@@ -199,7 +192,7 @@ def _column(entries: Sequence[Entry], arrays: Mapping[str, ArrayInfo], choices: 
     return Column(parts, key, "values", frame, dtype, colors=colors, points=choices.points if is_cloud else None)
 
 
-def _part(entry: Entry, info: ArrayInfo, is_picture: bool) -> Part:
+def _part(entry: Entry, info: ArrayInfo) -> Part:
     """The part of an array that an entry takes, in the shape that its column requires."""
     label = f"--map data/{entry.array}={entry.key}"
     frame = taken_shape(info.shape[1:] or (1,), entry.row, entry.channels)
@@ -239,7 +232,7 @@ def _joined_shape(key: str, parts: Sequence[Part]) -> tuple[int, ...]:
 
 
 def _picture(key: str, label: str, parts: tuple[Part, ...], frame: tuple[int, ...], choices: Choices) -> Column:
-    if not is_image(frame):
+    if not _is_image(frame):
         raise InputError(f"{label}: has shape {frame} per row; pictures must be (H, W, 3) or (3, H, W).")
     channel_first = frame[-1] != 3
     shape = (*frame[1:], 3) if channel_first else frame
@@ -278,11 +271,11 @@ def _looks_like_image(name: str, info: ArrayInfo) -> bool:
     return named or info.dtype == np.uint8
 
 
-def is_image(frame: tuple[int, ...]) -> bool:
+def _is_image(frame: tuple[int, ...]) -> bool:
     return len(frame) == 3 and 3 in (frame[0], frame[2]) and min(frame[1], max(frame[0], frame[2])) > 3
 
 
-def is_depth(frame: tuple[int, ...]) -> bool:
+def _is_depth(frame: tuple[int, ...]) -> bool:
     return len(frame) == 2 or (len(frame) == 3 and 1 in (frame[0], frame[2]))
 
 

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 from numpy.typing import NDArray
 
 ALL = (None, None)
@@ -50,13 +49,7 @@ class Part:
 
 
 def taken_shape(frame: tuple[int, ...], row: int | None, channels: tuple[int | None, int | None]) -> tuple[int, ...]:
-    """The shape of a frame after indexing and slicing; contains a 0 if nothing is left.
-
-    Args:
-        frame: Shape of a frame; (1,) for a single number.
-        row: As in `Part`.
-        channels: As in `Part`.
-    """
+    """The shape of a frame after taking `row` and `channels` as in `Part`; contains a 0 if nothing is left."""
     if row is not None:
         if not -frame[0] <= row < frame[0]:
             return (0,)
@@ -72,8 +65,3 @@ def lies_on_its_side(frame: tuple[int, ...]) -> bool:
 def as_vector(frame: tuple[int, ...]) -> tuple[int, ...]:
     """A shape without its axes of length 1; (1,) if there are no others."""
     return tuple(size for size in frame if size != 1) or (1,)
-
-
-def join(parts: list[NDArray]) -> NDArray:
-    """Concatenate parts (F, n_i, ...) to (F, sum of n_i, ...)."""
-    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)

@@ -11,6 +11,7 @@ import contextlib
 import importlib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -112,19 +113,12 @@ class RoboTwinStore(Store):
     def files(self) -> dict[str, int]:
         return {file.name: file.stat().st_size for file in self.episodes}
 
-    @contextlib.contextmanager
-    def opened(self) -> Iterator[OpenFile]:
-        with opened(self.episodes[0].parent) as open_named:
-            yield open_named
+    def opened(self) -> AbstractContextManager[OpenFile]:
+        return opened(self.episodes[0].parent)
 
 
 class EpisodeReader:
-    """Reads spans of rows of one array; keeps the last episode in memory.
-
-    Args:
-        store: The store.
-        name: The array.
-    """
+    """Reads spans of rows of one array; keeps the last episode in memory."""
 
     def __init__(self, store: RoboTwinStore, name: str):
         self._store, self._origin, self._info = store, store.origins[name], store.arrays[name]
@@ -139,8 +133,7 @@ class EpisodeReader:
             if begin >= stop:
                 break
             pieces.append(self._episode(episode)[max(start - begin, 0) : min(stop, end) - begin])
-        empty = np.empty((0, *self._info.shape[1:]), self._info.dtype)
-        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces or [empty])
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
     def _episode(self, number: int) -> NDArray:
         """All rows of an episode."""
@@ -159,15 +152,9 @@ class EpisodeReader:
 
 
 def open_episodes(
-    path: Path, files: list[Path], skip: Collection[str] = (), left_out: dict[str, str] | None = None
+    path: Path, files: list[Path], skip: Collection[str], left_out: dict[str, str] | None
 ) -> RoboTwinStore:
-    """Open the files of a folder and read their metadata; no data is read.
-
-    Args:
-        path: The path given by the user.
-        files: Its episode files.
-        skip: Arrays to ignore.
-        left_out: If given, receives the arrays that cannot be used, name -> reason, instead of an error.
+    """Open the episode files of a path as `opening.open_source` does, and read their metadata.
 
     Raises:
         InputError: A file is damaged, refers to another file, or differs from the others.
@@ -177,9 +164,8 @@ def open_episodes(
     for file in tqdm(files, desc="opening", unit="file", delay=BAR_DELAY, leave=False):
         with open_file(file) as root:
             found = _describe(file, root)
-        frames = found.pop(VECTOR)
-        lengths.append(frames[0][0] - 1)
-        found = {name: (shape[1:], dtype) for name, (shape, dtype) in {VECTOR: frames, **found}.items()}
+        lengths.append(found[VECTOR][0][0] - 1)
+        found = {name: (shape[1:], dtype) for name, (shape, dtype) in found.items()}
         if described is None:
             described = found
         elif found != described:

@@ -91,11 +91,6 @@ class ChunkReader:
         self._rows = np.empty((0, *info.shape[1:]), info.dtype)
 
     def read(self, start: int, stop: int) -> NDArray:
-        """Rows (stop - start, ...) in native byte order; a read-only view.
-
-        Raises:
-            InputError: A chunk is truncated or corrupt; names its rows.
-        """
         step = self._info.chunk_rows
         first = start // step * step
         kept = self._rows[max(first - self._first, 0) :] if first >= self._first else self._rows[:0]
@@ -123,13 +118,8 @@ def is_store_folder(path: Path) -> bool:
     return any((path / EPISODE_ENDS / name).is_file() for name in METADATA_NAMES)
 
 
-def open_store(path: Path, skip: Collection[str] = (), left_out: dict[str, str] | None = None) -> ZarrStore:
-    """Open a store and read its metadata; no data is read, and nothing in it is executed.
-
-    Args:
-        path: A folder, or a zip file with the store anywhere inside.
-        skip: Arrays under `data/` to ignore.
-        left_out: If given, receives the arrays that cannot be handled safely, name -> reason, instead of an error.
+def open_store(path: Path, skip: Collection[str], left_out: dict[str, str] | None) -> ZarrStore:
+    """Open a folder, or a zip file with the store anywhere inside, as `opening.open_source` does.
 
     Raises:
         InputError: It is not a store, a zip member leads outside its folder, or an array cannot be handled safely.
@@ -138,21 +128,20 @@ def open_store(path: Path, skip: Collection[str] = (), left_out: dict[str, str] 
     # List a folder only if it is a store, because it might be a whole disk.
     files = list_files(path, "") if is_store_folder(path) or not is_folder else {}
     found = {
-        key.removesuffix(f"{EPISODE_ENDS}/{name}"): zarr_format
+        key.removesuffix(f"{EPISODE_ENDS}/{name}"): name
         for key in files
-        for name, zarr_format in METADATA_NAMES.items()
+        for name in METADATA_NAMES
         if f"/{key}".endswith(f"/{EPISODE_ENDS}/{name}")
     }
     if is_folder:
-        found = {prefix: zarr_format for prefix, zarr_format in found.items() if not prefix}
+        found = {prefix: name for prefix, name in found.items() if not prefix}
     if len(found) != 1:
         inside = ", ".join(sorted(folder.name for folder in path.glob("*.zarr"))) if is_folder else ""
         raise InputError(
             f"{path}: not a demonstration store: it has {len(found) or 'no'} {EPISODE_ENDS}. Give a zarr folder "
             f"or zip file with data/* and {EPISODE_ENDS}{f', such as {inside} in it' if inside else ''}."
         )
-    ((prefix, zarr_format),) = found.items()
-    metadata_name = {number: name for name, number in METADATA_NAMES.items()}[zarr_format]
+    ((prefix, metadata_name),) = found.items()
     keys = {
         key.removeprefix(prefix).removesuffix(f"/{metadata_name}"): key
         for key in sorted(files)
@@ -164,7 +153,7 @@ def open_store(path: Path, skip: Collection[str] = (), left_out: dict[str, str] 
     wanted = [EPISODE_ENDS, *(f"data/{name}" for name in names if name not in skip)]
     with opened(path) as open_file:
         raw = {key: open_file(keys[key]).read(MAX_METADATA_BYTES) for key in wanted}
-    store = ZarrStore(path, {}, prefix=prefix, zarr_format=zarr_format)
+    store = ZarrStore(path, {}, prefix=prefix, zarr_format=METADATA_NAMES[metadata_name])
     described = {}
     for key in wanted:
         name = key.removeprefix("data/")

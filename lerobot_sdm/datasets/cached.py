@@ -8,7 +8,7 @@ copy per column. Keys, values, shapes, and dtypes match LeRobot's reader; the te
 import logging
 import operator
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +22,7 @@ from torch.utils.data import default_collate
 from torch.utils.data._utils.collate import default_collate_fn_map
 from tqdm import tqdm
 
-from lerobot_sdm.datasets.checks import check_finite, check_stats_finite, must_be_finite
+from lerobot_sdm.datasets.checks import check_finite, check_stats_finite
 from lerobot_sdm.datasets.damage import AGAIN, check_frames, damage_is_an_input_error
 from lerobot_sdm.datasets.memory import cache_budget, fits_shared_memory
 from lerobot_sdm.datasets.progress import BAR_DELAY
@@ -75,9 +75,6 @@ class Batch(Sequence):
             raise IndexError(i)
         return Row((key, value[i]) for key, value in self.whole.items())
 
-    def __iter__(self) -> Iterator[Row]:
-        return (self[i] for i in range(self.size))
-
 
 def _collate_rows(rows: Batch | list[Row], *, collate_fn_map: dict | None = None) -> dict[str, Any]:
     """Collate function of `default_collate` for rows; returns a batch that is already collated as it is."""
@@ -122,7 +119,7 @@ class CachedLeRobotDataset(LeRobotDataset):
             "%s: cached %d frames in memory, %.1f MB in %.1f s.",
             self.repo_id,
             len(self),
-            sum(column.values.nbytes for column in self._columns.values()) / 1e6,
+            self._nbytes() / 1e6,
             time.perf_counter() - started,
         )
 
@@ -177,7 +174,7 @@ class CachedLeRobotDataset(LeRobotDataset):
     def __getstate__(self) -> dict[str, Any]:
         """Spawned workers share the tensors if shared memory has room for them, and get copies otherwise."""
         state = self.__dict__.copy()
-        if self._columns is not None and not fits_shared_memory(self._nbytes(self._columns)):
+        if self._columns is not None and not fits_shared_memory(self._nbytes()):
             state["_columns"] = {
                 key: column._replace(values=column.values.numpy()) for key, column in self._columns.items()
             }
@@ -192,9 +189,8 @@ class CachedLeRobotDataset(LeRobotDataset):
 
     # Building the cache
 
-    @staticmethod
-    def _nbytes(columns: dict[str, CachedColumn]) -> int:
-        return sum(column.values.nbytes for column in columns.values())
+    def _nbytes(self) -> int:
+        return sum(column.values.nbytes for column in self._columns.values())
 
     def _read_columns(self) -> tuple[dict[str, CachedColumn], dict[str, list[str]]]:
         """Read every column into memory; returns numeric and image columns, and text columns."""
@@ -234,8 +230,7 @@ class CachedLeRobotDataset(LeRobotDataset):
                     values = to_numpy(table.column(key), shape)
                 except CannotCache as reason:
                     raise InputError(f"dataset {self.repo_id}: column '{key}': {reason}. {AGAIN}") from reason
-                if must_be_finite(key):
-                    check_finite(key, values, order["episode_index"], order["frame_index"], self.repo_id)
+                check_finite(key, values, order["episode_index"], order["frame_index"], self.repo_id)
                 columns[key] = _as_column(values)
         unstackable = [key for key in self.reader.delta_indices or {} if key not in columns]
         if unstackable:

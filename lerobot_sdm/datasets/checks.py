@@ -27,7 +27,7 @@ def bad_frames(values: np.ndarray) -> np.ndarray | None:
 
 
 def check_finite(key: str, values: np.ndarray, episode_index: np.ndarray, frame_index: np.ndarray, source: str) -> None:
-    """Refuse a column that contains NaN or infinity.
+    """Refuse an observation or action that contains NaN or infinity.
 
     Args:
         key: Name of the column, such as `observation.point_cloud`.
@@ -39,7 +39,7 @@ def check_finite(key: str, values: np.ndarray, episode_index: np.ndarray, frame_
     Raises:
         InputError: Names the column, the first bad episode and frame, and how many frames are bad.
     """
-    bad = bad_frames(values)
+    bad = bad_frames(values) if must_be_finite(key) else None
     if bad is None:
         return
     first = int(np.argmax(bad))

@@ -1,14 +1,17 @@
-"""Helper processes that run attempts in parallel with this one, where that saves time."""
+"""Runs attempts in a fixed order, and in helper processes where that saves time; resumes an interrupted run."""
 
 import multiprocessing
 import os
 import sys
 import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 
 from lerobot_sdm.datasets.driving import Driver, Setting
-from lerobot_sdm.datasets.episodes import Attempt, Episode
+from lerobot_sdm.datasets.episodes import Attempt, Episode, attempts
 from lerobot_sdm.datasets.processes import die_with_parent
 
 FORKED_SECONDS = 2.0
@@ -38,13 +41,7 @@ def _native_threads() -> int:
 
 
 class Helpers:
-    """A pool of processes that run attempts. Created before this process opens graphics, it forks if that is possible.
-
-    Args:
-        count: Number of processes.
-        setting: Settings of the recording.
-        folder: Folder for the attempts.
-    """
+    """A pool of `count` processes that run attempts. Created before this process opens graphics, it forks if possible."""
 
     def __init__(self, count: int, setting: Setting, folder: Path):
         self.count = count
@@ -85,6 +82,37 @@ class Helpers:
         context = multiprocessing.get_context(method)
         self._pool = ProcessPoolExecutor(self.count, context, _prepare, self._arguments)
         self._pool.submit(os.getpid)  # The first task forks all processes.
+
+
+def outcomes(driver: Driver, helpers: Helpers, wanted: Callable[[], int]) -> Iterator[Episode]:
+    """The outcomes of all attempts in order, without end; their frames are in the driver's folder.
+
+    Attempts whose files exist are not driven again. Order and content of the outcomes do not depend on the process
+    that drives an attempt.
+
+    Args:
+        driver: Drives attempts in this process; knows what to record and where to store it.
+        helpers: Other processes that drive attempts, once that saves time.
+        wanted: Returns the least number of outcomes that are still needed; no attempt beyond it is driven early.
+    """
+    todo = attempts(driver.setting.seed, driver.setting.expert_class.variants)
+    ahead: deque[Episode | Future[Episode]] = deque()
+    driven, seconds = 0, 0.0
+    while True:
+        left = max(wanted(), 1) - len(ahead)
+        if ahead and (left <= 0 or not isinstance(ahead[0], Future) or ahead[0].done()):
+            first = ahead.popleft()
+            yield first.result() if isinstance(first, Future) else first
+            continue
+        attempt = next(todo)
+        if stored := driver.stored(attempt):
+            ahead.append(stored)
+        elif driven and helpers.pay(left, seconds / driven) and helpers.are_free():
+            ahead.append(helpers.drive(attempt))
+        else:
+            since = time.perf_counter()
+            ahead.append(driver.run(attempt))
+            driven, seconds = driven + 1, seconds + time.perf_counter() - since
 
 
 _arguments: tuple[Setting, Path]

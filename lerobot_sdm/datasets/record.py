@@ -12,11 +12,10 @@ import draccus
 from lerobot.envs.configs import EnvConfig
 from tqdm import tqdm
 
-from lerobot_sdm.datasets.collect import outcomes
 from lerobot_sdm.datasets.disk import disk_full_is_an_input_error
 from lerobot_sdm.datasets.driving import Driver, Setting
 from lerobot_sdm.datasets.episodes import Episode, Rules
-from lerobot_sdm.datasets.helpers import Helpers
+from lerobot_sdm.datasets.helpers import Helpers, outcomes
 from lerobot_sdm.datasets.names import check_new_dataset
 from lerobot_sdm.datasets.processes import killed_worker_is_an_input_error
 from lerobot_sdm.datasets.record_options import RecordOptions

@@ -17,7 +17,7 @@ from lerobot.utils.utils import SuppressProgressBars
 from tqdm import tqdm
 
 from lerobot_sdm.datasets.cached import CachedLeRobotDataset
-from lerobot_sdm.datasets.checks import check_finite, must_be_finite
+from lerobot_sdm.datasets.checks import check_finite
 from lerobot_sdm.datasets.episodes import Episode, shown_points
 from lerobot_sdm.datasets.progress import BAR_DELAY
 from lerobot_sdm.envs.options import view_sentence
@@ -127,8 +127,7 @@ def write(
         looks += episode.points
         length = len(episode.frames["action"])
         for key, values in episode.frames.items():
-            if must_be_finite(key):
-                check_finite(key, values, np.full(length, number), np.arange(length), repo_id)
+            check_finite(key, values, np.full(length, number), np.arange(length), repo_id)
         for row in range(length):
             frame = {key: values[row] for key, values in episode.frames.items()}
             dataset.add_frame({**frame, "task": facts["task_description"]})

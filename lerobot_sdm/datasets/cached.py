@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import PIL.Image
 import pyarrow as pa
 import torch
 from lerobot.configs.video import DEPTH_METER_UNIT
@@ -222,7 +221,7 @@ class CachedLeRobotDataset(LeRobotDataset):
             elif key in meta.depth_keys:
                 columns[key] = CachedColumn(self._decode_depth(key), torch.float32)
             elif feature["dtype"] == "image":
-                columns[key] = CachedColumn(self._decode_images(key), torch.get_default_dtype(), is_image=True)
+                columns[key] = CachedColumn(self._decode(key, 3, np.uint8), torch.get_default_dtype(), is_image=True)
             else:
                 # LeRobot stores features of shape (1,) as scalars and reads them as such.
                 shape = () if tuple(feature["shape"]) == (1,) else tuple(feature["shape"])
@@ -237,39 +236,30 @@ class CachedLeRobotDataset(LeRobotDataset):
             raise CannotCache(f"{', '.join(unstackable)} has a time window but is not an array")
         return columns, strings
 
-    def _decode_images(self, key: str) -> torch.Tensor:
-        """Decode an image column: (F, 3, H, W) uint8."""
+    def _decode(self, key: str, channels: int, dtype: type) -> torch.Tensor:
+        """Decode a column of pictures: (F, channels, H, W)."""
         pictures = self.hf_dataset.select_columns([key]).with_format(None)
-        width, height = self._picture_size(key, pictures[0][key])
-        images = np.empty((len(self), 3, height, width), dtype=np.uint8)
+        width, height = pictures[0][key].size
+        shape = tuple(self.meta.features[key]["shape"])
+        if not {width, height} <= set(shape):  # Memory for all pictures is allocated up front.
+            told = f"column '{key}' begins with a picture of {height} x {width}, but meta/info.json says {shape}"
+            raise InputError(f"dataset {self.repo_id}: {told}. {AGAIN}")
+        decoded = np.empty((len(self), channels, height, width), dtype)
         for row, item in enumerate(tqdm(pictures, desc=f"Decoding {key}", unit="frame", delay=BAR_DELAY)):
-            if item[key].mode != "RGB" or item[key].size != (width, height):
-                raise CannotCache(f"'{key}' holds images that are not plain RGB of one size")
-            images[row] = np.asarray(item[key]).transpose(2, 0, 1)
-        return torch.from_numpy(images)
+            picture = item[key]
+            if picture.size != (width, height) or (channels == 3 and picture.mode != "RGB"):
+                kind = "images that are not plain RGB of one size" if channels == 3 else "depth images of several sizes"
+                raise CannotCache(f"'{key}' holds {kind}")
+            decoded[row] = np.asarray(picture, dtype).reshape(height, width, channels).transpose(2, 0, 1)
+        return torch.from_numpy(decoded)
 
     def _decode_depth(self, key: str) -> torch.Tensor:
         """Decode a column of depth images: (F, 1, H, W) float32 in `depth_output_unit`."""
-        pictures = self.hf_dataset.select_columns([key]).with_format(None)
-        width, height = self._picture_size(key, pictures[0][key])
-        depth = torch.empty((len(self), 1, height, width))
-        for row, item in enumerate(tqdm(pictures, desc=f"Decoding {key}", unit="frame", delay=BAR_DELAY)):
-            if item[key].size != (width, height):
-                raise CannotCache(f"'{key}' holds depth images of several sizes")
-            depth[row, 0] = torch.from_numpy(np.array(item[key], dtype=np.float32))
+        depth = self._decode(key, 1, np.float32)
         unit = (self.meta.features[key].get("info") or {}).get("depth_unit")
         if unit is None or unit == self.depth_output_unit:
             return depth
         return depth.mul_(MM_PER_METRE) if unit == DEPTH_METER_UNIT else depth.div_(MM_PER_METRE)
-
-    def _picture_size(self, key: str, picture: PIL.Image.Image) -> tuple[int, int]:
-        """Width and height, checked against info.json, because memory for all pictures is allocated up front."""
-        width, height = picture.size
-        shape = tuple(self.meta.features[key]["shape"])
-        if not {width, height} <= set(shape):
-            told = f"column '{key}' begins with a picture of {height} x {width}, but meta/info.json says {shape}"
-            raise InputError(f"dataset {self.repo_id}: {told}. {AGAIN}")
-        return width, height
 
     def _episode_bounds(self) -> tuple[torch.Tensor, torch.Tensor]:
         """First and last row of the episode that each row belongs to, (F,) each."""

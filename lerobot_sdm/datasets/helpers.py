@@ -41,7 +41,7 @@ def _native_threads() -> int:
 
 
 class Helpers:
-    """A pool of `count` processes that run attempts. Created before this process opens graphics, it forks if possible."""
+    """A pool of processes that run attempts. Created before this process opens graphics, it forks if it can."""
 
     def __init__(self, count: int, setting: Setting, folder: Path):
         self.count = count

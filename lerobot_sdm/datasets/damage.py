@@ -96,12 +96,7 @@ def damage_is_an_input_error(repo_id: str, root: Path | str | None) -> Iterator[
 
 
 def open_checked(repo_id: str, root: Path | str | None, **options: Any) -> "LeRobotDataset":
-    """Open a dataset with LeRobot, and run the checks of this module before and after.
-
-    Args:
-        repo_id: Name of the dataset.
-        root: Its folder; None for LeRobot's own cache.
-        **options: Passed to `LeRobotDataset`.
+    """Open a dataset as `LeRobotDataset` does, and run the checks of this module before and after.
 
     Raises:
         InputError: The dataset is damaged.

@@ -58,9 +58,6 @@ class DatasetEdit:
 def edit_dataset(edit: DatasetEdit) -> list[Path]:
     """Make new datasets from existing ones. A new dataset appears under its name only when it is complete.
 
-    Args:
-        edit: The edits to make.
-
     Returns:
         The folders: one, or one for each split.
 
@@ -198,12 +195,6 @@ def _relabeled(edit: DatasetEdit, dataset: LeRobotDataset, sources: list[LeRobot
     return modify_tasks(dataset, new_task=edit.task, task_replacements=dict(edit.rename) or None)
 
 
-def _common_view(sources: list[LeRobotDataset]) -> dict[str, Any]:
-    """How the point clouds were made, if all sources agree."""
-    views = [recorded_view(source.root) for source in sources]
-    return {"view": views[0]} if views[0] and all(view == views[0] for view in views) else {}
-
-
 def _describe(edit: DatasetEdit, dataset: LeRobotDataset, sources: list[LeRobotDataset], gone: set[int]) -> None:
     """Write the dataset's provenance and card."""
     origins = [
@@ -219,7 +210,9 @@ def _describe(edit: DatasetEdit, dataset: LeRobotDataset, sources: list[LeRobotD
         "statistics": "recomputed" if edit.stats else None,
     }
     changes = {name: value for name, value in changes.items() if value}
-    told = {"edited_from": origins, **_common_view(sources), **changes, "versions": versions()}
+    views = [recorded_view(source.root) for source in sources]
+    common = {"view": views[0]} if views[0] and all(view == views[0] for view in views) else {}
+    told = {"edited_from": origins, **common, **changes, "versions": versions()}
     write_json(dataset.root / PROVENANCE, told)
     names = ", ".join(f"`{origin['name']}` ({origin['episodes']} episodes)" for origin in origins)
     lines = [f"Made with `lerobot-sdm edit-dataset` from {names}.", ""]

@@ -7,13 +7,11 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-Callback = Callable[[ModuleType], None]
-
 
 class _AfterImport(MetaPathFinder):
     """Wraps the execution of one module; removes itself on first use."""
 
-    def __init__(self, name: str, callback: Callback):
+    def __init__(self, name: str, callback: Callable[[ModuleType], None]):
         self.name = name
         self.callback = callback
 
@@ -32,12 +30,10 @@ class _AfterImport(MetaPathFinder):
         return spec
 
 
-def when_imported(name: str, callback: Callback) -> None:
-    """Call `callback(module)` now if the module is already imported, otherwise right after its import.
+def when_imported(name: str, callback: Callable[[ModuleType], None]) -> None:
+    """Call `callback(module)` now if the module is already imported, otherwise once, right after its import.
 
-    Args:
-        name: Full module name.
-        callback: Called once. Registering the same pair again before the import has no effect.
+    Registering the same pair again before the import has no effect.
     """
     if name in sys.modules:
         callback(sys.modules[name])

@@ -19,10 +19,7 @@ def stem(path: Path) -> str:
 
 
 def check_new_dataset(root: Path) -> None:
-    """Refuse a folder for a new dataset that exists, or that LeRobot could not read afterwards.
-
-    Args:
-        root: The folder, as given by `--root`.
+    """Refuse a folder given by `--root` that exists, or that LeRobot could not read afterwards.
 
     Raises:
         InputError: It exists, or its path contains a glob character.

@@ -77,16 +77,10 @@ class RecordConfig(RecordOptions):
 
 
 def record(config: RecordConfig) -> Path:
-    """Record a dataset.
+    """Record a dataset and return its folder.
 
     Finished attempts are kept next to the dataset until it is complete: the same call, repeated after an
     interruption, resumes from them. The dataset appears at its root only when it is complete.
-
-    Args:
-        config: What to record.
-
-    Returns:
-        The folder of the dataset.
 
     Raises:
         InputError: A value is invalid, the expert failed too often, or the disk is full.

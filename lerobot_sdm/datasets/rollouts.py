@@ -61,17 +61,10 @@ class RolloutConfig(RolloutOptions):
 
 
 def collect_rollouts(config: RolloutConfig, policy: PolicySpec) -> Path:
-    """Roll a policy out and record all episodes.
+    """Roll a policy out, record all episodes, and return the folder of the dataset.
 
     Finished batches are kept beside the dataset until it is complete: the same call after an interruption resumes from
     them and produces the same dataset. The dataset appears under its root atomically.
-
-    Args:
-        config: What to collect.
-        policy: The policy to roll out.
-
-    Returns:
-        The folder of the dataset.
 
     Raises:
         InputError: A value is invalid, policy and environment do not fit, or the disk is full.
@@ -85,7 +78,7 @@ def collect_rollouts(config: RolloutConfig, policy: PolicySpec) -> Path:
 def _collect(config: RolloutConfig, policy: PolicySpec) -> None:
     """`collect_rollouts` for a checked configuration."""
     loaded = load_from_spec(policy, config.device)
-    columns = _columns(config.env, loaded)
+    check_environment(loaded.config, config.env, loaded.spec.path)
     sha256 = fingerprint(policy.path)
     folder = config.root.parent / f".{config.root.name}.rollouts-{_fingerprint(config, policy, sha256)}"
     paths = [folder / f"episode-{index:05d}.npz" for index in range(config.episodes)]
@@ -98,7 +91,7 @@ def _collect(config: RolloutConfig, policy: PolicySpec) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if finished := sum(path.exists() for path in paths):
             logger.warning("Resuming after %d episodes from an earlier run.", finished)
-        _roll_out(config, loaded, tasks[0], columns, paths)
+        _roll_out(config, loaded, tasks[0], paths)
     finally:
         close_envs(environments)
     facts = {
@@ -168,12 +161,6 @@ class NoisyActions:
         return given + self._noise
 
 
-def _columns(env: EnvConfig, loaded: LoadedPolicy) -> list[str]:
-    """The dataset's observation columns; refuses an environment that does not fit the policy."""
-    check_environment(loaded.config, env, loaded.spec.path)
-    return [env.features_map[key] for key in env.features if env.features_map[key] != ACTION]
-
-
 def _task_description(environment: gym.vector.VectorEnv, env: EnvConfig) -> str:
     """The task in words, if the environment provides them."""
     try:
@@ -183,21 +170,13 @@ def _task_description(environment: gym.vector.VectorEnv, env: EnvConfig) -> str:
 
 
 def _roll_out(
-    config: RolloutConfig,
-    loaded: LoadedPolicy,
-    environment: gym.vector.VectorEnv,
-    columns: list[str],
-    paths: list[Path],
+    config: RolloutConfig, loaded: LoadedPolicy, environment: gym.vector.VectorEnv, paths: list[Path]
 ) -> None:
     """Run the policy, batch by batch, and store each episode."""
     from lerobot.scripts.lerobot_eval import rollout
 
     before, behind = make_env_pre_post_processors(env_cfg=config.env, policy_cfg=loaded.config)
-    images = {
-        config.env.features_map[key]
-        for key, feature in config.env.features.items()
-        if feature.type is FeatureType.VISUAL
-    }
+    types = {config.env.features_map[key]: feature.type for key, feature in config.env.features.items()}
     size = environment.num_envs
     with tqdm(total=config.episodes, desc="Collecting", unit="episode") as bar:
         for start in range(0, config.episodes, size):
@@ -215,17 +194,19 @@ def _roll_out(
                     seeds=seeds, return_observations=True,
                 )  # fmt: skip
                 for i, path in enumerate(batch):
-                    _episode(done, i, Attempt(start + i, seeds[i], 0), columns, images).save(path)
+                    _episode(done, i, Attempt(start + i, seeds[i], 0), types).save(path)
             bar.update(len(batch))
 
 
-def _episode(done: dict[str, Any], i: int, attempt: Attempt, columns: list[str], images: set[str]) -> Episode:
-    """One episode of a batch, cut at its end."""
+def _episode(done: dict[str, Any], i: int, attempt: Attempt, types: Mapping[str, FeatureType]) -> Episode:
+    """One episode of a batch, cut at its end; `types` are those of the columns."""
     length = int(done["done"][i].int().argmax()) + 1
     frames = {}
-    for key in columns:
-        values = done["observation"][key][i, :length].numpy()
-        frames[key] = np.rint(255 * values).astype(np.uint8).transpose(0, 2, 3, 1) if key in images else values
+    for key, kind in types.items():
+        if key != ACTION:
+            values = done["observation"][key][i, :length].numpy()
+            is_image = kind is FeatureType.VISUAL
+            frames[key] = np.rint(255 * values).astype(np.uint8).transpose(0, 2, 3, 1) if is_image else values
     frames[ACTION] = done[ACTION][i, :length].numpy().astype(np.float32)
     frames["next.reward"] = done["reward"][i, :length].numpy().astype(np.float32)[:, None]
     frames["next.success"] = done["success"][i, :length].numpy().astype(bool)[:, None]

@@ -53,12 +53,14 @@ def write_block(plan: Plan, block: Block, folder: Path) -> None:
     finished = block_folder(folder, block)
     if finished.exists():
         return
+    features = get_hf_features_from_features(plan.features() | DEFAULT_FEATURES)
+    schema = features.arrow_schema
+    readers = plan.readers()
+    stats: dict[tuple[str, str], list[NDArray]] = {}
+    group: list[pa.Table] = []
+    group_rows = group_bytes = 0
     with new_folder(finished) as unfinished:
-        features = get_hf_features_from_features(plan.features() | DEFAULT_FEATURES)
-        readers = plan.readers()
-        stats: dict[tuple[str, str], list[NDArray]] = {}
-        writer = _GroupWriter(unfinished / DATA, features.arrow_schema)
-        try:
+        with pq.ParquetWriter(unfinished / DATA, schema, compression="snappy", use_dictionary=True) as file:
             for episode in block.episodes:
                 start, stop = plan.span(episode)
                 values = {column.key: column.read(readers, start, stop) for column in plan.columns}
@@ -66,56 +68,30 @@ def write_block(plan: Plan, block: Block, folder: Path) -> None:
                 encoded = bookkeeping | {
                     column.key: column.encode(values[column.key]) for column in plan.columns if column.kind != "video"
                 }
-                writer.add(_table(encoded, features, writer.schema))
-                described = {column.key: column.statistics(values[column.key]) for column in plan.columns}
-                for key, numbers in bookkeeping.items():
-                    described[key] = get_feature_stats(numbers, axis=0, keepdims=True)
-                for key, named in described.items():
-                    for name, value in named.items():
-                        stats.setdefault((key, name), []).append(_as_kept(name, value))
+                table = _table(encoded, features, schema)
+                group.append(table)
+                group_rows, group_bytes = group_rows + len(table), group_bytes + table.nbytes
+                if group_rows >= GROUP_ROWS or group_bytes >= GROUP_BYTES or episode == block.episodes[-1]:
+                    file.write_table(pa.concat_tables(group), row_group_size=group_rows)
+                    group, group_rows, group_bytes = [], 0, 0
+                for name, value in _statistics(plan, values, bookkeeping):
+                    stats.setdefault(name, []).append(value)
                 _add_video_frames(plan, unfinished, values, start - plan.span_of(block)[0])
-        finally:
-            writer.close()
         _encode_videos(plan, unfinished)
         np.savez(unfinished / STATS, **{json.dumps(name): np.stack(values) for name, values in stats.items()})
 
 
-class _GroupWriter:
-    """Writes tables of whole episodes as row groups of moderate size.
-
-    Args:
-        path: The file to write.
-        schema: Schema of the tables.
-    """
-
-    def __init__(self, path: Path, schema: pa.Schema):
-        self.schema = schema
-        self._file = pq.ParquetWriter(path, schema, compression="snappy", use_dictionary=True)
-        self._waiting: list[pa.Table] = []
-        self._rows = self._bytes = 0
-
-    def add(self, table: pa.Table) -> None:
-        self._waiting.append(table)
-        self._rows += len(table)
-        self._bytes += table.nbytes
-        if self._rows >= GROUP_ROWS or self._bytes >= GROUP_BYTES:
-            self._flush()
-
-    def close(self) -> None:
-        self._flush()
-        self._file.close()
-
-    def _flush(self) -> None:
-        if self._waiting:
-            group = pa.concat_tables(self._waiting)
-            self._file.write_table(group, row_group_size=len(group))
-            self._waiting, self._rows, self._bytes = [], 0, 0
-
-
-def _as_kept(statistic: str, value: NDArray) -> NDArray:
-    """Statistics of integers as doubles. LeRobot leaves those of a single-frame episode as integers, and large ones
-    cannot share a column with the doubles of other episodes."""
-    return value.astype(np.float64) if value.dtype.kind in "iu" and statistic != "count" else value
+def _statistics(
+    plan: Plan, values: Mapping[str, NDArray], bookkeeping: Mapping[str, NDArray]
+) -> Iterator[tuple[tuple[str, str], NDArray]]:
+    """(column, statistic) of an episode -> its value, as a double if it is of integers. LeRobot leaves those of a
+    single-frame episode as integers, and large ones cannot share a column with the doubles of other episodes."""
+    described = {column.key: column.statistics(values[column.key]) for column in plan.columns}
+    described |= {key: get_feature_stats(numbers, axis=0, keepdims=True) for key, numbers in bookkeeping.items()}
+    for key, named in described.items():
+        for name, value in named.items():
+            is_integer = value.dtype.kind in "iu" and name != "count"
+            yield (key, name), value.astype(np.float64) if is_integer else value
 
 
 def episode_stats(folder: Path, block: Block) -> Iterator[dict[str, dict[str, NDArray]]]:

@@ -12,10 +12,9 @@ DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 @contextlib.contextmanager
 def disk_full_is_an_input_error(root: Path, resumes: bool = True) -> Iterator[None]:
-    """Context manager for writing a dataset next to its final folder.
+    """Context manager for writing a dataset next to its final folder `root`.
 
     Args:
-        root: Folder of the dataset.
         resumes: Whether a repeated call resumes with the finished parts.
 
     Raises:

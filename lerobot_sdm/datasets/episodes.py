@@ -40,13 +40,7 @@ def attempts(seed: int, variants: int) -> Iterator[Attempt]:
 
 @dataclass(frozen=True)
 class Rules:
-    """Which episodes to keep, and where to cut them.
-
-    Attributes:
-        keep: `any`: success at any step; `last`: also at the last step; `all`: every episode, including failed ones.
-        min_success_steps: For how many simulator steps the goal must hold for `any` and `last`.
-        stop_after_success: Cut this many steps after the first success; None keeps the whole episode.
-    """
+    """Which episodes to keep, and where to cut them; see `RecordOptions` for the fields."""
 
     keep: str = "any"
     min_success_steps: int = 5
@@ -109,15 +103,12 @@ class Episode:
 
 
 def drive(env: gym.Env, expert: Expert, attempt: Attempt, rules: Rules, columns: Mapping[str, str]) -> Episode:
-    """Run one episode with the expert.
+    """Run one episode with the expert; the rules decide whether to keep it and where to cut it.
 
     Row t holds the observation before action t, the action, and the resulting reward and success.
 
     Args:
         env: Ends episodes itself, and reports at every step whether the goal holds and for how many simulator steps.
-        expert: Chooses the actions.
-        attempt: The episode to run.
-        rules: Decide whether to keep it and where to cut it.
         columns: Observation key of the environment -> column of the dataset.
     """
     observation = expert.start(env, attempt.seed)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lerobot_sdm.datasets.driving import Driver, Setting
 from lerobot_sdm.datasets.episodes import Attempt, Episode, attempts
-from lerobot_sdm.datasets.processes import die_with_parent
+from lerobot_sdm.datasets.processes import call, prepare_worker
 
 FORKED_SECONDS = 2.0
 """Startup time of a forked process, which must open its own graphics context."""
@@ -45,7 +45,7 @@ class Helpers:
 
     def __init__(self, count: int, setting: Setting, folder: Path):
         self.count = count
-        self._arguments = setting, folder
+        self._recording = setting, folder
         self._pool: ProcessPoolExecutor | None = None
         self._driven: list[Future] = []
         self.start_seconds = SPAWNED_SECONDS
@@ -69,7 +69,7 @@ class Helpers:
         """Submit an attempt to the pool."""
         if self._pool is None:
             self._start("spawn")
-        future = self._pool.submit(_drive, attempt)
+        future = self._pool.submit(call, _drive, (), attempt)
         self._driven.append(future)
         return future
 
@@ -80,7 +80,7 @@ class Helpers:
 
     def _start(self, method: str) -> None:
         context = multiprocessing.get_context(method)
-        self._pool = ProcessPoolExecutor(self.count, context, _prepare, self._arguments)
+        self._pool = ProcessPoolExecutor(self.count, context, prepare_worker, (self._recording,))
         self._pool.submit(os.getpid)  # The first task forks all processes.
 
 
@@ -115,19 +115,12 @@ def outcomes(driver: Driver, helpers: Helpers, wanted: Callable[[], int]) -> Ite
             driven, seconds = driven + 1, seconds + time.perf_counter() - since
 
 
-_arguments: tuple[Setting, Path]
 _driver: Driver | None = None
 
 
-def _prepare(setting: Setting, folder: Path) -> None:
-    """Initialize a helper process; graphics open on first use."""
-    global _arguments
-    die_with_parent()
-    _arguments = setting, folder
-
-
-def _drive(attempt: Attempt) -> Episode:
+def _drive(recording: tuple[Setting, Path], attempt: Attempt) -> Episode:
+    """Run an attempt in a helper process, which opens graphics for its first one."""
     global _driver
     if _driver is None:
-        _driver = Driver(*_arguments)
+        _driver = Driver(*recording)
     return _driver.run(attempt)

@@ -16,23 +16,21 @@ from lerobot_sdm.processes.threads import passive_waiting
 _shared: Any = None
 
 
-def die_with_parent() -> None:
-    """End this worker process when its parent dies; otherwise it would wait for work forever."""
-    threading.Thread(target=_wait_for_parent, daemon=True).start()
-
-
 def _wait_for_parent() -> None:
     multiprocessing.parent_process().join()
     os._exit(1)
 
 
-def _prepare(shared: Any) -> None:
+def prepare_worker(shared: Any) -> None:
+    """Initialize a worker process, which keeps `shared` and ends when its parent dies."""
     global _shared
     _shared = shared
-    die_with_parent()
+    # Otherwise it would wait for work forever.
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
 
 
-def _call(task: Callable, arguments: tuple[Any, ...], piece: Any) -> Any:
+def call(task: Callable, arguments: tuple[Any, ...], piece: Any) -> Any:
+    """The result of `task(shared, piece, *arguments)` in a worker process."""
     return task(_shared, piece, *arguments)
 
 
@@ -71,7 +69,7 @@ class Workers:
         if count > 1:
             os.environ.update(passive_waiting())
             context = _context(preload)
-            self._pool = ProcessPoolExecutor(count, context, _prepare, (shared,))
+            self._pool = ProcessPoolExecutor(count, context, prepare_worker, (shared,))
 
     def map(self, task: Callable, pieces: Iterable[Any], *arguments: Any) -> Iterator[Any]:
         """The results of `task(shared, piece, *arguments)`, in the order of the pieces.
@@ -83,7 +81,7 @@ class Workers:
             yield from (task(self._shared, piece, *arguments) for piece in pieces)
             return
         with killed_worker_is_an_input_error():
-            yield from self._pool.map(functools.partial(_call, task, arguments), pieces)
+            yield from self._pool.map(functools.partial(call, task, arguments), pieces)
 
     def __enter__(self) -> "Workers":
         return self

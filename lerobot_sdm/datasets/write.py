@@ -47,10 +47,6 @@ def dataset_features(env_config: EnvConfig) -> dict[str, dict[str, Any]]:
     return features
 
 
-Describe = Callable[[str, EnvConfig, Mapping[str, Any]], str]
-"""(repo id, environment, provenance) -> text of the card, in Markdown."""
-
-
 def describe_demonstrations(repo_id: str, env_config: EnvConfig, provenance: Mapping[str, Any]) -> str:
     """Text of the card of recorded demonstrations."""
     episodes = provenance["episodes"]
@@ -97,7 +93,7 @@ def write(
     env_config: EnvConfig,
     paths: Sequence[Path],
     facts: Mapping[str, Any],
-    describe: Describe = describe_demonstrations,
+    describe: Callable[[str, EnvConfig, Mapping[str, Any]], str] = describe_demonstrations,
 ) -> None:
     """Write episodes as a LeRobotDataset, and read it back.
 
@@ -107,7 +103,7 @@ def write(
         env_config: Where the episodes come from.
         paths: The episodes' files, in order.
         facts: Entries of the provenance besides the episodes and versions.
-        describe: Writes the text of the card.
+        describe: (repo id, environment, provenance) -> text of the card, in Markdown.
 
     Raises:
         InputError: An episode contains NaN or infinity.

@@ -1,7 +1,7 @@
 """The plan of a conversion, made before anything is written."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,7 +56,7 @@ class Plan:
     ends: NDArray[np.int64]
     fps: int
     task: str
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any]
     block_bytes: int = BLOCK_BYTES
     block_episodes: int = BLOCK_EPISODES
 

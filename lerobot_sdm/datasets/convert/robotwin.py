@@ -188,7 +188,7 @@ def open_episodes(
     origins = {name: origin for name, origin in origins.items() if name not in skip}
     rows = sum(lengths)
     arrays = {
-        name: ArrayInfo((rows, *described[origin.dataset][0]), described[origin.dataset][1], 1)
+        name: ArrayInfo((rows, *described[origin.dataset][0]), described[origin.dataset][1])
         for name, origin in origins.items()
     }
     kept = frozenset(optional) & frozenset(origins)

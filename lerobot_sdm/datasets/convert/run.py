@@ -139,18 +139,14 @@ def make_plan(config: ConvertConfig) -> Plan:
 
 
 def convert(config: ConvertConfig, plan: Plan | None = None) -> Path:
-    """Convert a store into a LeRobotDataset.
+    """Convert a store into a LeRobotDataset and return its folder.
 
     The store is read twice: once to check all values before anything is written, and once to write them. Finished
     blocks are kept next to the dataset until it is complete: the same call, repeated after an interruption, resumes
     from them. The dataset appears at its root only when it is complete.
 
     Args:
-        config: What to convert.
         plan: Result of `make_plan(config)`, if already known.
-
-    Returns:
-        The folder of the dataset.
 
     Raises:
         InputError: The store or an option is invalid, or the disk is full.

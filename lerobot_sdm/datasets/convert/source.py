@@ -25,12 +25,10 @@ class ArrayInfo:
     Attributes:
         shape: (T, ...).
         dtype: In native byte order.
-        chunk_rows: Rows per chunk.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype
-    chunk_rows: int
 
 
 class RowReader(Protocol):
@@ -110,7 +108,6 @@ class Store(ABC):
         """SHA-256 over the names and contents of `files`, equal for a folder and a zip file of it.
 
         Args:
-            files: The store's files.
             advance: Called with the number of bytes read since the last call.
         """
         whole = hashlib.sha256()

@@ -50,7 +50,7 @@ class ZarrStore(Store):
         return zarr.open_array(container, path=self.prefix + key, mode="r", zarr_format=self.zarr_format)
 
     def reader(self, name: str) -> "ChunkReader":
-        return ChunkReader(self.path.name, f"data/{name}", self.open(f"data/{name}"), self.arrays[name])
+        return ChunkReader(f"{self.path.name}: data/{name}", self.open(f"data/{name}"))
 
     def episode_ends(self) -> NDArray[np.int64]:
         array = self.open(EPISODE_ENDS)
@@ -59,8 +59,7 @@ class ZarrStore(Store):
                 f"{self.path.name}: {EPISODE_ENDS} has shape {array.shape} and type {array.dtype}; it must be a list "
                 "of integers, the row after the last one of each episode."
             )
-        info = ArrayInfo(array.shape, array.dtype.newbyteorder("="), array.chunks[0])
-        return ChunkReader(self.path.name, EPISODE_ENDS, array, info).read(0, array.shape[0]).astype(np.int64)
+        return ChunkReader(f"{self.path.name}: {EPISODE_ENDS}", array).read(0, array.shape[0]).astype(np.int64)
 
     def check_data(self, names: Iterable[str], files: Mapping[str, int], fill_missing: bool) -> int:
         bar = tqdm(desc="looking for chunks", unit="chunk", delay=BAR_DELAY, leave=False)
@@ -83,20 +82,19 @@ class ZarrStore(Store):
 class ChunkReader:
     """Reads spans of rows of one array; decodes every chunk once if the spans move forward."""
 
-    def __init__(self, store_name: str, key: str, array: zarr.Array, info: ArrayInfo):
-        self._label = f"{store_name}: {key}"
-        self._array = array
-        self._info = info
+    def __init__(self, label: str, array: zarr.Array):
+        self._label, self._array = label, array
+        self._dtype = array.dtype.newbyteorder("=")
+        self._step = max((array.shards or array.chunks)[0], 1)
         self._first = 0
-        self._rows = np.empty((0, *info.shape[1:]), info.dtype)
+        self._rows = np.empty((0, *array.shape[1:]), self._dtype)
 
     def read(self, start: int, stop: int) -> NDArray:
-        step = self._info.chunk_rows
-        first = start // step * step
+        first = start // self._step * self._step
         kept = self._rows[max(first - self._first, 0) :] if first >= self._first else self._rows[:0]
         chunks = [kept] if len(kept) else []
-        for row in range(first + len(kept), stop, step):
-            chunks.append(self._decode(row, min(row + step, self._info.shape[0])))
+        for row in range(first + len(kept), stop, self._step):
+            chunks.append(self._decode(row, min(row + self._step, self._array.shape[0])))
         self._rows = chunks[0] if len(chunks) == 1 else np.concatenate(chunks or [kept])
         self._first = first
         return self._rows[start - first : stop - first]
@@ -110,7 +108,7 @@ class ChunkReader:
                 f"{self._label}: rows {start} to {stop - 1} cannot be read ({type(error).__name__}: {error}). "
                 "Their chunk is truncated or corrupt: copy the store again."
             ) from error
-        return np.ascontiguousarray(rows, dtype=self._info.dtype)
+        return np.ascontiguousarray(rows, dtype=self._dtype)
 
 
 def is_store_folder(path: Path) -> bool:
@@ -186,4 +184,4 @@ def _describe(store: ZarrStore, key: str) -> ArrayInfo:
             f"{store.path.name}: {key} declares chunks of {size} bytes, more than {MAX_CHUNK_BYTES}. "
             "Write the store again with fewer rows per chunk."
         )
-    return ArrayInfo(array.shape, array.dtype.newbyteorder("="), max(outer[0], 1))
+    return ArrayInfo(array.shape, array.dtype.newbyteorder("="))

@@ -94,7 +94,6 @@ def verify(plan: Plan, root: Path, repo_id: str, extents: Iterable[Mapping[str, 
     """Open the dataset with LeRobot, and compare counts, episodes, statistics, and some frames.
 
     Args:
-        plan, root, repo_id: The conversion, and the dataset's folder and name.
         extents: Results of `verify_block` for all blocks.
 
     Raises:

@@ -105,7 +105,7 @@ def origin(column: Column) -> str:
 
 
 def infos(arrays: dict, rows: int = 10) -> dict[str, ArrayInfo]:
-    return {name: ArrayInfo((rows, *shape), np.dtype(dtype), 5) for name, (shape, dtype) in arrays.items()}
+    return {name: ArrayInfo((rows, *shape), np.dtype(dtype)) for name, (shape, dtype) in arrays.items()}
 
 
 def write_published(folder: Path, layout: str, rows: int = 6) -> tuple[Path, dict[str, np.ndarray]]:

@@ -14,7 +14,7 @@ NUMBERS_ONLY = Choices(images="skip", depth="skip", color_range="none")
 
 
 def infos(**shapes: tuple[int, ...]) -> dict[str, ArrayInfo]:
-    return {name: ArrayInfo((10, *shape), np.dtype("float32"), 5) for name, shape in shapes.items()}
+    return {name: ArrayInfo((10, *shape), np.dtype("float32")) for name, shape in shapes.items()}
 
 
 def columns(mapping: list[str], **shapes: tuple[int, ...]) -> dict[str, tuple[int, ...]]:

@@ -113,7 +113,6 @@ def check_dataset(folder: Path, complete: bool = True) -> None:
     """Refuse a wrong description that LeRobot would trust. Reads no frames.
 
     Args:
-        folder: The dataset.
         complete: Whether all tables must exist.
 
     Raises:
@@ -136,8 +135,6 @@ def check_frames(table: pa.Table, meta: Any, source: str) -> None:
     """Refuse frames that LeRobot reads but that break training, or that point outside the dataset.
 
     Args:
-        table: The frames as stored.
-        meta: LeRobot's metadata of the dataset.
         source: The user's name for the dataset, for the message.
 
     Raises:

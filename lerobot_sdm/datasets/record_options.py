@@ -6,8 +6,6 @@ from pathlib import Path
 from lerobot_sdm.errors import check_at_least, check_known, refuse_existing
 from lerobot_sdm.experts import check_expert, check_variants, default_expert
 
-KEEP = ("any", "last", "all")
-
 
 @dataclass(kw_only=True)
 class RecordOptions:
@@ -58,15 +56,12 @@ class RecordOptions:
         lowest |= {"stop_after_success": 1, "max_failures": 0, "action_noise": 0}
         for name, least in lowest.items():
             check_at_least(f"--{name}", getattr(self, name), least)
-        check_known("--keep", self.keep, KEEP)
+        check_known("--keep", self.keep, ("any", "last", "all"))
         if self.root is not None:
             refuse_existing("--root", self.root)
 
     def checked_expert(self, env_type: str, task: str) -> str:
-        """The name of the expert that acts.
-
-        Args:
-            env_type, task: The environment and task it acts in.
+        """The name of the expert that acts in this environment and task.
 
         Raises:
             InputError: The expert does not support them, or `episodes` is not a multiple of its variants.

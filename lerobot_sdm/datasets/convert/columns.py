@@ -134,8 +134,7 @@ class Column:
         """Refuse rows of the source that cannot be stored faithfully.
 
         Args:
-            rows: Consecutive rows of each array, (F, ...).
-            first_row: Number of the first row.
+            rows: Consecutive rows of each array, (F, ...), from `first_row` on.
             store_name: The user's name for the store.
 
         Raises:

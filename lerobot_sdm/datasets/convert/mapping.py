@@ -114,8 +114,6 @@ def complete(entries: Sequence[Entry], arrays: Mapping[str, ArrayInfo], optional
     An array that no policy should see keeps its own name, and so does one whose column is already taken.
 
     Args:
-        entries: The mapping so far.
-        arrays: All arrays of the store.
         optional: Arrays without a guess.
 
     Returns:

@@ -33,7 +33,6 @@ def is_safe_array(label: str, raw: bytes, remedy: str) -> bool:
 
     Args:
         label: Name of the array in messages.
-        raw: The metadata.
         remedy: What the user can do if the array cannot be read.
 
     Raises:
@@ -98,9 +97,7 @@ def check_chunks(
     Args:
         label: Name of the store in messages.
         key: The array's key, such as `data/action`.
-        array: The array.
         files: Size of every file of the store, by its key.
-        open_file: Opens one of the files.
         fill_missing: Whether missing chunks count as chunks of the fill value.
         advance: Called after each chunk.
 

@@ -85,7 +85,6 @@ class Store(ABC):
         """Refuse arrays and episode ends with missing or truncated data.
 
         Args:
-            names: The arrays.
             files: The store's files, from `files`.
             fill_missing: Whether missing chunks count as the fill value.
 

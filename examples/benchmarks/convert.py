@@ -46,7 +46,8 @@ def plain_loop(source: Path, root: Path) -> None:
     from lerobot_sdm.datasets.convert.run import ConvertConfig, make_plan
 
     plan = make_plan(ConvertConfig(source, fps=10))
-    whole = {column.key: column.values(plan.store.open(f"data/{column.array}")[:]) for column in plan.columns}
+    readers = plan.readers()
+    whole = {column.key: column.read(readers, 0, plan.frames) for column in plan.columns}
     dataset = LeRobotDataset.create("local/plain", plan.fps, plan.features(), root=root, use_videos=False)
     for episode in range(len(plan.ends)):
         for row in range(*plan.span(episode)):

@@ -26,7 +26,8 @@ VERBS: dict[str, tuple[str, ...]] = {
     "distance": ("--observations=2", "--samples=4"),
     "compare": ("--episodes=1", "--batch-size=1"),
     "view": ("--episode=0",),
-    "bench": ("--repeats=1", "--warmup=0"),
+    "latency": ("--repeats=1", "--warmup=0"),
+    "export": ("--observations=2", "--calibration=2", "--samples=4"),
     "demo": ("--episodes=1", "--filmed=1"),
     "collect-rollouts": ("--episodes=2", "--batch-size=2", "--env.episode_length=30"),
 }
@@ -39,6 +40,7 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     # In the first rounds memory still grows.
     "soak.py": ("--minutes=0", "--batch-size=1", "--env=metaworld_pc,task=detour,episode_length=5", "--max-growth=1e6"),
     "deploy.py": ("--episodes=2", "--slowdown", "1", "4"),
+    "exported_success.py": ("--env=metaworld_pc,task=drawer-open,episode_length=5", "--episodes=1"),
 }
 TINY_SUITE = (
     *("--suite=smoke", "--tasks=handle-press", "--methods=dp3-10,sdm", "--size=tiny", "--jobs=1"),
@@ -58,6 +60,7 @@ UNREACHABLE: dict[str, str] = {
     "--multi_gpu": "needs GPUs",
     "pip": "changes the environment",
     "add": "changes the environment",
+    "sync": "changes the environment",
     "venv": "changes the environment",
     "pytest": "is the test suite itself",
     "examples/maintenance/run_docs.py": "is what wrote this page",
@@ -67,6 +70,7 @@ UNREACHABLE: dict[str, str] = {
     "examples/benchmarks/growth.py": "measures for half an hour what `inference.py` measures once",
     "--env.assets_dir=path/to/dexart-release/assets": "needs DexArt's official assets",
     "lerobot/pusht": "needs the Hub",
+    "--policy.teacher_path=outputs/imported": "needs a published checkpoint; the stand-in has seen other clouds",
 }
 """Why a command cannot run here, by one of its arguments; the first that it has counts."""
 

@@ -1,6 +1,6 @@
 """DiffTORI's optimizer and networks against dense solves, finite differences and hand calculations."""
 
-from types import SimpleNamespace
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,15 +8,9 @@ from torch import nn
 from torch.autograd.functional import jacobian
 
 from lerobot_sdm.policies.difftori.networks import Posterior, RewardNetwork, divergence_from_prior
-from lerobot_sdm.policies.difftori.trajectory_optimization import damped_step, optimize
+from lerobot_sdm.policies.difftori.trajectory_optimization import Optimization, damped_step, optimize
 
-SHORT = SimpleNamespace(
-    n_iterations=7, step_size=1e-3, damping=1.28, reward_offset=1000.0, clip_range=1.0, n_recorded_iterations=3
-)
-
-
-def replace(settings: SimpleNamespace, **values) -> SimpleNamespace:
-    return SimpleNamespace(**{**vars(settings), **values})
+SHORT = Optimization(iterations=7, step_size=1e-3, damping=1.28, offset=1000.0, clip_range=1.0, recorded=3)
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +73,7 @@ def test_a_chunk_alone_does_not_depend_on_its_batch(network, context, start):
 
 def test_one_step_by_hand():
     """R = 2 a: g = 2 and d = g (1000 - R) / (1 + g^2), at a = 0.5 that is 2 * 999 / 5; a thousandth of it is taken."""
-    how = replace(SHORT, n_iterations=1, damping=1.0, n_recorded_iterations=0)
+    how = Optimization(iterations=1, step_size=1e-3, damping=1.0, offset=1000.0, clip_range=1.0, recorded=0)
     reward = lambda chunk, _: 2 * chunk.flatten(1).sum(1)  # noqa: E731
     inside, beyond = torch.full((1, 1, 1), 0.5), torch.full((1, 1, 1), 1.5)
     torch.testing.assert_close(optimize(reward, inside, inside[:, 0], how), torch.full((1, 1, 1), 0.5 + 0.3996))
@@ -103,7 +97,7 @@ def test_a_flat_reward_leaves_the_start_as_it_is(start):
 
 def test_the_reward_rises(network, context, start):
     before = network(start, context)
-    after = network(optimize(network, start, context, replace(SHORT, n_iterations=100)), context)
+    after = network(optimize(network, start, context, replace(SHORT, iterations=100)), context)
     assert (after > before).all()
 
 
@@ -111,19 +105,18 @@ def test_the_reward_rises(network, context, start):
 @pytest.mark.parametrize("group", [1, 4])
 def test_the_truncated_gradient_is_that_of_the_last_steps(network, context, start, recorded, group):
     """Finite differences of a loss through the last steps alone, which begin where the earlier ones ended."""
-    how = replace(SHORT, n_recorded_iterations=recorded)
+    how = replace(SHORT, recorded=recorded)
     target = torch.zeros_like(start)
     loss = (optimize(network, start, context, how, group) - target).square().sum()
     gradients = torch.autograd.grad(loss, list(network.parameters()), allow_unused=True)
     with torch.no_grad():
-        earlier = replace(how, n_iterations=how.n_iterations - recorded)
-        reached = optimize(network, start, context, earlier, group)
+        reached = optimize(network, start, context, replace(how, iterations=how.iterations - recorded), group)
         for parameter, gradient in zip(network.parameters(), gradients, strict=True):
             direction = torch.randn_like(parameter)
             ends = []
             for shift in (1e-5, -1e-5):
                 parameter.add_(shift * direction)
-                chunk = optimize(network, reached, context, replace(how, n_iterations=recorded), group)
+                chunk = optimize(network, reached, context, replace(how, iterations=recorded), group)
                 ends.append((chunk - target).square().sum())
                 parameter.sub_(shift * direction)
             expected = (ends[0] - ends[1]) / 2e-5
@@ -144,7 +137,7 @@ def test_values_are_the_same_where_nothing_is_recorded(network, context, start):
         assert not found.requires_grad
         torch.testing.assert_close(found, expected.detach())
     assert not torch.allclose(inferred, start)
-    assert not optimize(network, start, context, replace(SHORT, n_recorded_iterations=0)).requires_grad
+    assert not optimize(network, start, context, replace(SHORT, recorded=0)).requires_grad
 
 
 def test_the_reward_is_one_mlp_over_everything():

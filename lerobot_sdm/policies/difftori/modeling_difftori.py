@@ -24,7 +24,7 @@ from lerobot_sdm.policies.denoiser import denoiser_of
 from lerobot_sdm.policies.difftori.base_policy import build_base, load_weights, observation_settings, propose
 from lerobot_sdm.policies.difftori.configuration_difftori import DiffTORIConfig
 from lerobot_sdm.policies.difftori.networks import Posterior, RewardNetwork, divergence_from_prior
-from lerobot_sdm.policies.difftori.trajectory_optimization import optimize
+from lerobot_sdm.policies.difftori.trajectory_optimization import Optimization, optimize
 from lerobot_sdm.policies.observation_config import ObservationConfig
 from lerobot_sdm.policies.optimizer_settings import one_group
 from lerobot_sdm.policies.range_watch import watch_source
@@ -151,10 +151,19 @@ class DiffTORIModel(FrameEncoder):
     def improve(self, start: Tensor, features: Tensor, latent: Tensor, group: int = 1) -> Tensor:
         """Optimize chunks (B, chunk_size, A) under the reward, given features (B, F) and latents (B, Z); `group`
         consecutive samples share a residual."""
+        config = self.config
+        how = Optimization(
+            config.n_iterations,
+            config.step_size,
+            config.damping,
+            config.reward_offset,
+            config.clip_range,
+            config.n_recorded_iterations,
+        )
         # In half precision, adding the offset of 1000 would round a small reward away.
         with torch.autocast(start.device.type, enabled=False):
             context = self.reward.context(features.float(), latent.float())
-            return optimize(self.reward, start.float(), context, self.config, group)
+            return optimize(self.reward, start.float(), context, how, group)
 
     def train(self, mode: bool = True) -> DiffTORIModel:
         """The base never trains: it keeps its batch statistics and the crops of inference."""

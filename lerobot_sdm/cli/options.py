@@ -63,7 +63,7 @@ def check_options[T](options_class: type[T], arguments: Sequence[str]) -> T | No
     """
     arguments = joined(arguments)
     kind = value_of(arguments, TYPE)
-    if kind not in FAMILIES or any(argument.startswith("--config_path") for argument in arguments):
+    if kind not in FAMILIES or any(argument.startswith(CONFIG) for argument in arguments):
         return None
     described = FAMILIES[kind].fields()
     environment = make_dataclass("Environment", [_field(name, *known) for name, known in described.items()])

@@ -9,6 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import filelock
+
+from lerobot_sdm.errors import InputError
+
 
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
@@ -42,6 +46,20 @@ def new_folder(path: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
+
+
+@contextmanager
+def only_one(lock: Path, refusal: str) -> Iterator[None]:
+    """Hold a lock file, which a killed process releases.
+
+    Raises:
+        InputError: Another process holds it; `refusal` is the message.
+    """
+    try:
+        with filelock.FileLock(lock, timeout=0):
+            yield
+    except filelock.Timeout as error:
+        raise InputError(refusal) from error
 
 
 def is_temporary(path: Path) -> bool:

@@ -8,6 +8,7 @@ LeRobot's joint clipping.
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -25,9 +26,12 @@ class PerGroupAdamW(torch.optim.AdamW):
     """
 
     def step(self, closure: Any = None) -> Any:
+        # Of a fused optimizer, torch's GradScaler leaves the unscaling to the kernel, which runs after the clipping.
+        scale = getattr(self, "grad_scale", None)
         for group in self.param_groups:
             if group.get("max_norm", 0) > 0:
-                torch.nn.utils.clip_grad_norm_(group["params"], group["max_norm"])
+                limit = group["max_norm"] * (1.0 if scale is None else float(scale))
+                torch.nn.utils.clip_grad_norm_(group["params"], limit)
         return super().step(closure)
 
 
@@ -76,12 +80,13 @@ class PerGroupCosineConfig(LRSchedulerConfig):
         """One multiplier per parameter group; see `cosine_factor`."""
         default = self.num_warmup_steps or 0
 
-        def factor_of(group: dict[str, Any]):
+        def factor(number: int, step: int) -> float:
+            group = optimizer.param_groups[number]  # Read now: a resumed training replaces the groups.
             warmup, final = group.get("warmup_steps", default), group.get("final_lr_ratio", self.final_lr_ratio)
             first = group.get("first_step", 0)
-            return lambda step: cosine_factor(max(0, step - first), warmup, num_training_steps - first, final)
+            return cosine_factor(max(0, step - first), warmup, num_training_steps - first, final)
 
-        return LambdaLR(optimizer, [factor_of(group) for group in optimizer.param_groups])
+        return LambdaLR(optimizer, [partial(factor, number) for number in range(len(optimizer.param_groups))])
 
 
 def cosine_factor(step: int, warmup: int, total: int, final: float = 0.0) -> float:

@@ -21,7 +21,7 @@ PRIVATE = {
 }
 ROLES = ("teacher", "base", "reward")
 """Policies and models that a policy was made from; its configuration has their ROLE_path and ROLE_revision."""
-TEXT_FILES = (".json", ".jsonl", ".md", ".yaml", ".txt")
+TEXT_FILES = (".json", ".jsonl", ".md", ".yaml", ".yml", ".toml", ".txt", ".csv", ".log")
 
 
 def hub_name(path: str | None) -> str | None:

@@ -198,6 +198,8 @@ class CachedLeRobotDataset(LeRobotDataset):
             raise CannotCache(f"{', '.join(meta.video_keys)} is stored as video")
         if meta.has_language_columns:
             raise CannotCache("it has language columns")
+        if self.image_transforms and meta.camera_keys:
+            raise CannotCache("its images are transformed at random")
         needed = len(self) * sum(
             int(np.prod(feature["shape"])) * (4 if key in meta.depth_keys else _itemsize(feature["dtype"]))
             for key, feature in meta.features.items()

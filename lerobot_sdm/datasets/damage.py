@@ -214,7 +214,7 @@ def _check_template(name: str, template: Any) -> None:
             for _, field, form, mark in parts
         )
         path = PurePosixPath(template.format(**dict.fromkeys(TEMPLATE_FIELDS, 0)) if is_plain else "..")
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, LookupError) as error:
         raise _DamageError(f"{INFO}: {name}={_short(template)}: {error}") from error
     if path.is_absolute() or ".." in path.parts:
         raise _DamageError(f"{INFO}: {name}={_short(template)} is not a path inside the dataset")

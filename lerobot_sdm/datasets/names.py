@@ -1,8 +1,11 @@
-"""Names of folders and files."""
+"""Folders of datasets: their names, and who may write to them."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from lerobot_sdm.errors import InputError, refuse_existing
+from lerobot_sdm.files import only_one
 
 PATTERNS = "*?["
 """Characters that LeRobot's data reader interprets as a glob pattern anywhere in a path."""
@@ -32,3 +35,15 @@ def check_new_dataset(root: Path) -> None:
             f"--root={root}: LeRobot cannot read datasets under a path that contains "
             f"{' or '.join(map(repr, found))}. Choose another folder."
         )
+
+
+@contextlib.contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Create the folder that collects a dataset's parts, and lock it; the lock of a killed process does not count.
+
+    Raises:
+        InputError: Another process holds the lock.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with only_one(folder / "lock", f"{folder.name}: another process is writing to this folder. Wait for it to finish."):
+        yield

@@ -16,7 +16,7 @@ from lerobot_sdm.datasets.disk import disk_full_is_an_input_error
 from lerobot_sdm.datasets.driving import Driver, Setting
 from lerobot_sdm.datasets.episodes import Episode, Rules
 from lerobot_sdm.datasets.helpers import Helpers, outcomes
-from lerobot_sdm.datasets.names import check_new_dataset
+from lerobot_sdm.datasets.names import check_new_dataset, only_writer
 from lerobot_sdm.datasets.processes import killed_worker_is_an_input_error
 from lerobot_sdm.datasets.record_options import RecordOptions
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
@@ -100,14 +100,14 @@ def record(config: RecordConfig) -> Path:
     )
     folder = config.root.parent / f".{config.root.name}.recording-{_fingerprint(config)}"
     workers = min(config.workers, config.episodes, available_cores())
-    with contextlib.ExitStack() as opened:
+    with contextlib.ExitStack() as locked, contextlib.ExitStack() as opened:
         helpers = opened.enter_context(contextlib.closing(Helpers(workers - 1, setting, folder)))
         driver = Driver(setting, folder)
         opened.enter_context(contextlib.closing(driver.env))
         opened.enter_context(disk_full_is_an_input_error(config.root))
         # Errors in the scene, the graphics, or the expert's files show up here, before anything is written.
         driver.expert.start(driver.env, config.seed)
-        folder.mkdir(parents=True, exist_ok=True)
+        locked.enter_context(only_writer(folder))
         if finished := len(list(folder.glob("attempt-*.npz"))):
             logger.warning("Resuming with %d attempts of an earlier run of this recording.", finished)
         opened.enter_context(killed_worker_is_an_input_error())
@@ -123,8 +123,9 @@ def record(config: RecordConfig) -> Path:
             "failed": [dataclasses.asdict(episode.attempt) for episode in failed],
         }
         paths = [driver.path(episode.attempt) for episode in kept]
-    with disk_full_is_an_input_error(config.root), new_dataset(folder, config.root) as unfinished:
-        write(unfinished, config.repo_id, config.env, paths, facts)
+        opened.close()
+        with disk_full_is_an_input_error(config.root), new_dataset(folder, config.root) as unfinished:
+            write(unfinished, config.repo_id, config.env, paths, facts)
     return config.root
 
 

@@ -1,5 +1,6 @@
 """Record a policy's episodes in an environment, rewards included, as a LeRobotDataset."""
 
+import contextlib
 import dataclasses
 import logging
 from collections.abc import Callable, Mapping
@@ -21,7 +22,7 @@ from tqdm import tqdm
 from lerobot_sdm.cards.privacy import hub_name
 from lerobot_sdm.datasets.disk import disk_full_is_an_input_error
 from lerobot_sdm.datasets.episodes import Attempt, Episode
-from lerobot_sdm.datasets.names import check_new_dataset
+from lerobot_sdm.datasets.names import check_new_dataset, only_writer
 from lerobot_sdm.datasets.rollout_options import RolloutOptions
 from lerobot_sdm.datasets.write import new_dataset, versions, write
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
@@ -70,13 +71,13 @@ def collect_rollouts(config: RolloutConfig, policy: PolicySpec) -> Path:
         InputError: A value is invalid, policy and environment do not fit, or the disk is full.
     """
     config = config.checked()
-    with disk_full_is_an_input_error(config.root):
-        _collect(config, policy)
+    with contextlib.ExitStack() as locked, disk_full_is_an_input_error(config.root):
+        _collect(config, policy, locked)
     return config.root
 
 
-def _collect(config: RolloutConfig, policy: PolicySpec) -> None:
-    """`collect_rollouts` for a checked configuration."""
+def _collect(config: RolloutConfig, policy: PolicySpec, locked: contextlib.ExitStack) -> None:
+    """`collect_rollouts` for a checked configuration; `locked` takes the lock of the folder that it writes to."""
     loaded = load_from_spec(policy, config.device)
     check_environment(loaded.config, config.env, loaded.spec.path)
     sha256 = fingerprint(policy.path)
@@ -88,7 +89,7 @@ def _collect(config: RolloutConfig, policy: PolicySpec) -> None:
         if len(tasks) != 1:
             raise InputError(f"--env.task={config.env.task}: stands for {len(tasks)} tasks. Give a single one.")
         description = _task_description(tasks[0], config.env)
-        folder.mkdir(parents=True, exist_ok=True)
+        locked.enter_context(only_writer(folder))
         if finished := sum(path.exists() for path in paths):
             logger.warning("Resuming after %d episodes from an earlier run.", finished)
         _roll_out(config, loaded, tasks[0], paths)

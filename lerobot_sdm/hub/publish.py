@@ -86,22 +86,27 @@ def find_teacher(given: str, sha256: str | None) -> Teacher:
 
     Args:
         given: `name/repo` or `name/repo@revision`.
-        sha256: Hash of the weights that the student was distilled from.
+        sha256: Hash of the weights that the student was distilled from, if it states them.
 
     Raises:
-        InputError: The repo does not exist, or contains other weights.
+        InputError: The repo does not exist or contains other weights, or the student's teacher is unknown.
     """
     repo_id, _, revision = given.partition("@")
-    check_repo_id(repo_id)
+    check_repo_id(repo_id, "--teacher")
+    if sha256 is None:
+        raise InputError(
+            f"--teacher={given}: this student does not state the weights that it was distilled from, as every imported "
+            "one, so its teacher cannot be verified. Drop the option."
+        )
     with _hub(f"--teacher={given}") as api:
         info = api.model_info(repo_id, revision=revision or None, files_metadata=True)
     files = {file.rfilename: file for file in info.siblings or ()}
     weights = files.get(WEIGHTS_FILE)
     found = weights.lfs.sha256 if weights is not None and weights.lfs else None
-    if found is None or (sha256 is not None and found != sha256):
+    if found is None or found != sha256:
         raise InputError(
             f"--teacher={given}: its {WEIGHTS_FILE} (SHA-256 {(found or 'missing')[:12]}) is not what this student was "
-            f"distilled from ({(sha256 or 'unknown')[:12]}). Give the repo and revision of its teacher."
+            f"distilled from ({sha256[:12]}). Give the repo and revision of its teacher."
         )
     return Teacher(repo_id, info.sha, found)
 
@@ -140,7 +145,8 @@ def _check_arrival(api: HfApi, folder: Path, repo_id: str, repo_type: str, revis
     there = {file.rfilename: file for file in info.siblings or ()}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = path.relative_to(folder).as_posix()
-        if name == "README.md" or name.startswith(".cache/"):
+        # The card is in a commit of its own, and `upload_folder` leaves out the two folders.
+        if name == "README.md" or {".git", ".cache"} & set(name.split("/")):
             continue
         remote = there.get(name)
         same = remote is not None and remote.size == path.stat().st_size
@@ -167,9 +173,8 @@ def _hub(option: str) -> Iterator[HfApi]:
 
 def _published_card(text: str, repo_id: str, license: str | None) -> str:
     """A dataset's card with its public name instead of its local one, and with a license."""
-    local = re.search(r"visualize_dataset\?path=([\w./-]+)|--dataset\.repo_id=([\w./-]+)", text)
-    if local:
-        text = text.replace(local[1] or local[2], repo_id)
+    # Only where a card names its repo: a local name such as `hammer` may also be a word of its text.
+    text = re.sub(r"(visualize_dataset\?path=|--dataset\.repo_id=)[\w./-]+", rf"\g<1>{repo_id}", text)
     if license is None:
         return text
     # LeRobot's template contains the license twice.

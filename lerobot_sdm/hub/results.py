@@ -67,14 +67,17 @@ def _from_quickstart(path: Path, results: dict[str, Any], policy_type: str, step
 def _from_lerobot_eval(path: Path, results: dict[str, Any], suite: str | None) -> list[Evaluation]:
     if suite is None:
         raise InputError(f"--results={path}: does not name the environments. Add --suite, such as metaworld_pc.")
-    evaluations = []
+    # A group of tasks, such as metaworld_pc's `easy`, has an entry per task, which does not name its task.
+    groups: dict[str, list[bool]] = {}
     for task in results["per_task"]:
-        successes = task["metrics"]["successes"]
+        groups.setdefault(task["task_group"], []).extend(task["metrics"]["successes"])
+    evaluations = []
+    for group, successes in groups.items():
         interval = wilson_interval(sum(successes), len(successes))
         evaluations.append(
             Evaluation(
                 suite=suite,
-                task=task["task_group"],
+                task=group,
                 successes=sum(successes),
                 episodes=len(successes),
                 low=interval.low,

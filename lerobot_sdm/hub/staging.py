@@ -59,18 +59,22 @@ def read_policy_config(folder: Path) -> dict[str, Any]:
 
 
 def trained_steps(folder: Path) -> int | None:
-    """Number of training steps of a policy, from its `train_config.json`."""
-    return (_json(folder / TRAIN_CONFIG_FILE) or {}).get("steps")
+    """Number of training steps behind a checkpoint's weights; None if unknown.
+
+    `train_config.json` has the number planned, which an earlier checkpoint has not reached.
+    """
+    done = _json(folder.parent / "training_state" / "training_step.json")
+    return (done or _json(folder / TRAIN_CONFIG_FILE) or {}).get("step" if done else "steps")
 
 
-def check_repo_id(repo_id: str) -> None:
-    """Raise an InputError for a name that the Hub would refuse."""
+def check_repo_id(repo_id: str, option: str = "--repo-id") -> None:
+    """Raise an InputError, which names the option, for a name that the Hub would refuse."""
     try:
         validate_repo_id(repo_id)
     except HFValidationError as error:
-        raise InputError(f"--repo-id={repo_id}: {error}") from error
+        raise InputError(f"{option}={repo_id}: {error}") from error
     if repo_id.count("/") != 1 or repo_id.startswith("local/"):
-        raise InputError(f"--repo-id={repo_id}: give the owner and the name on the Hub, such as me/drawer-open-sdm.")
+        raise InputError(f"{option}={repo_id}: give the owner and the name on the Hub, such as me/drawer-open-sdm.")
 
 
 def stage_policy(order: Order, target: Path) -> None:
@@ -100,7 +104,7 @@ def stage_policy(order: Order, target: Path) -> None:
         license=order.license or config.get("license") or DEFAULT_LICENSE,
         parameters=_parameters(target / WEIGHTS_FILE),
         weights_sha256=fingerprint(str(target)),
-        train=train,
+        train=train and train | {"steps": trained_steps(order.folder)},
         dataset=train.get("dataset") if train else None,
         imported=_json(target / IMPORT_FILE),
         teacher=order.teacher or teacher_of(public),

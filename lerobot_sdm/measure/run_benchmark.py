@@ -1,19 +1,16 @@
 """Run a benchmark from its first cell to its page."""
 
 import os
-from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import filelock
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from lerobot_sdm.errors import InputError
-from lerobot_sdm.files import json_files, write_json, write_text
+from lerobot_sdm.files import json_files, only_one, write_json, write_text
 from lerobot_sdm.measure import summaries
 from lerobot_sdm.measure.benchmark import Benchmark, Cell
 from lerobot_sdm.measure.benchmark_experts import measure_experts
@@ -41,19 +38,19 @@ def run_benchmark(benchmark: Benchmark, engine: Engine, console: Console, with_e
         InputError: The folder belongs to something else, or is in use by another call.
         CommandFailedError: A worker was killed.
     """
-    claim_folder(benchmark.root, benchmark.settings())
-    with only_one(benchmark.root):
+    root = benchmark.root
+    claim_folder(root, benchmark.settings())
+    running = f"--output={root}: another benchmark is running there. Wait for it, or give another folder."
+    with only_one(root / ".lock", running):
         cells = benchmark.cells()
         left = [cell for cell in cells if missing_protocols(benchmark, cell)]
         remember_plan(benchmark)
-        console.print(
-            f"{len(cells)} cells, {len(cells) - len(left)} finished before; logs in {benchmark.root / 'logs'}"
-        )
+        console.print(f"{len(cells)} cells, {len(cells) - len(left)} finished before; logs in {root / 'logs'}")
         outcome = _run(benchmark, left, engine, console) if left else CellOutcomes()
         if with_expert:
             measure_experts(benchmark, console)
-        if json_files(benchmark.root / "cells"):
-            render(benchmark.root)
+        if json_files(root / "cells"):
+            render(root)
     return outcome
 
 
@@ -71,22 +68,6 @@ def render(root: Path) -> dict[str, Any]:
     cells = [{key: value for key, value in cell.items() if key != "stages"} for cell in results["cells"]]
     write_json(root / "results.json", results | {"cells": cells})
     return results
-
-
-@contextmanager
-def only_one(root: Path) -> Iterator[None]:
-    """Lock a folder against other calls.
-
-    Raises:
-        InputError: Another call holds the lock.
-    """
-    try:
-        with filelock.FileLock(root / ".lock", timeout=0):
-            yield
-    except filelock.Timeout as error:
-        raise InputError(
-            f"--output={root}: another benchmark is running there. Wait for it, or give another folder."
-        ) from error
 
 
 def _run(benchmark: Benchmark, left: list[Cell], engine: Engine, console: Console) -> CellOutcomes:

@@ -29,8 +29,9 @@ class PairBuffer(nn.Module):
         self.register_buffer("added", torch.zeros((), dtype=torch.int64))
 
     def add(self, cond: Tensor, noise: Tensor, target: Tensor) -> None:
-        """Replace the oldest triples with new ones: (B, F), (B, T, A), (B, T, A)."""
+        """Replace the oldest triples with new ones, the last N of them: (B, F), (B, T, A), (B, T, A)."""
         capacity = len(self.cond)
+        cond, noise, target = (values[-capacity:] for values in (cond, noise, target))
         slots = (self.added + torch.arange(len(cond), device=cond.device)) % capacity
         for store, values in ((self.cond, cond), (self.noise, noise), (self.target, target)):
             store[slots] = values.to(store.dtype)

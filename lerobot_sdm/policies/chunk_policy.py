@@ -41,7 +41,8 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
 
     A checkpoint has two files. `model.safetensors` holds only `inference_model`, which is all that evaluation,
     deployment and the Hub need. `training_state.safetensors` next to it holds the rest of the state for resuming
-    (raw weights without EMA, further networks, step, noise seed); it is never uploaded, and may be deleted.
+    (raw weights without EMA, further networks, step, noise seed); `push_to_hub` does not upload it, and it may be
+    deleted.
 
     Subclasses build `model` (an encoder and a network, see `DP3Model`) and, for training, `average` (its EMA model);
     they define `actions_from_noise`, `get_optim_params` and `forward`. The latter takes a preprocessed training batch
@@ -188,11 +189,7 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
             return self._plan_from_history(noise)
         observed = self._repaired(windows(batch, **self._expected(), frames=self.config.n_obs_steps))
         self._check_observed([observed])
-        cond = self.inference_model.encode(observed)
-        if noise is not None and len(noise) > len(cond) == 1:
-            cond = cond.expand(len(noise), -1)
-            observed = {key: value.expand(len(noise), *value.shape[1:]) for key, value in observed.items()}
-        return self._checked(self.plan(cond, noise, lambda: observed))
+        return self._planned(self.inference_model.encode(observed), noise, lambda: observed)
 
     @torch.no_grad()
     def select_action(self, batch: dict[str, Tensor], noise: Tensor | None = None) -> Tensor:
@@ -262,8 +259,18 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
 
     def _plan_from_history(self, noise: Tensor | None) -> Tensor:
         self._check_observed(self._history.frames)
-        cond = self._history.condition(self.inference_model)
-        return self._checked(self.plan(cond, noise, self._history.window))
+        return self._planned(self._history.condition(self.inference_model), noise, self._history.window)
+
+    def _planned(self, cond: Tensor, noise: Tensor | None, observed: Callable[[], dict[str, Tensor]]) -> Tensor:
+        """`plan`, checked; a single observation (B = 1) is repeated for each start noise."""
+        if noise is None or len(noise) == len(cond) or len(cond) != 1:
+            return self._checked(self.plan(cond, noise, observed))
+        count = len(noise)
+
+        def repeated() -> dict[str, Tensor]:
+            return {key: value.expand(count, *value.shape[1:]) for key, value in observed().items()}
+
+        return self._checked(self.plan(cond.expand(count, -1), noise, repeated))
 
     def _check_observed(self, frames: Sequence[dict[str, Tensor]]) -> None:
         """Refuse to plan from non-finite observations, since layers can turn infinity into an ordinary number; warn

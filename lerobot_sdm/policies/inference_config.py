@@ -108,8 +108,10 @@ class InferenceConfig(PreTrainedConfig):
         if self.use_peft:
             raise InputError(f"--policy.use_peft=true: {NO_PEFT}")
         check_known("--policy.inference_precision", self.inference_precision, PRECISIONS)
-        if self.action_bound is not None and not 0 < self.action_bound < float("inf"):
-            raise InputError(f"--policy.action_bound={self.action_bound}: must be a finite number above 0.")
+        for name in ("action_bound", "clip_sample_range", "clip_range"):
+            bound = getattr(self, name, None)
+            if bound is not None and not 0 < bound < float("inf"):
+                raise InputError(f"--policy.{name}={bound}: must be a finite number above 0.")
         if self.compile_model and self.inference_precision == "int8":
             raise InputError(
                 "--policy.compile_model=true: torch cannot compile --policy.inference_precision=int8, which would run "

@@ -22,6 +22,9 @@ MAX_BYTES = 256 * 2**20
 """Larger pickles are refused, because memory grows with the length of a pickle. No known file comes close: tensors are
 stored next to the pickle, not in it."""
 
+LARGEST_BITS = 256
+"""Larger integers are refused: converted to a float or to text, they raise. No known file has more than 128 bits."""
+
 
 class RefusedPickleError(InputError):
     """The pickle uses something that is not on the allow-list."""
@@ -121,6 +124,8 @@ class _Machine:
             case "NEWTRUE" | "NEWFALSE":
                 self.stack.append(opcode == "NEWTRUE")
             case name if name in _LITERALS:
+                if isinstance(argument, int) and argument.bit_length() > LARGEST_BITS:
+                    raise self._refusal(f"an integer of {argument.bit_length()} bits")
                 self.stack.append(argument)
             case "EMPTY_TUPLE":
                 self.stack.append(())

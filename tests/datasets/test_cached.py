@@ -195,6 +195,15 @@ def test_image_transforms_go_through_the_stock_reader(root):
     assert torch.equal(dataset[4]["observation.image"], plain)
 
 
+def test_images_that_are_transformed_from_the_start_are_not_cached(root, caplog):
+    with caplog.at_level("INFO", logger="lerobot_sdm"):
+        dataset = CachedLeRobotDataset("local/test", root=root, video_backend="pyav", image_transforms=torch.neg)
+    assert not dataset.is_cached
+    assert "its images are transformed at random" in caplog.text
+    plain = LeRobotDataset("local/test", root=root, video_backend="pyav")
+    assert torch.equal(dataset[4]["observation.image"], -plain[4]["observation.image"])
+
+
 def test_videos_are_left_to_lerobot(tmp_path, caplog):
     features = PLAIN | {"observation.image": {"dtype": "video", "shape": (64, 64, 3)}}
     features["observation.image"]["names"] = ["height", "width", "channels"]

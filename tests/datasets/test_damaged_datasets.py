@@ -126,6 +126,8 @@ def test_a_whole_dataset_trains(whole):
         (INFO, ("data_path",), "/etc/{chunk_index}", "is not a path inside the dataset"),
         (INFO, ("data_path",), "data/{chunk_index:9999999999d}", "is not a path inside the dataset"),
         (INFO, ("data_path",), "data/{chunk_index.__class__}", "is not a path inside the dataset"),
+        (INFO, ("data_path",), "data/{chunk_index:{}}", "data_path='data/{chunk_index:{}}': "),
+        (INFO, ("data_path",), "data/{chunk_index:{a}}", "data_path='data/{chunk_index:{a}}': "),
         (INFO, ("data_path",), "data/{chunk_index:03=}", "data_path='data/{chunk_index:03=}': Unknown format"),
         (INFO, ("video_path",), "{", "info.json: video_path='{'"),
         (INFO, ("total_frames",), 5, "info.json: total_frames=5, but meta/episodes has 21"),

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import ClassVar
 
+import filelock
 import numpy as np
 import psutil
 import pytest
@@ -15,7 +16,7 @@ from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from warm_start import start_forked
 
 from lerobot_sdm.datasets.cached import CachedLeRobotDataset
-from lerobot_sdm.datasets.record import RecordConfig, record
+from lerobot_sdm.datasets.record import RecordConfig, _fingerprint, record
 from lerobot_sdm.datasets.write import PROVENANCE
 from lerobot_sdm.envs.metaworld.configuration import MetaWorldPointCloudEnvConfig
 from lerobot_sdm.errors import InputError
@@ -207,6 +208,15 @@ def test_values_that_cannot_work_are_refused_before_anything_is_written(tmp_path
     with pytest.raises(InputError, match=message):
         record(brief(tmp_path / "refused", **options))
     assert leftovers(tmp_path) == []
+
+
+def test_only_one_recording_of_the_same(tmp_path):
+    config = brief(tmp_path / "data", episodes=1)
+    folder = tmp_path / f".data.recording-{_fingerprint(config.checked())}"
+    folder.mkdir()
+    with filelock.FileLock(folder / "lock"), pytest.raises(InputError, match="another process is writing"):
+        record(config)
+    assert leftovers(folder) == ["lock"]
 
 
 def test_only_one_task_goes_into_a_dataset(tmp_path):

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import filelock
 import numpy as np
 import pytest
 import torch
@@ -108,6 +109,16 @@ def test_a_full_disk_loses_no_finished_episode(policy, tmp_path):
     assert len(kept) == 3
     assert collect(policy, root) == root
     assert set(columns(root)["episode_index"]) == {0, 1, 2}
+
+
+def test_only_one_collection_of_the_same(policy, tmp_path):
+    root = tmp_path / "data"
+    with files_of_at_most(4000), pytest.raises(InputError, match="the disk is full"):
+        collect(policy, root)
+    (folder,) = tmp_path.glob(".data.rollouts-*")
+    with filelock.FileLock(folder / "lock"), pytest.raises(InputError, match="another process is writing"):
+        collect(policy, root)
+    assert not root.exists()
 
 
 def test_noise_stays_for_a_chunk():

@@ -1,6 +1,7 @@
 """Publishing: what is wrong is said before anything is uploaded."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from typer.testing import CliRunner
 
 from lerobot_sdm.checkpoints.import_policy import import_checkpoint
 from lerobot_sdm.cli.main import app
+from lerobot_sdm.hub.staging import trained_steps
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +66,15 @@ def test_a_teacher_for_a_policy_that_has_none(policy):
     assert "a policy of type 'dp3' has no teacher" in refused(policy, "--repo-id", "me/x", "--teacher", "me/t")
 
 
+def test_a_teacher_is_named_by_its_repo_and_verified(policy, tmp_path):
+    student = shutil.copytree(policy, tmp_path / "student")
+    config = json.loads((student / "config.json").read_text())
+    (student / "config.json").write_text(json.dumps(config | {"type": "sdm", "teacher_path": None}))
+    given = student, "--repo-id", "me/x", "--teacher"
+    assert "--teacher=a/b/c: " in refused(*given, "a/b/c")
+    assert "its teacher cannot be verified" in refused(*given, "me/t")
+
+
 def test_options_that_a_dataset_does_not_take(tmp_path):
     (tmp_path / "meta").mkdir()
     (tmp_path / "meta" / "info.json").write_text("{}")
@@ -74,6 +85,21 @@ def test_options_that_a_dataset_does_not_take(tmp_path):
 def test_offline_is_said(policy, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert "HF_HUB_OFFLINE is set" in refused(policy, "--repo-id", "me/x")
+
+
+def test_the_card_of_an_early_checkpoint_has_the_steps_that_were_done(policy, tmp_path):
+    checkpoint = shutil.copytree(policy, tmp_path / "000020" / "pretrained_model")
+    (checkpoint / "train_config.json").write_text(json.dumps({"steps": 100, "batch_size": 64, "seed": 7}))
+    publish = ["publish", str(checkpoint), "--repo-id", "me/x", "--dry-run"]
+    assert CliRunner().invoke(app, [*publish, str(tmp_path / "last")]).exit_code == 0
+    assert "Steps 100, batch_size 64, seed 7" in (tmp_path / "last" / "README.md").read_text()
+    state = checkpoint.parent / "training_state"
+    state.mkdir()
+    (state / "training_step.json").write_text(json.dumps({"step": 20}))
+    assert trained_steps(checkpoint) == 20
+    assert CliRunner().invoke(app, [*publish, str(tmp_path / "early")]).exit_code == 0
+    assert "Steps 20, batch_size 64, seed 7" in (tmp_path / "early" / "README.md").read_text()
+    assert json.loads((tmp_path / "early" / "train_config.json").read_text())["steps"] == 100
 
 
 def test_dry_run_writes_what_would_be_uploaded(policy, tmp_path):

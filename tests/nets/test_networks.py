@@ -143,3 +143,8 @@ def test_pair_buffer_draws_only_what_was_added_and_overwrites_the_oldest():
     assert torch.equal(target, -noise)
     add(4, 5, 6)
     assert set(pairs.draw(200, random)[0].flatten().tolist()) == {2, 3, 4, 5, 6}
+    add(*range(10, 23))  # more than it holds
+    cond, noise, target = pairs.draw(200, random)
+    assert set(cond.flatten().tolist()) == {18, 19, 20, 21, 22}
+    assert torch.equal(noise, cond.unsqueeze(1).expand_as(noise))
+    assert torch.equal(target, -noise)

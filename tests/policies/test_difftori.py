@@ -94,6 +94,10 @@ def test_without_iterations_it_is_its_base(trained, base):
     policy = DiffTORIPolicy.from_pretrained(folder, config=config)
     with torch.inference_mode():
         torch.testing.assert_close(policy.predict_action_chunk(batch(), noise=noise()), of_base(base))
+        # Nor does it draw numbers that its base does not draw, so later chunks are the same, too.
+        before = torch.get_rng_state()
+        policy.predict_action_chunk(batch(), noise=noise())
+        assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.parametrize("kind", ["edm", "sdm", "consistency"])

@@ -92,6 +92,14 @@ def test_a_policy_that_answers_the_same_to_all_noise_warns(caplog):
     assert "--policy.affinity_floor=0" in caplog.text
 
 
+def test_an_evaluation_is_not_watched(caplog):
+    p = policy("drift", training=True, residual_noise=False).eval()
+    p.model.unet.register_forward_hook(lambda *args: 0 * args[-1] + 0.5)
+    for _ in range(MEMORY + 5):
+        p.forward(training_batch())
+    assert caplog.text == ""
+
+
 def test_a_policy_whose_samples_are_spread_does_not_warn(caplog):
     p = policy("drift", training=True).train()
     for _ in range(MEMORY + 5):

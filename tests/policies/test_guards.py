@@ -55,6 +55,17 @@ def test_a_bound_that_is_none_is_refused(trained, bound, must):
         load_from_spec(PolicySpec("x", str(trained("dp3")), {"action_bound": bound}))
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(kind, "clip_sample_range") for kind in ("dp3", "edm", "flow", "meanflow", "drift")]
+    + [("difftori", "clip_range")],
+)
+def test_clipping_everything_away_is_refused(trained, kind, name):
+    for bound in ("0", "-1.0"):
+        with pytest.raises(InputError, match=f"--policy.{name}={bound}.*above 0"):
+            load_from_spec(PolicySpec("x", str(trained(kind)), {name: bound}))
+
+
 @pytest.mark.parametrize("kind", TYPE_OPTIONS)
 def test_a_training_that_diverges_stops_without_a_checkpoint(trained, kind, dataset, tmp_path, monkeypatch):
     source = trained(SOURCE_OF[kind]) if kind in SOURCE_OF else None

@@ -192,6 +192,24 @@ def test_one_frame_is_no_window_unless_select_action_has_just_seen_it():
     assert not torch.allclose(robot.policy.predict_action_chunk(other, noise), expected)
 
 
+@pytest.mark.parametrize("kind", TYPE_OPTIONS)
+def test_several_chunks_of_one_observation(trained, kind):
+    """From a window, and from the frame that `select_action` has just seen."""
+    policy = load_from_spec(PolicySpec("x", str(trained(kind)))).policy
+    random, steps = torch.Generator().manual_seed(0), policy.config.n_obs_steps
+    window = {key: torch.rand(1, steps, *f.shape, generator=random) for key, f in policy.config.input_features.items()}
+    noise = torch.randn(3, *policy.inference_model.action_shape)
+    torch.manual_seed(0)
+    expected = policy.predict_action_chunk(window, noise=noise)
+    assert len(expected) == 3
+    for step in range(steps):
+        frame = {key: value[:, step] for key, value in window.items()}
+        policy.select_action(frame)
+    torch.manual_seed(0)
+    # Networks round by batch size, and many steps amplify it; chunks of other noise would differ by 0.1 and more.
+    torch.testing.assert_close(policy.predict_action_chunk(frame, noise=noise), expected, atol=1e-3, rtol=0)
+
+
 def test_of_one_frame_a_window_needs_no_axis():
     robot, noise = loaded(n_obs_steps=1), torch.randn(1, 16, 3)
     frame = prepared(robot, seen())

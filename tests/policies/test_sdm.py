@@ -13,9 +13,11 @@ from lerobot.policies.factory import make_policy
 from lerobot_commands import REPO_ID
 
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
 from lerobot_sdm.policies.dp3.modeling_dp3 import DP3Policy
 from lerobot_sdm.policies.sdm.configuration_sdm import RECIPES, SDMConfig
 from lerobot_sdm.policies.sdm.modeling_sdm import SDMPolicy, Turn, mix_conditions, turn_of
+from lerobot_sdm.policies.source.description import describe
 
 
 @pytest.fixture
@@ -127,6 +129,39 @@ def test_with_reuse_the_teacher_samples_every_so_many_iterations_and_pairs_stay_
     assert len({row.sum().item() for row in noise}) > 4
     # Networks round by batch size, and ten steps amplify it; other pairs would differ by 0.1 and more.
     torch.testing.assert_close(target, sample(noise, cond), atol=1e-4, rtol=1e-4)
+
+
+def test_an_evaluation_neither_trains_the_pairs_nor_is_replaced_by_them(build):
+    student = build(warmup_steps=100, pair_reuse=3, pair_buffer_size=10)
+    student.forward(batch())
+    before = {key: value.clone() for key, value in student._pairs.state_dict().items()}
+    student.eval()
+    losses = []
+    for train_step in (0, 1):  # with and without the teacher's turn
+        student.train_step = train_step
+        _, noise, target = student._starts(batch(), torch.Generator().manual_seed(0), regress=True)
+        torch.testing.assert_close(target, student.teacher_samples(noise, student.encode_for_training(batch())))
+        losses.append(student.forward(batch())[1]["regression_loss"])
+    assert min(losses) >= 0
+    for key, value in student._pairs.state_dict().items():
+        assert torch.equal(value, before[key])
+
+
+def test_gradients_are_clipped_at_their_own_scale_under_a_grad_scaler(build):
+    """Of a fused optimizer, torch's GradScaler hands over its scale and leaves the gradients as they are."""
+    students = [build(generator_grad_clip_norm=0.5) for _ in range(2)]
+    for student, scale in zip(students, (None, 65536.0), strict=True):
+        optimizer = student.config.get_optimizer_preset().build(student.get_optim_params())
+        random = torch.Generator().manual_seed(0)
+        for p in student.model.denoiser.parameters():
+            p.grad = torch.randn(p.shape, generator=random) * (scale or 1.0)
+        if scale is not None:
+            optimizer.grad_scale, optimizer.found_inf = torch.tensor(scale), torch.tensor(0.0)
+        optimizer.step()
+        norms = torch.stack([p.grad.norm() for p in student.model.denoiser.parameters()])
+        assert norms.norm().item() == pytest.approx(0.5, rel=1e-3)
+    for one, other in zip(*(student.model.denoiser.parameters() for student in students), strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_each_network_is_clipped_and_scheduled_on_its_own(build):
@@ -252,6 +287,12 @@ def test_the_paper_recipe_acts_at_the_last_timestep_with_raw_weights(build):
     assert parts.keys() == {"matching_loss", "fake_score_loss", "critic_error", "teacher_spread"}
 
 
+def test_the_paper_recipe_acts_at_the_last_timestep_of_any_teacher():
+    network = describe(DP3Config(num_train_timesteps=1000, device="cpu"))
+    assert SDMConfig(recipe="sdm_paper", network=network, device="cpu").generator_timestep == 999
+    assert SDMConfig(recipe="sdm", network=network, device="cpu").generator_timestep == 700
+
+
 def test_critic_equal_to_the_teacher_gives_no_gradient(build):
     student = build()
     assert student._check_critic(batch(), torch.Generator().manual_seed(0))["critic_error"] < 1e-5
@@ -283,6 +324,22 @@ def test_the_critic_warms_up_from_its_own_first_step(build):
     assert rates[:15] == [0] * 15
     assert rates[15:] == pytest.approx([0, 0.25, 0.5, 0.75, 1])
     assert [turn_of(student.config, i).critic for i in (14, 15)] == [False, True]
+
+
+@pytest.mark.parametrize(("done", "first"), [(0, 15), (10, 5), (30, 0)])
+def test_another_training_from_a_checkpoint_does_not_wait_for_the_critic_again(build, done, first):
+    student = build(warmup_steps=20, critic_lead_steps=5, fake_score_warmup_steps=4)
+    student.train_step = done
+    optimizer = student.config.get_optimizer_preset().build(student.get_optim_params())
+    assert optimizer.param_groups[1]["first_step"] == first
+    # A resumed training reads it from its file.
+    saved = optimizer.state_dict()
+    saved["param_groups"][1]["first_step"] = 2
+    scheduler = student.config.get_scheduler_preset().build(optimizer, 100)
+    optimizer.load_state_dict(saved)
+    for _ in range(4):
+        scheduler.step()
+    assert optimizer.param_groups[1]["lr"] == pytest.approx(student.config.fake_score_lr / 2)
 
 
 def test_the_energy_score_sees_the_demonstrated_actions_within_the_episode_only(build):

@@ -170,6 +170,12 @@ def test_too_long_pickles_are_refused(monkeypatch):
         load(b"K\x01" * 5 + b".", {}, source="x")
 
 
+def test_integers_that_no_float_holds_are_refused():
+    assert load(pickle.dumps(2**128), {}, source="x") == 2**128
+    with pytest.raises(RefusedPickleError, match="an integer of 1329 bits"):
+        load(pickle.dumps(10**400), {}, source="x")
+
+
 def test_truncated_pickles_are_refused():
     whole = pickle.dumps({"a": [1, (2, 3)], "b": collections.OrderedDict(c=b"bytes")})
     assert load(whole, ORDERED, source="x")["a"] == [1, (2, 3)]

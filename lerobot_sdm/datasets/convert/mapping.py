@@ -41,7 +41,7 @@ CLOUDS = (POINT_CLOUD, IMAGINED_ROBOT)
 LARGEST_RANK = 5  # limit of LeRobot
 ENTRY = re.compile(
     r"(?P<array>[^=\[\]]+)"
-    r"(\[(?!\])((?P<row>-?\d+)(?=[,\]]),?)?((?P<start>-?\d*):(?P<stop>-?\d*))?\])?"
+    r"(\[(?!\])((?P<row>-?\d+)(?=[,\]]),?)?((?P<start>(-?\d+)?):(?P<stop>(-?\d+)?))?\])?"
     r"=(?P<key>[A-Za-z0-9_.-]+)"
 )
 
@@ -124,10 +124,11 @@ def complete(entries: Sequence[Entry], arrays: Mapping[str, ArrayInfo], optional
     left = {name: info for name, info in arrays.items() if name not in given and name not in optional}
     images = [name for name, info in left.items() if _is_image(info.shape[1:]) and _looks_like_image(name, info)]
     depths = [name for name, info in left.items() if "depth" in name.lower() and _is_depth(info.shape[1:])]
-    has_named_cloud = any(NAMED.get(name) == POINT_CLOUD for name in arrays)
+    names = {name: NAMED.get(name.rpartition("/")[2].lower()) for name in arrays}
+    has_named_cloud = POINT_CLOUD in names.values()
     guessed = []
     for name, info in left.items():
-        key = NAMED.get(name.rpartition("/")[2].lower())
+        key = names[name]
         if name in images:
             key = OBS_IMAGE if len(images) == 1 else f"{OBS_IMAGES}.{_column_name(name)}"
         elif name in depths:

@@ -38,6 +38,7 @@ class Part:
 
     def take(self, rows: NDArray) -> NDArray:
         """Frames (F, ...) of the array as (F, *shape)."""
+        rows = rows[:, None] if rows.ndim == 1 else rows
         if self.row is not None:
             rows = rows[:, self.row]
             rows = rows[:, None] if rows.ndim == 1 else rows

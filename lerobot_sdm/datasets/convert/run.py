@@ -1,15 +1,13 @@
 """Converts a store: plan, check, write blocks, assemble, read back, rename."""
 
-import contextlib
 import dataclasses
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import filelock
 import numpy as np
 from lerobot.utils.utils import SuppressProgressBars
 from tqdm import tqdm
@@ -26,7 +24,7 @@ from lerobot_sdm.datasets.convert.plan import Block, Plan
 from lerobot_sdm.datasets.convert.source import Store, checked_ends
 from lerobot_sdm.datasets.convert.verify import verify, verify_block
 from lerobot_sdm.datasets.disk import disk_full_is_an_input_error
-from lerobot_sdm.datasets.names import check_new_dataset, named
+from lerobot_sdm.datasets.names import check_new_dataset, named, only_writer
 from lerobot_sdm.datasets.processes import Workers
 from lerobot_sdm.datasets.write import new_dataset
 from lerobot_sdm.errors import InputError, check_at_least
@@ -168,7 +166,7 @@ def convert(config: ConvertConfig, plan: Plan | None = None) -> Path:
             )
         if not folder.exists():
             _run(workers, check_block, plan, blocks, "checking")
-        with _only_one(folder), disk_full_is_an_input_error(config.root):
+        with only_writer(folder), disk_full_is_an_input_error(config.root):
             _run(workers, write_block, plan, blocks, "writing", folder)
             with new_dataset(folder, config.root) as unfinished:
                 assemble(plan, folder, unfinished, config.repo_id)
@@ -224,19 +222,6 @@ def _run(workers: Workers, task: Callable, plan: Plan, blocks: list[Block], titl
             start, stop = plan.span_of(block)
             bar.update(stop - start)
     return results
-
-
-@contextlib.contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    """Lock the folder against a second conversion; the lock of a killed process does not count."""
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with filelock.FileLock(folder / "lock", timeout=0):
-            yield
-    except filelock.Timeout as error:
-        raise InputError(
-            f"{folder.name}: another process is converting to this folder. Wait until it has finished."
-        ) from error
 
 
 def _fingerprint(plan: Plan, config: ConvertConfig) -> str:

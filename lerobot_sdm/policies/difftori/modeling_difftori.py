@@ -91,6 +91,8 @@ class DiffTORIPolicy(ChunkPolicy):
 
     def actions_from_noise(self, model: DiffTORIModel, noise: Tensor, cond: Tensor) -> Tensor:
         """Improve chunks (B, chunk_size, A), in place of noise, with latents from the prior."""
+        if self.config.n_iterations == 0:
+            return noise  # Without a latent, so that later chunks get the start noise that the base alone would get.
         copies = self.config.coupled_copies if self.config.coupling == "batch" else 1
         start, features = (tensor.repeat_interleave(copies, dim=0) for tensor in (noise, cond))
         latent = torch.randn(len(features), self.config.latent_dim, device=features.device, dtype=features.dtype)

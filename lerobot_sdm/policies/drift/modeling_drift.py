@@ -63,7 +63,7 @@ class DriftPolicy(DemonstrationPolicy):
             {"sample_variance": variance, "centroid_error": error}
             | {f"force_{temperature:g}": value for temperature, value in zip(config.temperatures, forces, strict=True)}
         )
-        if share > 0.5:
+        if share > 0.5 and self.training:
             self.collapse_watch.look(told["sample_variance"], told["centroid_error"])
         return self.loss_guard.watch(loss, self.train_step), told
 

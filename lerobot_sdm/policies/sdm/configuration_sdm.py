@@ -63,9 +63,6 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 """Recipe -> values of the fields that are not given."""
 
-PAPER_TIMESTEP = 99
-"""`generator_timestep` of the recipe `sdm_paper` for T = 100."""
-
 
 @registered(PreTrainedConfig, "sdm")
 @dataclass
@@ -214,8 +211,8 @@ class SDMConfig(OwnNetwork, DistilledConfig):
             if steps is not None and not 1 <= steps <= most:
                 raise InputError(f"--policy.teacher_inference_steps={steps}: must lie in 1 ... {most}.")
             self._check_matching_times(most)
-            default = PAPER_TIMESTEP if self.recipe == "sdm_paper" else GENERATOR_TIMESTEP
-            self.generator_timestep = self.checked_timestep("generator_timestep", round(default / 100 * most))
+            default = most - 1 if self.recipe == "sdm_paper" else round(GENERATOR_TIMESTEP / 100 * most)
+            self.generator_timestep = self.checked_timestep("generator_timestep", default)
 
     def _check_matching_times(self, most: int) -> None:
         """Refuse noise levels for the matching that the teacher does not have."""

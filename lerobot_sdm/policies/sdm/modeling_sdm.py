@@ -142,9 +142,9 @@ class SDMPolicy(DistilledPolicy):
         own samples from both (B, T, A).
 
         With `pair_reuse` of r, the teacher samples in every r-th iteration, and all iterations draw from its latest
-        samples.
+        samples. An evaluation's batch neither enters the buffer nor draws from it.
         """
-        pairs = self._pairs
+        pairs = self._pairs if self.training else None
         if pairs is not None and self.train_step % self.config.pair_reuse:
             return pairs.draw(len(batch[OBS_STATE]), generator)
         cond = self.encode_for_training(batch)
@@ -249,7 +249,8 @@ class SDMPolicy(DistilledPolicy):
         """A parameter group for each network, clipped and scheduled on its own."""
         groups = [self.parameter_group(self.model.denoiser, "generator")]
         if self.config.matching_weight:
-            first = max(0, self.config.warmup_steps - self.config.critic_lead_steps)
+            # Of this training: the student of a checkpoint may be past the warm-up.
+            first = max(0, self.config.warmup_steps - self.config.critic_lead_steps - self.train_step)
             groups.append(self.parameter_group(self.fake_score, "fake_score") | {"first_step": first})
         return groups
 

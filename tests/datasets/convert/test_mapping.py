@@ -172,6 +172,14 @@ def test_an_array_whose_column_is_taken_keeps_its_name():
     assert dict(entry[:2] for entry in entries)["action"] == "source.action"
 
 
+@pytest.mark.parametrize("names", [("obs/goal_points", "obs/point_cloud"), ("Goal", "PointCloud")])
+def test_a_cloud_that_is_named_is_the_cloud(names):
+    arrays = infos({"action": ((4,), F4), "state": ((2,), F4), **{name: ((512, 3), F4) for name in names}})
+    keys = {entry.array: entry.key for entry in complete([], arrays)}
+    assert keys[names[1]] == "observation.point_cloud"
+    assert keys[names[0]] == names[0].replace("/", ".")
+
+
 def test_depth_that_lerobot_has_no_image_for_stays_numbers():
     depth = {"action": ((4,), F4), "state": ((2,), F4), "depth": ((60, 80), F8), "flow": ((60, 80), F4)}
     arrays = infos(depth)

@@ -45,10 +45,17 @@ def test_what_the_brackets_say(text, taken):
     assert f"{part.origin}=a" == text
 
 
-@pytest.mark.parametrize("text", ["action[]=a", "action[1:2:3]=a", "action[1,2]=a", "action[x]=a", "action[1=a"])
-def test_brackets_that_say_nothing(text):
+@pytest.mark.parametrize("taken", [(0, (None, None)), (-1, (None, None)), (None, (None, 1)), (None, (0, None))])
+def test_a_number_per_row_is_its_only_entry(taken):
+    rows = np.arange(10, dtype=np.float32)
+    np.testing.assert_array_equal(Part("gripper", *taken).take(rows), rows[:, None])
+    assert taken_shape((1,), *taken) == (1,)
+
+
+@pytest.mark.parametrize("brackets", ["[]", "[1:2:3]", "[1,2]", "[x]", "[1", "[-:3]", "[2:-]"])
+def test_brackets_that_say_nothing(brackets):
     with pytest.raises(InputError, match=r"expected NAME=COLUMN"):
-        parse([text], infos(action=(8, 7)))
+        parse([f"action{brackets}=a"], infos(action=(8, 7)))
 
 
 @pytest.mark.parametrize(

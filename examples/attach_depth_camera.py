@@ -16,6 +16,7 @@ from lerobot.processor import PolicyProcessorPipeline
 
 import lerobot_policy_sdm  # noqa: F401  (registers policy types and processor steps)
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.policies.pipelines import check_pipelines
 from lerobot_sdm.policies.source.description import describe
 from lerobot_sdm.processors.depth_config import DepthToCloudConfig, read_depth_config
 from lerobot_sdm.processors.depth_step import DepthToPointCloudStep
@@ -33,13 +34,14 @@ def attach(policy: Path, cameras: DepthToCloudConfig, output: Path) -> None:
         output: Folder to create; it appears whole or not at all.
 
     Raises:
-        InputError: No policy that sees clouds, colors are missing, or the output exists.
+        InputError: No policy that sees clouds, an unsafe pipeline, colors are missing, or the output exists.
     """
     if output.exists():
         raise InputError(f"--output={output}: exists already. Choose another folder, or remove it first.")
     if not (policy / f"{PIPELINE}.json").is_file():
         raise InputError(f"--policy={policy}: holds no {PIPELINE}.json, so it is no policy's folder.")
     config = PreTrainedConfig.from_pretrained(policy)
+    check_pipelines(str(policy))
     pipeline = PolicyProcessorPipeline.from_pretrained(policy, config_filename=f"{PIPELINE}.json")
     steps = [step for step in pipeline.steps if not isinstance(step, DepthToPointCloudStep)]
     before = next((place for place, step in enumerate(steps) if isinstance(step, PointCloudProcessorStep)), None)

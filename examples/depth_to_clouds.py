@@ -103,7 +103,7 @@ def convert(
         if episode is not None and current != episode:
             _save_episode(target)
         episode = current
-        target.add_frame({key: np.asarray(value) if key in features else value for key, value in frame.items()})
+        target.add_frame({key: value if isinstance(value, str) else np.asarray(value) for key, value in frame.items()})
     _save_episode(target)
     target.finalize()
     facts = {

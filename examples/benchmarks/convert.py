@@ -60,7 +60,8 @@ def measure(command: list[str]) -> tuple[float, float, list[float]]:
     """Run a command: seconds, seconds of CPU time, and memory in MB, of it and its children, sampled all the while."""
     started = time.perf_counter()
     cpu: dict[int, float] = {}
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    said = tempfile.TemporaryFile("w+")  # noqa: SIM115  (a pipe that nobody reads would stop the command)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
     parent, samples = psutil.Process(process.pid), []
     while process.poll() is None:
         try:
@@ -71,7 +72,8 @@ def measure(command: list[str]) -> tuple[float, float, list[float]]:
             pass  # one of them has just ended
         time.sleep(INTERVAL)
     if process.returncode:
-        raise SystemExit(process.stderr.read())
+        said.seek(0)
+        raise SystemExit(said.read())
     return time.perf_counter() - started, sum(cpu.values()), samples
 
 

@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from lerobot.datasets.lerobot_dataset import LeRobotDataset
+from lerobot.datasets.lerobot_dataset import LeRobotDataset, LeRobotDatasetMetadata
 from lerobot.utils.utils import SuppressProgressBars
 from torch.utils.data import DataLoader
 
@@ -41,10 +41,10 @@ def write_synthetic(root: Path, episodes: int = 10, frames: int = 200) -> None:
     dataset.finalize()
 
 
-def windows(horizon: int) -> dict[str, list[float]]:
+def windows(horizon: int, fps: int) -> dict[str, list[float]]:
     """Time windows of DP3's samples: two observations, then actions from the first of them on."""
-    observed = [-1 / FPS, 0.0]
-    actions = [step / FPS for step in range(-1, horizon - 1)]
+    observed = [-1 / fps, 0.0]
+    actions = [step / fps for step in range(-1, horizon - 1)]
     return {"observation.state": observed, "observation.point_cloud": observed, "action": actions}
 
 
@@ -93,9 +93,10 @@ def main() -> None:
         if root is None:
             root = Path(scratch) / "synthetic"
             write_synthetic(root)
+        fps = LeRobotDatasetMetadata("local/benchmark", root=root).fps
         print(f"{'horizon':>7} {'LeRobot':>12} {'in memory':>12} {'numpy':>12}   samples per second")
         for horizon in (4, 16):
-            opened = {"root": root, "delta_timestamps": windows(horizon), "video_backend": "pyav"}
+            opened = {"root": root, "delta_timestamps": windows(horizon, fps), "video_backend": "pyav"}
             stock = LeRobotDataset("local/benchmark", **opened)
             cached = CachedLeRobotDataset("local/benchmark", **opened)
             streams = (

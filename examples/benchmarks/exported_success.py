@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 import lerobot_policy_sdm  # noqa: F401 - registers the environment types
+import lerobot_sdm.export.formats  # noqa: F401 - adds torch to the formats of exported folders
 from lerobot_sdm.errors import refuse_existing
 from lerobot_sdm.export import runtime
 from lerobot_sdm.export.graph import GivenNoise
@@ -68,14 +69,15 @@ class Original:
 
 def run_episode(env: gym.Env, seed: int, act: Act, watch: Callable[[Observation, NDArray], None]) -> bool:
     """Run an episode; `watch` sees each observation and action. Returns whether it succeeded."""
-    observation, info = env.reset(seed=seed)
-    over = False
+    observation, _ = env.reset(seed=seed)
+    over = succeeded = False
     while not over:
         action = act(observation)
         watch(observation, action)
         observation, _, terminated, truncated, info = env.step(action)
         over = terminated or truncated
-    return bool(info["is_success"])
+        succeeded |= bool(info["is_success"])
+    return succeeded
 
 
 def named(observation: Observation, names: dict[str, str]) -> Observation:

@@ -83,8 +83,10 @@ def training(size: Size, device: str, repeats: int) -> dict[str, float]:
         config = dp3_config(size.horizon, device, size.points, down_dims=size.widths)
         teacher = write_policies(Path(scratch), ("dp3",), config)["dp3"]
         batch = training_batch(size.batch, size.horizon, device, size.points)
-        dp3 = milliseconds(step_of(DP3Policy(config, dataset_meta=DATASET)), batch, repeats, 1)
-        student = sdm_policy(teacher, device, warmup_steps=0, regression_weight=0.0)
+        with torch.device(device):
+            policy = DP3Policy(config, dataset_meta=DATASET)
+            student = sdm_policy(teacher, device, warmup_steps=0, regression_weight=0.0)
+        dp3 = milliseconds(step_of(policy), batch, repeats, 1)
         sdm = milliseconds(step_of(student), batch, repeats, CYCLE)
     return {"dp3": 1000 * size.batch / dp3, "sdm": 1000 * size.batch / sdm}
 

@@ -27,6 +27,7 @@ from simulated_robot import HOLDS, MILLISECOND, SimulatedRobot
 from tqdm import tqdm
 
 import lerobot_policy_sdm  # noqa: F401 - registers the environment types
+import lerobot_sdm.export.formats  # noqa: F401 - adds torch to the formats of exported folders
 from lerobot_sdm.envs.metaworld.configuration import MetaWorldPointCloudEnvConfig
 from lerobot_sdm.errors import InputError, unknown_name
 from lerobot_sdm.export.runtime import MANIFEST, ExportError, sha256
@@ -291,7 +292,7 @@ def main(arguments: list[str] | None = None) -> None:
 
         torch.set_num_threads(deployment.threads)
         results = run(deployment, output)
-    except InputError as error:
+    except (InputError, ExportError) as error:
         parser.exit(2, f"Error: {error}\n")
     write_json(output / "results.json", results)
     timeline_plot(results, output / "timeline.png")

@@ -1,5 +1,6 @@
 """Two pictures: decisions against the deadline, and what becomes of success as decisions take longer."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ def timeline_plot(results: dict[str, Any], path: Path) -> None:
     rows = point["rows"]
     figure = Figure(figsize=(9, 2.3 * len(rows) + 0.6), layout="constrained")
     panels = figure.subplots(len(rows), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
-    for axes, row, color in zip(panels, rows, COLORS, strict=False):
+    for axes, row, color in zip(panels, rows, itertools.cycle(COLORS), strict=False):
         ticks = results["timelines"][row["label"]]
         starts = np.array([tick["start"] for tick in ticks]) / MILLISECOND
         decisions = np.array([tick["decision"] for tick in ticks]) / MILLISECOND
@@ -55,7 +56,9 @@ def sweep_plot(results: dict[str, Any], path: Path) -> None:
     measured = [results["measured"] and factor == 1 for factor in factors]
     figure = Figure(figsize=(7.5, 6), layout="constrained")
     held, success = figure.subplots(2, 1, sharex=True)
-    for index, (label, color) in enumerate(zip((row["label"] for row in points[0]["rows"]), COLORS, strict=False)):
+    for index, (label, color) in enumerate(
+        zip((row["label"] for row in points[0]["rows"]), itertools.cycle(COLORS), strict=False)
+    ):
         rows = [point["rows"][index] for point in points]
         shares = [100 * row["periods_held"] / row["periods"] for row in rows]
         rates = [100 * row["success_rate"]["estimate"] for row in rows]

@@ -44,7 +44,7 @@ def export(
     check_options(format_, precision, points, tolerance)
     check_at_least("--observations", observations)
     check_at_least("--calibration", calibration)
-    check_at_least("--samples", samples)
+    check_at_least("--samples", samples, 2)  # Of one, there is no spread.
     refuse_existing("--output", output)
     entry = PolicySpec.parse(policy).checked()
 

@@ -223,13 +223,13 @@ class PointCloudEnv(gym.Env, ABC):
         return model.body(int(model.body_rootid[body])).name or f"body {model.body_rootid[body]}"
 
     def _verdict(self, outcome: Outcome, over: bool) -> bool:
-        """Whether the episode counts as a success as of now.
+        """Whether the episode counts as a success as of now: by default, once its goal has held.
 
         Args:
             outcome: Outcome of the current step, already included in the episode's counts.
             over: Whether the episode ends with this step, whatever the verdict.
         """
-        return outcome.goal_reached
+        return self._success_steps > 0
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

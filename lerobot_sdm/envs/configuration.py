@@ -1,7 +1,6 @@
 """Base class of all point-cloud environments' configurations; a family adds its fields."""
 
 import functools
-from abc import abstractmethod
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, fields, replace
 from pkgutil import resolve_name
@@ -113,9 +112,9 @@ class PointCloudEnvConfig(EnvConfig):
         """LeRobot's hook: adds to observations how their clouds are made, so that a policy can check it."""
         return PolicyProcessorPipeline(steps=[CloudViewStep(self.cloud_view())]), PolicyProcessorPipeline(steps=[])
 
-    @abstractmethod
     def views(self) -> dict[str, CloudOptions]:
         """The views that `view` can name, for the first of the tasks."""
+        return FAMILIES[self.type].views(self.task_names()[0])
 
     def task_groups(self) -> dict[str, list[str]]:
         """The tasks that `task` names, grouped by the name that selected them."""

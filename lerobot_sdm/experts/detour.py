@@ -6,6 +6,7 @@ import gymnasium as gym
 import numpy as np
 
 from lerobot_sdm.envs.metaworld.detour import TRAVEL_HEIGHT, WALL_Y
+from lerobot_sdm.errors import check_known
 from lerobot_sdm.experts.base import Expert
 
 CLEARANCE_X = 0.18
@@ -28,6 +29,10 @@ class DetourExpert(Expert):
     name: ClassVar[str] = "detour"
     env_types: ClassVar[tuple[str, ...]] = ("metaworld_pc",)
     variants: ClassVar[int] = 2
+
+    def __init__(self, task: str, action_noise: float = 0.0, clip: bool = True):
+        super().__init__(task, action_noise, clip)
+        check_known(f"--expert={self.name}, task", task, ("detour",))
 
     def reset(self, env: gym.Env, seed: int, variant: int = 0) -> None:
         super().reset(env, seed, variant)

@@ -54,6 +54,7 @@ class FaucetTurnExpert(Expert):
 
     def __init__(self, task: str, action_noise: float = 0.0, clip: bool = True):
         super().__init__(task, action_noise, clip)
+        check_known(f"--expert={self.name}, task", task, ("faucet-turn",))
         self._policies = [ScriptedExpert(known) for known in FAUCET_TASKS]
 
     def plan(self, env: gym.Env) -> np.ndarray:

@@ -15,8 +15,8 @@ import numpy as np
 
 CLOUD, NOISE = "observation.point_cloud", "noise"
 MANIFEST, EVIDENCE, VERSION = "manifest.json", "certificate.npz", 1
-KEYS = {"format": str, "graph": str, "inputs": dict, "output": dict, "files": dict, "certificate": dict, "fps": int}
-KEYS |= {"n_obs_steps": int, "n_action_steps": int, "invalid_points": str, "version": int}
+KEYS = {"format": str, "graph": str, "inputs": dict, "output": dict, "files": dict, "certificate": dict, "version": int}
+KEYS |= {"n_obs_steps": int, "n_action_steps": int, "invalid_points": str, "fps": (int, float)}
 AGAIN = "Export the policy again, or copy the folder again."
 
 
@@ -58,10 +58,10 @@ class Policy:
         Args:
             observation: Raw vectors (D,) and cloud (N, C), by their names in the manifest. A cloud with more points
                 than the graph takes is subsampled.
-            frame: Coordinate frame of the cloud, to be compared with the training's; None to trust it.
+            frame: Coordinate frame of the cloud, to be compared with the training's if that is known; None to trust it.
         """
         trained = self.manifest["inputs"].get(CLOUD, {}).get("frame")
-        if frame not in (None, trained):
+        if None not in (frame, trained) and frame != trained:
             raise ExportError(f"frame={frame}: the policy was trained on clouds in frame '{trained}'. Transform them.")
         seen = {name: self._checked(name, observation) for name in self._shapes}
         self._frames.extend([seen] * (1 if self._frames else self.manifest["n_obs_steps"]))
@@ -93,6 +93,8 @@ class Policy:
             origin: (3,) of a frame that moves with the robot, such as `hand`; None for a frame that stands still.
         """
         told = self.manifest["inputs"][CLOUD]
+        if told["crop"] is None and told["view"]:
+            raise ExportError(f"{MANIFEST} lacks the box that cut out the training's clouds. Cut them, and call act().")
         points = np.array(points, dtype=np.float32)[:, : told["shape"][-1]]
         low, high = np.array(told["crop"] or ([-np.inf] * 3, [np.inf] * 3), dtype=np.float32)
         points = points[((points[:, :3] > low) & (points[:, :3] < high)).all(axis=1)]
@@ -117,8 +119,7 @@ class Policy:
         shape, value = self._shapes[name], np.array(observation[name], dtype=np.float32)
         if name == CLOUD and value.ndim == 2 and value.shape[1] >= shape[1]:
             value = value[:, : shape[1]]
-            whole = np.isfinite(value).all(axis=1)
-            if self.manifest["invalid_points"] == "drop" and whole.any():
+            if self.manifest["invalid_points"] == "drop" and (whole := np.isfinite(value).all(axis=1)).any():
                 value = np.resize(value[whole], value.shape)
             if shape[0] is not None and len(value) > shape[0]:
                 value = value[farthest_points(value, shape[0])] if np.isfinite(value).all() else value[: shape[0]]
@@ -147,9 +148,8 @@ def fixed_sizes(shapes: Mapping[str, list]) -> dict[str, list]:
 
 
 def sha256(file: Path) -> str:
-    """Checksum of a file."""
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+    """Checksum of a file; robots have Python 3.10, which lacks `hashlib.file_digest`."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

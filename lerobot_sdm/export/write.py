@@ -85,12 +85,13 @@ def export(order: Export, progress: Callable[[str], None] = lambda _: None) -> d
     held_out, calibration = _observations(order, loaded, dataset.total_frames)
     progress("Running the policy itself")
     evidence, spread = gather(loaded, graph, held_out, order.samples, order.seed)
-    with new_folder(order.output) as unfinished, disk_full_is_an_input_error(order.output, resumes=False), quiet():
+    with new_folder(order.output) as unfinished, disk_full_is_an_input_error(order.output, resumes=False):
         progress("Tracing and converting")
         np.savez_compressed(unfinished / runtime.EVIDENCE, **evidence)
-        program = graph.trace(order.points == "dynamic")
         names = [*graph.keys, NOISE]
-        file = WRITERS[order.format](program, names, _calibration(order, loaded, graph, calibration), unfinished)
+        with quiet():
+            program = graph.trace(order.points == "dynamic")
+            file = WRITERS[order.format](program, names, _calibration(order, loaded, graph, calibration), unfinished)
         shutil.copyfile(runtime.__file__, unfinished / "runtime.py")
         shapes = dict(zip(names, input_shapes(program), strict=True))
         manifest = _manifest(order, loaded, graph, shapes, file, dataset)

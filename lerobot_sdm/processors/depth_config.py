@@ -170,12 +170,17 @@ class DepthToCloudConfig:
         """Range of all possible clouds: that of the crop, and 0 to 255 for colors.
 
         Raises:
-            InputError: No crop is configured.
+            InputError: No crop is configured, or it is open on a side.
         """
         if self.crop is None:
             raise InputError(
                 "depth_to_cloud: crop: is needed to train on depth images themselves, since it says how clouds are "
                 "normalized. Give a crop, or make a dataset of clouds first (examples/depth_to_clouds.py)."
+            )
+        if not np.isfinite(self.crop).all():
+            raise InputError(
+                f"depth_to_cloud: crop={self.crop}: must be finite to train on depth images themselves, since it says "
+                "how clouds are normalized. Give finite corners."
             )
         color = np.array([[0.0] * 3, [255.0] * 3])[:, : self.channels - 3]
         low, high = np.hstack([np.array(self.crop, dtype=np.float64), color])

@@ -104,7 +104,7 @@ class SimulatedRobot(Robot):
         values = values.clip(-1, 1)
         self._observation, _, terminated, truncated, info = env.step(values)
         self._steps += 1
-        self._succeeded = bool(info["is_success"])
+        self._succeeded |= bool(info["is_success"])
         if terminated or truncated:
             self._end_episode()
         return dict(zip(self._action_keys, map(float, values), strict=True))

@@ -4,6 +4,7 @@ LeRobot's own server refuses policy types outside a list and does not discover p
 clouds and several frames, four more things are needed, each one override below. Everything else is LeRobot's.
 """
 
+import socket
 from collections.abc import Mapping
 from typing import Any
 
@@ -194,9 +195,13 @@ def serve(config: PolicyServerConfig) -> None:
     """
     install()
     try:
+        # gRPC would share the port with another of its servers, and clients would reach either.
+        host = config.host.strip("[]")
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        socket.create_server((host, config.port), family=family).close()
         policy_server.serve(config)
-    except RuntimeError as error:
-        if "bind" not in str(error):
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "bind" not in str(error):
             raise
         raise InputError(
             f"--host={config.host} --port={config.port}: cannot be bound, because the port is in use or the address is "

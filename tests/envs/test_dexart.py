@@ -21,6 +21,7 @@ from lerobot_sdm.envs.dexart.robot import ACTIVE_JOINTS
 from lerobot_sdm.envs.dexart.stand_ins import stand_in
 from lerobot_sdm.envs.dexart.tasks import DEXART_TASKS
 from lerobot_sdm.envs.dexart.urdf import read_urdf
+from lerobot_sdm.envs.dexart.world import BASE_PART, HANDLE_PART, OTHER
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.experts import make_expert
 
@@ -315,6 +316,20 @@ def test_official_assets_are_read(make, assets):
     # Half the size, above the robot's base by the annotation and at most 0.1 m of chance.
     assert env.world.model.geom_size[env.world.model.body("handle").geomadr[0]] == pytest.approx([0.05, 0.075, 0.0025])
     assert 0.1 <= env.world.data.body("object").xpos[2] <= 0.2
+
+
+def test_the_bodies_of_an_official_object_are_its_parts(make, assets):
+    """Its URDF has an empty root, a base fixed to it, and the lid; the boards lie in one another, and do not touch."""
+    env = make("laptop", **SMALL, assets_dir=assets, objects="11395")
+    env.reset(seed=0)
+    model, world = env.world.model, env.world
+    parts = {model.body(body).name: world._part[geom] for geom, body in enumerate(model.geom_bodyid)}
+    assert (parts["link_0"], parts["handle"], parts["world"]) == (BASE_PART, HANDLE_PART, OTHER)
+    assert model.body("object").geomnum == 0
+    touching = {
+        frozenset(model.body(body).name for body in model.geom_bodyid[pair]) for pair in world.data.contact.geom
+    }
+    assert frozenset(("link_0", "handle")) not in touching
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,20 @@ def test_success_can_be_held_and_time_runs_out(make):
     steps = [env.step(expert.get_action(env.expert_state)) for _ in range(80)]
     assert not any(terminated for _, _, terminated, _, _ in steps)
     assert [truncated for *_, truncated, _ in steps] == [False] * 79 + [True]
-    assert steps[-1][4]["success_steps"] == sum(info["is_success"] for *_, info in steps) > 5
+    assert steps[-1][4]["success_steps"] == sum(info["goal_reached"] for *_, info in steps) > 5
+
+
+def test_success_at_any_step_counts_even_if_the_goal_is_left_again(make):
+    env = make("reach", **SMALL, terminate_on_success=False)
+    expert = ENV_POLICY_MAP["reach-v3"]()
+    env.reset(seed=0)
+    while not (info := env.step(expert.get_action(env.expert_state))[4])["goal_reached"]:
+        assert not info["is_success"]
+    while info["goal_reached"]:
+        info = env.step(np.array([0.0, -1.0, 1.0, 0.0]))[4]
+        assert info["is_success"]
+    assert info["is_success"]
+    assert not env.reset(seed=0)[1]["is_success"]
 
 
 def test_episodes_longer_than_metaworlds_own(make):

@@ -109,3 +109,7 @@ def test_scripted_knows_only_metaworld_tasks():
         make_expert("scripted", "drawer-opens")
     with pytest.raises(InputError, match="action_noise"):
         make_expert("scripted", "drawer-open", action_noise=-0.1)
+    for name in ("detour", "faucet-turn"):
+        make_expert(name, name)
+        with pytest.raises(InputError, match=f"--expert={name}, task: 'faucet-open' is not known"):
+            make_expert(name, "faucet-open")

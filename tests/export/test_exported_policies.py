@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import typer
 from lerobot_commands import REPO_ID, SMALL_MIXER, lerobot_train, make_small_dataset
 from saved_checkpoints import SAVED, observation
 from typer.testing import CliRunner
@@ -263,6 +264,9 @@ def test_clouds_are_made_as_in_training(exported):
     few = points[:2].copy()
     told["crop"] = None
     assert np.array_equal(opened.cloud(few), sample_or_pad(few[:, :3], 12))
+    told["view"] = {"crop": None}  # The environment's own box, which is not told.
+    with pytest.raises(runtime.ExportError, match="lacks the box"):
+        opened.cloud(few)
     ties = np.round(random.uniform(-1, 1, (200, 3)), 1).astype(np.float32)
     assert np.array_equal(ties[runtime.farthest_points(ties, 50)], sample_or_pad(ties, 50))
 
@@ -296,6 +300,8 @@ def test_bad_observations(exported, seen, told):
 
 def test_clouds_of_another_frame(exported):
     opened = runtime.Policy(exported("sdm"))
+    assert opened.manifest["inputs"][POINT_CLOUD]["frame"] is None
+    assert opened.act(EXAMPLE, frame="any").shape == (4,)
     opened.manifest["inputs"][POINT_CLOUD]["frame"] = "hand"
     assert opened.act(EXAMPLE, frame="hand").shape == (4,)
     with pytest.raises(runtime.ExportError, match="frame=world: the policy was trained on clouds in frame 'hand'"):
@@ -374,6 +380,16 @@ def test_above_the_tolerance_nothing_is_left(dataset, tmp_path, monkeypatch, tol
     assert list(tmp_path.iterdir()) == []
 
 
+def test_long_work_is_told_of(dataset, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(SAVED)
+    export(order(dataset, tmp_path / "out"), typer.echo)
+    assert capsys.readouterr().out.splitlines() == [
+        "Running the policy itself",
+        "Tracing and converting",
+        "Comparing the graph with the policy",
+    ]
+
+
 def test_too_few_frames(dataset, tmp_path, monkeypatch):
     monkeypatch.chdir(SAVED)
     with pytest.raises(InputError, match=r"--observations=6, --calibration=100: need 106 different frames.* has 55"):
@@ -412,6 +428,7 @@ BAD_OPTIONS = {
     ("--tolerance=0",): "--tolerance=0",
     ("--format=torch", "--precision=int8"): "inference_precision=int8",
     ("--observations=0",): "--observations=0",
+    ("--samples=1",): "--samples=1: must be at least 2",
     ("--output=.",): "exists already",
 }
 

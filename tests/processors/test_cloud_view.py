@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from lerobot_sdm.cli import main
 from lerobot_sdm.datasets.convert.layouts import LAYOUTS
+from lerobot_sdm.envs.dexart.configuration import DexArtPointCloudEnvConfig
 from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.envs.metaworld.configuration import MetaWorldPointCloudEnvConfig
 from lerobot_sdm.processors import cloud_view
@@ -81,6 +82,8 @@ def test_views_are_compared_where_both_say_something(caplog):
     # An older version did not know an option: nothing can be said about it.
     older = {name: value for name, value in views[0].items() if name != "show_arm"}
     assert view_differences(older, views[0]) == {}
+    hands = [DexArtPointCloudEnvConfig(imagin_robot=mode).cloud_view() for mode in ("joined", "none")]
+    assert view_differences(*hands) == {"imagin_robot": ("joined", "none")}
     caplog.clear()
     warn_of_another_view(None, views[0], "the environment")
     warn_of_another_view(views[0], None, "the environment")

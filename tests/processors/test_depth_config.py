@@ -105,6 +105,8 @@ def test_the_crop_gives_the_statistics_of_clouds():
     np.testing.assert_array_equal(statistics["max"], [1, 1, 2, 255, 255, 255])
     with pytest.raises(InputError, match="crop"):
         depth_config({"cameras": [CAMERA]}).statistics()
+    with pytest.raises(InputError, match=r"depth_to_cloud: crop=.*must be finite"):
+        depth_config({"cameras": [CAMERA], "crop": [[0, -1, 0], [1, 1, float("inf")]]}).statistics()
 
 
 def test_the_file_in_the_documentation_works():

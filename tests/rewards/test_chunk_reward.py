@@ -149,6 +149,14 @@ def test_bad_settings_are_refused(base, fields, message):
         reward_config(**{"base": base} | fields)
 
 
+def test_a_policy_and_the_description_of_another_are_refused(base, tmp_path, monkeypatch, data):
+    other = save_policy(tmp_path / "other", n_action_steps=2)
+    run = train_reward(monkeypatch, base, data, tmp_path / "run", steps=2)
+    with pytest.raises(InputError, match=r"--reward_model\.base_path=.*is another policy.*Remove network"):
+        run_train(monkeypatch, [f"--config_path={run / 'train_config.json'}", f"--reward_model.base_path={other}",
+                             f"--output_dir={tmp_path / 'again'}"])  # fmt: skip
+
+
 def test_a_reward_without_a_policy_is_refused(tmp_path, monkeypatch, data):
     with pytest.raises(InputError, match=r"--reward_model\.base_path: a chunk_reward judges"):
         run_train(monkeypatch, ["--reward_model.type=chunk_reward", f"--dataset.repo_id={REPO_ID}",

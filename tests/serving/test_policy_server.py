@@ -336,12 +336,15 @@ def feature(kind: str, *shape: int) -> Any:
     return PolicyFeature(FeatureType(kind), shape)
 
 
-def test_a_port_in_use_is_an_input_error(installed):
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_port_in_use_is_an_input_error(installed, shared):
+    """Also if it is shared, as gRPC's servers do."""
     from lerobot.async_inference.configs import PolicyServerConfig
 
     from lerobot_sdm.serving.policy_server import serve
 
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]

@@ -6,10 +6,9 @@ from typing import ClassVar, Self
 from lerobot.envs.configs import EnvConfig
 
 from lerobot_sdm.envs.adroit.tasks import hand_task
-from lerobot_sdm.envs.adroit.views import views
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
 from lerobot_sdm.envs.hand_task import SIMULATOR_RATE, SUCCESS_RULES
-from lerobot_sdm.envs.options import CloudOptions, require_positive
+from lerobot_sdm.envs.options import require_positive
 from lerobot_sdm.errors import InputError, check_known
 from lerobot_sdm.registration import registered
 
@@ -54,9 +53,6 @@ class AdroitPointCloudEnvConfig(PointCloudEnvConfig):
             raise InputError(f"action_repeat={self.action_repeat}: give a divisor of {SIMULATOR_RATE}, such as 2.")
         self.fps = SIMULATOR_RATE // self.action_repeat
         self._describe(task.agent_pos_size, task.action_size, task.cameras)
-
-    def views(self) -> dict[str, CloudOptions]:
-        return views(hand_task(self.task))
 
     def dataset_name(self, task: str) -> str:
         """MetaWorld has a hammer, too."""

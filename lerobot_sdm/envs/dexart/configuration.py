@@ -1,7 +1,7 @@
 """`--env.type=dexart`: DexArt's tasks with point clouds for LeRobot's commands."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from lerobot.configs import FeatureType, PolicyFeature
 from lerobot.envs.configs import EnvConfig
@@ -82,6 +82,9 @@ class DexArtPointCloudEnvConfig(PointCloudEnvConfig):
 
     def views(self) -> dict[str, CloudOptions]:
         return views(RULE_SETS[self.rule_set])
+
+    def cloud_view(self) -> dict[str, Any]:
+        return super().cloud_view() | {"imagin_robot": self.imagin_robot}
 
     def dataset_name(self, task: str) -> str:
         return f"dexart-{task}" if self.assets_dir is None else f"dexart-official-{task}"

@@ -1,5 +1,7 @@
 """DexArt's robot and one object in MuJoCo."""
 
+import itertools
+
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
@@ -60,9 +62,12 @@ def make_scene(robot: mujoco.MjSpec, thing: ArticulatedObject, task: type[DexArt
     spec.worldbody.add_frame().attach_body(thing.spec.body("object"), "", "")
     if thing.free:
         spec.body("object").add_freejoint()
+    moving = ["handle", *(body.name for body in spec.body("handle").find_all("body"))]
+    fixed = [body.name for body in thing.spec.bodies if body.name not in ("world", *moving)]
     # Their hinge's range keeps them apart, as neighbors are in PhysX. MuJoCo lets a child meet a parent that cannot
     # move, and where a lid and its base overlap at the hinge two boxes were now and then found 0.3 m inside each other.
-    spec.add_exclude(bodyname1="object", bodyname2="handle")
+    for one, other in itertools.product(fixed, moving):
+        spec.add_exclude(bodyname1=one, bodyname2=other)
     _prepare_robot(spec)
     for name, (position, axes) in ((OBSERVER, observer(task)), (HUMAN, human_viewer(task))):
         quaternion = np.empty(4)
@@ -130,7 +135,15 @@ class MuJoCoWorld:
         self._palm, self._end = model.body(PALM).id, model.body(END_LINK).id
         self._root = model.body("object").id
         self._height = 0.0
-        self._part = np.array([PART_OF_BODY.get(model.body(body).name, OTHER) for body in model.geom_bodyid])
+        self._part = np.array([self._part_of(body) for body in model.geom_bodyid])
+
+    def _part_of(self, body: int) -> int:
+        """The part that a body belongs to; an official object has several bodies, which keep their names."""
+        model = self.model
+        part = PART_OF_BODY.get(model.body(body).name, OTHER)
+        if part != OTHER or model.body_rootid[body] != self._root:
+            return part
+        return HANDLE_PART if model.body_weldid[body] == model.body("handle").id else BASE_PART
 
     def reset(self, placement: Placement) -> Measured:
         """Put robot and object at the start of an episode."""

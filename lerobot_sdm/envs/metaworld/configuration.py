@@ -7,9 +7,11 @@ from lerobot.envs.configs import EnvConfig
 
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
 from lerobot_sdm.envs.metaworld.tasks import CAMERAS, task_groups
-from lerobot_sdm.envs.metaworld.views import views
-from lerobot_sdm.envs.options import CloudOptions
+from lerobot_sdm.errors import InputError
 from lerobot_sdm.registration import registered
+
+CONTROL_RATE = 80
+"""Hertz; Meta-World simulates 12.5 ms a step."""
 
 
 @registered(EnvConfig, "metaworld_pc")
@@ -34,16 +36,15 @@ class MetaWorldPointCloudEnvConfig(PointCloudEnvConfig):
     min_success_steps: ClassVar[int] = 5
 
     task: str = "drawer-open"
-    fps: int = 80
+    fps: int = CONTROL_RATE
     episode_length: int = 200
     terminate_on_success: bool = True
 
     def __post_init__(self) -> None:
         task_groups(self.task)
+        if self.fps != CONTROL_RATE:
+            raise InputError(f"fps={self.fps}: MetaWorld's control rate is {CONTROL_RATE}. Leave it out.")
         self._describe(agent_pos_size=9, action_size=4, cameras=CAMERAS)
-
-    def views(self) -> dict[str, CloudOptions]:
-        return views(self.task_names()[0])
 
     def task_groups(self) -> dict[str, list[str]]:
         return task_groups(self.task)

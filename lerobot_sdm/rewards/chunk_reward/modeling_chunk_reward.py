@@ -18,7 +18,7 @@ from lerobot_sdm.nets.backbone import Backbone
 from lerobot_sdm.policies.chunk_policy import logged
 from lerobot_sdm.policies.range_watch import watch_source
 from lerobot_sdm.policies.source.adapters import adapter_for
-from lerobot_sdm.policies.source.description import configuration
+from lerobot_sdm.policies.source.description import configuration, describe
 from lerobot_sdm.policies.source.source_policy import check_same_features
 from lerobot_sdm.processors.incoming import with_vector_axes
 from lerobot_sdm.processors.normalization import Stats
@@ -48,6 +48,12 @@ class ChunkRewardRewardModel(PreTrainedRewardModel):
         if dataset_meta is not None:
             check_dataset(config, dataset_meta.features)
         starts = dataset_meta is not None and config.pretrained_path is None
+        if starts and describe(config.source.config) != config.network:
+            raise InputError(
+                f"--reward_model.base_path={config.base_path}: is another policy than the one that "
+                "reward_model.network describes, which an earlier training has filled in. Remove network from the "
+                "configuration."
+            )
         network = config.source.load(config.device) if starts else adapter_for(base.type).network(base)
         network.set_submodule(network.denoiser_name, nn.Identity())  # It only encodes observations.
         self.encoder: Backbone = network.requires_grad_(False).eval()

@@ -48,6 +48,11 @@ def new_folder(path: Path) -> Iterator[Path]:
         raise
 
 
+def in_use(root: Path) -> str:
+    """The refusal of `only_one` for a run's folder."""
+    return f"--output={root}: another run is using this folder. Wait for it to finish, or give another folder."
+
+
 @contextmanager
 def only_one(lock: Path, refusal: str) -> Iterator[None]:
     """Hold a lock file, which a killed process releases.

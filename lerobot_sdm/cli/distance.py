@@ -37,6 +37,8 @@ def distance(
     entries = [PolicySpec.parse(text).checked() for text in (teacher, *policy)]
 
     # Imported late: torch and LeRobot take seconds, and a mistyped option should fail at once.
+    import torch
+
     from lerobot_sdm.files import write_json
     from lerobot_sdm.measure.distillation import FLOOR, compare_to_teacher
     from lerobot_sdm.measure.observations import demonstrated_chunks, held_out_observations
@@ -45,6 +47,7 @@ def distance(
     reference, *policies = loaded = [load_from_spec(entry, device) for entry in entries]
     for item in loaded:
         _ = item.denoiser  # Refuses others, such as LeRobot's act, which draw nothing from noise.
+    torch.manual_seed(seed)  # Some policies draw numbers besides their start noise.
     where = (repo_id, root, reference.config, observations)
     inputs, demonstrated = held_out_observations(*where), demonstrated_chunks(*where)
 

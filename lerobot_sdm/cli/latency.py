@@ -42,6 +42,7 @@ def latency(
     from lerobot_sdm.files import write_json
     from lerobot_sdm.measure.latency import measure_parts
     from lerobot_sdm.measure.records import machine
+    from lerobot_sdm.measure.tables import hardware
     from lerobot_sdm.policies.loaded_policy import load_from_spec
 
     if threads is not None:
@@ -64,10 +65,10 @@ def latency(
         )
     console = Console()
     console.print(table)
-    hardware = machine()
+    told = machine()
     console.print(
         f"milliseconds; medians unless marked p95; batch size {batch_size}, {rows[0].threads} thread(s), {device}, "
-        f"{hardware['gpu'] if device != 'cpu' else hardware['processor']}"
+        f"{hardware(device, told)}"
     )
     if output is not None:
-        write_json(output, {"rows": [asdict(row) for row in rows], "machine": hardware, "torch": torch.__version__})
+        write_json(output, {"rows": [asdict(row) for row in rows], "machine": told, "torch": torch.__version__})

@@ -14,7 +14,6 @@ from lerobot_sdm.measure.sizes import SIZES, task_config
 from lerobot_sdm.measure.suites import SuiteTask, interleaved, suite_tasks
 
 SMOKE = "smoke"
-"""View of the demonstrations in DP3's stores."""
 STORE = "{family}_{task}_expert.zarr"
 """File name that DP3's script gives a task's demonstrations."""
 STORE_NAMES = {"metaworld_pc": "metaworld", "adroit": "adroit"}

@@ -9,7 +9,7 @@ from lerobot_sdm.measure.protocols import PROTOCOLS, STRICT
 from lerobot_sdm.measure.published import PROTOCOL_DIFFERENCES, PUBLISHED
 from lerobot_sdm.measure.scores import Cells, measured_by, pooled
 from lerobot_sdm.measure.suites import LEVELS, SUITES
-from lerobot_sdm.measure.tables import bullets, distance, markdown, points, rate, versions
+from lerobot_sdm.measure.tables import bullets, distance, hardware, markdown, points, rate, versions
 
 Results = dict[str, Any]
 Summary = dict[str, Any]
@@ -186,7 +186,7 @@ def summary_notes(results: Results, summary: Summary) -> str:
 def notes(results: Results) -> str:
     """Notes on how all numbers were obtained."""
     settings, cells = results["settings"], results["cells"]
-    machines = sorted({cell["machine"]["gpu"] or cell["machine"]["processor"] for cell in cells})
+    machines = sorted({hardware(settings["device"], cell["machine"]) for cell in cells})
     commits = sorted({cell["commit"] for cell in cells if cell.get("commit")})
     return bullets(
         "A teacher is `dp3, 10 steps`, for consistency `edm`; flow, meanflow and drift have none. Distances are in "

@@ -40,7 +40,8 @@ def _notes(results: dict[str, Any]) -> str:
         "interval; differences: Newcombe's interval for pairs, in points.",
         *([f"Trainings: {trainings}."] if trainings else []),
         "Milliseconds: median (95th percentile) from raw observation to the first action of a chunk, batch size 1, "
-        f"{latency['device']}, {latency['threads']} thread(s), {results['machine']['processor']}.",
+        f"{latency['device']}, {latency['threads']} thread(s), "
+        f"{tables.hardware(latency['device'], results['machine'])}.",
         f"Versions: {tables.versions(results['versions'])}.",
     )
 

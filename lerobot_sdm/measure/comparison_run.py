@@ -12,7 +12,8 @@ from lerobot.envs import close_envs, make_env, make_env_pre_post_processors, pre
 from rich.console import Console
 
 from lerobot_sdm.envs.spec import spec_options
-from lerobot_sdm.files import read_json, write_json, write_text
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.files import in_use, only_one, read_json, write_json, write_text
 from lerobot_sdm.measure.comparison import Comparison, evaluations, row_key
 from lerobot_sdm.measure.comparison_report import report
 from lerobot_sdm.measure.latency import measure_latency
@@ -33,7 +34,7 @@ ENV_PACKAGES = {"pusht": PUSHT_PACKAGES, "pusht_dense": PUSHT_PACKAGES, "metawor
 REWARDS = {"pusht": ("coverage", 1.0), "pusht_dense": ("closeness", 1.0), "metaworld_pc": ("reward", 10.0)}
 """Name of an environment's highest reward of an episode, and its upper bound. For Push-T it is the covered share of the
 target, divided by the 95% that make a success and capped at 1, or how close the block comes; for MetaWorld it is 10 if
-the task is solved."""
+the task is solved. Other rewards have no bound, so their place is taken by success."""
 
 
 def run_comparison(
@@ -50,22 +51,24 @@ def run_comparison(
         Content of `results.json`.
 
     Raises:
-        InputError: A policy does not fit the environment, the folder belongs to something else, the protocol changed,
-            or a finished row's weights did.
+        InputError: A policy does not fit the environment or cannot be timed, the folder belongs to something else or
+            is in use, the protocol changed, or a finished row's weights did.
         CommandFailedError: An evaluation fails.
     """
     for policy in comparison.policies:
         check_environment(read_config(policy), comparison.env_config(), policy.path)
         check_pipelines(policy.path)  # Downloads those of a Hub policy, too: the commands below are offline.
     stages = evaluations(comparison, layout)
-    claim_folder(layout.root, comparison.protocol())
-    run_warm(stages, layout.root, console, os.environ | shared_variables(comparison.threads), verbose)
+    # First, because it refuses what the evaluations would not: policies without a denoiser, and several tasks.
     with console.status("Timing action chunks"):
         costs = measure_costs(comparison)
-    results = collect_comparison(comparison, layout, costs)
-    rewards_plot(results, layout.root / "rewards.png")
-    write_text(layout.root / "table.md", report(results).markdown())
-    write_json(layout.results, results)
+    claim_folder(layout.root, comparison.protocol())
+    with only_one(layout.root / ".lock", in_use(layout.root)):
+        run_warm(stages, layout.root, console, os.environ | shared_variables(comparison.threads), verbose)
+        results = collect_comparison(comparison, layout, costs)
+        rewards_plot(results, layout.root / "rewards.png")
+        write_text(layout.root / "table.md", report(results).markdown())
+        write_json(layout.results, results)
     return results
 
 
@@ -75,11 +78,14 @@ def measure_costs(comparison: Comparison) -> list[dict[str, Any]]:
     policies = [load_from_spec(policy, comparison.device) for policy in comparison.policies]
     config = comparison.env_config()
     environments = make_env(config, n_envs=1)
-    ((environment,),) = (tasks.values() for tasks in environments.values())
+    tasks = [environment for group in environments.values() for environment in group.values()]
+    if len(tasks) != 1:
+        close_envs(environments)
+        raise InputError(f"--env={comparison.env}: stands for {len(tasks)} tasks. Give a single one.")
     before, _ = make_env_pre_post_processors(env_cfg=config, policy_cfg=policies[0].config)
     seeds = range(comparison.seed, comparison.seed + min(10, comparison.episodes))
     try:
-        observations = [before(preprocess_observation(environment.reset(seed=[seed])[0])) for seed in seeds]
+        observations = [before(preprocess_observation(tasks[0].reset(seed=[seed])[0])) for seed in seeds]
     finally:
         close_envs(environments)
     return [asdict(row) for row in measure_latency(policies, observations, comparison.latency_repeats)]
@@ -96,9 +102,10 @@ def collect_comparison(comparison: Comparison, layout: RunLayout, costs: Sequenc
     """
     kind = spec_options(comparison.env)["env.type"]
     outcomes = [evaluated_successes(layout.evaluation(row_key(policy))) for policy in comparison.policies]
-    name, most = REWARDS.get(kind, ("reward", 1.0))
+    name, most = REWARDS.get(kind, ("success", 1.0))
+    metric = "max_rewards" if kind in REWARDS else "successes"
     rewards = [
-        [value / most for value in evaluated_metric(layout.evaluation(row_key(policy)), "max_rewards")]
+        [value / most for value in evaluated_metric(layout.evaluation(row_key(policy)), metric)]
         for policy in comparison.policies
     ]
     commands = {record["stage"]: record["command"] for record in stage_records(layout.root)}

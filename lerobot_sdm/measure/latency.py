@@ -267,6 +267,7 @@ def _random_observation(loaded: LoadedPolicy, batch_size: int, seed: int) -> Obs
 def _actions(loaded: LoadedPolicy, batch_size: int, seed: int) -> Tensor:
     """(B, n_action_steps, A) normalized, from a fixed observation and start noise."""
     loaded.policy.reset()
+    torch.manual_seed(seed)  # Some policies draw numbers besides their start noise.
     config = loaded.config
     shape = batch_size, config.horizon, config.action_feature.shape[0]
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(config.device)

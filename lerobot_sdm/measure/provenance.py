@@ -42,7 +42,8 @@ def weights_hash(layout: RunLayout, run: str) -> str:
 
 def check_data_stage(cells: Path, task: str, layout: RunLayout) -> Stage:
     """The stage that follows recording; `cells` is the folder of the finished cells."""
-    output = layout.root / "data" / "hashes.json"
+    # In the dataset's own folder, so that recording it again also repeats the check.
+    output = layout.demonstrations / "hashes.json"
     function = partial(_check_data, cells, task, layout, output)
     return Stage("check_data", "Check demonstrations", output, function=function)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from lerobot_sdm.files import read_json
+from lerobot_sdm.files import in_use, only_one, read_json
 from lerobot_sdm.measure import measurements, plan, quickstart_report
 from lerobot_sdm.measure.estimate import sized
 from lerobot_sdm.measure.methods import QUICKSTART_RUNS, ROWS
@@ -15,7 +15,7 @@ from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.runner import run_warm, shared_variables
 from lerobot_sdm.measure.settings import RunSettings
 from lerobot_sdm.measure.sizes import regression_of
-from lerobot_sdm.measure.stages import Stage, claim_folder
+from lerobot_sdm.measure.stages import Stage, claim_folder, finished_stage
 
 
 def run_pipeline(config: RunSettings, layout: RunLayout, console: Console, verbose: bool = False) -> dict[str, Any]:
@@ -33,10 +33,18 @@ def run_pipeline(config: RunSettings, layout: RunLayout, console: Console, verbo
         CommandFailedError: If a command fails.
     """
     claim_folder(layout.root, config.settings())
-    variables = shared_variables(config.threads)
+    with only_one(layout.root / ".lock", in_use(layout.root)):
+        return _run(config, layout, console, verbose)
+
+
+def _run(config: RunSettings, layout: RunLayout, console: Console, verbose: bool) -> dict[str, Any]:
+    """`run_pipeline` in a locked folder."""
+    variables, stages = shared_variables(config.threads), all_stages(config, layout)
+    if not all(finished_stage(stage, layout.root) for stage in stages):
+        layout.results.unlink(missing_ok=True)  # Of the time before one of its stages was deleted.
     console.print("You can copy each command below; prefix it with `uv run` if the environment is not active.")
     console.print("export " + " ".join(f"{key}={value}" for key, value in variables.items()), style="cyan")
-    run_warm(all_stages(config, layout), layout.root, console, os.environ | variables, verbose)
+    run_warm(stages, layout.root, console, os.environ | variables, verbose)
     return read_json(layout.results)
 
 

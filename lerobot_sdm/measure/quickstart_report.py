@@ -68,7 +68,7 @@ def _notes(results: dict[str, Any]) -> str:
     distances = results["distances"]
     data = results.get("student_minus_teacher")  # Missing in results of earlier versions.
     closer = "" if data is None else f" The student's minus the teacher's: {tables.interval(data)}."
-    hardware = machine["gpu"] if settings["device"] != "cpu" else machine["processor"]
+    hardware = tables.hardware(settings["device"], machine)
     return tables.bullets(
         f"Task `{results['task']}`, {settings['episodes']} demonstrations; evaluated on seeds {first} to {last}, "
         "the same for every row. Success: Wilson interval; differences: Newcombe's interval for pairs, in points.",

@@ -46,6 +46,7 @@ def loss_curve(log: Path, training: Training) -> list[tuple[int, float]]:
         (step, mean loss since the last one) in order of steps.
     """
     text = log.read_text(errors="replace")
+    text = text[max(0, text.rfind("$ lerobot-train --policy.")) :]  # Of a training that was started anew, the last.
     frames = FRAMES_LOGGED.search(text)
     every = training.options.get("log_freq")
     if frames is None or every is None:

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from lerobot_sdm.files import json_files, only_one, write_json, write_text
+from lerobot_sdm.files import in_use, json_files, only_one, write_json, write_text
 from lerobot_sdm.measure import summaries
 from lerobot_sdm.measure.benchmark import Benchmark, Cell
 from lerobot_sdm.measure.benchmark_experts import measure_experts
@@ -40,10 +40,11 @@ def run_benchmark(benchmark: Benchmark, engine: Engine, console: Console, with_e
     """
     root = benchmark.root
     claim_folder(root, benchmark.settings())
-    running = f"--output={root}: another benchmark is running there. Wait for it, or give another folder."
-    with only_one(root / ".lock", running):
+    with only_one(root / ".lock", in_use(root)):
         cells = benchmark.cells()
         left = [cell for cell in cells if missing_protocols(benchmark, cell)]
+        for cell in left:  # Refuses stages of another version now, not in hours.
+            unfinished_stages(benchmark, cell)
         remember_plan(benchmark)
         console.print(f"{len(cells)} cells, {len(cells) - len(left)} finished before; logs in {root / 'logs'}")
         outcome = _run(benchmark, left, engine, console) if left else CellOutcomes()

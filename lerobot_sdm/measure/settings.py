@@ -88,6 +88,9 @@ class RunSettings:
     def __post_init__(self) -> None:
         for name in ("episodes", "held_out_episodes", "eval_episodes", "observations", "latency_repeats", "threads"):
             check_at_least(f"--{name.replace('_', '-')}", getattr(self, name))
+        for name in ("teacher", "student"):
+            check_at_least(f"--{name}-steps", getattr(self, name).steps)
+        check_at_least("--train-seed", self.train_seed, 0)
         if self.samples < 2:
             raise InputError(f"samples={self.samples}: comparing action samples needs at least 2. Give 2 or more.")
         # Far apart, so that attempts that the recorder discards cannot run into the next range.

@@ -83,7 +83,7 @@ def claim_folder(root: Path, settings: dict[str, Any]) -> None:
             )
         return
     # A kill between creating the folder and writing its settings leaves a temporary file.
-    if root.exists() and not all(map(is_temporary, root.iterdir())):
+    if root.exists() and not (root.is_dir() and all(map(is_temporary, root.iterdir()))):
         raise InputError(
             f"--output={root}: is not empty, and not an earlier run of this command. Give a new or empty folder."
         )
@@ -116,7 +116,7 @@ def finished_stage(stage: Stage, root: Path) -> dict[str, Any] | None:
         raise InputError(
             f"--output={root}: stage '{stage.name}' was finished by another version of the command "
             f"(then: {record['command'] or record['settings']}). Give another --output, or delete "
-            f"{marker} to rerun that stage."
+            f"{stage.produces} to rerun that stage, and what was made from it."
         )
     return record
 

@@ -53,6 +53,11 @@ def bullets(*lines: str) -> str:
     return "\n".join(f"- {line}" for line in lines) + "\n"
 
 
+def hardware(device: str, machine: Mapping[str, Any]) -> str:
+    """What a device is, on a machine as in `records.machine`."""
+    return machine["gpu"] if device.startswith("cuda") else machine["processor"]
+
+
 def count(successes: Sequence[bool]) -> str:
     """Successful episodes of all: 9/10."""
     return f"{sum(successes)}/{len(successes)}"

@@ -99,7 +99,7 @@ def test_two_at_once(tmp_path):
     with filelock.FileLock(output / ".lock"):
         result = call("--suite=smoke", f"--output={output}")
     assert result.exit_code == 2
-    assert "another benchmark is running there" in result.output
+    assert "another run is using this folder" in result.output
     assert sorted(path.name for path in output.iterdir()) == [".lock", "settings.json"]
 
 

@@ -11,6 +11,7 @@ from lerobot.policies.diffusion.configuration_diffusion import DiffusionConfig
 from lerobot.policies.diffusion.modeling_diffusion import DiffusionPolicy
 from PIL import Image
 from rich.console import Console
+from saved_checkpoints import SAVED
 from typer.testing import CliRunner
 
 from lerobot_sdm.cli.main import app
@@ -20,7 +21,7 @@ from lerobot_sdm.measure.comparison import Comparison, evaluate_command
 from lerobot_sdm.measure.comparison_report import report
 from lerobot_sdm.measure.comparison_run import collect_comparison, run_comparison
 from lerobot_sdm.measure.plan import RunLayout
-from lerobot_sdm.measure.tables import markdown
+from lerobot_sdm.measure.tables import hardware, markdown
 from lerobot_sdm.policies.policy_spec import PolicySpec
 
 pytest_plugins = ("warm_start",)
@@ -106,6 +107,28 @@ def test_metaworlds_rewards_are_shares_of_the_highest(tmp_path):
     results = collect_comparison(Comparison(env, (PolicySpec("a", "somewhere"),), episodes=2), layout, [COST])
     assert results["rows"][0]["max_rewards"] == [1.0, 0.25]
     assert {"mujoco", "metaworld"} < results["versions"].keys()
+
+
+def test_rewards_without_a_bound_give_way_to_success(tmp_path):
+    layout = evaluated(tmp_path, {"a": [2000.0, 1.0]})
+    env = "adroit,task=door"
+    results = collect_comparison(Comparison(env, (PolicySpec("a", "somewhere"),), episodes=2), layout, [COST])
+    assert (results["reward"], results["rows"][0]["max_rewards"]) == ("success", [0.0, 1.0])
+
+
+def test_several_tasks_are_refused_before_anything_is_written(tmp_path, console):
+    policy = PolicySpec("a", str(SAVED / "sdm"))
+    env = "metaworld_pc,task=smoke,num_points=12,camera_size=24"
+    with pytest.raises(InputError, match=r"--env=metaworld_pc,task=smoke.*: stands for \d+ tasks"):
+        run_comparison(Comparison(env, (policy,), episodes=2), RunLayout(tmp_path / "out"), console)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_hardware_is_that_of_the_device():
+    machine = {"gpu": "a GPU", "processor": "a CPU"}
+    assert [hardware(device, machine) for device in ("cpu", "cuda", "cuda:1", "mps")] == [
+        "a CPU", "a GPU", "a GPU", "a CPU",
+    ]  # fmt: skip
 
 
 def test_command():

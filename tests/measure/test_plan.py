@@ -185,6 +185,12 @@ def test_seed_ranges_must_not_meet():
         RunSettings("reach", training, training, demo_seed=0, held_out_seed=10)
     with pytest.raises(InputError, match="episodes=0"):
         RunSettings("reach", training, training, episodes=0)
+    for name in ("teacher", "student"):
+        none = {"teacher": training, "student": training} | {name: replace(training, steps=0)}
+        with pytest.raises(InputError, match=f"--{name}-steps=0"):
+            RunSettings("reach", **none)
+    with pytest.raises(InputError, match="--train-seed=-1"):
+        RunSettings("reach", training, training, train_seed=-1)
 
 
 def test_unknown_size():

@@ -90,6 +90,7 @@ def test_other_demonstrations_are_refused_before_anything_is_trained(layout):
     stage = check_data_stage(root / "cells", "reach", layout)
     stage.function()
     assert read_json(stage.produces) == hashes
+    assert stage.produces.is_relative_to(layout.demonstrations)
     write_cells(root, [made_cell("reach", "easy", "sdm", "xx..", seed=7) | {"hashes": hashes | {"held_out": "other"}}])
     with pytest.raises(InputError, match="'held_out' of reach, made again"):
         stage.function()

@@ -25,6 +25,14 @@ def test_what_was_trained_again_replaces_what_was_lost(tmp_path):
     assert loss_curve(log, TRAINING) == [(100, 1.5), (200, 0.5), (300, 0.4), (400, 0.3)]
 
 
+def test_what_was_started_anew_has_no_losses_of_before(tmp_path):
+    log = tmp_path / "log"
+    start, resumption = "$ lerobot-train --policy.type=sdm --steps=400\n", "$ lerobot-train --resume=true\n"
+    before = start + START + line(4.0, 1.5) + line(8.0, 0.5) + line(12.0, 9.0)
+    log.write_text(before + start + START + line(4.0, 2.5) + resumption + START + line(8.0, 0.7))
+    assert loss_curve(log, TRAINING) == [(100, 2.5), (200, 0.7)]
+
+
 def test_no_losses(tmp_path):
     log = tmp_path / "log"
     log.write_text("Traceback (most recent call last)\n")

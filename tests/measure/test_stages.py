@@ -165,8 +165,13 @@ def test_a_full_disk_loses_no_finished_stage(tmp_path, console):
 
 def test_changed_command_is_refused(tmp_path, console):
     run([counter_stage(tmp_path)], tmp_path, console)
-    with pytest.raises(InputError, match=r"stage 'count' was finished by another version"):
-        run([counter_stage(tmp_path, goal=4)], tmp_path, console)
+    changed = counter_stage(tmp_path, goal=4)
+    with pytest.raises(InputError, match=r"stage 'count' was finished by another version.*delete .*/counter to rerun"):
+        run([changed], tmp_path, console)
+    # As it says: the marker alone would let the old product pass for a new one.
+    shutil.rmtree(changed.produces)
+    run([changed], tmp_path, console)
+    assert (tmp_path / "counter" / "count").read_text() == "4"
 
 
 def test_changed_settings_are_named(tmp_path):
@@ -194,6 +199,8 @@ def test_foreign_folder_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(InputError, match="not empty"):
         claim_folder(tmp_path, {})
+    with pytest.raises(InputError, match="not empty"):
+        claim_folder(tmp_path / "thesis.tex", {})
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 

@@ -9,10 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import filelock
-
-from lerobot_sdm.errors import InputError
-
 
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
@@ -46,25 +42,6 @@ def new_folder(path: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
-
-
-def in_use(root: Path) -> str:
-    """The refusal of `only_one` for a run's folder."""
-    return f"--output={root}: another run is using this folder. Wait for it to finish, or give another folder."
-
-
-@contextmanager
-def only_one(lock: Path, refusal: str) -> Iterator[None]:
-    """Hold a lock file, which a killed process releases.
-
-    Raises:
-        InputError: Another process holds it; `refusal` is the message.
-    """
-    try:
-        with filelock.FileLock(lock, timeout=0):
-            yield
-    except filelock.Timeout as error:
-        raise InputError(refusal) from error
 
 
 def is_temporary(path: Path) -> bool:

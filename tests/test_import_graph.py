@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1] / "lerobot_sdm"
 
 LAYERS = (
     ("errors", "files", "lerobot_internals", "outlines", "policy_types", "quiet", "registration", "versions"),
-    ("clouds", "diffusion", "help_texts", "optim", "processes", "safe_files", "specs"),
+    ("clouds", "diffusion", "help_texts", "locks", "optim", "processes", "safe_files", "specs"),
     ("nets", "processors"),
     ("envs",),
     ("cards", "experts", "robots"),

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lerobot_sdm.errors import InputError, refuse_existing
-from lerobot_sdm.files import only_one
+from lerobot_sdm.locks import only_one
 
 PATTERNS = "*?["
 """Characters that LeRobot's data reader interprets as a glob pattern anywhere in a path."""

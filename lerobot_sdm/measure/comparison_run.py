@@ -13,7 +13,8 @@ from rich.console import Console
 
 from lerobot_sdm.envs.spec import spec_options
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.files import in_use, only_one, read_json, write_json, write_text
+from lerobot_sdm.files import read_json, write_json, write_text
+from lerobot_sdm.locks import in_use, only_one
 from lerobot_sdm.measure.comparison import Comparison, evaluations, row_key
 from lerobot_sdm.measure.comparison_report import report
 from lerobot_sdm.measure.latency import measure_latency

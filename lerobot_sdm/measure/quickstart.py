@@ -7,7 +7,8 @@ from typing import Any
 
 from rich.console import Console
 
-from lerobot_sdm.files import in_use, only_one, read_json
+from lerobot_sdm.files import read_json
+from lerobot_sdm.locks import in_use, only_one
 from lerobot_sdm.measure import measurements, plan, quickstart_report
 from lerobot_sdm.measure.estimate import sized
 from lerobot_sdm.measure.methods import QUICKSTART_RUNS, ROWS

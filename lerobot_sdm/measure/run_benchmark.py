@@ -10,7 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from lerobot_sdm.files import in_use, json_files, only_one, write_json, write_text
+from lerobot_sdm.files import json_files, write_json, write_text
+from lerobot_sdm.locks import in_use, only_one
 from lerobot_sdm.measure import summaries
 from lerobot_sdm.measure.benchmark import Benchmark, Cell
 from lerobot_sdm.measure.benchmark_experts import measure_experts

@@ -166,7 +166,7 @@ def test_a_full_disk_loses_no_finished_stage(tmp_path, console):
 def test_changed_command_is_refused(tmp_path, console):
     run([counter_stage(tmp_path)], tmp_path, console)
     changed = counter_stage(tmp_path, goal=4)
-    with pytest.raises(InputError, match=r"stage 'count' was finished by another version.*delete .*/counter to rerun"):
+    with pytest.raises(InputError, match=r"(?s)'count' was finished by another version.*delete .*/counter to rerun"):
         run([changed], tmp_path, console)
     # As it says: the marker alone would let the old product pass for a new one.
     shutil.rmtree(changed.produces)

@@ -198,8 +198,7 @@ def test_several_chunks_of_one_observation(trained, kind):
     policy = load_from_spec(PolicySpec("x", str(trained(kind)))).policy
     random, steps = torch.Generator().manual_seed(0), policy.config.n_obs_steps
     window = {key: torch.rand(1, steps, *f.shape, generator=random) for key, f in policy.config.input_features.items()}
-    network = policy.inference_model
-    noise = torch.randn(3, *(network.base if kind == "difftori" else network).action_shape)
+    noise = torch.randn(3, policy.config.horizon, *policy.config.action_feature.shape)
     torch.manual_seed(0)
     expected = policy.predict_action_chunk(window, noise=noise)
     assert len(expected) == 3

@@ -7,8 +7,8 @@ LeRobot's joint clipping.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -80,13 +80,17 @@ class PerGroupCosineConfig(LRSchedulerConfig):
         """One multiplier per parameter group; see `cosine_factor`."""
         default = self.num_warmup_steps or 0
 
-        def factor(number: int, step: int) -> float:
-            group = optimizer.param_groups[number]  # Read now: a resumed training replaces the groups.
-            warmup, final = group.get("warmup_steps", default), group.get("final_lr_ratio", self.final_lr_ratio)
-            first = group.get("first_step", 0)
-            return cosine_factor(max(0, step - first), warmup, num_training_steps - first, final)
+        def factor_of(number: int) -> Callable[[int], float]:
+            # A plain function: the state of others is saved with the schedule's, which earlier checkpoints lack.
+            def factor(step: int) -> float:
+                group = optimizer.param_groups[number]  # Read now: a resumed training replaces the groups.
+                warmup, final = group.get("warmup_steps", default), group.get("final_lr_ratio", self.final_lr_ratio)
+                first = group.get("first_step", 0)
+                return cosine_factor(max(0, step - first), warmup, num_training_steps - first, final)
 
-        return LambdaLR(optimizer, [partial(factor, number) for number in range(len(optimizer.param_groups))])
+            return factor
+
+        return LambdaLR(optimizer, [factor_of(number) for number in range(len(optimizer.param_groups))])
 
 
 def cosine_factor(step: int, warmup: int, total: int, final: float = 0.0) -> float:

@@ -93,7 +93,7 @@ class Policy:
             origin: (3,) of a frame that moves with the robot, such as `hand`; None for a frame that stands still.
         """
         told = self.manifest["inputs"][CLOUD]
-        if told["crop"] is None and told["view"]:
+        if told["crop"] is None and told.get("view"):
             raise ExportError(f"{MANIFEST} lacks the box that cut out the training's clouds. Cut them, and call act().")
         points = np.array(points, dtype=np.float32)[:, : told["shape"][-1]]
         low, high = np.array(told["crop"] or ([-np.inf] * 3, [np.inf] * 3), dtype=np.float32)

@@ -336,6 +336,7 @@ def test_another_training_from_a_checkpoint_does_not_wait_for_the_critic_again(b
     saved = optimizer.state_dict()
     saved["param_groups"][1]["first_step"] = 2
     scheduler = student.config.get_scheduler_preset().build(optimizer, 100)
+    assert scheduler.state_dict()["lr_lambdas"] == [None, None]  # As in checkpoints of earlier versions.
     optimizer.load_state_dict(saved)
     for _ in range(4):
         scheduler.step()

@@ -5,6 +5,7 @@ import os
 import shutil
 from dataclasses import replace
 
+import filelock
 import imageio.v3 as iio
 import pytest
 from example_scripts import load_script
@@ -121,6 +122,14 @@ def test_bad_input_writes_nothing(tmp_path, arguments, complaint):
     assert result.exit_code == 2
     assert complaint in result.output
     assert not output.exists()
+
+
+def test_only_one_run_in_a_folder(tmp_path):
+    layout, console = RunLayout(tmp_path / "run"), Console(file=io.StringIO(), width=200)
+    claim_folder(layout.root, TINY.settings())
+    with filelock.FileLock(layout.root / ".lock"), pytest.raises(InputError, match="another run is using this folder"):
+        run_pipeline(TINY, layout, console)
+    assert {path.name for path in layout.root.iterdir()} <= {"settings.json", ".lock"}
 
 
 def test_distance_does_not_overwrite(tmp_path):

@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 
+import filelock
 import pytest
 import torch
 from lerobot.configs.types import FeatureType, NormalizationMode, PolicyFeature
@@ -21,12 +22,14 @@ from lerobot_sdm.measure.comparison import Comparison, evaluate_command
 from lerobot_sdm.measure.comparison_report import report
 from lerobot_sdm.measure.comparison_run import collect_comparison, run_comparison
 from lerobot_sdm.measure.plan import RunLayout
+from lerobot_sdm.measure.stages import claim_folder
 from lerobot_sdm.measure.tables import hardware, markdown
 from lerobot_sdm.policies.policy_spec import PolicySpec
 
 pytest_plugins = ("warm_start",)
 
 ENV = "pusht,obs_type=environment_state_agent_pos,episode_length=5"
+ONE_TASK = "metaworld_pc,task=reach"
 COST = {"median_ms": 2.0, "p95_ms": 3.0, "network_evaluations": 1.0, "threads": 1, "device": "cpu"}
 
 
@@ -122,6 +125,15 @@ def test_several_tasks_are_refused_before_anything_is_written(tmp_path, console)
     with pytest.raises(InputError, match=r"--env=metaworld_pc,task=smoke.*: stands for \d+ tasks"):
         run_comparison(Comparison(env, (policy,), episodes=2), RunLayout(tmp_path / "out"), console)
     assert not (tmp_path / "out").exists()
+
+
+def test_only_one_comparison_in_a_folder(tmp_path, console, monkeypatch):
+    monkeypatch.setattr("lerobot_sdm.measure.comparison_run.measure_costs", lambda comparison: [COST])
+    comparison = Comparison(f"{ONE_TASK},num_points=12,camera_size=24", (PolicySpec("a", str(SAVED / "sdm")),))
+    layout = RunLayout(tmp_path / "out")
+    claim_folder(layout.root, comparison.protocol())
+    with filelock.FileLock(layout.root / ".lock"), pytest.raises(InputError, match="another run is using this folder"):
+        run_comparison(comparison, layout, console)
 
 
 def test_the_hardware_is_that_of_the_device():

@@ -9,11 +9,6 @@ import filelock
 from lerobot_sdm.errors import InputError
 
 
-def in_use(root: Path) -> str:
-    """The refusal of `only_one` for a run's folder."""
-    return f"--output={root}: another run is using this folder. Wait for it to finish, or give another folder."
-
-
 @contextmanager
 def only_one(lock: Path, refusal: str) -> Iterator[None]:
     """Hold a lock file, which a killed process releases.

@@ -14,7 +14,6 @@ from rich.console import Console
 from lerobot_sdm.envs.spec import spec_options
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.files import read_json, write_json, write_text
-from lerobot_sdm.locks import in_use, only_one
 from lerobot_sdm.measure.comparison import Comparison, evaluations, row_key
 from lerobot_sdm.measure.comparison_report import report
 from lerobot_sdm.measure.latency import measure_latency
@@ -22,7 +21,7 @@ from lerobot_sdm.measure.pictures import rewards_plot
 from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.records import evaluated_metric, evaluated_successes, machine, stage_records, versions
 from lerobot_sdm.measure.runner import run_warm, shared_variables
-from lerobot_sdm.measure.stages import claim_folder
+from lerobot_sdm.measure.stages import claimed_folder
 from lerobot_sdm.measure.statistics import bootstrap_mean, paired_difference, success_rate
 from lerobot_sdm.policies.loaded_policy import load_from_spec, read_config
 from lerobot_sdm.policies.pipelines import check_pipelines
@@ -63,8 +62,7 @@ def run_comparison(
     # First, because it refuses what the evaluations would not: policies without a denoiser, and several tasks.
     with console.status("Timing action chunks"):
         costs = measure_costs(comparison)
-    claim_folder(layout.root, comparison.protocol())
-    with only_one(layout.root / ".lock", in_use(layout.root)):
+    with claimed_folder(layout.root, comparison.protocol()):
         run_warm(stages, layout.root, console, os.environ | shared_variables(comparison.threads), verbose)
         results = collect_comparison(comparison, layout, costs)
         rewards_plot(results, layout.root / "rewards.png")

@@ -8,7 +8,6 @@ from typing import Any
 from rich.console import Console
 
 from lerobot_sdm.files import read_json
-from lerobot_sdm.locks import in_use, only_one
 from lerobot_sdm.measure import measurements, plan, quickstart_report
 from lerobot_sdm.measure.estimate import sized
 from lerobot_sdm.measure.methods import QUICKSTART_RUNS, ROWS
@@ -16,7 +15,7 @@ from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.runner import run_warm, shared_variables
 from lerobot_sdm.measure.settings import RunSettings
 from lerobot_sdm.measure.sizes import regression_of
-from lerobot_sdm.measure.stages import Stage, claim_folder, finished_stage
+from lerobot_sdm.measure.stages import Stage, claimed_folder, finished_stage
 
 
 def run_pipeline(config: RunSettings, layout: RunLayout, console: Console, verbose: bool = False) -> dict[str, Any]:
@@ -33,8 +32,7 @@ def run_pipeline(config: RunSettings, layout: RunLayout, console: Console, verbo
         InputError: If the folder belongs to something else or a setting changed.
         CommandFailedError: If a command fails.
     """
-    claim_folder(layout.root, config.settings())
-    with only_one(layout.root / ".lock", in_use(layout.root)):
+    with claimed_folder(layout.root, config.settings()):
         return _run(config, layout, console, verbose)
 
 

@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lerobot_sdm.files import json_files, write_json, write_text
-from lerobot_sdm.locks import in_use, only_one
 from lerobot_sdm.measure import summaries
 from lerobot_sdm.measure.benchmark import Benchmark, Cell
 from lerobot_sdm.measure.benchmark_experts import measure_experts
@@ -23,7 +22,7 @@ from lerobot_sdm.measure.commands import CommandFailedError
 from lerobot_sdm.measure.engines import Engine
 from lerobot_sdm.measure.runner import shared_variables, start_warm
 from lerobot_sdm.measure.schedule import CellOutcomes, run_all
-from lerobot_sdm.measure.stages import claim_folder
+from lerobot_sdm.measure.stages import claimed_folder
 
 STYLES = {"finished": "green", "failed": "red", "skipped": "yellow"}
 
@@ -40,8 +39,7 @@ def run_benchmark(benchmark: Benchmark, engine: Engine, console: Console, with_e
         CommandFailedError: A worker was killed.
     """
     root = benchmark.root
-    claim_folder(root, benchmark.settings())
-    with only_one(root / ".lock", in_use(root)):
+    with claimed_folder(root, benchmark.settings()):
         cells = benchmark.cells()
         left = [cell for cell in cells if missing_protocols(benchmark, cell)]
         for cell in left:  # Refuses stages of another version now, not in hours.

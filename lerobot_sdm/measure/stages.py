@@ -6,13 +6,15 @@ stage) and `logs/NAME.log` (all that the stage printed). A marker is written onl
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.files import is_temporary, read_json, write_json
+from lerobot_sdm.locks import only_one
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,19 @@ class Stage:
         """Hash of what the stage does, independent of the run folder's location."""
         text = json.dumps([*self.command, self.settings], sort_keys=True).replace(f"{root}/", "{output}/")
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+@contextmanager
+def claimed_folder(root: Path, settings: dict[str, Any]) -> Iterator[None]:
+    """Claim a run's folder as `claim_folder` does, and keep other processes from running in it meanwhile.
+
+    Raises:
+        InputError: As there, or if another process runs in it.
+    """
+    claim_folder(root, settings)
+    refusal = f"--output={root}: another run is using this folder. Wait for it to finish, or give another folder."
+    with only_one(root / ".lock", refusal):
+        yield
 
 
 def claim_folder(root: Path, settings: dict[str, Any]) -> None:

@@ -136,13 +136,11 @@ def test_an_evaluation_neither_trains_the_pairs_nor_is_replaced_by_them(build):
     student.forward(batch())
     before = {key: value.clone() for key, value in student._pairs.state_dict().items()}
     student.eval()
-    losses = []
     for train_step in (0, 1):  # with and without the teacher's turn
         student.train_step = train_step
         _, noise, target = student._starts(batch(), torch.Generator().manual_seed(0), regress=True)
         torch.testing.assert_close(target, student.teacher_samples(noise, student.encode_for_training(batch())))
-        losses.append(student.forward(batch())[1]["regression_loss"])
-    assert min(losses) >= 0
+        assert student.forward(batch())[1]["regression_loss"] > 0
     for key, value in student._pairs.state_dict().items():
         assert torch.equal(value, before[key])
 

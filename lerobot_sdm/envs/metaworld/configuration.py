@@ -6,12 +6,9 @@ from typing import ClassVar
 from lerobot.envs.configs import EnvConfig
 
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
-from lerobot_sdm.envs.metaworld.tasks import CAMERAS, task_groups
+from lerobot_sdm.envs.metaworld.tasks import CAMERAS, CONTROL_RATE, task_groups
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.registration import registered
-
-CONTROL_RATE = 80
-"""Hertz; Meta-World simulates 12.5 ms a step."""
 
 
 @registered(EnvConfig, "metaworld_pc")

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from lerobot_sdm.clouds.geometry import rotation_x, rotation_y, rotation_z
 from lerobot_sdm.envs.base import Outcome, PointCloudEnv
 from lerobot_sdm.envs.coordinate_frames import Frame, world_frame
-from lerobot_sdm.envs.metaworld.tasks import CAMERAS, EXTRA_TASKS, HIDDEN_GOALS, short_name
+from lerobot_sdm.envs.metaworld.tasks import CAMERAS, CONTROL_RATE, EXTRA_TASKS, HIDDEN_GOALS, short_name
 from lerobot_sdm.envs.metaworld.views import views
 from lerobot_sdm.envs.options import DEFAULT_VIEW
 
@@ -76,7 +76,7 @@ class MetaWorldPointCloudEnv(PointCloudEnv):
         InputError: For a value that cannot work, before anything is built.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 80}  # noqa: RUF012 - Gymnasium's convention
+    metadata = {"render_modes": ["rgb_array"], "render_fps": CONTROL_RATE}  # noqa: RUF012 - Gymnasium's convention
     human_camera = "corner2"
     frames = tuple(FRAME_BUILDERS)
     arm = ARM

@@ -2,6 +2,9 @@
 
 from lerobot_sdm.errors import InputError, unknown_name
 
+CONTROL_RATE = 80
+"""Hertz; Meta-World simulates 12.5 ms a step."""
+
 CAMERAS = ("topview", "corner", "corner2", "corner3", "corner4", "behindGripper", "gripperPOV")
 """The cameras of every MetaWorld scene."""
 

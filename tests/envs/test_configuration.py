@@ -85,7 +85,7 @@ def test_adroits_view_of_the_papers_and_defaults_are_dp3s(task):
     # Demonstrations of the pen are longer than its evaluations.
     assert config.as_recorded(task, pixels=False).episode_length == 100
     assert make_env_config("adroit", task=task, action_repeat=1).fps == 100
-    for env_type in ("metaworld_pc", "dexart"):
+    for env_type in ("metaworld_pc", "adroit", "dexart"):
         with pytest.raises(InputError, match=r"fps=20: .*control rate"):
             make_env_config(env_type, fps=20)
     with pytest.raises(InputError, match="divisor of 100"):

@@ -5,8 +5,13 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from lerobot_commands import lerobot_train, make_small_dataset
+from lerobot.datasets.lerobot_dataset import LeRobotDatasetMetadata
+from lerobot.policies.factory import make_policy
+from lerobot_commands import REPO_ID, lerobot_train, make_small_dataset
 from training_options import SOURCE_OF, options
+
+from lerobot_sdm.policies.sdm.configuration_sdm import SDMConfig
+from lerobot_sdm.policies.sdm.modeling_sdm import SDMPolicy
 
 
 @pytest.fixture(scope="session")
@@ -42,3 +47,25 @@ def teacher(trained) -> Path:
 @pytest.fixture(scope="session")
 def student(trained) -> Path:
     return trained("sdm")
+
+
+@pytest.fixture
+def build_student(dataset, teacher):
+    """Builds an `sdm` student in training as `lerobot-train` does; of another teacher than `dp3`'s U-Net if told."""
+
+    def make(of: Path = teacher, **kwargs) -> SDMPolicy:
+        config = SDMConfig(
+            teacher_path=str(of),
+            device="cpu",
+            push_to_hub=False,
+            **{
+                "recipe": "dmd",
+                "warmup_steps": 2,
+                "critic_lead_steps": 0,
+                "fake_updates_per_generator_update": 3,
+                **kwargs,
+            },
+        )
+        return make_policy(config, ds_meta=LeRobotDatasetMetadata(REPO_ID, root=dataset)).train()
+
+    return make

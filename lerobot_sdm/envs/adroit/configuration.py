@@ -23,7 +23,7 @@ class AdroitPointCloudEnvConfig(PointCloudEnvConfig):
 
     Args:
         task: `hammer`, `door`, `pen` or `relocate`. Their actions differ, so a policy fits one task.
-        fps: Control steps per second; follows from `action_repeat`.
+        fps: Control steps per second: 100, divided by `action_repeat`.
         action_repeat: Simulator steps of 10 ms for which an action is held; 2 in DP3.
         success_rule: `dp3`, its goal at the last two control steps; `dp3_ever`, the same goal at any time; `dapg`,
             the original goal for more than 25 simulator steps (pen 20); `gymnasium_robotics`, the original goal
@@ -51,7 +51,12 @@ class AdroitPointCloudEnvConfig(PointCloudEnvConfig):
         require_positive("action_repeat", self.action_repeat)
         if SIMULATOR_RATE % self.action_repeat:
             raise InputError(f"action_repeat={self.action_repeat}: give a divisor of {SIMULATOR_RATE}, such as 2.")
-        self.fps = SIMULATOR_RATE // self.action_repeat
+        rate = SIMULATOR_RATE // self.action_repeat
+        if self.fps not in (type(self).fps, rate):
+            raise InputError(
+                f"fps={self.fps}: Adroit's control rate is {rate} with action_repeat={self.action_repeat}. Leave it out."
+            )
+        self.fps = rate
         self._describe(task.agent_pos_size, task.action_size, task.cameras)
 
     def dataset_name(self, task: str) -> str:

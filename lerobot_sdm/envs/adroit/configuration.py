@@ -54,7 +54,7 @@ class AdroitPointCloudEnvConfig(PointCloudEnvConfig):
         rate = SIMULATOR_RATE // self.action_repeat
         if self.fps not in (type(self).fps, rate):
             raise InputError(
-                f"fps={self.fps}: Adroit's control rate is {rate} with action_repeat={self.action_repeat}. Leave it out."
+                f"fps={self.fps}: with action_repeat={self.action_repeat} the control rate is {rate}. Leave it out."
             )
         self.fps = rate
         self._describe(task.agent_pos_size, task.action_size, task.cameras)

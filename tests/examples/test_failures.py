@@ -1,12 +1,16 @@
 """The script that shows where a benchmark's policies fail: its numbers and panels, by hand."""
 
 import numpy as np
+import pytest
 from example_scripts import load_script
+
+from lerobot_sdm.errors import InputError
 
 failures = load_script("failures.py")
 
-DEMONSTRATIONS = np.array([[0.0, 0, 0, 0, 0, 0], [0.1, 0.2, 0, 0, 0, 0]])
-EPISODES = np.array([[0.05, 0.1, 0, 0, 0, 0], [0.1, 0.23, 0, 0, 0, 0], [0.14, 0.2, 0, 0, 0, 0]])
+DEMONSTRATIONS = np.array([[0.0, 0, 0, 0, 0, 0], [10, 20, 0, 0, 0, 0]])
+EPISODES = np.array([[5.0, 10, 0, 0, 0, 0], [10, 23, 0, 0, 0, 0], [14, 20, 0, 0, 0, 0]])
+ARM = failures.POSITIONS["metaworld_pc"]
 
 
 def test_numbers():
@@ -23,7 +27,33 @@ def test_numbers():
 
 
 def test_only_what_varies_is_drawn():
-    (title, columns), *others = failures.panels(EPISODES, DEMONSTRATIONS)
+    (title, columns), *others = failures.panels(ARM, EPISODES, DEMONSTRATIONS)
     assert (title, columns, others) == ("object, from above: x and y in cm", [0, 1], [])
-    higher = EPISODES + np.array([0, 0, 0, 0, 0, 0.2])
-    assert [columns for _, columns in failures.panels(higher, DEMONSTRATIONS)] == [[0, 1], [3, 5]]
+    higher = EPISODES + np.array([0, 0, 0, 0, 0, 20])
+    assert [columns for _, columns in failures.panels(ARM, higher, DEMONSTRATIONS)] == [[0, 1], [3, 5]]
+
+
+@pytest.mark.parametrize(("task", "what"), [("reach", "goal"), ("adroit-hammer", "nail"), ("adroit-door", "handle")])
+def test_starts_are_where_the_simulator_has_them(task, what):
+    """By the simulator's own bodies and sites, in centimeters."""
+    env, positions = failures.opened({"settings": {"suite": "dp3-37", "size": "small"}}, task)
+    first = 3 * list(positions).index(what)
+    found = failures.starts(env, positions, [3])[0, first : first + 3]
+    base = env.unwrapped
+    sites = {"nail": "S_target", "handle": "S_handle"}
+    there = base.data.site(sites[what]).xpos if what in sites else base.simulator._target_pos
+    np.testing.assert_allclose(found, 100 * there, atol=1e-6)
+
+
+def test_the_direction_of_a_pen_is_its_goals():
+    env, positions = failures.opened({"settings": {"suite": "dp3-37", "size": "small"}}, "adroit-pen")
+    found = failures.starts(env, positions, [3])[0]
+    top, bottom = (env.unwrapped.data.site(f"target_{end}").xpos for end in ("top", "bottom"))
+    np.testing.assert_allclose(found, 100 * (top - bottom) / np.linalg.norm(top - bottom), atol=0.5)
+    ((title, _), *_) = failures.panels(positions, np.array([[0.0, 0, 100], [60, 0, 80]]), np.array([[0.0, 0, 100]]))
+    assert title == "direction, from above: x and y in % of its length"
+
+
+def test_other_tasks_are_refused():
+    with pytest.raises(InputError, match="TASK=dexart-faucet: is not a task of MetaWorld or Adroit"):
+        failures.opened({"settings": {"suite": "sdm-57", "size": "small"}}, "dexart-faucet")

@@ -11,8 +11,7 @@ from typing import Any
 
 from lerobot_sdm.files import read_json, write_text
 from lerobot_sdm.measure import benchmark_page, comparison_report, quickstart_report, tables
-from lerobot_sdm.measure.methods import METHODS
-from lerobot_sdm.measure.protocols import STRICT
+from lerobot_sdm.measure.protocols import PAPER, STRICT
 from lerobot_sdm.measure.suites import suite_tasks
 
 ROOT = Path(__file__).parents[1]
@@ -22,11 +21,18 @@ UNMEASURED = (
     "The 37 tasks of the DP3 benchmark have not been measured in this view yet; "
     "[first measurements](docs/notes/teacher_recipe.md) of some of them.\n"
 )
-SHOWN_ROWS = ("teacher_10", "teacher_1", "generator", "student")
+SHOWN_ROWS = {
+    "teacher_10": "the teacher with ten steps",
+    "teacher_1": "with one",
+    "generator": "the untrained student",
+    "student": "the student",
+}
 SHOWN_RUNS = ("detour",)
 SHOWN_BENCHMARKS = ("dp3-37",)
 """What the README shows, by folder; all else stands in `results/README.md`."""
-SHOWN_PICTURES = ("success_against_latency",)
+LEFT_OUT = ("training seeds", "distance to teacher", "distance to demonstrations", "spread", "its teacher's")
+LEFT_OUT += ("network evaluations",)
+"""Columns of a benchmark's summary that the README does not show."""
 
 
 def all_results(folder: Path) -> dict[str, dict[str, Any]]:
@@ -35,35 +41,20 @@ def all_results(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def overview(folder: Path) -> str:
-    """One line for each run of the quickstart; a sentence where there are none yet."""
+    """One item for each run of the quickstart; a sentence where there are none yet."""
     runs = {name: results for name, results in all_results(folder).items() if name in SHOWN_RUNS}
     if not runs:
         return NONE
-    header = (
-        "task",
-        "teacher, 10 steps",
-        "teacher, 1 step",
-        "untrained student, 1 step",
-        "student, 1 step",
-    )
-    lines = [header]
+    lines = []
     for name, results in runs.items():
-        rows = {row["key"]: row for row in results["rows"]}
-        shown = [rows[key] for key in SHOWN_ROWS]
-        lines.append(
-            (
-                f"[{name}](results/README.md#{name})",
-                *(tables.count(row["successes"]) for row in shown),
-            )
-        )
-    return tables.markdown(lines)
+        counts = {row["key"]: tables.count(row["successes"]) for row in results["rows"]}
+        shown = ", ".join(f"{label} {counts[key]}" for key, label in SHOWN_ROWS.items())
+        lines.append(f"[{name}](results/README.md#{name}): {shown}.")
+    return tables.bullets(*lines)
 
 
 def benchmarks(folder: Path) -> str:
-    """Summary and pictures of each benchmark under the strict protocol; a sentence where tasks are missing.
-
-    Pictures compare trainings: where all methods are ways to run one, there are none.
-    """
+    """Summary of each benchmark, see `benchmark_table`; a sentence where tasks are missing."""
     parts = []
     for name, results in all_results(folder).items():
         summaries = [item for item in results.get("summaries", ()) if item["protocol"] == STRICT]
@@ -74,15 +65,25 @@ def benchmarks(folder: Path) -> str:
             page = f"[{measured} are measured](results/{name}/results.md)"
             parts.append(f"Of the {wanted} tasks of the DP3 benchmark, {page} so far.\n")
             continue
-        several = len({METHODS[row["method"]].run for row in summaries[0]["rows"]}) > 1
-        parts += [benchmark_page.summary_table(results, summary) for summary in summaries]
-        parts += [
-            f"![{picture.replace('_', ' ')}](results/{name}/{picture}.png)\n" for picture in SHOWN_PICTURES if several
-        ]
-        parts.append(
-            f"Task by task, conditions, and the outcome of every episode: [{name}](results/{name}/results.md).\n"
-        )
+        parts.append(benchmark_table(results, summaries[0]))
     return "\n".join(parts) or UNMEASURED
+
+
+def benchmark_table(results: dict[str, Any], strict: dict[str, Any]) -> str:
+    """A summary under the strict protocol without some columns, and the means under the papers' in a column of its
+    own, where they were measured on the same tasks and seeds."""
+    header, *rows = benchmark_page.summary_rows(results, strict)
+    kept = [place for place, name in enumerate(header) if name not in LEFT_OUT]
+    means: dict[str, str] = {}
+    for other in results["summaries"]:
+        if other["protocol"] == PAPER and all(other[name] == strict[name] for name in ("tasks", "seeds")):
+            means |= {row["label"]: tables.rate(row["all"]) for row in other["rows"]}
+    column = ("all, papers' protocol", *(means.get(row[0], "") for row in rows))
+    shown = [
+        (*(row[place] for place in kept), *([text] if means else []))
+        for row, text in zip((header, *rows), column, strict=True)
+    ]
+    return tables.markdown(shown)
 
 
 def kind(results: dict[str, Any]) -> str:

@@ -65,7 +65,12 @@ def _task_section(results: Results, protocol: str) -> tuple[str, ...]:
 
 
 def summary_table(results: Results, summary: Summary) -> str:
-    """One row per method: mean success in % over tasks, by level. Empty columns are left out."""
+    """The Markdown table of `summary_rows`."""
+    return markdown(summary_rows(results, summary))
+
+
+def summary_rows(results: Results, summary: Summary) -> tuple[tuple[str, ...], ...]:
+    """A header, and one row per method: mean success in % over tasks, by level. Empty columns are left out."""
     levels_of = {cell["task"]: cell["level"] for cell in results["cells"] if cell["task"] in summary["tasks"]}
     levels = [level for level in LEVELS if level in levels_of.values()]
     names = [f"{LEVELS[level]} ({list(levels_of.values()).count(level)})" for level in levels]
@@ -95,7 +100,7 @@ def summary_table(results: Results, summary: Summary) -> str:
         row = (EXPERT, "", *shares, rate(expert["all"]))
         rows.append(row + ("",) * (len(header) - len(row)))
     kept = [place for place in range(len(header)) if any(row[place] for row in rows)]
-    return markdown(tuple(tuple(row[place] for place in kept) for row in (header, *rows)))
+    return tuple(tuple(row[place] for place in kept) for row in (header, *rows))
 
 
 def _differences(row: dict[str, Any]) -> tuple[str, str]:

@@ -1,9 +1,10 @@
-"""Write the committed results into the README and into `results/README.md`, so that no number is typed by hand.
+"""Write the committed results into the README, `docs/views.md` and `results/README.md`, so that no number is typed.
 
     uv run python examples/update_readme.py
 
 Reads `results/*/results.json`. In `README.md` it replaces what stands between markers: one line for each run of the
-quickstart, and the summary of each benchmark; `results/README.md` gets all tables.
+quickstart, and the summary of each benchmark; in `docs/views.md`, the comparison of two views. `results/README.md` gets
+all tables.
 """
 
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Any
 
 from lerobot_sdm.files import read_json, write_text
 from lerobot_sdm.measure import benchmark_page, comparison_report, quickstart_report, tables
+from lerobot_sdm.measure.methods import METHODS
 from lerobot_sdm.measure.protocols import PAPER, STRICT
+from lerobot_sdm.measure.scores import difference, measured_by
 from lerobot_sdm.measure.suites import suite_tasks
 
 ROOT = Path(__file__).parents[1]
@@ -30,8 +33,16 @@ SHOWN_ROWS = {
 SHOWN_RUNS = ("detour",)
 SHOWN_BENCHMARKS = ("dp3-37",)
 """What the README shows, by folder; all else stands in `results/README.md`."""
-LEFT_OUT = ("training seeds", "distance to teacher", "distance to demonstrations", "spread", "its teacher's")
-LEFT_OUT += ("network evaluations",)
+VIEWS = {"workspace": "dp3-37", "dp3": "dp3-37-view-dp3"}
+"""View -> folder of the same benchmark in that view."""
+LEFT_OUT = {
+    "training seeds",
+    "distance to teacher",
+    "distance to demonstrations",
+    "spread",
+    "its teacher's",
+    "network evaluations",
+}
 """Columns of a benchmark's summary that the README does not show."""
 
 
@@ -86,6 +97,31 @@ def benchmark_table(results: dict[str, Any], strict: dict[str, Any]) -> str:
     return tables.markdown(shown)
 
 
+def view_table(folder: Path) -> str:
+    """Success in two views, for the tasks and methods that were measured in the second, with training seed 1; and the
+    change from the first to the second, over the same starts of all tasks."""
+    found = all_results(folder)
+    first, second = (
+        {
+            (cell["task"], cell["method"]): cell
+            for cell in measured_by(found[name]["cells"], STRICT)
+            if cell["training_seed"] == 1
+        }
+        for name in VIEWS.values()
+    )
+    tasks, methods = (list(dict.fromkeys(names)) for names in zip(*second, strict=True))
+    rows = [("task", *(f"{METHODS[method].label}: {view}" for method in methods for view in VIEWS))]
+    for task in tasks:
+        rows.append(
+            (task, *(tables.rate(cells[task, method]["score"]) for method in methods for cells in (first, second)))
+        )
+    last = ["all: change in points"]
+    for method in methods:
+        after, before = ([cells[task, method] for task in tasks] for cells in (second, first))
+        last += ["", tables.points(difference(after, before))]
+    return tables.markdown([*rows, last])
+
+
 def kind(results: dict[str, Any]) -> str:
     """What wrote some results: "benchmark", "quickstart" or "comparison"."""
     return "benchmark" if "cells" in results else "quickstart" if "settings" in results else "comparison"
@@ -108,7 +144,7 @@ def page(folder: Path) -> str:
 
 
 def updated(readme: str, part: str, text: str) -> str:
-    """The README with what stands between the markers of a part replaced.
+    """A page with what stands between the markers of a part replaced.
 
     Raises:
         ValueError: If a marker is missing.
@@ -117,7 +153,7 @@ def updated(readme: str, part: str, text: str) -> str:
     before, found, rest = readme.partition(begin)
     _, found_end, after = rest.partition(end)
     if not (found and found_end):
-        raise ValueError(f"README.md needs the markers {begin} and {end}.")
+        raise ValueError(f"The page needs the markers {begin} and {end}.")
     return f"{before}{begin}\n\n{text}\n{end}{after}"
 
 
@@ -130,3 +166,5 @@ if __name__ == "__main__":
     readme = ROOT / "README.md"
     write_text(readme, written(readme.read_text(), ROOT / "results"))
     write_text(ROOT / "results" / "README.md", page(ROOT / "results"))
+    views = ROOT / "docs" / "views.md"
+    write_text(views, updated(views.read_text(), "views", view_table(ROOT / "results")))

@@ -17,6 +17,8 @@ def script():
 def test_tables_are_those_of_the_committed_results(script):
     assert script.written(README, ROOT / "results") == README
     assert script.page(ROOT / "results") == (ROOT / "results" / "README.md").read_text()
+    views = (ROOT / "docs" / "views.md").read_text()
+    assert script.updated(views, "views", script.view_table(ROOT / "results")) == views
 
 
 def test_only_the_marked_part_changes(script):

@@ -76,7 +76,7 @@ TINY = RunSettings(
     student=Training(40, 16, 20, {"warmup_steps": 16}, OPTIONS | {"log_freq": 10}),
 )
 
-# For two CPU cores: networks of under a million weights, small clouds.
+# For two CPU cores: networks of a million weights, small clouds.
 SMALL = RunSettings(
     task="detour",
     episodes=10,

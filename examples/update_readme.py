@@ -7,6 +7,7 @@ quickstart, and the summary of each benchmark; in `docs/views.md`, the compariso
 all tables.
 """
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,12 @@ LEFT_OUT = {
     "distance to teacher",
     "distance to demonstrations",
     "spread",
-    "its teacher's",
     "network evaluations",
 }
 """Columns of a benchmark's summary that the README does not show."""
 
 
+@cache
 def all_results(folder: Path) -> dict[str, dict[str, Any]]:
     """Contents of all results below a folder, by the folder's name."""
     return {file.parent.name: read_json(file) for file in sorted(folder.glob("*/results.json"))}

@@ -82,6 +82,12 @@ class PointCloudEnvConfig(EnvConfig):
     features: dict[str, PolicyFeature] = field(default_factory=dict)
     features_map: dict[str, str] = field(default_factory=dict)
 
+    def _set_rate(self, rate: int, what: str) -> None:
+        """Set `fps` to the control rate, or refuse a given one that differs; `what` names it in the message."""
+        if self.fps not in (type(self).fps, rate):
+            raise InputError(f"fps={self.fps}: {what} is {rate}. Leave it out.")
+        self.fps = rate
+
     def _describe(self, agent_pos_size: int, action_size: int, cameras: Collection[str]) -> None:
         """Check the options and fill in features and their names."""
         require_positive("render_size", self.render_size)

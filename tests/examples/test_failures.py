@@ -43,6 +43,7 @@ def test_starts_are_where_the_simulator_has_them(task, what):
     sites = {"nail": "S_target", "handle": "S_handle"}
     there = base.data.site(sites[what]).xpos if what in sites else base.simulator._target_pos
     np.testing.assert_allclose(found, 100 * there, atol=1e-6)
+    env.close()
 
 
 def test_the_direction_of_a_pen_is_its_goals():
@@ -50,6 +51,7 @@ def test_the_direction_of_a_pen_is_its_goals():
     found = failures.starts(env, positions, [3])[0]
     top, bottom = (env.unwrapped.data.site(f"target_{end}").xpos for end in ("top", "bottom"))
     np.testing.assert_allclose(found, 100 * (top - bottom) / np.linalg.norm(top - bottom), atol=0.5)
+    env.close()
     ((title, _), *_) = failures.panels(positions, np.array([[0.0, 0, 100], [60, 0, 80]]), np.array([[0.0, 0, 100]]))
     assert title == "direction, from above: x and y in % of its length"
 

@@ -52,11 +52,7 @@ class AdroitPointCloudEnvConfig(PointCloudEnvConfig):
         if SIMULATOR_RATE % self.action_repeat:
             raise InputError(f"action_repeat={self.action_repeat}: give a divisor of {SIMULATOR_RATE}, such as 2.")
         rate = SIMULATOR_RATE // self.action_repeat
-        if self.fps not in (type(self).fps, rate):
-            raise InputError(
-                f"fps={self.fps}: with action_repeat={self.action_repeat} the control rate is {rate}. Leave it out."
-            )
-        self.fps = rate
+        self._set_rate(rate, f"with action_repeat={self.action_repeat} the control rate")
         self._describe(task.agent_pos_size, task.action_size, task.cameras)
 
     def dataset_name(self, task: str) -> str:

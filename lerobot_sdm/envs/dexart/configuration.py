@@ -13,7 +13,7 @@ from lerobot_sdm.envs.dexart.sources import body_source
 from lerobot_sdm.envs.dexart.tasks import RULE_SETS, dexart_task
 from lerobot_sdm.envs.dexart.views import HUMAN, OBSERVER, SAMPLINGS, views
 from lerobot_sdm.envs.options import CloudOptions, require_not_negative
-from lerobot_sdm.errors import InputError, check_known
+from lerobot_sdm.errors import check_known
 from lerobot_sdm.registration import registered
 
 CONTROL_RATE = 25
@@ -67,8 +67,7 @@ class DexArtPointCloudEnvConfig(PointCloudEnvConfig):
         check_known("imagin_robot", self.imagin_robot, MODES)
         if self.sampling is not None:
             check_known("sampling", self.sampling, SAMPLINGS)
-        if self.fps != CONTROL_RATE:
-            raise InputError(f"fps={self.fps}: DexArt's control rate is {CONTROL_RATE}. Leave it out.")
+        self._set_rate(CONTROL_RATE, "DexArt's control rate")
         require_not_negative("cloud_noise", self.cloud_noise)
         require_not_negative("camera_jitter", self.camera_jitter)
         self._describe(task.agent_pos_size, ACTION_SIZE, cameras=(OBSERVER, HUMAN))

@@ -7,7 +7,6 @@ from lerobot.envs.configs import EnvConfig
 
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
 from lerobot_sdm.envs.metaworld.tasks import CAMERAS, CONTROL_RATE, task_groups
-from lerobot_sdm.errors import InputError
 from lerobot_sdm.registration import registered
 
 
@@ -39,8 +38,7 @@ class MetaWorldPointCloudEnvConfig(PointCloudEnvConfig):
 
     def __post_init__(self) -> None:
         task_groups(self.task)
-        if self.fps != CONTROL_RATE:
-            raise InputError(f"fps={self.fps}: MetaWorld's control rate is {CONTROL_RATE}. Leave it out.")
+        self._set_rate(CONTROL_RATE, "MetaWorld's control rate")
         self._describe(agent_pos_size=9, action_size=4, cameras=CAMERAS)
 
     def task_groups(self) -> dict[str, list[str]]:

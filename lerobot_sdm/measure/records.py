@@ -59,9 +59,14 @@ def loss_curve(log: Path, training: Training) -> list[tuple[int, float]]:
 
 
 def stage_records(root: Path) -> list[dict[str, Any]]:
-    """Markers of the finished stages, in the order in which they finished."""
+    """Markers of the finished stages, in the order in which they finished.
+
+    Paths in commands are relative to the run's folder: results are published, and a machine's folders are private.
+    """
     records = [read_json(path) for path in json_files(root / "stages")]
     kept = ("stage", "command", "seconds", "continued", "finished")
+    for record in records:
+        record["command"] = record["command"] and record["command"].replace(f"{root}/", "")
     return [{name: record[name] for name in kept} for record in sorted(records, key=lambda r: r["finished"])]
 
 

@@ -1,5 +1,6 @@
 """The README's numbers come from committed results, and it begins with the two commands. The rest: `tests/docs`."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,13 @@ def test_tables_are_those_of_the_committed_results(script):
     assert script.page(ROOT / "results") == (ROOT / "results" / "README.md").read_text()
     views = (ROOT / "docs" / "views.md").read_text()
     assert script.updated(views, "views", script.view_table(ROOT / "results")) == views
+
+
+def test_results_name_no_folder_of_a_machine():
+    absolute = re.compile(r"""(?<=["'= ])/(?:tmp|home|root|Users|mnt|work|data)/""")
+    files = [path for path in (ROOT / "results").rglob("*") if path.suffix in (".json", ".md")]
+    assert len(files) > 400
+    assert [path.name for path in files if absolute.search(path.read_text())] == []
 
 
 def test_only_the_marked_part_changes(script):

@@ -1,6 +1,7 @@
 """Losses from what `lerobot-train` prints."""
 
-from lerobot_sdm.measure.records import loss_curve
+from lerobot_sdm.files import write_json
+from lerobot_sdm.measure.records import loss_curve, stage_records
 from lerobot_sdm.measure.settings import Training
 
 TRAINING = Training(steps=400, batch_size=50, save_freq=200, options={"log_freq": 100})
@@ -37,3 +38,12 @@ def test_no_losses(tmp_path):
     log = tmp_path / "log"
     log.write_text("Traceback (most recent call last)\n")
     assert loss_curve(log, TRAINING) == []
+
+
+def test_commands_do_not_name_the_folder_of_a_machine(tmp_path):
+    marker = {"seconds": 1.0, "continued": False, "fingerprint": "0"}
+    train = f"lerobot-train --dataset.root={tmp_path}/data --output_dir={tmp_path}/teacher"
+    write_json(tmp_path / "stages/a.json", marker | {"stage": "train", "command": train, "finished": "2026-01-01T02"})
+    write_json(tmp_path / "stages/b.json", marker | {"stage": "check", "command": None, "finished": "2026-01-01T01"})
+    commands = [(record["stage"], record["command"]) for record in stage_records(tmp_path)]
+    assert commands == [("check", None), ("train", "lerobot-train --dataset.root=data --output_dir=teacher")]

@@ -29,6 +29,7 @@ from lerobot_sdm.policies.pipelines import check_pipelines
 from lerobot_sdm.policies.range_watch import RangeWatch, warn_before_fine_tuning
 from lerobot_sdm.policies.repeatable_noise import RepeatableNoise
 from lerobot_sdm.policies.thread_notice import warn_of_too_many_threads
+from lerobot_sdm.processes.memory import keep_freed_memory
 from lerobot_sdm.processors.cloud_view import OBS_CLOUD_VIEW, recorded_view, warn_of_another_view
 from lerobot_sdm.processors.incoming import not_finite, one_step, whole_clouds, windows, with_vector_axes
 from lerobot_sdm.processors.normalization import Stats, prepare_stats
@@ -75,6 +76,8 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
         if self.built_for_training:
             check_whole_steps(self.name)
             warn_of_too_many_threads(config.device)
+            if config.device == "cpu":
+                keep_freed_memory()
             self._take_view_of_dataset()
         self._view_checked = False
         self.train_step = 0

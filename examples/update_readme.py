@@ -26,24 +26,23 @@ UNMEASURED = (
     "[first measurements](docs/notes/teacher_recipe.md) of some of them.\n"
 )
 SHOWN_ROWS = {
-    "teacher_10": "the teacher with ten steps",
-    "teacher_1": "with one",
-    "generator": "the untrained student",
-    "student": "the student",
+    "teacher_10": "teacher, 10 steps",
+    "teacher_1": "teacher, 1 step",
+    "generator": "untrained student",
+    "student": "student",
 }
 SHOWN_RUNS = ("detour",)
 SHOWN_BENCHMARKS = ("dp3-37",)
 """What the README shows, by folder; all else stands in `results/README.md`."""
 VIEWS = {"workspace": "dp3-37", "dp3": "dp3-37-view-dp3"}
 """View -> folder of the same benchmark in that view."""
-LEFT_OUT = {
-    "training seeds",
-    "distance to teacher",
-    "distance to demonstrations",
-    "spread",
-    "network evaluations",
+SHOWN_COLUMNS = {
+    "method": "method",
+    "all": "success in %",
+    "against its teacher": "against its teacher, points",
+    "ms per chunk": "ms per chunk",
 }
-"""Columns of a benchmark's summary that the README does not show."""
+"""Columns of a benchmark's summary that the README shows, by the beginning of their names, and their names there."""
 
 
 @cache
@@ -60,8 +59,8 @@ def overview(folder: Path) -> str:
     lines = []
     for name, results in runs.items():
         counts = {row["key"]: tables.count(row["successes"]) for row in results["rows"]}
-        shown = ", ".join(f"{label} {counts[key]}" for key, label in SHOWN_ROWS.items())
-        lines.append(f"[{name}](results/README.md#{name}): {shown}.")
+        shown = "; ".join(f"{label}: {counts[key]}" for key, label in SHOWN_ROWS.items())
+        lines.append(f"[{name}](results/README.md#{name}), successful episodes: {shown}.")
     return tables.bullets(*lines)
 
 
@@ -82,19 +81,21 @@ def benchmarks(folder: Path) -> str:
 
 
 def benchmark_table(results: dict[str, Any], strict: dict[str, Any]) -> str:
-    """A summary under the strict protocol without some columns, and the means under the papers' in a column of its
-    own, where they were measured on the same tasks and seeds."""
+    """Some columns of a summary under the strict protocol, and the means under the papers' in a column of its own,
+    where they were measured on the same tasks and seeds."""
     header, *rows = benchmark_page.summary_rows(results, strict)
-    kept = [place for place, name in enumerate(header) if name not in LEFT_OUT]
+    kept = {
+        place: shown
+        for start, shown in SHOWN_COLUMNS.items()
+        for place, name in enumerate(header)
+        if name.startswith(start)
+    }
     means: dict[str, str] = {}
     for other in results["summaries"]:
         if other["protocol"] == PAPER and all(other[name] == strict[name] for name in ("tasks", "seeds")):
             means |= {row["label"]: tables.rate(row["all"]) for row in other["rows"]}
-    column = ("all, papers' protocol", *(means.get(row[0], "") for row in rows))
-    shown = [
-        (*(row[place] for place in kept), *([text] if means else []))
-        for row, text in zip((header, *rows), column, strict=True)
-    ]
+    shown = [(*kept.values(), *["papers' protocol"] * bool(means))]
+    shown += [(*(row[place] for place in kept), *[means.get(row[0], "")] * bool(means)) for row in rows]
     return tables.markdown(shown)
 
 

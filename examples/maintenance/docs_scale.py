@@ -64,7 +64,7 @@ UNREACHABLE: dict[str, str] = {
     "venv": "changes the environment",
     "pytest": "is the test suite itself",
     "examples/maintenance/run_docs.py": "is what wrote this page",
-    "examples/studies/gaussian_mixture.py": "trains for an hour; its parts are tested",
+    "examples/studies/gaussian_mixture.py": "trains for minutes; its parts are tested",
     "examples/maintenance/supported_versions.py": "fills environments from the package index, for minutes",
     "examples/maintenance/fuzz.py": "needs atheris; the line before it installs that",
     "examples/benchmarks/growth.py": "measures for half an hour what `inference.py` measures once",

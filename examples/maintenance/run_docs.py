@@ -180,20 +180,19 @@ def command_page(page: Path) -> str:
 
 PAGE = """# Which commands were run
 
-Written by `examples/maintenance/run_docs.py`, which runs every command of the README and of these pages in order, in
-small: a few episodes, two training steps, networks of a few thousand parameters (`docs_scale.py` has the options that
-it adds). What a page reads and does not make comes from the pages before it; demonstration stores and checkpoints of
-others are given with `--data`.
+Written by `examples/maintenance/run_docs.py`, which runs every command of the README and of these pages in order, at
+reduced size: a few episodes, two training steps, networks of a few thousand parameters (`docs_scale.py` has the options
+that it adds). Files that a page reads but does not create come from earlier pages. Pass third-party demonstration
+stores and checkpoints with `--data`.
 
 ```bash
 python examples/maintenance/run_docs.py --output=outputs/docs --data=path/to/data --report=docs/commands.md
 ```
 
-That each command is *understood*, with exactly the options that stand there, is a test: `tests/docs/` has them read by
-the parsers of the programs themselves, without running them; those that need a robot, a GPU or the Hub as well.
-`quickstart`, `compare` and `benchmark` are also run, in small, by `tests/cli/test_quickstart.py`,
-`tests/measure/test_comparison.py` and `tests/measure/test_benchmark_smoke.py`; *not yet* below means that this
-script has not come to the command, not that it failed.
+Tests in `tests/docs/` check that each program's own parser accepts its commands exactly as written, without running
+them. This includes commands that need a robot, a GPU or the Hub. `quickstart`, `compare` and `benchmark` are also run,
+at reduced size, by `tests/cli/test_quickstart.py`, `tests/measure/test_comparison.py` and
+`tests/measure/test_benchmark_smoke.py`. *Not yet* means that the script has not run the command, not that it failed.
 
 """
 

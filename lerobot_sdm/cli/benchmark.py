@@ -22,7 +22,7 @@ def benchmark(
     suite: Annotated[str | None, typer.Option(help=f"Tasks: {', '.join(SUITES)}.")] = None,
     output: Annotated[Path | None, typer.Option(help="Output folder; rerun to resume or extend.")] = None,
     methods: Annotated[
-        str | None, typer.Option(help=f"Comma-separated, from {','.join(METHODS)}. Default: all.")
+        str | None, typer.Option(help=f"Comma-separated, from {','.join(METHODS)}. Default: all; in smoke, three.")
     ] = None,
     tasks: Annotated[str | None, typer.Option(help="Comma-separated tasks of the suite. Default: all.")] = None,
     protocol: Annotated[
@@ -34,8 +34,10 @@ def benchmark(
     env_view: Annotated[
         str | None, typer.Option(help="Point-cloud view, as --env.view. Default: the environment's.")
     ] = None,
-    size: Annotated[str | None, typer.Option(help=f"{', '.join(SIZES)}. Default: small.")] = None,
-    episodes: Annotated[int | None, typer.Option(help="Episodes of each strict evaluation. Default: 100.")] = None,
+    size: Annotated[str | None, typer.Option(help=f"{', '.join(SIZES)}. Default: small; in smoke, tiny.")] = None,
+    episodes: Annotated[
+        int | None, typer.Option(help="Episodes of each strict evaluation. Default: 100; in smoke, 4.")
+    ] = None,
     seeds: Annotated[str, typer.Option(help="Training seeds, such as 0,1,2.")] = "1",
     data: Annotated[
         Path | None, typer.Option(help="Folder with DP3's zarr stores. Default: record demonstrations.")

@@ -18,8 +18,10 @@ def export(
     points: Annotated[str, typer.Option(help="fixed, or dynamic for clouds of any size.")] = "fixed",
     repo_id: Annotated[str | None, typer.Option("--dataset.repo_id", help="Held-out dataset, not trained on.")] = None,
     root: Annotated[Path | None, typer.Option("--dataset.root", help="Its folder. Default: LeRobot's cache.")] = None,
-    observations: Annotated[int, typer.Option(help="Observations of the certificate.")] = 32,
-    calibration: Annotated[int, typer.Option(help="Other observations, for int8.")] = 64,
+    observations: Annotated[
+        int, typer.Option(help="Observations on which the graph is compared with the policy.")
+    ] = 32,
+    calibration: Annotated[int, typer.Option(help="Further observations that calibrate int8.")] = 64,
     samples: Annotated[int, typer.Option(help="Action chunks per observation, for the policy's spread.")] = 8,
     tolerance: Annotated[
         float | None, typer.Option(help="Largest error. Default: 0.001 for float32, 0.2 for int8.")

@@ -40,7 +40,7 @@ def quickstart(
     student_steps: Annotated[int | None, typer.Option(help="Training steps of the student.")] = None,
     expert: Annotated[str | None, typer.Option(help="Expert that demonstrates. Default: the task's own.")] = None,
     expert_path: Annotated[Path | None, typer.Option(help="File for an expert that reads one.")] = None,
-    train_seed: Annotated[int | None, typer.Option(help="Seed for both trainings.")] = None,
+    train_seed: Annotated[int | None, typer.Option(help="Seed for all trainings.")] = None,
     threads: Annotated[
         int | None, typer.Option(help="CPU threads per command. Default: fewer than the available cores.")
     ] = None,

@@ -12,10 +12,10 @@ import typer
 from lerobot_sdm.cli.options import parse_options
 from lerobot_sdm.errors import InputError, check_at_least, missing_package
 
-USAGE = """Usage: lerobot-sdm serve [--host=127.0.0.1] [--port=8080] [--option=value ...]
+USAGE = """Usage: lerobot-sdm serve [--host=localhost] [--port=8080] [--option=value ...]
 
-Serve policies to LeRobot's `python -m lerobot.async_inference.robot_client`, which names the checkpoint. Clients send
-pickles, which are programs: only serve to computers that you trust, and keep the default host otherwise."""
+Serve policies to LeRobot's `python -m lerobot.async_inference.robot_client`, which names the checkpoint. Nothing is
+authenticated or encrypted: only serve to computers that you trust, and keep the default host otherwise."""
 
 
 @dataclass
@@ -23,7 +23,7 @@ class ServeOptions:
     """Options of LeRobot's policy server, with its defaults.
 
     Args:
-        host: Address to listen on. Anyone who reaches it can run code as you.
+        host: Address to listen on. Anyone who reaches it can choose which checkpoint is loaded.
         port: Port to listen on.
         fps: Control steps per second of the client's robot.
         inference_latency: Least time for a chunk of actions, seconds.

@@ -13,7 +13,8 @@ class RecordOptions:
 
     Attributes:
         episodes: Number of episodes in the dataset.
-        root: Folder of the dataset, which must not exist yet; defaults to `data/<task>`, or `data/adroit-<task>`.
+        root: Folder of the dataset, which must not exist yet; defaults to `data/<task>`, where the name of
+            a task that is not MetaWorld's begins with `adroit-`, `dexart-` or `dexart-official-`.
         repo_id: Name of the dataset; defaults to `local/` and the same name.
         seed: Seed of the first start state; each further start state takes the next seed.
         workers: Processes that record at the same time, at most one per core; another one starts as soon as it saves
@@ -24,7 +25,7 @@ class RecordOptions:
         clip_actions: Record actions clipped to [-1, 1]; false keeps the expert's unclipped actions, as DP3 does.
         keep: `any`: success at any step; `last`: also at the last step; `all`: failed episodes too.
         min_success_steps: Simulator steps for which the goal must hold for `any` and `last`; defaults to the value of
-            the DP3 scripts, 5 in MetaWorld and 10 in Adroit.
+            the DP3 scripts: 5 in MetaWorld, 10 in Adroit, 1 in DexArt.
         stop_after_success: Cut episodes this many steps after their first success; defaults to full length.
         max_failures: Failed episodes after which recording stops; defaults to max(20, 3 * episodes).
         image: Also record the camera image, as `observation.image`.

@@ -29,16 +29,16 @@ from lerobot_sdm.processors.cloud_view import CloudViewStep
 
 @dataclass
 class PointCloudEnvConfig(EnvConfig):
-    """Fields of every point-cloud environment. A family adds its own, and calls `_describe` in its `__post_init__`.
+    """Options of every point-cloud environment.
 
     Args:
         episode_length: Control steps after which an episode is truncated; null for the benchmark's.
         terminate_on_success: Whether the first success ends the episode.
-        view: How the scene is looked at: `workspace`, made for learning, or `dp3`, that of the DP3 demonstrations. Each
+        view: What the clouds show: `workspace`, made for learning, or `dp3`, that of the DP3 demonstrations. Each
             of the next options replaces one value of the view; null leaves it.
         num_points: Rows of the point cloud.
         use_color: Whether each point carries r, g, b (0 to 255) after x, y, z.
-        camera: Which of the scene's cameras looks.
+        camera: Camera of the scene that the cloud is made from.
         camera_size: Width and height of the depth image in pixels.
         frame: `legacy`, the frame of the DP3 demonstrations, or `world`.
         crop: Two opposite corners [[xmin, ymin, zmin], [xmax, ymax, zmax]] in that frame.
@@ -89,7 +89,7 @@ class PointCloudEnvConfig(EnvConfig):
         self.fps = rate
 
     def _describe(self, agent_pos_size: int, action_size: int, cameras: Collection[str]) -> None:
-        """Check the options and fill in features and their names."""
+        """Check the options and fill in features and their names. Each family calls it in its `__post_init__`."""
         require_positive("render_size", self.render_size)
         if self.episode_length is not None:
             require_positive("episode_length", self.episode_length)

@@ -22,12 +22,14 @@ from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
 import lerobot_sdm
-from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.errors import InputError, refuse_existing
+from lerobot_sdm.measure.benchmark import make_benchmark
+from lerobot_sdm.measure.measurements import environment_config
 from lerobot_sdm.measure.pictures import save_figure
 from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.protocols import STRICT
-from lerobot_sdm.measure.sizes import task_config
+from lerobot_sdm.measure.provenance import run_name
+from lerobot_sdm.measure.scores import measured_by
 from lerobot_sdm.measure.suites import suite_tasks
 from lerobot_sdm.measure.summaries import gather
 from lerobot_sdm.processors.cloud_view import read_provenance
@@ -58,8 +60,9 @@ def opened(results: dict[str, Any], task: str) -> tuple[gym.Env, dict[str, slice
         raise InputError(
             f"TASK={task}: is not a task of MetaWorld or Adroit, whose starts this script can read. Choose another."
         )
-    env = task_config(results["settings"]["size"], suite_task).env
-    config = FAMILIES[suite_task.env_type].configuration(task=suite_task.task, **env)
+    settings = results["settings"]
+    benchmark = make_benchmark(Path(), settings["suite"], settings["size"], (task,), view=settings["view"])
+    config = environment_config(benchmark.task_config(suite_task))
     return gym.make(config.gym_id, disable_env_checker=True, **config.gym_kwargs), positions
 
 
@@ -73,15 +76,21 @@ def starts(env: gym.Env, positions: dict[str, slice], seeds: list[int]) -> NDArr
     return np.stack(found)
 
 
-def failures(results: dict[str, Any], task: str) -> tuple[list[int], NDArray[np.bool_], NDArray[np.bool_] | None]:
-    """Seeds of the episodes, which of them each method fails (methods, K), and which the expert fails, if measured.
+def failures(
+    results: dict[str, Any], task: str, seed: int
+) -> tuple[list[int], NDArray[np.bool_], NDArray[np.bool_] | None]:
+    """Seeds of the episodes, which of them each method fails that was trained with a seed (methods, K), and which the
+    expert fails, if measured.
 
     Raises:
-        InputError: The folder has no cell of this task.
+        InputError: The folder has no such cell of this task.
     """
-    found = [cell["protocols"][STRICT]["evaluations"][0] for cell in results["cells"] if cell["task"] == task]
+    cells = [cell for cell in measured_by(results["cells"], STRICT) if cell["training_seed"] == seed]
+    found = [cell["protocols"][STRICT]["evaluations"][0] for cell in cells if cell["task"] == task]
     if not found:
-        raise InputError(f"TASK={task}: has no cell in this folder. Choose a task that was measured.")
+        raise InputError(
+            f"TASK={task}: has no cell of --seed={seed} by the protocol strict here. Choose what was measured."
+        )
     first, last = found[0]["seeds"]
     expert = results["experts"].get(task)
     return (
@@ -182,13 +191,14 @@ def main(
     folder: Annotated[Path, typer.Argument(help="A benchmark's output folder.")],
     task: Annotated[str, typer.Argument(help="A task of MetaWorld or Adroit that was measured.")],
     output: Annotated[Path, typer.Option(help="PNG file; must not exist yet.")],
-    training: Annotated[str, typer.Option(help="The training whose policy repeats failed episodes.")] = "dp3_seed1",
+    seed: Annotated[int, typer.Option(help="Training seed of the methods.")] = 1,
+    training: Annotated[str, typer.Option(help="The training whose policy repeats failed episodes.")] = "dp3",
     shown: Annotated[int, typer.Option(help="How many are repeated.")] = 3,
 ) -> None:
     """Draw where a benchmark's policies fail, and print the numbers."""
     refuse_existing("--output", output)
     results = gather(folder)
-    seeds, fails, expert = failures(results, task)
+    seeds, fails, expert = failures(results, task, seed)
     layout = RunLayout(folder / "tasks" / task)
     demonstrated = read_provenance(layout.demonstrations).get("episodes")
     if demonstrated is None:
@@ -210,7 +220,7 @@ def main(
     above.colorbar(dots, ax=above.axes, label="methods that fail, in %")
     above.suptitle(f"{task}: {len(seeds)} starts, {len(fails)} methods", x=0.01, ha="left", fontsize=10)
     if repeated:
-        draw_strips(below[0], env, lerobot_sdm.load_policy(layout.checkpoint(training)), repeated)
+        draw_strips(below[0], env, lerobot_sdm.load_policy(layout.checkpoint(run_name(training, seed))), repeated)
     save_figure(figure, output)
     env.close()
 

@@ -118,10 +118,7 @@ def _provenance(layout: RunLayout, results: dict[str, Any]) -> dict[str, Any]:
     commands = {record["stage"]: record["command"] for record in results["stages"]}
     return {
         "commit": source_commit() or f"none, version {version('lerobot_policy_sdm')}",
-        "commands": {
-            stage: commands[stage].replace(f"={layout.root}/", "=RUN/")
-            for stage in ("record", "train_teacher", "train_student")
-        },
+        "commands": {stage: commands[stage] for stage in ("record", "train_teacher", "train_student")},
         "dataset_sha256": data_hash(layout.demonstrations),
         "float32_weights_sha256": {name: weights_hash(layout, name) for name in RUNS},
         "seeds": {
@@ -147,7 +144,7 @@ Weights are stored in half precision and loaded as float32. The evaluation used 
 - SHA-256 of the weights in float32: {hashes}.
 - Seeds: demonstrations from {seeds["demonstrations"]}, training {seeds["training"]}, evaluation {first} to {last}.
 
-Commands, with RUN for the folder of the run:
+Commands, run in the folder of the run:
 
 ```bash
 {commands}

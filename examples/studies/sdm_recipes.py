@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from dataclasses import replace
 from functools import partial
@@ -119,24 +120,30 @@ def main() -> None:
     file = options.output / "results.json"
     results = json.loads(file.read_text()) if file.exists() else {}
     steps_file = options.output / "iterations.json"
-    for place, seed in enumerate(options.seeds):
+    for seed in options.seeds:
         folder = options.output / f"seed_{seed}"
         folder.mkdir(exist_ok=True)
         run = Run(Mixture(0), Size(), seed, folder)
         teacher = run.kept("teacher", run.teacher)
         if not steps_file.exists():
-            steps_file.write_text(json.dumps(iterations(run, teacher, options.seconds)))
-        steps = json.loads(steps_file.read_text())
+            found = {"seconds": options.seconds, "steps": iterations(run, teacher, options.seconds)}
+            steps_file.write_text(json.dumps(found))
+        known = json.loads(steps_file.read_text())
+        if known["seconds"] != options.seconds:
+            sys.exit(
+                f"--seconds={options.seconds}: {options.output} has {known['seconds']}. Give another."
+            )
+        steps = known["steps"]
         for name in ("teacher, 10 steps", *options.rows):
             done = results.setdefault(name, [])
-            if len(done) > place:
+            if any(item["seed"] == seed for item in done):
                 continue
             if name in ROWS:
                 found = row(name, run, teacher, steps[name])
             else:
                 found = measure(run.mixture, run.size, partial(ddim, teacher))
             found.pop("positions")
-            done.append(found)
+            done.append(found | {"seed": seed})
             file.write_text(json.dumps(results, indent=1))
             (options.output / "table.md").write_text(table(results) + "\n")
             print(f"seed {seed}, {name}: {found['energy']:.4f}", flush=True)

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from lerobot_sdm.errors import refuse_existing
+from lerobot_sdm.errors import check_at_least, refuse_existing
 from lerobot_sdm.policies.policy_spec import PolicySpec
 
 
@@ -33,6 +33,7 @@ def distance(
     lerobot-sdm distance --teacher=T,num_inference_steps=10 --policy=T,num_inference_steps=1 --policy=S
     --dataset.repo_id=local/held-out --dataset.root=data/held-out
     """
+    check_at_least("--seed", seed, 0)
     refuse_existing("--output", output)
     entries = [PolicySpec.parse(text).checked() for text in (teacher, *policy)]
 

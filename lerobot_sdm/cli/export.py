@@ -47,6 +47,7 @@ def export(
     check_at_least("--observations", observations)
     check_at_least("--calibration", calibration)
     check_at_least("--samples", samples, 2)  # Of one, there is no spread.
+    check_at_least("--seed", seed, 0)
     refuse_existing("--output", output)
     entry = PolicySpec.parse(policy).checked()
 

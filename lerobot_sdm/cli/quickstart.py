@@ -15,7 +15,7 @@ from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.quickstart import run_pipeline
 from lerobot_sdm.measure.quickstart_report import report
 from lerobot_sdm.measure.settings import RunSettings
-from lerobot_sdm.measure.sizes import QUICKSTART_SIZES, SMALL, preset
+from lerobot_sdm.measure.sizes import QUICKSTART_SIZES, SMALL, preset, with_steps
 from lerobot_sdm.measure.stages import chosen_threads
 from lerobot_sdm.processes.threads import available_cores, default_threads
 
@@ -72,7 +72,7 @@ def quickstart(
     if teacher_steps is not None:
         config = replace(config, teacher=replace(config.teacher, steps=teacher_steps))
     if student_steps is not None:
-        config = replace(config, student=replace(config.student, steps=student_steps))
+        config = replace(config, student=with_steps(config.student, student_steps))
 
     console = Console()
     with running_commands(console):

@@ -192,7 +192,8 @@ def notes(results: Results) -> str:
     """Notes on how all numbers were obtained."""
     settings, cells = results["settings"], results["cells"]
     machines = sorted({hardware(settings["device"], cell["machine"]) for cell in cells})
-    commits = sorted({cell["commit"] for cell in cells if cell.get("commit")})
+    commits = sorted({commit for cell in cells if cell.get("commit") for commit in cell["commit"].split(", ")})
+    installed = sorted({versions(cell["versions"]) for cell in cells})
     return bullets(
         "A teacher is `dp3, 10 steps`, for consistency `edm`; flow, meanflow and drift have none. Distances are in "
         "normalized action units on held-out observations; summaries give medians over tasks. To the teacher: energy "
@@ -204,7 +205,7 @@ def notes(results: Results) -> str:
         f"Trainings: {_trainings(cells)}.",
         f"Milliseconds: medians at batch size 1, its teacher timed in turns with it; {settings['device']}, "
         f"{settings['threads']} thread(s), {', '.join(machines)}.",
-        f"Versions: {versions(cells[0]['versions'])}" + (f"; commit {', '.join(commits)}." if commits else "."),
+        f"Versions: {', or '.join(installed)}" + (f"; commit {', '.join(commits)}." if commits else "."),
         "Commands, hashes, seeds, times and the outcome of every episode: `cells/`.",
     )
 

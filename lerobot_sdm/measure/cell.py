@@ -129,11 +129,14 @@ def collect(benchmark: Benchmark, cell: Cell) -> dict[str, Any]:
         InputError: Its file was made with other data or weights.
     """
     layout, method = layout_of(benchmark, cell.task), METHODS[cell.method]
-    before = finished_cell(benchmark, cell) or {"protocols": {}, "stages": []}
+    before = finished_cell(benchmark, cell) or {"protocols": {}, "stages": [], "commit": None}
     missing = missing_protocols(benchmark, cell)
     done = {record["stage"]: record for record in stage_records(layout.root)}
     records = {record["stage"]: record for record in before["stages"]}
-    records |= {stage.name: done[stage.name] for stage in stages(benchmark, cell, missing)}
+    added = {stage.name: done[stage.name] for stage in stages(benchmark, cell, missing)}
+    records |= added
+    # A run that is resumed later may have stages of several commits.
+    commits = {before["commit"], *(record["commit"] or source_commit() for record in added.values())} - {None}
     runs = {run: run_name(run, cell.seed) for run in trainings(cell.method)}
     found = {
         "cell": cell.key,
@@ -159,7 +162,7 @@ def collect(benchmark: Benchmark, cell: Cell) -> dict[str, Any]:
         },
         "stages": list(records.values()),
         "versions": versions(),
-        "commit": source_commit(),
+        "commit": ", ".join(sorted({part for commit in commits for part in commit.split(", ")})) or None,
     }
     check_shared([before, found] if before["protocols"] else [found])
     return found

@@ -10,7 +10,7 @@ from lerobot_sdm.measure.benchmark import Benchmark, Cell
 from lerobot_sdm.measure.measurements import measure_method
 from lerobot_sdm.measure.methods import METHODS, TableRow, trainings
 from lerobot_sdm.measure.plan import RunLayout
-from lerobot_sdm.measure.provenance import check_data_stage, check_training_stage, run_name
+from lerobot_sdm.measure.provenance import check_data_stages, check_training_stage, run_name
 from lerobot_sdm.measure.settings import RunSettings, Training
 from lerobot_sdm.measure.sizes import training
 from lerobot_sdm.measure.stages import Stage
@@ -76,7 +76,7 @@ def stages(benchmark: Benchmark, cell: Cell, protocols: tuple[str, ...] | None =
     found = [
         _demonstrations(benchmark, cell.task, config, layout, cloud),
         plan.record_stage(config, layout, held_out=True, settings=cloud),
-        check_data_stage(benchmark.finished, cell.task.name, layout),
+        *check_data_stages(benchmark.finished, cell.task.name, layout),
     ]
     name_of = partial(run_name, seed=cell.seed)
     for run in trainings(cell.method):

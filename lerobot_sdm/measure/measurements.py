@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from lerobot_sdm.envs.families import FAMILIES
-from lerobot_sdm.files import write_json
+from lerobot_sdm.errors import InputError
+from lerobot_sdm.files import read_json, write_json
 from lerobot_sdm.measure.methods import ROWS, TableRow
 from lerobot_sdm.measure.plan import RunLayout, dataset_name, policy_of
 from lerobot_sdm.measure.settings import Flags, RunSettings
@@ -32,6 +33,21 @@ def measure_expert(config: RunSettings, layout: RunLayout) -> None:
     by_rule = {name: expert_outcomes(config, rule) for name, rule in config.other_rules.items()}
     found = {"seeds": list(config.eval_seeds), "successes": expert_outcomes(config), "other_rules": by_rule}
     write_json(layout.expert, found)
+
+
+def check_held_out(config: RunSettings, layout: RunLayout) -> None:
+    """Check, before hours of training, that the held-out demonstrations have as many frames as will be compared.
+
+    Raises:
+        InputError: They have fewer.
+    """
+    frames = read_json(layout.held_out / "meta" / "info.json")["total_frames"]
+    if frames < config.observations:
+        raise InputError(
+            f"--observations={config.observations}: the {config.held_out_episodes} held-out demonstrations have only "
+            f"{frames} frames. Give at most that, or a larger --held-out-episodes, with another --output."
+        )
+    write_json(layout.held_out / "frames.json", {"frames": frames})
 
 
 def expert_outcomes(config: RunSettings, rule: Flags | None = None) -> list[bool]:

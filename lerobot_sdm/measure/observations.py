@@ -38,7 +38,8 @@ def held_out_observations(
         episode's first frame repeat that frame.
 
     Raises:
-        InputError: If the count is invalid, or the dataset lacks a policy input or has it in another size.
+        InputError: If there is no dataset, the count is invalid, or the dataset lacks a policy input or has it in
+            another size.
     """
     metadata = _metadata(repo_id, root)
     keys = [_stored_key(key, metadata, repo_id) for key in config.input_features]
@@ -75,6 +76,8 @@ def demonstrated_chunks(repo_id: str, root: str | Path | None, config: PreTraine
 
 
 def _metadata(repo_id: str, root: str | Path | None) -> LeRobotDatasetMetadata:
+    if root is not None and not (Path(root) / "meta" / "info.json").is_file():  # LeRobot would look on the Hub.
+        raise InputError(f"--dataset.root={root}: holds no dataset. Give the folder that has meta/info.json.")
     with damage_is_an_input_error(repo_id, root):
         return LeRobotDatasetMetadata(repo_id, root=root)
 

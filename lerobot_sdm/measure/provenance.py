@@ -40,12 +40,21 @@ def weights_hash(layout: RunLayout, run: str) -> str:
     return sha256(layout.checkpoint(run) / "model.safetensors")
 
 
-def check_data_stage(cells: Path, task: str, layout: RunLayout) -> Stage:
-    """The stage that follows recording; `cells` is the folder of the finished cells."""
-    # In the dataset's own folder, so that recording it again also repeats the check.
-    output = layout.demonstrations / "hashes.json"
-    function = partial(_check_data, cells, task, layout, output)
-    return Stage("check_data", "Check demonstrations", output, function=function)
+def check_data_stages(cells: Path, task: str, layout: RunLayout) -> list[Stage]:
+    """The stages that follow recording, one for each dataset; `cells` is the folder of the finished cells."""
+    return [
+        Stage(
+            stage,
+            title,
+            # In the dataset's own folder, so that recording it again also repeats the check.
+            dataset / "hashes.json",
+            function=partial(_check_data, cells, task, layout, name, dataset),
+        )
+        for stage, title, name, dataset in (
+            ("check_data", "Check demonstrations", "demonstrations", layout.demonstrations),
+            ("check_held_out", "Check held-out demonstrations", "held_out", layout.held_out),
+        )
+    ]
 
 
 def check_training_stage(cells: Path, task: str, layout: RunLayout, run: str, seed: int) -> Stage:
@@ -88,10 +97,10 @@ def check_shared(cells: list[dict[str, Any]]) -> None:
                 )
 
 
-def _check_data(cells: Path, task: str, layout: RunLayout, output: Path) -> None:
-    found = {"demonstrations": data_hash(layout.demonstrations), "held_out": data_hash(layout.held_out)}
+def _check_data(cells: Path, task: str, layout: RunLayout, name: str, dataset: Path) -> None:
+    found = {name: data_hash(dataset)}
     _compare(cells, task, None, layout, found)
-    write_json(output, found)
+    write_json(dataset / "hashes.json", found)
 
 
 def _check_training(cells: Path, task: str, layout: RunLayout, run: str, seed: int, output: Path) -> None:

@@ -67,6 +67,14 @@ def all_stages(config: RunSettings, layout: RunLayout) -> list[Stage]:
         training("dp3", config.teacher, title="Train the teacher", needs=("record",)),
         plan.record_stage(held_out, layout, held_out=True, needs=()),
         Stage(
+            "check_held_out",
+            "Check that there are enough held-out observations",
+            layout.held_out / "frames.json",
+            function=partial(measurements.check_held_out, config, layout),
+            settings={"observations": config.observations},
+            needs=("record_held_out",),
+        ),
+        Stage(
             "evaluate_expert",
             "Measure the expert on the evaluation's seeds",
             layout.expert,
@@ -92,7 +100,7 @@ def all_stages(config: RunSettings, layout: RunLayout) -> list[Stage]:
             layout.distances,
             plan.distance_command(config, layout),
             whole=True,
-            needs=("record_held_out", "train_student", "train_regression"),
+            needs=("check_held_out", "train_student", "train_regression"),
             device=device,
         ),
         *(

@@ -1,5 +1,6 @@
 """Read what stages recorded: outcomes, losses and markers; and what they ran on: versions, commit, machine."""
 
+import functools
 import os
 import platform
 import re
@@ -64,9 +65,10 @@ def stage_records(root: Path) -> list[dict[str, Any]]:
     Paths in commands are relative to the run's folder: results are published, and a machine's folders are private.
     """
     records = [read_json(path) for path in json_files(root / "stages")]
-    kept = ("stage", "command", "seconds", "continued", "finished")
+    kept = ("stage", "command", "seconds", "continued", "finished", "commit")
     for record in records:
         record["command"] = record["command"] and record["command"].replace(f"{root}/", "")
+        record.setdefault("commit", None)  # Markers of earlier versions have none.
     return [{name: record[name] for name in kept} for record in sorted(records, key=lambda r: r["finished"])]
 
 
@@ -75,8 +77,9 @@ def versions(packages: Iterable[str] = PACKAGES) -> dict[str, str]:
     return installed_versions(packages)
 
 
+@functools.cache
 def source_commit() -> str | None:
-    """Commit of the checkout that this package runs from, with `-dirty` if the package has changed since; None if it
+    """Commit of the checkout that this process runs from, with `-dirty` if the package has changed since; None if it
     was installed without one."""
     package = Path(__file__).parents[1]
 

@@ -14,6 +14,7 @@ from lerobot_sdm.files import write_json
 from lerobot_sdm.measure.commands import PLAIN, Board, Running, format_command, wait_for_one
 from lerobot_sdm.measure.estimate import rough_time, seconds_left
 from lerobot_sdm.measure.preloaded import EVERYTHING_ELSE, RECORDING
+from lerobot_sdm.measure.records import source_commit
 from lerobot_sdm.measure.stages import Stage, finished_stage, format_seconds, marker_file, startable
 from lerobot_sdm.processes.launcher import Launcher, warm_process
 from lerobot_sdm.processes.threads import available_cores, passive_waiting
@@ -187,6 +188,7 @@ class _Runner:
                 # A resumed stage's time counts from its resumption.
                 "continued": continued,
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+                "commit": source_commit(),
             },
         )
         self.finished[stage.name] = 0.0 if continued else seconds

@@ -198,6 +198,12 @@ def with_mixer(teacher: Training) -> Training:
     return replace(teacher, policy=policy | {"backbone": "mixer"} | MIXERS[tuple(unet)])
 
 
+def with_steps(student: Training, steps: int) -> Training:
+    """The training with another number of steps, and a warm-up of the same share, so that it remains what it is."""
+    policy = student.policy | {"warmup_steps": student.policy["warmup_steps"] * steps // student.steps}
+    return replace(student, steps=steps, policy=policy)
+
+
 def regression_of(student: Training) -> Training:
     """Training of the control: a student that only imitates the teacher, for about as long as the other one trains."""
     steps = 1 + ENERGY_SCORE_TIME * student.policy.get("data_share", 1)

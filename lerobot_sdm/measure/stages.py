@@ -59,7 +59,9 @@ class Stage:
 
     def fingerprint(self, root: Path) -> str:
         """Hash of what the stage does, independent of the run folder's location."""
-        text = json.dumps([*self.command, self.settings], sort_keys=True).replace(f"{root}/", "{output}/")
+        # The folder as JSON writes it, which escapes quotes and letters beyond ASCII.
+        folder = json.dumps(f"{root}/")[1:-1]
+        text = json.dumps([*self.command, self.settings], sort_keys=True).replace(folder, "{output}/")
         return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -1,5 +1,6 @@
 """Collect a folder's finished cells, and compute the summaries."""
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
@@ -36,7 +37,13 @@ def gather(root: Path) -> dict[str, Any]:
         key=lambda cell: (order.index(cell["task"]), list(METHODS).index(cell["method"]), cell["training_seed"]),
     )
     check_shared(cells)
-    experts = experts_of(root)
+    # An expert that demonstrated before the cells were made anew has nothing to do with them.
+    demonstrated = {(cell["task"], cell.get("expert")) for cell in cells}
+    experts = {
+        task: expert
+        for task, expert in experts_of(root).items()
+        if {(task, expert["expert"]), (task, None)} & demonstrated  # None: cells of earlier versions do not say.
+    }
     return {"settings": settings, "cells": cells, "experts": experts, "summaries": summarize(cells, experts)}
 
 
@@ -65,13 +72,17 @@ def _compared(summary: dict[str, Any]) -> tuple[list[str], list[str]]:
 
 
 def _seeds(cells: Cells) -> list[list[int]]:
-    """The training seeds that all methods have on all their tasks and, if there are more, all that occur."""
+    """The training seeds that all methods have on all their tasks and, if there are more, all that occur.
+
+    If they have none in common, those that most tasks and methods have stand for the former.
+    """
     found: dict[tuple[str, str], set[int]] = {}
     for cell in cells:
         found.setdefault((cell["task"], cell["method"]), set()).add(cell["training_seed"])
     if not found:
         return []
-    common, occurring = set.intersection(*found.values()), set.union(*found.values())
+    (most, _), *_ = Counter(map(frozenset, found.values())).most_common()
+    common, occurring = set.intersection(*found.values()) or set(most), set.union(*found.values())
     return [sorted(seeds) for seeds in (common, occurring) if seeds][: 1 if common == occurring else 2]
 
 

@@ -13,13 +13,15 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from lerobot_sdm.cli.main import app
-from lerobot_sdm.demo.pair import read_pair
+from lerobot_sdm.demo.pair import SHIPPED, read_pair
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.files import read_json
+from lerobot_sdm.files import read_json, write_json
+from lerobot_sdm.measure.measurements import check_held_out
 from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.quickstart import all_stages, run_pipeline
 from lerobot_sdm.measure.runner import run_warm, shared_variables
 from lerobot_sdm.measure.settings import RunSettings, Training
+from lerobot_sdm.measure.sizes import preset, with_steps
 from lerobot_sdm.measure.stages import claim_folder
 
 pytest_plugins = ("warm_start",)
@@ -80,7 +82,7 @@ def test_whole_road(tmp_path, warm):
     commands = {record["stage"]: record["command"] for record in results["stages"]}
     assert commands["train_student"].startswith("lerobot-train")
     assert commands["evaluate_student"].startswith("lerobot-eval")
-    assert len(commands) == 14  # all but the report, which was still being written
+    assert len(commands) == 15  # all but the report, which was still being written
     assert "untrained student" in (layout.root / "table.md").read_text()
     for name in ("success.png", "cloud.png"):
         assert iio.imread(layout.root / name).size > 100_000
@@ -124,12 +126,46 @@ def test_bad_input_writes_nothing(tmp_path, arguments, complaint):
     assert not output.exists()
 
 
+def test_too_few_held_out_frames_are_told_before_the_trainings_end(tmp_path):
+    config = replace(TINY, observations=13)  # One episode of 12 steps.
+    layout = RunLayout(tmp_path / "run")
+    write_json(layout.held_out / "meta" / "info.json", {"total_frames": 12})
+    with pytest.raises(InputError, match="--observations=13: the 1 held-out demonstrations have only 12 frames"):
+        check_held_out(config, layout)
+    check_held_out(TINY, layout)
+    needs = {stage.name: stage.needs for stage in all_stages(config, layout)}
+    assert needs["check_held_out"] == ("record_held_out",)
+    assert "check_held_out" in needs["distances"]
+
+
+def test_a_shorter_student_is_still_what_its_row_says():
+    """Its warm-up keeps its share, so the demonstrations enter however few steps there are."""
+    student = preset("small", "detour").student
+    assert (student.steps, student.policy["warmup_steps"]) == (1500, 600)
+    shorter = with_steps(student, 500)
+    assert (shorter.steps, shorter.policy["warmup_steps"]) == (500, 200)
+
+
 def test_only_one_run_in_a_folder(tmp_path):
     layout, console = RunLayout(tmp_path / "run"), Console(file=io.StringIO(), width=200)
     claim_folder(layout.root, TINY.settings())
     with filelock.FileLock(layout.root / ".lock"), pytest.raises(InputError, match="another run is using this folder"):
         run_pipeline(TINY, layout, console)
     assert {path.name for path in layout.root.iterdir()} <= {"settings.json", ".lock"}
+
+
+@pytest.mark.parametrize(
+    ("option", "complaint"),
+    [
+        ("--seed=-1", "--seed=-1: must be at least 0"),
+        ("--dataset.root=nowhere", "--dataset.root=nowhere: holds no dataset"),
+    ],
+)
+def test_distance_names_the_option(tmp_path, option, complaint):
+    policy = SHIPPED / "student"
+    arguments = [f"--teacher={policy}", f"--policy={policy}", "--dataset.repo_id=local/x", option]
+    result = CliRunner().invoke(app, ["distance", *arguments])
+    assert (result.exit_code, complaint in result.output) == (2, True), result.output
 
 
 def test_distance_does_not_overwrite(tmp_path):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from benchmark_cells import SETTINGS, made_cell
 from example_scripts import load_script
 
 from lerobot_sdm.errors import InputError
@@ -36,7 +37,7 @@ def test_only_what_varies_is_drawn():
 @pytest.mark.parametrize(("task", "what"), [("reach", "goal"), ("adroit-hammer", "nail"), ("adroit-door", "handle")])
 def test_starts_are_where_the_simulator_has_them(task, what):
     """By the simulator's own bodies and sites, in centimeters."""
-    env, positions = failures.opened({"settings": {"suite": "dp3-37", "size": "small"}}, task)
+    env, positions = failures.opened({"settings": SETTINGS}, task)
     first = 3 * list(positions).index(what)
     found = failures.starts(env, positions, [3])[0, first : first + 3]
     base = env.unwrapped
@@ -47,7 +48,7 @@ def test_starts_are_where_the_simulator_has_them(task, what):
 
 
 def test_the_direction_of_a_pen_is_its_goals():
-    env, positions = failures.opened({"settings": {"suite": "dp3-37", "size": "small"}}, "adroit-pen")
+    env, positions = failures.opened({"settings": SETTINGS}, "adroit-pen")
     found = failures.starts(env, positions, [3])[0]
     top, bottom = (env.unwrapped.data.site(f"target_{end}").xpos for end in ("top", "bottom"))
     np.testing.assert_allclose(found, 100 * (top - bottom) / np.linalg.norm(top - bottom), atol=0.5)
@@ -58,4 +59,21 @@ def test_the_direction_of_a_pen_is_its_goals():
 
 def test_other_tasks_are_refused():
     with pytest.raises(InputError, match="TASK=dexart-faucet: is not a task of MetaWorld or Adroit"):
-        failures.opened({"settings": {"suite": "sdm-57", "size": "small"}}, "dexart-faucet")
+        failures.opened({"settings": SETTINGS | {"suite": "sdm-57"}}, "dexart-faucet")
+
+
+def test_the_view_is_the_folders():
+    env, _ = failures.opened({"settings": SETTINGS | {"view": "dp3"}}, "reach")
+    assert env.observation_space["point_cloud"].shape == (512, 3)
+    env.close()
+
+
+def test_a_method_counts_once_however_many_seeds_it_has():
+    cells = [made_cell("reach", "easy", method, "xx..", seed) for method in ("dp3-10", "sdm") for seed in (1, 2)]
+    cells += [made_cell("reach", "easy", "drift", "xxxx ....", protocol="paper")]
+    seeds, fails, expert = failures.failures({"cells": cells, "experts": {}}, "reach", seed=2)
+    assert seeds == [100_000, 100_001, 100_002, 100_003]
+    assert fails.tolist() == [[False, False, True, True]] * 2
+    assert expert is None
+    with pytest.raises(InputError, match="no cell of --seed=3"):
+        failures.failures({"cells": cells, "experts": {}}, "reach", seed=3)

@@ -205,6 +205,26 @@ def test_more_seeds_of_some_methods(tmp_path):
     assert [row["all"]["estimate"] for row in (*one["rows"], *two["rows"])] == [1.0, 1.0, 1.0, 0.5, 0.5]
 
 
+def test_a_task_with_another_seed_does_not_hide_the_others():
+    """No seed is common to all; the one that most tasks have is shown for them."""
+    cells = [made_cell(task, "easy", "sdm", "xxxx", seed) for task, seed in (("reach", 1), ("push", 1), ("soccer", 2))]
+    assert [(item["seeds"], item["tasks"]) for item in summarize(cells, {})] == [([1], ["reach", "push"])]
+
+
+def test_cells_and_page_name_every_commit_and_version(tmp_path):
+    """A run that is resumed after an update has stages of several."""
+    cells = [made_cell("reach", "easy", method, "xxxx") for method in ("dp3-10", "sdm")]
+    cells[1] |= {"commit": "0123abcd, 4567cdef", "versions": {"python": "3.13"}}
+    text = page(gather(write_cells(tmp_path / "out", cells)))
+    assert "Versions: python 3.12, or python 3.13; commit 0123abcd, 4567cdef." in text
+
+
+def test_an_expert_that_did_not_demonstrate_is_not_shown(tmp_path):
+    cells = [made_cell("reach", "easy", "sdm", "xxxx") | {"expert": "dapg"}]
+    experts = [made_expert("reach", "easy", "x...")]
+    assert gather(write_cells(tmp_path / "out", cells, experts))["experts"] == {}
+
+
 def test_a_row_with_fewer_seeds_says_so(tmp_path):
     cells = [made_cell("reach", "easy", "dp3-10", "xxxx", seed) for seed in (0, 1)]
     rows = task_table(measured_by([*cells, made_cell("reach", "easy", "manicm", "xxxx", 1)], "strict"), {}).splitlines()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from lerobot_sdm.files import read_json
+from lerobot_sdm.files import read_json, write_json
 from lerobot_sdm.measure.benchmark import Benchmark, make_benchmark
 from lerobot_sdm.measure.benchmark_page import task_table
 from lerobot_sdm.measure.engines import Engine
@@ -73,6 +73,7 @@ def test_every_cell_says_what_it_rests_on(whole):
         "record",
         "record_held_out",
         "check_data",
+        "check_held_out",
         "train_dp3_seed1",
         "check_dp3_seed1",
         "train_sdm_seed1",
@@ -83,6 +84,7 @@ def test_every_cell_says_what_it_rests_on(whole):
     assert commands["train_sdm_seed1"].startswith("lerobot-train")
     assert student["hashes"]["dp3"] == generator["hashes"]["dp3"] != student["hashes"]["sdm"]
     assert student["hashes"]["demonstrations"] != student["hashes"]["held_out"]
+    assert {record["commit"] for record in student["stages"]} == {student["commit"]}
     assert [step for step, _ in student["trainings"]["sdm"]["loss"]] == [10, 20, 30, 40]
     assert student["distance_to_teacher"]["energy"]["estimate"] != 0
     # Never below zero, by the triangle inequality.
@@ -120,6 +122,10 @@ def test_the_expert_acts_in_the_same_episodes_once(whole):
     benchmark, _ = whole
     assert f"expert of {TASK} (1 of 1)" in run(benchmark, Engine(), with_expert=True)
     assert "expert of" not in run(benchmark, Engine(), with_expert=True)
+    # What another expert did says nothing about the one that demonstrates.
+    file = benchmark.root / "experts" / f"{TASK}.json"
+    write_json(file, read_json(file) | {"expert": "mpc"})
+    assert "expert of" in run(benchmark, Engine(), with_expert=True)
     (summary,) = gather(benchmark.root)["summaries"]
     found = gather(benchmark.root)["experts"][TASK]
     assert found["evaluations"] == [{"seeds": [100_000, 100_003], "successes": [True] * 4}]

@@ -8,7 +8,7 @@ from benchmark_cells import made_cell, write_cells
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.files import read_json, write_json, write_text
 from lerobot_sdm.measure.plan import RunLayout
-from lerobot_sdm.measure.provenance import RESUMING, check_data_stage, check_training_stage, data_hash, weights_hash
+from lerobot_sdm.measure.provenance import RESUMING, check_data_stages, check_training_stage, data_hash, weights_hash
 
 
 @pytest.fixture
@@ -87,13 +87,17 @@ def test_other_demonstrations_are_refused_before_anything_is_trained(layout):
     hashes = {"demonstrations": data_hash(layout.demonstrations), "held_out": data_hash(layout.held_out)}
     root = layout.root.parents[1]
     write_cells(root, [made_cell("reach", "easy", "sdm", "xx..", seed=7) | {"hashes": hashes}])
-    stage = check_data_stage(root / "cells", "reach", layout)
-    stage.function()
-    assert read_json(stage.produces) == hashes
-    assert stage.produces.is_relative_to(layout.demonstrations)
-    write_cells(root, [made_cell("reach", "easy", "sdm", "xx..", seed=7) | {"hashes": hashes | {"held_out": "other"}}])
-    with pytest.raises(InputError, match="'held_out' of reach, made again"):
+    stages = dict(zip(hashes, check_data_stages(root / "cells", "reach", layout), strict=True))
+    for name, stage in stages.items():
         stage.function()
+        assert read_json(stage.produces) == {name: hashes[name]}
+    # A dataset that is made again takes the product of its own check along, so that the check is repeated.
+    assert stages["demonstrations"].produces.is_relative_to(layout.demonstrations)
+    assert stages["held_out"].produces.is_relative_to(layout.held_out)
+    write_cells(root, [made_cell("reach", "easy", "sdm", "xx..", seed=7) | {"hashes": hashes | {"held_out": "other"}}])
+    stages["demonstrations"].function()
+    with pytest.raises(InputError, match="'held_out' of reach, made again"):
+        stages["held_out"].function()
 
 
 def test_what_rests_on_other_weights_is_made_again(layout):

@@ -73,10 +73,11 @@ def test_what_was_deleted_is_made_again(tmp_path, console):
     assert (tmp_path / "counter" / "count").read_text() == "3"
 
 
-def test_marker_does_not_depend_on_the_folder(tmp_path, console):
-    first = tmp_path / "first"
-    run([counter_stage(first.parent / "first")], _made(first), console)
-    second = first.rename(tmp_path / "second")
+@pytest.mark.parametrize("name", ["run", 'läufe "1"'])
+def test_marker_does_not_depend_on_the_folder(tmp_path, console, name):
+    first = tmp_path / name
+    run([counter_stage(first)], _made(first), console)
+    second = first.rename(tmp_path / f"second {name}")
     assert "finished before" in run([counter_stage(second)], second, console)
 
 

@@ -17,7 +17,7 @@ from lerobot_sdm.clouds.geometry import sample_or_pad
 from lerobot_sdm.envs.cloud_sensor import CloudSensor, upright
 from lerobot_sdm.envs.coordinate_frames import Frame
 from lerobot_sdm.envs.depth_camera import GOAL, MARKER, VISIBLE_GEOM_GROUPS, RayDepthCamera, SceneCamera, open_camera
-from lerobot_sdm.envs.options import CloudOptions, check_chunk, options_of_view, require_positive
+from lerobot_sdm.envs.options import FIXED_FRAMES, CloudOptions, check_chunk, options_of_view, require_positive
 from lerobot_sdm.errors import check_known
 
 # A ray-cast frame costs 2 microseconds per pixel, so cast small images and enlarge them.
@@ -78,7 +78,7 @@ class PointCloudEnv(gym.Env, ABC):
     human_camera: str
     """Camera for human viewers: small objects visible, no arm in the way."""
 
-    frames: ClassVar[Collection[str]] = ("legacy", "world")
+    frames: ClassVar[Collection[str]] = FIXED_FRAMES
     """Coordinate frames that clouds can have."""
 
     arm: ClassVar[Collection[str]] = ()
@@ -181,7 +181,10 @@ class PointCloudEnv(gym.Env, ABC):
         return None
 
     def _subsample(self, points: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-        """A cloud of `count` rows of all points (n, C) in the crop."""
+        """A cloud of `count` rows of all points (n, C) in the crop.
+
+        Must not draw from `np_random`: clouds may be left out, which must not change the episodes.
+        """
         return sample_or_pad(points, count)
 
     def points_by_part(self) -> dict[str, int]:
@@ -197,10 +200,7 @@ class PointCloudEnv(gym.Env, ABC):
         points, geoms, _ = self._sensor.points(self._data, goal=self._goal())
         if not len(points):
             return {}
-        # Some environments sample their clouds at random.
-        before = self.np_random.bit_generator.state
         cloud = self._subsample(points, self.cloud_options.num_points)
-        self.np_random.bit_generator.state = before
         cloud = cloud[(cloud != 0).any(axis=1)]
         nearest = cKDTree(points[:, :3]).query(cloud[:, :3])[1]
         return dict(Counter(self._part_of(geom) for geom in geoms[nearest]))

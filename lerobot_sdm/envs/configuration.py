@@ -1,6 +1,7 @@
 """Base class of all point-cloud environments' configurations; a family adds its fields."""
 
 import functools
+import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, fields, replace
 from pkgutil import resolve_name
@@ -16,6 +17,7 @@ from lerobot_sdm.clouds import POINT_CLOUD
 from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.envs.options import (
     DEFAULT_VIEW,
+    FIXED_FRAMES,
     OPTION_NAMES,
     CloudOptions,
     check_chunk,
@@ -25,6 +27,8 @@ from lerobot_sdm.envs.options import (
 )
 from lerobot_sdm.errors import InputError, check_known
 from lerobot_sdm.processors.cloud_view import CloudViewStep
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -88,14 +92,27 @@ class PointCloudEnvConfig(EnvConfig):
             raise InputError(f"fps={self.fps}: {what} is {rate}. Leave it out.")
         self.fps = rate
 
-    def _describe(self, agent_pos_size: int, action_size: int, cameras: Collection[str]) -> None:
+    def _describe(
+        self,
+        agent_pos_size: int,
+        action_size: int,
+        cameras: Collection[str],
+        frames: Collection[str] = FIXED_FRAMES,
+    ) -> None:
         """Check the options and fill in features and their names. Each family calls it in its `__post_init__`."""
+        if self.max_parallel_tasks != 1:
+            # Nor can an OpenGL context move between the threads in which LeRobot would run the tasks.
+            raise InputError(
+                f"max_parallel_tasks={self.max_parallel_tasks}: must be 1, because a policy keeps one history of "
+                "observations, which tasks in parallel would mix. Drop it, and use --eval.batch_size for speed."
+            )
         require_positive("render_size", self.render_size)
         if self.episode_length is not None:
             require_positive("episode_length", self.episode_length)
         check_chunk(self.n_action_steps, self.n_obs_steps, self.pixels)
         options = self.cloud_options()
         check_known("camera", options.camera, cameras)
+        check_known("frame", options.frame, frames)
         self.features = {
             "agent_pos": PolicyFeature(FeatureType.STATE, (agent_pos_size,)),
             "point_cloud": PolicyFeature(FeatureType.STATE, (options.num_points, options.channels)),
@@ -106,21 +123,38 @@ class PointCloudEnvConfig(EnvConfig):
             self.features["pixels"] = PolicyFeature(FeatureType.VISUAL, (options.camera_size, options.camera_size, 3))
             self.features_map["pixels"] = OBS_IMAGE
 
-    def cloud_options(self) -> CloudOptions:
-        """The checked options of the cloud."""
-        return options_of_view(self.views(), self.view, **{name: getattr(self, name) for name in OPTION_NAMES})
+    def cloud_options(self, task: str | None = None) -> CloudOptions:
+        """The checked options of a task's cloud; the first task's for None."""
+        views = self.views(task or self.task_names()[0])
+        return options_of_view(views, self.view, **{name: getattr(self, name) for name in OPTION_NAMES})
 
     def cloud_view(self) -> dict[str, Any]:
-        """Description of how clouds are made, as stored with datasets and policies."""
-        return {"env_type": self.type} | described_view(self.view, self.cloud_options())
+        """Description of how clouds are made, as stored with datasets and policies.
+
+        Of several tasks, only the options that are equal for all; frames and boxes may differ, which a warning says.
+        """
+        first, *others = self.task_names()
+        told = described_view(self.view, self.cloud_options(first))
+        seen = {task: described_view(self.view, self.cloud_options(task)) for task in others}
+        differing = {task: view for task, view in seen.items() if view != told}
+        if differing:
+            logger.warning(
+                "--env.task=%s: %s are seen in other frames or boxes than %s, and policies cannot check such options "
+                "against their training data. Give --env.frame and --env.crop to see all tasks alike.",
+                self.task,
+                ", ".join(differing),
+                first,
+            )
+        shared = {name: value for name, value in told.items() if all(view[name] == value for view in seen.values())}
+        return {"env_type": self.type} | shared
 
     def get_env_processors(self) -> tuple[PolicyProcessorPipeline, PolicyProcessorPipeline]:
         """LeRobot's hook: adds to observations how their clouds are made, so that a policy can check it."""
         return PolicyProcessorPipeline(steps=[CloudViewStep(self.cloud_view())]), PolicyProcessorPipeline(steps=[])
 
-    def views(self) -> dict[str, CloudOptions]:
-        """The views that `view` can name, for the first of the tasks."""
-        return FAMILIES[self.type].views(self.task_names()[0])
+    def views(self, task: str) -> dict[str, CloudOptions]:
+        """The views of a task that `view` can name; they may differ in frame and box alone."""
+        return FAMILIES[self.type].views(task)
 
     def task_groups(self) -> dict[str, list[str]]:
         """The tasks that `task` names, grouped by the name that selected them."""
@@ -128,8 +162,12 @@ class PointCloudEnvConfig(EnvConfig):
 
     @property
     def gym_id(self) -> str:
-        """Gymnasium id, where `task` is a single one."""
-        return FAMILIES[self.type].gym_id(self.task)
+        """Gymnasium id, where `task` is a single one.
+
+        Raises:
+            InputError: It names several.
+        """
+        return FAMILIES[self.type].gym_id(self.single_task())
 
     def dataset_name(self, task: str) -> str:
         """Default name of a task's demonstrations."""
@@ -138,6 +176,17 @@ class PointCloudEnvConfig(EnvConfig):
     def task_names(self) -> list[str]:
         """The tasks that `task` names, each once, in the order given."""
         return list(dict.fromkeys(task for tasks in self.task_groups().values() for task in tasks))
+
+    def single_task(self) -> str:
+        """Short name of the task, where `task` is a single one.
+
+        Raises:
+            InputError: It names several.
+        """
+        names = self.task_names()
+        if len(names) != 1:
+            raise InputError(f"--env.task={self.task}: names {len(names)} tasks. Give a single one.")
+        return names[0]
 
     def as_recorded(self, task: str, pixels: bool) -> Self:
         """The environment for demonstrations of one task; it continues after success.
@@ -148,12 +197,11 @@ class PointCloudEnvConfig(EnvConfig):
         self.require_all_clouds()
         return replace(self, task=task, pixels=pixels, terminate_on_success=False)
 
-    def require_all_clouds(self) -> None:
-        """Raise an InputError if clouds are left out that a dataset needs."""
+    def require_all_clouds(self, option: str = "--env.n_action_steps") -> None:
+        """Raise an InputError if clouds are left out that a dataset needs; `option` is where they would be."""
         if self.n_action_steps is not None:
             raise InputError(
-                f"--env.n_action_steps={self.n_action_steps}: leaves out clouds, and a dataset needs all of them. "
-                "Drop the option."
+                f"{option}={self.n_action_steps}: leaves out clouds, and a dataset needs all of them. Drop the option."
             )
 
     @property

@@ -69,7 +69,7 @@ class SceneCamera(ABC):
             size: Height and width in pixels.
             color: Whether to return colors too.
             goal: (3,) world position at which to draw a ball of 2 cm radius, or None.
-            markers: Whether the scene's spherical sites are drawn.
+            markers: Whether the scene's sites are drawn, except invisible ones.
         """
 
     def photograph(
@@ -239,28 +239,27 @@ class RayDepthCamera(SceneCamera):
             geoms[i] = geom[0]
         depth[geoms < 0] = np.inf
         rgb = self._geom_color[geoms] if color else None
-        for number, center, radius, ball_color in self._balls(data, goal, markers):
-            ball = _distance_to_ball(origin, rays, center, radius)
-            nearer = ball < depth
+        for number, distance, plain_color in self._markers_and_goal(data, origin, rays, goal, markers):
+            nearer = distance < depth
             geoms[nearer] = number
             if rgb is not None:
-                rgb[nearer] = np.uint8(ball_color[:3] * 255)
-            depth = np.minimum(depth, ball)
+                rgb[nearer] = np.uint8(plain_color[:3] * 255)
+            depth = np.minimum(depth, distance)
         return Picture(
             depth.astype(np.float32).reshape(size, size),
             geoms.reshape(size, size),
             None if rgb is None else rgb.reshape(size, size, 3),
         )
 
-    def _balls(self, data, goal, markers: bool):
-        """Yield (what `Picture.geoms` says, center, radius, color) of everything that is not a geom."""
+    def _markers_and_goal(self, data, origin, rays, goal, markers: bool):
+        """Yield (what `Picture.geoms` says, distances (n,) along the rays, color) of everything that is not a geom."""
         model = self._model
         if markers:
-            for site in np.flatnonzero((model.site_type == mujoco.mjtGeom.mjGEOM_SPHERE) & (model.site_rgba[:, 3] > 0)):
-                if VISIBLE_GEOM_GROUPS[model.site_group[site]]:
-                    yield MARKER, data.site_xpos[site], model.site_size[site, 0], model.site_rgba[site]
+            visible = (model.site_rgba[:, 3] > 0) & (VISIBLE_GEOM_GROUPS[model.site_group] > 0)
+            for site in np.flatnonzero(visible):
+                yield MARKER, _distance_to_site(model, data, site, origin, rays), model.site_rgba[site]
         if goal is not None:
-            yield GOAL, goal, GOAL_RADIUS, GOAL_COLOR
+            yield GOAL, _distance_to_ball(origin, rays, goal, GOAL_RADIUS), GOAL_COLOR
 
 
 def open_camera(model: mujoco.MjModel, renderer: str, max_size: int) -> SceneCamera:
@@ -341,6 +340,19 @@ def _distance_to_ball(origin, rays, center, radius: float) -> NDArray[np.float64
     discriminant = b**2 - a * (offset @ offset - radius**2)
     hit = (discriminant >= 0) & (b < 0)
     return np.where(hit, (-b - np.sqrt(np.maximum(discriminant, 0))) / a, np.inf)
+
+
+def _distance_to_site(model: mujoco.MjModel, data: mujoco.MjData, site: int, origin, rays) -> NDArray[np.float64]:
+    """Distance to a site along rays (n, 3), in units of the ray; infinite where missed."""
+    center, size, kind = data.site_xpos[site], model.site_size[site], model.site_type[site]
+    if kind == mujoco.mjtGeom.mjGEOM_SPHERE:
+        return _distance_to_ball(origin, rays, center, size[0])
+    distance = np.full(len(rays), np.inf)
+    # No shape reaches further from its center than the sum of its sizes.
+    for ray in np.flatnonzero(np.isfinite(_distance_to_ball(origin, rays, center, size.sum()))):
+        hit = mujoco.mju_rayGeom(center, data.site_xmat[site], size, origin, rays[ray].astype(np.float64), kind)
+        distance[ray] = np.inf if hit < 0 else hit
+    return distance
 
 
 @functools.lru_cache(maxsize=8)

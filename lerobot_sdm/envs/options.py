@@ -6,7 +6,10 @@ from typing import Any
 
 from lerobot_sdm.errors import InputError, check_known
 
-FRAMES = ("legacy", "world", "hand")
+FIXED_FRAMES = ("legacy", "world")
+FRAMES = (*FIXED_FRAMES, "hand")
+"""Frames that every environment has, and all frames."""
+
 DEFAULT_VIEW, PAPERS_VIEW = "workspace", "dp3"
 """Names of the view made for learning and of the DP3 demonstrations' view, in every family."""
 

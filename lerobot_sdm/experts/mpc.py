@@ -11,6 +11,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from lerobot_sdm.envs.adroit.tasks import HAND_TASKS
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.experts.base import Expert
 from lerobot_sdm.experts.dapg import DAPGExpert
@@ -47,6 +48,8 @@ class MPCExpert(Expert):
         threads: int | None = None,
     ):
         super().__init__(task, action_noise, clip)
+        if path is not None and task not in HAND_TASKS:
+            raise _no_guide_for(task)
         self._guide = None if path is None else DAPGExpert(task, path=path)
         self._search = search
         self._threads = threads
@@ -58,9 +61,7 @@ class MPCExpert(Expert):
     def start(self, env: gym.Env, seed: int) -> dict[str, NDArray]:
         family = prediction_class(env.unwrapped).family
         if self._guide is not None and family != HandPrediction.family:
-            raise InputError(
-                f"--expert-path: a policy of hand_dapg is for Adroit tasks, not for {family}. Drop the option."
-            )
+            raise _no_guide_for(f"{family}'s {self.task}")
         self._cost = task_cost(family, self.task)
         return super().start(env, seed)
 
@@ -105,3 +106,7 @@ class MPCExpert(Expert):
         if settled is None or not settled(self._prediction(self._plan[None])).all():
             return search.replan
         return max(search.replan, search.horizon // 2)
+
+
+def _no_guide_for(task: str) -> InputError:
+    return InputError(f"--expert-path: a policy of hand_dapg is for Adroit tasks, not for {task}. Drop the option.")

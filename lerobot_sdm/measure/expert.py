@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import gymnasium as gym
-from lerobot.envs.configs import EnvConfig
 
+from lerobot_sdm.envs.configuration import PointCloudEnvConfig
 from lerobot_sdm.experts import Expert, default_expert, make_expert
 
 
@@ -24,7 +24,7 @@ class ExpertEpisode:
 
 
 def expert_episodes(
-    env_config: EnvConfig, seeds: Iterable[int], expert: str | None = None, **options: Any
+    env_config: PointCloudEnvConfig, seeds: Iterable[int], expert: str | None = None, **options: Any
 ) -> Iterator[ExpertEpisode]:
     """Run an expert on an evaluation's episodes, one at a time.
 
@@ -39,7 +39,8 @@ def expert_episodes(
     # Experts read the simulator's state, not the cloud: the smallest cloud saves nearly all of the time.
     blind = replace(env_config, camera_size=1, num_points=1, render_size=1)
     env = gym.make(blind.gym_id, disable_env_checker=True, **blind.gym_kwargs)
-    driver = make_expert(expert or default_expert(blind.type, blind.task), blind.task, **options)
+    task = blind.single_task()
+    driver = make_expert(expert or default_expert(blind.type, task), task, **options)
     try:
         for number, seed in enumerate(seeds):
             yield _driven(env, driver, seed, number % driver.variants)
@@ -48,7 +49,7 @@ def expert_episodes(
 
 
 def expert_successes(
-    env_config: EnvConfig,
+    env_config: PointCloudEnvConfig,
     seeds: Iterable[int],
     expert: str | None = None,
     progress: Callable[[Iterable[int]], Iterable[int]] = iter,

@@ -1,8 +1,10 @@
 """Options and the LeRobot config: what they build and what they refuse."""
 
 from dataclasses import dataclass, fields
+from pkgutil import resolve_name
 
 import draccus
+import gymnasium as gym
 import pytest
 from lerobot.configs import FeatureType
 from lerobot.envs.configs import EnvConfig
@@ -15,7 +17,7 @@ from lerobot_sdm.envs.adroit.tasks import HAND_TASKS
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
 from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.envs.metaworld.env import MetaWorldPointCloudEnv
-from lerobot_sdm.envs.options import OPTION_NAMES
+from lerobot_sdm.envs.options import FRAMES, OPTION_NAMES
 from lerobot_sdm.errors import InputError
 
 BAD_CLOUD_OPTIONS = {
@@ -69,6 +71,25 @@ def test_near_names_are_offered(env_type, key, value, offered):
         make_env_config(env_type, **{key: value})
 
 
+@pytest.mark.parametrize("env_type", FAMILIES)
+@pytest.mark.parametrize("tasks", [0, 2])
+def test_tasks_do_not_run_in_parallel(env_type, tasks):
+    with pytest.raises(InputError, match=rf"^max_parallel_tasks={tasks}: must be 1.*one history.*--eval.batch_size"):
+        make_env_config(env_type, max_parallel_tasks=tasks)
+
+
+@pytest.mark.parametrize("env_type", FAMILIES)
+@pytest.mark.parametrize("frame", FRAMES)
+def test_frames_are_refused_before_environments_are_built(env_type, frame):
+    env_class = resolve_name(FAMILIES[env_type].env_class)
+    for build in (env_class, lambda **kw: make_env_config(env_type, **kw)):
+        if frame in env_class.frames:
+            build(frame=frame)
+        else:
+            with pytest.raises(InputError, match=f"frame: '{frame}' is not known.*legacy, world"):
+                build(frame=frame)
+
+
 def test_a_camera_of_another_task_is_not_there():
     make_env_config("adroit", task="pen", camera="view_1")
     with pytest.raises(InputError, match=r"'view_1' is not known.*top"):
@@ -115,6 +136,43 @@ def test_datasets_need_all_clouds(env_type):
     config = make_env_config(env_type, n_action_steps=8)
     with pytest.raises(InputError, match=r"--env.n_action_steps=8: leaves out clouds.*Drop the option"):
         config.as_recorded(config.task, pixels=False)
+
+
+@pytest.mark.parametrize(("env_type", "suffix"), [("metaworld_pc", "-v3"), *((name, "") for name in FAMILIES)])
+def test_gym_ids_are_registered(env_type, suffix):
+    default = make_env_config(env_type)
+    config = make_env_config(env_type, task=default.task + suffix)
+    assert config.gym_id == default.gym_id
+    assert config.gym_id in gym.registry
+
+
+def test_several_tasks_have_no_gym_id():
+    with pytest.raises(InputError, match=r"--env.task=hard: names 6 tasks"):
+        _ = make_env_config("metaworld_pc", task="hard").gym_id
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "named"),
+    [
+        ("drawer-open,sweep-into,reach,shelf-place", {}, "sweep-into, shelf-place are seen"),
+        ("hard", {}, "hand-insert, pick-out-of-hole are seen"),
+        # The boxes are still those of the tasks.
+        ("drawer-open,sweep-into", {"frame": "world"}, "sweep-into are seen"),
+        ("drawer-open,reach", {}, None),
+        ("drawer-open,sweep-into", {"view": "dp3"}, None),
+        ("drawer-open,sweep-into", {"frame": "world", "crop": [[-1, -1, -1], [1, 1, 1]]}, None),
+    ],
+)
+def test_of_several_tasks_only_what_is_equal_is_told(task, options, named, caplog):
+    config = make_env_config("metaworld_pc", task=task, **options)
+    single = {name: make_env_config("metaworld_pc", task=name, **options).cloud_view() for name in config.task_names()}
+    first, *others = single.values()
+    caplog.clear()
+    before, _ = config.get_env_processors()
+    told = before.steps[0].view
+    assert told == {key: value for key, value in first.items() if all(other[key] == value for other in others)}
+    assert ("crop" in told) == (named is None)
+    assert [named in record.getMessage() for record in caplog.records] == [True] * (named is not None)
 
 
 def test_the_command_line_reaches_the_environment():

@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from lerobot_sdm.envs.depth_camera import GOAL, GOAL_RADIUS, Graphics, graphics_failure, open_camera
+from lerobot_sdm.envs.depth_camera import GOAL, GOAL_RADIUS, MARKER, NOTHING, Graphics, graphics_failure, open_camera
 
 # A camera 2 m above a floor, looking down, and a box of 0.2 m height in the middle of the picture. A site hides
 # the box from anyone who draws sites, and a geom of an invisible group from anyone who draws that.
@@ -72,6 +72,37 @@ def test_the_goal_is_a_ball(scene):
     np.testing.assert_allclose(plain.depth, picture.depth, atol=1e-4)
     assert picture.color[SIZE // 2, SIZE // 2].argmax() == 1
     assert camera.take(data, "down", SIZE).depth.min() > 1.7
+
+
+@pytest.mark.parametrize("renderer", BACKENDS)
+@pytest.mark.parametrize(
+    ("shape", "size", "top", "area"),
+    [
+        ("sphere", "0.2", 0.2, np.pi * 0.2**2),
+        ("capsule", "0.1 0.2", 0.3, np.pi * 0.1**2),
+        ("ellipsoid", "0.2 0.3 0.1", 0.1, np.pi * 0.2 * 0.3),
+        ("cylinder", "0.2 0.1", 0.1, np.pi * 0.2**2),
+        ("box", "0.2 0.3 0.1", 0.1, 0.4 * 0.6),
+    ],
+)
+def test_markers_of_every_shape_are_shown(renderer, shape, size, top, area):
+    """From so far away, a marker's pixels are its area as seen from above."""
+    if renderer == "egl" and graphics_failure():
+        pytest.skip(graphics_failure())
+    size_of_picture, away = 101, 50
+    model = mujoco.MjModel.from_xml_string(f"""
+      <mujoco><statistic extent="{away}"/><worldbody>
+        <camera name="down" pos="0 0 {top + away}" fovy="1"/><site type="{shape}" size="{size}"/>
+      </worldbody></mujoco>""")
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    camera = open_camera(model, renderer, size_of_picture)
+    picture = camera.take(data, "down", size_of_picture, markers=True)
+    assert picture.depth[50, 50] == pytest.approx(away, abs=0.01)
+    pixel = 2 * away * np.tan(np.deg2rad(0.5)) / size_of_picture
+    assert (picture.geoms == MARKER).sum() * pixel**2 == pytest.approx(area, rel=0.06)
+    assert (camera.take(data, "down", size_of_picture).geoms == NOTHING).all()
+    camera.close()
 
 
 @pytest.mark.skipif(graphics_failure() is not None, reason=str(graphics_failure()))

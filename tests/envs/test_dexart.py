@@ -190,6 +190,22 @@ def test_a_cloud_that_is_left_out_has_no_hand_either(make, mode):
     assert all(np.isnan(value).all() for value in observation.values())
 
 
+def test_clouds_that_are_left_out_change_no_other(make):
+    whole, some = make("laptop", **SMALL), make("laptop", **SMALL, n_action_steps=4)
+    observations = [(whole.reset(seed=3)[0], some.reset(seed=3)[0])]
+    observations += [(whole.step(action)[0], some.step(action)[0]) for action in np.zeros((8, 22))]
+    read = [np.isfinite(found["point_cloud"]).all() for _, found in observations]
+    assert np.flatnonzero(read).tolist() == [0, 3, 4, 7, 8]
+    for made in np.flatnonzero(read):
+        np.testing.assert_array_equal(*(observation["point_cloud"] for observation in observations[made]))
+    # Each step has its own noise, and looking draws none.
+    assert (observations[0][0]["point_cloud"] != observations[3][0]["point_cloud"]).any()
+    some.points_by_part()
+    starts = [env.reset()[0]["point_cloud"] for env in (whole, some)]
+    np.testing.assert_array_equal(*starts)
+    np.testing.assert_array_equal(state(whole), state(some))
+
+
 def test_the_imagined_hand_lies_on_the_hand(make):
     joined, apart = (make("faucet", num_points=16, imagin_robot=mode) for mode in ("joined", "apart"))
     cloud, hand = joined.reset(seed=3)[0]["point_cloud"], apart.reset(seed=3)[0]["imagin_robot"]

@@ -81,6 +81,12 @@ def test_every_registered_task(task):
     env.reset(seed=5)
     np.testing.assert_array_equal(simulator_state(bare), start)
 
+    # The markers of goals are where MetaWorld wants them, in the first frame and later.
+    for _ in range(2):
+        for name, position in bare._sim._target_site_config:
+            np.testing.assert_array_equal(bare._sim.data.site(name).xpos, position[:3])
+        env.step(env.action_space.sample())
+
     # Markers of goals and parts may be anywhere: nothing of them is seen.
     before = bare._sensor.look(bare._sim.data)[0]
     bare._sim.data.site_xpos[:] = [0.0, 0.6, 0.2]

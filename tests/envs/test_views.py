@@ -106,18 +106,28 @@ def test_parts_of_a_cloud_are_those_that_rays_hit():
 
 
 @pytest.mark.skipif(graphics_failure() is not None, reason=str(graphics_failure()))
-@pytest.mark.parametrize("markers", [False, True])
-def test_drawing_and_ray_casting_name_the_same_geoms(markers):
-    env = MetaWorldPointCloudEnv("push", renderer="egl", num_points=8)
+@pytest.mark.parametrize(
+    ("env_class", "task", "markers"),
+    [
+        (MetaWorldPointCloudEnv, "push", False),
+        (MetaWorldPointCloudEnv, "push", True),
+        # One of its markers is a disc.
+        (AdroitPointCloudEnv, "hammer", True),
+    ],
+)
+def test_drawing_and_ray_casting_name_the_same_geoms(env_class, task, markers):
+    env = env_class(task, renderer="egl", num_points=8)
     env.reset(seed=1)
-    goal, data = env._goal(), env._data
-    drawn = env._camera.take(data, "corner2", 96, goal=goal, markers=markers).geoms
-    cast = RayDepthCamera(env._model).take(data, "corner2", 96, goal=goal, markers=markers).geoms
+    goal, data, camera = env._goal(), env._data, env.cloud_options.camera
+    drawn = env._camera.take(data, camera, 96, goal=goal, markers=markers).geoms
+    cast = RayDepthCamera(env._model).take(data, camera, 96, goal=goal, markers=markers).geoms
     assert (drawn == cast).mean() > 0.98
-    shown = set(np.unique(drawn))
-    assert GOAL in shown or markers  # MetaWorld's own marker is as large, and at the same place.
-    assert NOTHING in shown
-    assert (MARKER in shown) == markers
+    # MetaWorld's own marker of the goal is as large as the ball, and at the same place.
+    balls = [np.isin(picture, (MARKER, GOAL)).sum() for picture in (drawn, cast)]
+    assert balls[0] == pytest.approx(balls[1], rel=0.1, abs=2)
+    assert balls[0] > 2
+    assert (MARKER in drawn) == (MARKER in cast) == markers
+    assert NOTHING in drawn or task == "hammer"  # Whose walls fill the picture.
     env.close()
 
 

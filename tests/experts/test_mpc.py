@@ -219,6 +219,8 @@ def test_guides_that_do_not_fit_are_refused(tmp_path):
     env = MetaWorldPointCloudEnv("hammer", **BLIND)
     with pytest.raises(InputError, match="is for Adroit tasks"):
         guided.start(env, 0)
+    with pytest.raises(InputError, match=r"^--expert-path: .* is for Adroit tasks, not for drawer-open"):
+        make_expert("mpc", "drawer-open", path=tmp_path / "hammer.pickle")
 
 
 def test_tasks_without_a_cost_are_refused_before_anything_is_simulated():

@@ -31,6 +31,12 @@ def test_outcomes_are_those_of_the_full_environment():
     assert len(set(outcomes)) == 2
 
 
+def test_a_task_may_carry_metaworlds_suffix():
+    options = {"episode_length": 40, "num_points": 8, "camera_size": 16}
+    short, full = (MetaWorldPointCloudEnvConfig(task=task, **options) for task in ("reach", "reach-v3"))
+    assert expert_successes(full, [100_000]) == expert_successes(short, [100_000])
+
+
 def test_more_time_means_more_success():
     config = MetaWorldPointCloudEnvConfig(task="reach", episode_length=150)
     assert all(expert_successes(config, range(5)))

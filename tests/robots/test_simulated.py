@@ -106,6 +106,10 @@ def test_it_must_be_connected_once():
         ({"env": "metaworld_pc,tsak=detour"}, r"--robot\.env metaworld_pc: 'tsak' is not known"),
         ({"env": "metaworld_px"}, r"--robot\.env: 'metaworld_px' is not known"),
         ({"env": "metaworld_pc,task=easy"}, r"--robot\.env=.*: names \d+ tasks\. Give a single one"),
+        (
+            {"env": "metaworld_pc,task=detour,n_action_steps=8"},
+            r"--robot\.env=\.\.\.,n_action_steps=8: leaves out clouds.*Drop the option",
+        ),
         ({"env": "pusht"}, r"--robot\.env=pusht: has no point clouds"),
         ({"env": "metaworld_pc,detour"}, r"--robot\.env=metaworld_pc,detour: 'detour' is not FIELD=VALUE"),
         ({"seed": -1}, r"--robot\.seed=-1: must be at least 0"),

@@ -79,7 +79,7 @@ class DexArtPointCloudEnvConfig(PointCloudEnvConfig):
             self.features["point_cloud"] = PolicyFeature(FeatureType.STATE, (rows + POINTS, channels))
         body_source(self.assets_dir, self.task, self.objects)
 
-    def views(self) -> dict[str, CloudOptions]:
+    def views(self, task: str) -> dict[str, CloudOptions]:
         return views(RULE_SETS[self.rule_set])
 
     def cloud_view(self) -> dict[str, Any]:

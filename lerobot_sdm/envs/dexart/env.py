@@ -96,6 +96,7 @@ class DexArtPointCloudEnv(PointCloudEnv):
         self.object_name: str | None = None
         self._sampling, self._noise, self._jitter = sampling, cloud_noise, camera_jitter
         self._imagined, self._template = imagin_robot, template()
+        self._cloud_seed = 0
         self._world: MuJoCoWorld | None = None
         self._measured: Measured | None = None
         observed = self.observation_space.spaces
@@ -168,6 +169,7 @@ class DexArtPointCloudEnv(PointCloudEnv):
         world.model.cam_pos[camera] = position
         mujoco.mju_mat2Quat(world.model.cam_quat[camera], axes.ravel())
         self._measured = world.reset(placement)
+        self._cloud_seed = int(rng.integers(2**63))
 
     def _advance(self, action: NDArray[np.float64]) -> Outcome:
         world, task, before = self._world, self.dexart_task, self._measured
@@ -188,7 +190,9 @@ class DexArtPointCloudEnv(PointCloudEnv):
         return self.dexart_task.agent_pos(self._measured, self._steps)
 
     def _subsample(self, points: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-        return noisy_sample(points, count, self._noise, self._sampling, self.np_random)
+        # Drawn anew for each step, so that clouds that are left out change neither later ones nor the next episode.
+        rng = np.random.default_rng([self._cloud_seed, self._steps])
+        return noisy_sample(points, count, self._noise, self._sampling, rng)
 
     def _observation(self) -> dict[str, NDArray]:
         observation = super()._observation()

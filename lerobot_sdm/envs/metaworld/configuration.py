@@ -7,6 +7,7 @@ from lerobot.envs.configs import EnvConfig
 
 from lerobot_sdm.envs.configuration import PointCloudEnvConfig
 from lerobot_sdm.envs.metaworld.tasks import CAMERAS, CONTROL_RATE, task_groups
+from lerobot_sdm.envs.options import FRAMES
 from lerobot_sdm.registration import registered
 
 
@@ -39,7 +40,7 @@ class MetaWorldPointCloudEnvConfig(PointCloudEnvConfig):
     def __post_init__(self) -> None:
         task_groups(self.task)
         self._set_rate(CONTROL_RATE, "MetaWorld's control rate")
-        self._describe(agent_pos_size=9, action_size=4, cameras=CAMERAS)
+        self._describe(agent_pos_size=9, action_size=4, cameras=CAMERAS, frames=FRAMES)
 
     def task_groups(self) -> dict[str, list[str]]:
         return task_groups(self.task)

@@ -152,12 +152,17 @@ class MetaWorldPointCloudEnv(PointCloudEnv):
     def _advance(self, action: NDArray[np.float64]) -> Outcome:
         # MetaWorld clips actions by itself.
         self._state, reward, _, _, info = self._sim.step(action)
+        self._place_markers()
         success = bool(info["success"])
         # Tasks of this package may end an episode that can no longer succeed.
         return Outcome(float(reward), int(success), success, bool(info.get("failed", False)))
 
     def _place_markers(self) -> None:
-        """Move the goal's markers to this episode's goal, which MetaWorld does in its step but not in its reset."""
+        """Move the goal's markers to this episode's goal, as MetaWorld v2 did.
+
+        MetaWorld v3 moves them in its step, too, but then computes all positions again from the model, in which most
+        markers are elsewhere.
+        """
         for name, position in self._sim._target_site_config:
             self._sim.data.site(name).xpos[:] = position[:3]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from lerobot_sdm.cards.privacy import hub_name
-from lerobot_sdm.envs.options import view_sentence
+from lerobot_sdm.envs.families import FAMILIES
+from lerobot_sdm.envs.options import described_view, view_sentence
 from lerobot_sdm.nets.backbone_settings import MIXER_PAPER, backbone_of, backbone_sentence
 from lerobot_sdm.policy_types import policy_type
+from lerobot_sdm.specs import flags
 
 DEFAULT_LICENSE = "apache-2.0"
 """LeRobot's default for policies."""
@@ -42,7 +45,7 @@ class Evaluation:
 
     Args:
         suite: Environment type or task group, such as `metaworld_pc`.
-        task: Name of the task.
+        task: Name of the task, for display.
         successes: Successful episodes.
         episodes: All episodes.
         low: Lower limit of the 95% interval of the success rate.
@@ -50,6 +53,7 @@ class Evaluation:
         protocol: One sentence on how it was measured.
         table: Markdown table with further rows (teacher, 1-step teacher), if there is one.
         notes: Markdown list below the table.
+        env: `--env.*` options of the measurement, with the task; None if the results do not contain them.
     """
 
     suite: str
@@ -61,6 +65,7 @@ class Evaluation:
     protocol: str
     table: str | None = None
     notes: str | None = None
+    env: Mapping[str, Any] | None = None
 
 
 @dataclass
@@ -266,9 +271,6 @@ def _results(facts: CardFacts) -> str:
 
 
 def _commands(facts: CardFacts) -> str:
-    suite, task = "<environment>", "<task>"
-    if facts.evaluations:
-        suite, task = facts.evaluations[0].suite, facts.evaluations[0].task
     kind = facts.policy["type"]
     about = policy_type(kind)
     student = about.student or kind
@@ -286,11 +288,44 @@ def _commands(facts: CardFacts) -> str:
         "```bash\n"
         "# Install the plugin lerobot_policy_sdm next to LeRobot, then:\n"
         f"lerobot-eval --policy.path={facts.repo_id} \\\n"
-        f"  --env.type={suite} --env.task={task} --eval.n_episodes=50 --seed=100000\n"
+        f"  {_environment(facts)} --eval.n_episodes=50 --seed=100000\n"
         f"\n# {purpose}:\n"
         f"lerobot-train --policy.type={student}{source} \\\n"
         f"  --policy.repo_id=<name>/<repo> --dataset.repo_id={_public_dataset(facts) or '<name>/<dataset>'}\n```"
     )
+
+
+def _environment(facts: CardFacts) -> str:
+    """The `--env.*` options of the first measurement; if it does not state them, those of the policy's clouds."""
+    view = facts.policy.get("cloud_view") or {}
+    suite, task, env = view.get("env_type", "<environment>"), "<task>", None
+    if facts.evaluations:
+        suite, task, env = facts.evaluations[0].suite, facts.evaluations[0].task, facts.evaluations[0].env
+    if env is None:
+        env = {"task": task, **_view_options(view, suite, task)}
+    given = flags({"type": suite, **env}, "env.")
+    return " ".join(flag if "<" in flag else shlex.quote(flag) for flag in given)
+
+
+def _view_options(view: Mapping[str, Any], suite: str, task: str) -> dict[str, Any]:
+    """The options that make an environment's clouds as described: the view's name, and all that differs from the view.
+
+    Views depend on the task. If it is unknown, only options are omitted that are the view's for every task.
+    """
+    name = view.get("view")
+    if name is None or suite not in FAMILIES:
+        return {} if name is None else {"view": name}
+    family = FAMILIES[suite]
+    known = [family.views(each) for each in ([task] if task in family.tasks else family.tasks)]
+    bases = [described_view(name, views[name]) for views in known if name in views]
+    fields = family.fields()
+    options = {
+        key: value
+        for key, value in view.items()
+        # A crop box of None follows from the frame.
+        if key in fields and value is not None and any(value != base.get(key, fields[key][1]) for base in bases)
+    }
+    return {"view": name, **options}
 
 
 def _public_dataset(facts: CardFacts) -> str | None:

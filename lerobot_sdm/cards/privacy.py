@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 CONFIG_FILE, TRAIN_CONFIG_FILE = "config.json", "train_config.json"
@@ -78,12 +78,18 @@ def private_passages(folder: Path) -> Iterator[str]:
                         yield f"{path.relative_to(folder)}, line {number}: {shown} looks like {meaning}"
 
 
-def _without_private_text(value: Any) -> Any:
-    """The same value, with None instead of every string that contains private data."""
+def without_folders(value: Any) -> Any:
+    """The same value, JSON-compatible, with the last part of every path of this machine instead of the path: an asset
+    folder's name, say. Other private strings become None."""
+    return _without_private_text(value, instead=lambda text: PureWindowsPath(text).name)  # Splits at both slashes.
+
+
+def _without_private_text(value: Any, instead: Callable[[str], str] | None = None) -> Any:
+    """The same value, with None instead of every string with private data, unless `instead` makes it public."""
     if isinstance(value, Mapping):
-        return {key: _without_private_text(item) for key, item in value.items()}
+        return {key: _without_private_text(item, instead) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_private_text(item) for item in value]
+        return [_without_private_text(item, instead) for item in value]
     if isinstance(value, str) and any(private.search(value) for private in PRIVATE.values()):
-        return None
+        return None if instead is None else _without_private_text(instead(value))
     return value

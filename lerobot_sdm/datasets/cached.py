@@ -5,6 +5,7 @@ is requested: about 140 samples per second at horizon 4. With one tensor per col
 copy per column. Keys, values, shapes, and dtypes match LeRobot's reader; the tests compare the two.
 """
 
+import functools
 import logging
 import operator
 import time
@@ -23,7 +24,7 @@ from tqdm import tqdm
 
 from lerobot_sdm.datasets.checks import check_finite, check_stats_finite
 from lerobot_sdm.datasets.damage import AGAIN, check_frames, damage_is_an_input_error
-from lerobot_sdm.datasets.memory import cache_budget, fits_shared_memory
+from lerobot_sdm.datasets.memory import SHARED_MEMORY, cache_budget, fits_shared_memory
 from lerobot_sdm.datasets.progress import BAR_DELAY
 from lerobot_sdm.errors import InputError
 
@@ -96,8 +97,8 @@ class CachedLeRobotDataset(LeRobotDataset):
     _columns: dict[str, CachedColumn] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any):
-        named = dict(zip(("repo_id", "root"), args, strict=False)) | kwargs
-        with damage_is_an_input_error(named["repo_id"], named.get("root")):
+        named = dict(zip(("repo_id", "root", "episodes"), args, strict=False)) | kwargs
+        with damage_is_an_input_error(named["repo_id"], named.get("root"), named.get("episodes")):
             super().__init__(*args, **kwargs)
             check_frames(self.hf_dataset.data, self.meta, self.repo_id)
             self._fill_cache()
@@ -171,20 +172,13 @@ class CachedLeRobotDataset(LeRobotDataset):
         return Batch(whole, len(rows))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Spawned workers share the tensors if shared memory has room for them, and get copies otherwise."""
+        """Spawned workers share the tensors if shared memory has room for them. Otherwise, they get none and read the
+        same items with LeRobot's reader: a copy for each worker could exhaust memory."""
         state = self.__dict__.copy()
         if self._columns is not None and not fits_shared_memory(self._nbytes()):
-            state["_columns"] = {
-                key: column._replace(values=column.values.numpy()) for key, column in self._columns.items()
-            }
+            state |= dict.fromkeys(("_columns", "_strings", "_first_row", "_last_row"))
+            _warn_of_slow_workers(self.repo_id, self._nbytes() / 1e6)
         return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        if self._columns is not None:
-            self._columns = {
-                key: column._replace(values=torch.as_tensor(column.values)) for key, column in self._columns.items()
-            }
 
     # Building the cache
 
@@ -277,6 +271,18 @@ class CachedLeRobotDataset(LeRobotDataset):
         if not in_place or (self.episodes is None and not torch.equal(index, rows)):
             raise CannotCache("its frames are not stored in order")
         return first, last
+
+
+@functools.cache
+def _warn_of_slow_workers(repo_id: str, megabytes: float) -> None:
+    """Say once, not for each worker, that workers cannot share a dataset of this size."""
+    logger.warning(
+        "%s: shared memory (%s) has no room for its %.1f MB, so data-loading workers read from disk, which is slower. "
+        "Give --num_workers=0 to read from memory, or enlarge shared memory (docker run --shm-size=...).",
+        repo_id,
+        SHARED_MEMORY,
+        megabytes,
+    )
 
 
 def _itemsize(dtype: str) -> int:

@@ -8,7 +8,7 @@ import contextlib
 import math
 import operator
 import string
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +61,9 @@ REQUIRED = ("codebase_version", "fps", "features")
 
 
 @contextlib.contextmanager
-def damage_is_an_input_error(repo_id: str, root: Path | str | None) -> Iterator[None]:
+def damage_is_an_input_error(
+    repo_id: str, root: Path | str | None, episodes: Collection[int] | None = None
+) -> Iterator[None]:
     """Context manager around opening a dataset: checks a local folder first, and explains what LeRobot cannot read.
 
     Errors that users can already read pass through: the Hub's, and LeRobot's own for datasets of older and newer
@@ -70,6 +72,7 @@ def damage_is_an_input_error(repo_id: str, root: Path | str | None) -> Iterator[
     Args:
         repo_id: Name of the dataset.
         root: Its folder; None for LeRobot's own cache.
+        episodes: The episodes to open; None for all.
 
     Raises:
         InputError: Replaces any other exception.
@@ -82,6 +85,7 @@ def damage_is_an_input_error(repo_id: str, root: Path | str | None) -> Iterator[
     is_here = (folder / INFO).is_file()
     if is_here:
         check_dataset(folder, complete=False)  # LeRobot looks for missing files on the Hub.
+        _check_episodes(folder, episodes)
     try:
         yield
     except (InputError, CompatibilityError):
@@ -103,7 +107,7 @@ def open_checked(repo_id: str, root: Path | str | None, **options: Any) -> "LeRo
     """
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
-    with damage_is_an_input_error(repo_id, root):
+    with damage_is_an_input_error(repo_id, root, options.get("episodes")):
         dataset = LeRobotDataset(repo_id, root=root, **options)
         check_frames(dataset.hf_dataset.data, dataset.meta, repo_id)
     return dataset
@@ -129,6 +133,17 @@ def check_dataset(folder: Path, complete: bool = True) -> None:
     except _DamageError as damage:
         if complete or not isinstance(damage, _MissingError):
             raise InputError(f"dataset {folder}: {damage}. {AGAIN}") from damage
+
+
+def _check_episodes(folder: Path, episodes: Collection[int] | None) -> None:
+    """Refuse a selection that is empty or names an episode that a checked dataset does not have."""
+    if episodes is None:
+        return
+    total = read_object(folder / INFO, f"dataset {folder}: {INFO}", AGAIN).get("total_episodes", 0)
+    unknown = sorted(set(episodes) - set(range(total)))
+    if unknown or not episodes:
+        wrong = f"{unknown[0]}: no such episode" if unknown else "[]: names no episode"
+        raise InputError(f"--dataset.episodes={wrong}. Give numbers from 0 to {total - 1}.")
 
 
 def check_frames(table: pa.Table, meta: Any, source: str) -> None:

@@ -15,9 +15,8 @@ from lerobot_sdm.datasets.damage import INFO, open_checked
 from lerobot_sdm.datasets.disk import disk_full_is_an_input_error
 from lerobot_sdm.datasets.names import check_new_dataset
 from lerobot_sdm.datasets.stale_stats import lacks_stats, without_stale_stats
-from lerobot_sdm.datasets.write import PROVENANCE, VIDEO_BACKEND, save_card, versions
+from lerobot_sdm.datasets.write import VIDEO_BACKEND, save_card, versions, write_provenance
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.files import write_json
 from lerobot_sdm.processors.cloud_view import read_provenance, recorded_view
 
 Splits = Mapping[str, float | Collection[int]]
@@ -213,7 +212,7 @@ def _describe(edit: DatasetEdit, dataset: LeRobotDataset, sources: list[LeRobotD
     views = [recorded_view(source.root) for source in sources]
     common = {"view": views[0]} if views[0] and all(view == views[0] for view in views) else {}
     told = {"edited_from": origins, **common, **changes, "versions": versions()}
-    write_json(dataset.root / PROVENANCE, told)
+    write_provenance(dataset.root, told)  # Sources may have been recorded when folders were still written.
     names = ", ".join(f"`{origin['name']}` ({origin['episodes']} episodes)" for origin in origins)
     lines = [f"Made with `lerobot-sdm edit-dataset` from {names}.", ""]
     lines += [f"- {name.replace('_', ' ')}: {value}" for name, value in changes.items()]

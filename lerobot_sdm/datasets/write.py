@@ -16,12 +16,14 @@ from lerobot.envs.configs import EnvConfig
 from lerobot.utils.utils import SuppressProgressBars
 from tqdm import tqdm
 
+from lerobot_sdm.cards.privacy import without_folders
 from lerobot_sdm.datasets.cached import CachedLeRobotDataset
 from lerobot_sdm.datasets.checks import check_finite
 from lerobot_sdm.datasets.episodes import Episode, shown_points
 from lerobot_sdm.datasets.progress import BAR_DELAY
 from lerobot_sdm.envs.options import view_sentence
 from lerobot_sdm.errors import InputError
+from lerobot_sdm.files import write_json
 from lerobot_sdm.processors.cloud_view import PROVENANCE
 from lerobot_sdm.versions import installed_versions
 
@@ -140,11 +142,18 @@ def write(
             }
         )
     dataset.finalize()
-    provenance = {**facts, "episodes": episodes, "points": shown_points(looks), "versions": versions()}
-    (root / PROVENANCE).write_text(json.dumps(provenance, indent=2, default=str) + "\n")
+    told = {**facts, "episodes": episodes, "points": shown_points(looks), "versions": versions()}
+    provenance = write_provenance(root, told)
     tags = [env_config.type, *(["point-cloud"] if "point_cloud" in env_config.features else [])]
     save_card(root, dataset.meta.info, repo_id, describe(repo_id, env_config, provenance), tags)
     verify(root, repo_id, paths)
+
+
+def write_provenance(root: Path, told: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a dataset's provenance and return it: `told` as JSON, without the folders of this machine."""
+    public = without_folders(json.loads(json.dumps(told, default=str)))
+    write_json(root / PROVENANCE, public)
+    return public
 
 
 def save_card(root: Path, info: Any, repo_id: str, text: str, tags: Sequence[str]) -> None:

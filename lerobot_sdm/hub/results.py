@@ -1,15 +1,17 @@
 """Reads evaluation results for a model card, from files of this package and of LeRobot."""
 
+from collections.abc import Sized
 from pathlib import Path
 from typing import Any
 
 from lerobot_sdm.cards.model_card import Evaluation
+from lerobot_sdm.cards.privacy import without_folders
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.measure.methods import QUICKSTART_RUNS
 from lerobot_sdm.measure.quickstart_report import report
 from lerobot_sdm.measure.statistics import wilson_interval
 from lerobot_sdm.measure.tables import markdown
-from lerobot_sdm.safe_files.json_files import read_object
+from lerobot_sdm.safe_files.json_files import read_object, said
 
 ROWS = {"dp3": "teacher_10", "sdm": "student"}
 """Policy type -> its row in a quickstart's `results.json`."""
@@ -27,14 +29,19 @@ def read_results(path: Path, policy_type: str, suite: str | None, steps: int | N
         steps: Number of its training steps, if known.
 
     Raises:
-        InputError: The file is missing, of another kind, without this policy, or from another training.
+        InputError: The file is missing, damaged, of another kind, without this policy or without episodes, or from
+            another training.
     """
     content = read_object(path, f"--results={path}", GIVE)
-    if {"rows", "settings"} <= content.keys():
-        return [_from_quickstart(path, content, policy_type, steps)]
-    if "per_task" in content:
+    is_quickstart = {"rows", "settings"} <= content.keys()
+    if not is_quickstart and "per_task" not in content:
+        raise InputError(f"--results={path}: has neither rows nor tasks. {GIVE}")
+    try:
+        if is_quickstart:
+            return [_from_quickstart(path, content, policy_type, steps)]
         return _from_lerobot_eval(path, content, suite)
-    raise InputError(f"--results={path}: has neither rows nor tasks. {GIVE}")
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"--results={path}: an entry is missing or damaged ({said(error)}). {GIVE}") from error
 
 
 def _from_quickstart(path: Path, results: dict[str, Any], policy_type: str, steps: int | None) -> Evaluation:
@@ -49,18 +56,19 @@ def _from_quickstart(path: Path, results: dict[str, Any], policy_type: str, step
             "Give the results of this run."
         )
     first, last = results["evaluation_seeds"]
-    rate, table = row["success_rate"], report(results)
+    settings, rate, table = results["settings"], row["success_rate"], report(results)
     return Evaluation(
-        suite=results["settings"]["env_type"],
+        suite=settings["env_type"],
         task=results["task"],
         successes=sum(row["successes"]),
-        episodes=len(row["successes"]),
-        low=rate["low"],
-        high=rate["high"],
+        episodes=_counted(path, row["successes"]),
+        low=float(rate["low"]),
+        high=float(rate["high"]),
         protocol=f"One episode per seed from {first} to {last}, the last checkpoint of the training; Wilson "
         "interval of the success rate.",
         table=markdown(table.rows),
         notes=table.notes,
+        env={"task": settings["task"], **without_folders(settings["env"])},
     )
 
 
@@ -71,9 +79,10 @@ def _from_lerobot_eval(path: Path, results: dict[str, Any], suite: str | None) -
     groups: dict[str, list[bool]] = {}
     for task in results["per_task"]:
         groups.setdefault(task["task_group"], []).extend(task["metrics"]["successes"])
+    _counted(path, groups)
     evaluations = []
     for group, successes in groups.items():
-        interval = wilson_interval(sum(successes), len(successes))
+        interval = wilson_interval(sum(successes), _counted(path, successes))
         evaluations.append(
             Evaluation(
                 suite=suite,
@@ -86,3 +95,10 @@ def _from_lerobot_eval(path: Path, results: dict[str, Any], suite: str | None) -
             )
         )
     return evaluations
+
+
+def _counted(path: Path, entries: Sized) -> int:
+    """Number of entries; an InputError if there are none."""
+    if not entries:
+        raise InputError(f"--results={path}: has no episodes. {GIVE}")
+    return len(entries)

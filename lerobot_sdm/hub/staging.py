@@ -7,7 +7,7 @@ import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from huggingface_hub.utils import HFValidationError, validate_repo_id
@@ -19,7 +19,7 @@ from lerobot_sdm.cards.training_card import teacher_of
 from lerobot_sdm.checkpoints.import_policy import IMPORT_FILE
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.source.files import PROCESSOR_FILES, WEIGHTS_FILE, fingerprint
-from lerobot_sdm.safe_files.json_files import read_object
+from lerobot_sdm.safe_files.json_files import AGAIN, read_object
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def trained_steps(folder: Path) -> int | None:
 
     `train_config.json` has the number planned, which an earlier checkpoint has not reached.
     """
-    done = _json(folder.parent / "training_state" / "training_step.json")
+    done = _json(folder.resolve().parent / "training_state" / "training_step.json")
     return (done or _json(folder / TRAIN_CONFIG_FILE) or {}).get("step" if done else "steps")
 
 
@@ -124,15 +124,27 @@ def refuse_private(folder: Path) -> None:
 
 
 def policy_files(folder: Path) -> list[str]:
-    """Files for inference and on the policy's origin, without training state."""
-    pipelines = [
-        step["state_file"]
-        for name in PROCESSOR_FILES
-        for step in read_object(folder / name, str(folder / name)).get("steps", ())
-        if step.get("state_file")
-    ]
+    """Files for inference and on the policy's origin, without training state.
+
+    Raises:
+        InputError: A processor names a file outside the folder, or one that is missing.
+    """
+    pipelines = [file for name in PROCESSOR_FILES for file in _state_files(folder / name)]
     optional = [name for name in (TRAIN_CONFIG_FILE, IMPORT_FILE) if (folder / name).exists()]
     return [CONFIG_FILE, WEIGHTS_FILE, *PROCESSOR_FILES, *pipelines, *optional]
+
+
+def _state_files(processor: Path) -> list[str]:
+    """Names of the files beside a processor that hold the state of its steps."""
+    steps = read_object(processor, str(processor)).get("steps", [])
+    if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
+        raise InputError(f"{processor}: 'steps' must be a list of objects. {AGAIN}")
+    files = [step["state_file"] for step in steps if step.get("state_file")]
+    for file in files:
+        # A path could lead to any file, here and where the policy is downloaded to.
+        if not isinstance(file, str) or PureWindowsPath(file).name != file or not (processor.parent / file).is_file():
+            raise InputError(f"{processor}: state_file={file!r} is not the name of a file beside it. {AGAIN}")
+    return files
 
 
 def _parameters(weights: Path) -> int:

@@ -5,6 +5,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from lerobot_sdm.processes.control_groups import control_groups
+
 WAIT_POLICY = "OMP_WAIT_POLICY"
 MOST_USEFUL = 4
 """Threads beyond which small networks gain little: two threads speed up a step by 1.25 to 1.5, and by Amdahl's law
@@ -47,18 +49,8 @@ def passive_waiting() -> dict[str, str]:
 
 def _quotas(root: Path) -> Iterator[float]:
     """CPU quota in cores: of this process's own cgroup and of those above it."""
-    try:
-        lines = (root / "proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        mount = root / "sys/fs/cgroup" / controllers
-        inside = Path(path.lstrip("/"))
-        for group in (inside, *inside.parents):
-            yield from _quota(mount / group, version=1 if controllers else 2)
+    for group, version in control_groups("cpu", root):
+        yield from _quota(group, version)
 
 
 def _quota(group: Path, version: int) -> Iterator[float]:

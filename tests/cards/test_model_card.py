@@ -1,12 +1,16 @@
 """Model cards know every policy type of this package."""
 
 import dataclasses
+import json
 import re
+import shlex
 
 import pytest
+import yaml
 
 import lerobot_policy_sdm  # noqa: F401  (registers the policy types)
 from lerobot_sdm.cards.model_card import CardFacts, Evaluation, model_card
+from lerobot_sdm.envs.families import FAMILIES
 from lerobot_sdm.envs.options import CloudOptions, described_view
 from lerobot_sdm.policies import config_classes
 from lerobot_sdm.policy_types import POLICIES, policy_type
@@ -41,6 +45,37 @@ def test_the_view_of_the_clouds_is_described():
     assert "frame `world`" in text
     older = str(model_card(CardFacts("me/x", {"type": "dp3", "cloud_view": {"view": "workspace"}})))
     assert "trained on clouds in the view `workspace`." in older
+
+
+@pytest.mark.parametrize(
+    ("env", "given"),
+    [
+        ("dexart", {"task": "faucet", "view": "dp3", "imagin_robot": "joined"}),
+        ("adroit", {"task": "pen", "view": "dp3"}),
+        ("metaworld_pc", {"task": "shelf-place"}),
+        ("metaworld_pc", {"task": "reach", "num_points": 99, "frame": "world", "show_arm": True}),
+        ("metaworld_pc", {"task": "reach", "crop": [[0, 0, 0], [1, 1, 1]]}),
+        ("metaworld_pc", {"task": "reach", "frame": "legacy"}),
+    ],
+)
+@pytest.mark.parametrize("evaluated", [True, False])
+def test_the_command_on_a_card_makes_the_clouds_of_the_training(env, given, evaluated):
+    """From results that do not state the environment's options, and before there are any."""
+    family = FAMILIES[env]
+    view = json.loads(json.dumps(family.configuration(**given).cloud_view()))
+    evaluations = [Evaluation(env, given["task"], 1, 2, 0.1, 0.9, "Fifty seeds.")] if evaluated else []
+    text = str(model_card(CardFacts("me/x", {"type": "dp3", "cloud_view": view}, evaluations=evaluations)))
+    assert f"--env.view={given.get('view', 'workspace')}" in text
+    words = [word for word in shlex.split(text.partition("lerobot-eval")[2]) if word.startswith("--env.")]
+    options = dict(word.removeprefix("--env.").split("=", 1) for word in words)
+    assert (options.pop("type"), options.pop("task")) == (env, given["task"] if evaluated else "<task>")
+    values = {name: yaml.safe_load(value) for name, value in options.items()}
+    assert json.loads(json.dumps(family.configuration(task=given["task"], **values).cloud_view())) == view
+
+
+def test_a_view_whose_environment_is_unknown_is_named():
+    text = str(model_card(CardFacts("me/x", {"type": "dp3", "cloud_view": {"view": "dp3"}})))
+    assert "--env.type=<environment> --env.task=<task> --env.view=dp3 " in text
 
 
 def test_the_metadata_hold_one_result_for_each_task():

@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from lerobot_sdm.cards.privacy import hub_name, private_passages, public_policy_config, public_train_config
+from lerobot_sdm.cards.privacy import (
+    hub_name,
+    private_passages,
+    public_policy_config,
+    public_train_config,
+    without_folders,
+)
 
 
 @pytest.mark.parametrize(
@@ -90,4 +96,26 @@ def test_bases_and_reward_models_are_treated_like_teachers(tmp_path, monkeypatch
         "base_sha256": "f",
         "reward_path": "me/reward",
         "reward_revision": "v1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "public"),
+    [
+        ("/home/ada/dexart-assets", "dexart-assets"),
+        ("/mnt/data/my assets/", "my assets"),
+        ("~/outputs/run", "run"),
+        (r"C:\Users\ada\assets", "assets"),
+        ("hf_abcdefghijABCDEFGHIJ0123", None),
+        ("/home/ada/hf_abcdefghijABCDEFGHIJ0123", None),
+        ("outputs/run", "outputs/run"),
+        ("Open a drawer, and/or close it", "Open a drawer, and/or close it"),
+    ],
+)
+def test_of_a_folder_the_name_stays(text, public):
+    told = {"env": {"assets_dir": text, "objects": ["seen", text]}, "seed": 3, "view": None}
+    assert without_folders(told) == {
+        "env": {"assets_dir": public, "objects": ["seen", public]},
+        "seed": 3,
+        "view": None,
     }

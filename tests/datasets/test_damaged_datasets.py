@@ -21,6 +21,7 @@ from lerobot.datasets.factory import make_dataset
 from lerobot.policies import make_policy, make_pre_post_processors
 from lerobot_commands import REPO_ID, make_small_dataset
 
+from lerobot_sdm.datasets.damage import open_checked
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.measure.observations import held_out_observations
 from lerobot_sdm.plugin import register_all
@@ -59,9 +60,9 @@ def policy_config() -> DP3Config:
     return DP3Config(horizon=8, n_action_steps=4, device="cpu", **small)
 
 
-def train(root: Path) -> float:
+def train(root: Path, episodes: list[int] | None = None) -> float:
     """The loss of a first training step, by all that `lerobot-train` calls before and in it."""
-    config = TrainPipelineConfig(DatasetConfig(REPO_ID, root=str(root)), policy=policy_config())
+    config = TrainPipelineConfig(DatasetConfig(REPO_ID, root=str(root), episodes=episodes), policy=policy_config())
     dataset = make_dataset(config)
     batch = torch.utils.data.default_collate(dataset.__getitems__([0, len(dataset) // 2, len(dataset) - 1]))
     policy = make_policy(config.policy, ds_meta=dataset.meta)
@@ -107,6 +108,19 @@ def edit_column(file: Path, name: str, values: list | None) -> None:
 
 def test_a_whole_dataset_trains(whole):
     assert 0 < train(whole) < 10
+
+
+@pytest.mark.parametrize(
+    ("episodes", "message"),
+    [([0, 99], "--dataset.episodes=99: no such episode"), ([], r"--dataset.episodes=\[\]: names no episode")],
+)
+def test_episodes_that_are_not_there(whole, episodes, message):
+    """The dataset is whole, and the Hub has no more of it."""
+    with pytest.raises(InputError, match=f"^{message}. Give numbers from 0 to 1.$"):
+        train(whole, episodes)
+    with pytest.raises(InputError, match=message):
+        open_checked(REPO_ID, whole, episodes=episodes)
+    assert np.isfinite(train(whole, [1]))
 
 
 @pytest.mark.parametrize(

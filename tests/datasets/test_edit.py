@@ -16,6 +16,7 @@ from make_stores import stored_columns
 from typer.testing import CliRunner
 
 import lerobot_policy_sdm  # noqa: F401  (mends LeRobot's tools)
+from lerobot_sdm.cards.privacy import private_passages
 from lerobot_sdm.cli.main import app
 from lerobot_sdm.datasets.cached import CachedLeRobotDataset
 from lerobot_sdm.datasets.edit import DatasetEdit, edit_dataset
@@ -206,6 +207,15 @@ def test_dropping_a_bad_demonstration_of_two_recordings(source, other, tmp_path)
     assert told["left_out"] == [1, 4]
     assert str(tmp_path) not in (tmp_path / "new/README.md").read_text() + json.dumps(told)
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+def test_folders_in_an_older_recording_are_not_copied(source, tmp_path):
+    older = Path(shutil.copytree(source, tmp_path / "older"))
+    (older / "meta/provenance.json").write_text(json.dumps({"env": {"assets_dir": "/home/ada/dexart-assets"}}))
+    run(older, "--delete=1", f"--root={tmp_path / 'new'}")
+    (origin,) = json.loads((tmp_path / "new/meta/provenance.json").read_text())["edited_from"]
+    assert origin["provenance"] == {"env": {"assets_dir": "dexart-assets"}}
+    assert list(private_passages(tmp_path / "new")) == []
 
 
 def test_splitting_by_shares(source, tmp_path):

@@ -15,6 +15,7 @@ from full_disk import files_of_at_most
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from warm_start import start_forked
 
+from lerobot_sdm.cards.privacy import private_passages
 from lerobot_sdm.datasets.cached import CachedLeRobotDataset
 from lerobot_sdm.datasets.record import RecordConfig, _fingerprint, record
 from lerobot_sdm.datasets.write import PROVENANCE
@@ -48,6 +49,20 @@ class FlakyExpert(Expert):
 
     def plan(self, env):
         return self._script.act(env) if self._script else np.zeros(4)
+
+
+class ReadingExpert(IdleExpert):
+    """Reads a folder and tells its path."""
+
+    name: ClassVar[str] = "reading"
+    reads: ClassVar[str] = "a folder"
+
+    def __init__(self, task, action_noise=0.0, clip=True, path=None):
+        super().__init__(task, action_noise, clip)
+        self._path = path
+
+    def provenance(self):
+        return super().provenance() | {"path": self._path, "note": "hand-made"}
 
 
 def small_env(**options) -> MetaWorldPointCloudEnvConfig:
@@ -162,6 +177,18 @@ def test_both_ways_are_recorded_from_each_start(tmp_path):
     assert hands[1].max() > 0.12
     with pytest.raises(InputError, match="multiple of 2"):
         record(RecordConfig(env=small_env(task="detour"), episodes=3, root=tmp_path / "odd"))
+
+
+def test_no_folder_of_this_machine_is_written(tmp_path):
+    folder = tmp_path / "my assets"
+    folder.mkdir()
+    root = record(
+        brief(tmp_path / "public", episodes=1, expert=f"{__name__}:ReadingExpert", expert_path=folder, workers=1)
+    )
+    assert provenance_of(root)["expert"]["path"] == "my assets"
+    assert provenance_of(root)["expert"]["note"] == "hand-made"
+    assert str(tmp_path) not in (root / "README.md").read_text()
+    assert list(private_passages(root)) == []
 
 
 def test_pictures_are_recorded_on_request(tmp_path):

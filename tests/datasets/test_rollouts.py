@@ -15,6 +15,7 @@ from reward_models import PUSHT_SIZES, save_policy, train_reward
 from typer.testing import CliRunner
 
 import lerobot_policy_sdm  # noqa: F401 - registers the environment type
+from lerobot_sdm.cards.privacy import private_passages
 from lerobot_sdm.cli.main import app
 from lerobot_sdm.datasets.episodes import Episode
 from lerobot_sdm.datasets.rollouts import NoisyActions, RolloutConfig, collect_rollouts
@@ -70,6 +71,16 @@ def test_frames_are_what_the_environment_gave(policy, tmp_path):
     assert [episode["seed"] for episode in provenance["episodes"]] == [SEED, SEED + 1, SEED + 2]
     assert provenance["policy"]["type"] == "diffusion"
     assert str(tmp_path) not in (root / "README.md").read_text()
+
+
+def test_no_folder_of_this_machine_is_written(policy, tmp_path):
+    """Neither the policy's nor those in its overrides, which the training's card or LeRobot's upload would show."""
+    overrides = {"repo_id": str(tmp_path / "mine"), "num_inference_steps": "1"}
+    root = collect_rollouts(order(tmp_path / "data", episodes=1), PolicySpec("x", str(policy), overrides))
+    told = json.loads((root / "meta" / "provenance.json").read_text())["policy"]
+    assert told["repo_id"] is None
+    assert told["overrides"] == {"repo_id": "mine", "num_inference_steps": "1"}
+    assert list(private_passages(root)) == []
 
 
 def test_an_interrupted_collection_goes_on_and_gives_the_same(policy, tmp_path, monkeypatch):

@@ -75,6 +75,32 @@ def test_a_teacher_is_named_by_its_repo_and_verified(policy, tmp_path):
     assert "its teacher cannot be verified" in refused(*given, "me/t")
 
 
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ([{"state_file": "../evil.txt"}], "state_file='../evil.txt' is not the name of a file beside it"),
+        ([{"state_file": "sub/evil.txt"}], "state_file='sub/evil.txt' is not"),
+        ([{"state_file": "/etc/hostname"}], "state_file='/etc/hostname' is not"),
+        ([{"state_file": ".."}], "state_file='..' is not"),
+        ([{"state_file": "absent.safetensors"}], "state_file='absent.safetensors' is not"),
+        ([{"state_file": 3}], "state_file=3 is not"),
+        (["evil"], "'steps' must be a list of objects"),
+        ({"state_file": "../evil.txt"}, "'steps' must be a list of objects"),
+    ],
+)
+def test_processors_that_name_other_files(policy, tmp_path, steps, message):
+    """Their files are uploaded, so they must be those of the policy."""
+    folder = shutil.copytree(policy, tmp_path / "policy")
+    for place in (tmp_path, folder / "sub"):
+        place.mkdir(exist_ok=True)
+        (place / "evil.txt").write_text("secret")
+    (folder / "policy_preprocessor.json").write_text(json.dumps({"steps": steps}))
+    before = sorted(tmp_path.rglob("*"))
+    said = refused(folder, "--repo-id", "me/x", "--dry-run", tmp_path / "staged" / "policy").replace("\n", " ")
+    assert f"{folder / 'policy_preprocessor.json'}: {message}" in " ".join(said.split())
+    assert [path for path in sorted(tmp_path.rglob("*")) if path.name != "staged"] == before
+
+
 def test_options_that_a_dataset_does_not_take(tmp_path):
     (tmp_path / "meta").mkdir()
     (tmp_path / "meta" / "info.json").write_text("{}")
@@ -87,7 +113,7 @@ def test_offline_is_said(policy, monkeypatch):
     assert "HF_HUB_OFFLINE is set" in refused(policy, "--repo-id", "me/x")
 
 
-def test_the_card_of_an_early_checkpoint_has_the_steps_that_were_done(policy, tmp_path):
+def test_the_card_of_an_early_checkpoint_has_the_steps_that_were_done(policy, tmp_path, monkeypatch):
     checkpoint = shutil.copytree(policy, tmp_path / "000020" / "pretrained_model")
     (checkpoint / "train_config.json").write_text(json.dumps({"steps": 100, "batch_size": 64, "seed": 7}))
     publish = ["publish", str(checkpoint), "--repo-id", "me/x", "--dry-run"]
@@ -100,6 +126,11 @@ def test_the_card_of_an_early_checkpoint_has_the_steps_that_were_done(policy, tm
     assert CliRunner().invoke(app, [*publish, str(tmp_path / "early")]).exit_code == 0
     assert "Steps 20, batch_size 64, seed 7" in (tmp_path / "early" / "README.md").read_text()
     assert json.loads((tmp_path / "early" / "train_config.json").read_text())["steps"] == 100
+    monkeypatch.chdir(checkpoint)
+    assert trained_steps(Path()) == 20
+    here = ["publish", ".", "--repo-id", "me/x", "--dry-run", str(tmp_path / "here")]
+    assert CliRunner().invoke(app, here).exit_code == 0
+    assert (tmp_path / "here" / "README.md").read_text() == (tmp_path / "early" / "README.md").read_text()
 
 
 def test_dry_run_writes_what_would_be_uploaded(policy, tmp_path):

@@ -3,10 +3,10 @@
 import logging
 import os
 import re
-from pathlib import Path
 
 import pytest
 import torch
+from control_group_files import control_groups
 
 from lerobot_sdm.policies import thread_notice
 from lerobot_sdm.processes.threads import advice, available_cores, default_threads, passive_waiting
@@ -16,15 +16,6 @@ from lerobot_sdm.processes.threads import advice, available_cores, default_threa
 def many_cores(monkeypatch):
     """A process that may run on twelve cores."""
     monkeypatch.setattr(os, "process_cpu_count", lambda: 12, raising=False)
-
-
-def control_groups(root: Path, listing: str, files: dict[str, str]) -> Path:
-    """The files in which Linux tells a process's control groups."""
-    for name, text in {"proc/self/cgroup": listing, **files}.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text + "\n")
-    return root
 
 
 def test_without_quota_the_affinity_counts(many_cores, tmp_path):

@@ -171,7 +171,7 @@ class Column:
 
 
 def _check_numbers(rows: NDArray, first_row: int, label: str, array: str) -> None:
-    """Refuse rows (F, ...) with NaN, infinity, or integers that LeRobot cannot read."""
+    """Refuse rows (F, ...) with NaN, infinity, or numbers that LeRobot cannot read or compute statistics of."""
     bad = bad_frames(rows)
     if bad is not None:
         row = int(np.argmax(bad))
@@ -187,6 +187,19 @@ def _check_numbers(rows: NDArray, first_row: int, label: str, array: str) -> Non
             f"{label}: row {row} contains a number above {LARGEST_INTEGER}, which LeRobot cannot read. "
             f"Exclude the array with --skip {array}."
         )
+    if rows.dtype.kind == "f":
+        # LeRobot computes the standard deviation from the mean of squares, in this precision.
+        numbers = rows.astype(np.result_type(rows.dtype, np.float32), copy=False).ravel()
+        with np.errstate(over="ignore"):
+            squares = np.vdot(numbers, numbers)
+        if not np.isfinite(squares):
+            row = int(np.abs(rows.reshape(len(rows), -1)).max(axis=1).argmax())
+            largest = np.abs(rows[row]).max()
+            raise InputError(
+                f"{label}: row {first_row + row} contains {largest:g}, whose square overflows {numbers.dtype}, so "
+                "the column's statistics would be NaN. Repair the store, or exclude the array with --skip "
+                f"{array}."
+            )
 
 
 def _check_depth(depth: NDArray, first_row: int, label: str) -> None:

@@ -38,6 +38,8 @@ NAMED = {
 }
 VECTORS = (ACTION, OBS_STATE, "observation.environment_state")
 CLOUDS = (POINT_CLOUD, IMAGINED_ROBOT)
+RESERVED = frozenset({*DEFAULT_FEATURES, "task"})
+"""Columns that LeRobot fills itself, and the key under which it returns the task of a frame."""
 LARGEST_RANK = 5  # limit of LeRobot
 ENTRY = re.compile(
     r"(?P<array>[^=\[\]]+)"
@@ -163,7 +165,7 @@ def columns_of(entries: Sequence[Entry], arrays: Mapping[str, ArrayInfo], choice
 def _column(entries: Sequence[Entry], arrays: Mapping[str, ArrayInfo], choices: Choices) -> Column | None:
     key = entries[0].key
     label = f"--map data/{entries[0].array}={key}"
-    if key in DEFAULT_FEATURES:
+    if key in RESERVED:
         raise InputError(f"{label}: LeRobot reserves '{key}'. Choose another column.")
     # LeRobot treats every column with "image" in its name as pictures.
     is_picture = "image" in key
@@ -258,9 +260,7 @@ def _is_cloud_shape(frame: tuple[int, ...]) -> bool:
 def _column_name(name: str) -> str:
     """An array's own name as a column name that neither LeRobot nor a policy interprets."""
     plain = re.sub(r"[^A-Za-z0-9_.-]", ".", name)
-    special = (
-        plain in DEFAULT_FEATURES or plain == "task" or "image" in plain or plain.startswith((ACTION, "observation"))
-    )
+    special = plain in RESERVED or "image" in plain or plain.startswith((ACTION, "observation"))
     return f"source.{plain.replace('image', 'img')}" if special else plain
 
 

@@ -44,7 +44,7 @@ def is_safe_array(label: str, raw: bytes, remedy: str) -> bool:
             return False
         dtype = described.get("dtype", described.get("data_type"))
         codecs = {codec for part in ("codecs", "filters", "compressor") for codec in _codecs(described.get(part))}
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise InputError(f"{label} cannot be parsed ({error}). Copy the store again.") from error
     if not _is_numeric(dtype):
         raise InputError(

@@ -143,7 +143,8 @@ def _check_stats(root: Path, key: str, stats: Mapping[str, NDArray], extent: Ext
     scale = np.maximum(np.abs(extent.low), np.abs(extent.high))
     mean_error = np.abs(stats["mean"] - extent.total / extent.count)
     same = np.array_equal(stats["min"], extent.low) and np.array_equal(stats["max"], extent.high)
-    if not same or (mean_error > MEAN_TOLERANCE * scale + np.finfo(np.float32).tiny).any():
+    # NaN is not within the tolerance.
+    if not same or not (mean_error <= MEAN_TOLERANCE * scale + np.finfo(np.float32).tiny).all():
         said = json.dumps({name: np.asarray(stats[name]).tolist() for name in ("min", "max", "mean")})
         raise RuntimeError(f"{root}: the statistics of '{key}' ({said}) do not match its values.")
 

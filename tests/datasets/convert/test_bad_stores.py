@@ -84,6 +84,20 @@ def test_numbers_that_lerobot_cannot_read(tmp_path, arrays):
     )
 
 
+@pytest.mark.parametrize(("dtype", "value"), [("float32", -3e19), ("float64", 1e160)])
+def test_numbers_whose_statistics_overflow(tmp_path, arrays, dtype, value):
+    arrays["full_state"] = arrays["full_state"].astype(dtype)
+    arrays["full_state"][8, 3] = value
+    source = write_store(tmp_path / "demo.zarr", arrays, [4, 5, 12])
+    square = f"contains {abs(value):g}, whose square overflows {dtype}".replace("+", r"\+")
+    refuse(source, rf"data/full_state: row 8 {square}, .*--skip full_state\.")
+    # Numbers that are only large are converted.
+    arrays["full_state"][8, 3] = value / 10**6
+    source = write_store(tmp_path / "other.zarr", arrays, [4, 5, 12])
+    root = convert(ConvertConfig(source, root=tmp_path / "out", fps=20))
+    assert np.array(stored_columns(root)["full_state"])[8, 3] == arrays["full_state"][8, 3]
+
+
 def test_pictures_that_are_not_of_8_bits(tmp_path, arrays):
     arrays["img"] = arrays["img"].astype(np.float32)
     arrays["img"][9, 0, 0, 0] += 0.25 if arrays["img"][9, 0, 0, 0] < 255 else -0.25
@@ -189,6 +203,7 @@ def test_text_arrays_of_version_3(tmp_path, arrays):
         (lambda path: (path / "meta/episode_ends/0").unlink(), "chunk meta/episode_ends/0 is missing"),
         (lambda path: (path / "data/action/.zarray").write_text("{"), "data/action/.zarray cannot be parsed"),
         (lambda path: (path / "data/action/.zarray").write_text("[]"), "data/action/.zarray cannot be parsed"),
+        (lambda path: (path / "data/action/.zarray").write_text("[" * 500_000), "data/action/.zarray cannot be parsed"),
         (lambda path: (path / "data/action/.zarray").write_text("{}"), "data/action/.zarray has type None"),
     ],
 )
@@ -272,6 +287,7 @@ def test_zip_files_with_two_stores(tmp_path, demo):
         ({"mapping": ("state=observation.depth", "depth=d")}, "depth must be"),
         ({"mapping": ("depth=frames", "img=frames")}, "'frames' .*only vectors and clouds can be joined"),
         ({"mapping": ("state=index",)}, "LeRobot reserves 'index'"),
+        ({"mapping": ("full_state=task",)}, "LeRobot reserves 'task'"),
         ({"mapping": ("state[9:]=observation.state",)}, "the slice is empty"),
         ({"mapping": ("action=what",)}, "no array becomes 'action'"),
         ({"mapping": ("state=s", "point_cloud=p", "img=i", "depth=d")}, "no array becomes an observation"),

@@ -20,7 +20,7 @@ from warm_start import start_forked
 
 from lerobot_sdm.datasets.convert.mapping import Choices
 from lerobot_sdm.datasets.convert.run import ConvertConfig, convert, make_plan
-from lerobot_sdm.datasets.convert.verify import verify_block
+from lerobot_sdm.datasets.convert.verify import Extent, _check_stats, verify_block
 from lerobot_sdm.datasets.write import PROVENANCE
 from lerobot_sdm.errors import InputError
 
@@ -297,3 +297,13 @@ def test_a_dataset_that_came_out_different_is_noticed(source, converted, tmp_pat
         verify_block(plan, block, converted)
     with pytest.raises(RuntimeError, match=r"'observation.state' of episode 2 differs after writing"):
         verify_block(plan, last, converted)
+
+
+@pytest.mark.parametrize("mean", [np.nan, np.inf, 2.1])
+def test_statistics_that_came_out_different_are_noticed(tmp_path, mean):
+    low, high = np.array([1.0]), np.array([3.0])
+    stats = {"min": low, "max": high, "mean": np.array([2.0])}
+    extent = Extent(low, high, np.array([8.0]), 4)
+    _check_stats(tmp_path, "action", stats, extent)
+    with pytest.raises(RuntimeError, match=r"statistics of 'action' .* do not match its values"):
+        _check_stats(tmp_path, "action", stats | {"mean": np.array([mean])}, extent)

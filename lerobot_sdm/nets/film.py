@@ -32,7 +32,8 @@ class Film(nn.Sequential):
 class FilmMemory:
     """Caches the outputs of all FiLM layers of a network at inference, as a sum of a time part and a condition part.
 
-    The cache is cleared when the weights change.
+    The cache is cleared when the weights change; but a fused optimizer does not tell that it changed them, so call
+    `forget` when the network begins or ends training.
 
     Args:
         layers: The network's FiLM layers, in order.
@@ -55,7 +56,7 @@ class FilmMemory:
 
     def __call__(self, timestep: Tensor, cond: Tensor) -> list[Tensor]:
         """The output (B, 2 C) of each layer, for timesteps (B,) and conditions (B, F) without their embedding."""
-        # In-place changes increment a tensor's version; moving or casting a module changes its weights' storage.
+        # Most in-place changes increment a tensor's version; moving or casting a module changes its weights' storage.
         state = (
             torch.is_autocast_enabled(cond.device.type),
             *((w.data_ptr(), 0 if w.is_inference() else w._version) for w in self._weights),

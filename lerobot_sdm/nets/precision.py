@@ -69,10 +69,15 @@ PRECISIONS = ("float32", *PRODUCTS)
 
 
 @torch.no_grad()
-def lower_precision(network: nn.Module, precision: str) -> None:
+def lower_precision(network: nn.Module, precision: str, device: torch.device | str | None = None) -> None:
     """Convert the weights of a network's `REDUCIBLE` layers to one of `PRECISIONS`; float32 changes nothing.
 
     In place and irreversibly: the float32 weights are discarded, and the network can no longer be saved.
+
+    Args:
+        network: Modified in place.
+        precision: One of `PRECISIONS`.
+        device: Device that the network will run on; None for the one that its weights are on.
 
     Raises:
         InputError: The precision is unknown, or not supported on this device.
@@ -80,9 +85,9 @@ def lower_precision(network: nn.Module, precision: str) -> None:
     check_known("--policy.inference_precision", precision, PRECISIONS)
     if precision == "float32":
         return
-    device = next(network.parameters()).device.type
-    if precision == "int8" and device != "cpu":
-        raise InputError(f"--policy.inference_precision=int8: runs only on a CPU, not on {device}. Use bfloat16 there.")
+    kind = torch.device(device or next(network.parameters()).device).type
+    if precision == "int8" and kind != "cpu":
+        raise InputError(f"--policy.inference_precision=int8: runs only on a CPU, not on {kind}. Use bfloat16 there.")
     for module in network.modules():
         if isinstance(module, REDUCIBLE):
             module.product = PRODUCTS[precision](module.matrix())

@@ -1,6 +1,8 @@
 """The FiLM-conditioned temporal U-Net of Diffusion Policy and DP3, on top of LeRobot's own; for consistency trajectory
 models also with a noise level to stop at."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -78,6 +80,12 @@ class TemporalUnet(DiffusionConditionalUnet1d, DenoisingNetwork):
             layers = [module for module in self.modules() if isinstance(module, Film)]
             self._memory = FilmMemory(layers, self.diffusion_step_encoder, self.config.diffusion_step_embed_dim)
         return self._denoise(x, self._memory(timestep, global_cond))
+
+    def train(self, mode: bool = True) -> TemporalUnet:
+        """Also clear the FiLM layers' cache, since training may have changed the weights."""
+        if self._memory is not None:
+            self._memory.forget()
+        return super().train(mode)
 
     def early_layers(self) -> list[nn.Module]:
         """The layers whose outputs are the features of the first two levels, but not of the coarsest of several."""

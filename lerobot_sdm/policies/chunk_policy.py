@@ -157,7 +157,9 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
         """`sample_actions` for encoded observations (B, F)."""
         model = self.inference_model
         if noise is None:
-            noise = torch.randn(cond.shape[0], *model.action_shape, device=cond.device, dtype=cond.dtype)
+            # Not the condition's precision, which autocast may have lowered.
+            dtype = next(model.parameters()).dtype
+            noise = torch.randn(cond.shape[0], *model.action_shape, device=cond.device, dtype=dtype)
         return self.actions_from_noise(model, noise, cond)
 
     # ---- acting ----------------------------------------------------------------------------------------
@@ -286,7 +288,8 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
             self.range_watch.look(frames[-1])
 
     def _checked(self, actions: Tensor) -> Tensor:
-        return checked_actions(actions, self.config.action_bound, self.name)
+        # Under autocast, actions may be of bfloat16, which NumPy does not have.
+        return checked_actions(actions.float(), self.config.action_bound, self.name)
 
     def supports_rtc(self) -> bool:
         """False: no policy here can continue a chunk that another plan began, so LeRobot refuses
@@ -364,23 +367,35 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
 
     def prepare_for_inference(self) -> None:
         """Apply the configured precision and compilation to the denoiser; see `InferenceConfig`."""
-        lower_precision(self.denoiser, self.config.inference_precision)
+        # The weights are still on the CPU, where LeRobot reads them.
+        lower_precision(self.denoiser, self.config.inference_precision, self.config.device)
         if self.config.compile_model:
             self.denoiser.compile(mode=self.config.compile_mode)
 
-    def load_training_state(self, path: Path) -> None:
-        """Restore the training state from a checkpoint's `training_state.safetensors`. Without the file, as when
-        fine-tuning a published checkpoint, training starts from the inference weights."""
-        if not path.exists():
-            self.model.load_state_dict(self.inference_model.state_dict())
-            return
-        state = read_weights(path)
-        self.train_step = int(state.pop("train_step"))
-        self.noise_seed = int(state.pop("noise_seed"))
+    def load_training_state(self, path: Path) -> set[str]:
+        """Restore the training state from a checkpoint's `training_state.safetensors`.
+
+        Modules that it does not hold start anew: `model` from the inference weights, others as in a new run. These are
+        all of them without the file, as when fine-tuning a published checkpoint, or those that a new option asks for.
+
+        Returns:
+            Their names.
+        """
+        state = read_weights(path) if path.exists() else {}
+        if path.exists():
+            self.train_step = int(state.pop("train_step"))
+            self.noise_seed = int(state.pop("noise_seed"))
+        new = set()
         for name, module in self.training_modules().items():
             prefix = f"{name}."
             own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-            load_strictly(module, own, str(path))
+            if own:
+                load_strictly(module, own, str(path))
+            else:
+                new.add(name)
+        if "model" in new:
+            self.model.load_state_dict(self.inference_model.state_dict())
+        return new
 
     def push_to_hub(self, repo_id: str, **kwargs) -> str:
         """Upload only the inference checkpoint, with a model card and without local paths."""

@@ -13,6 +13,7 @@ from lerobot_sdm.nets.feature_memory import FeatureMemory
 from lerobot_sdm.policies.chunk_policy import ChunkPolicy
 from lerobot_sdm.policies.range_watch import watch_source
 from lerobot_sdm.policies.source.adapters import adapter_for
+from lerobot_sdm.policies.source.processors import take_statistics
 from lerobot_sdm.policies.source.source_policy import SourcePolicy
 from lerobot_sdm.policies.source.student_config import StudentConfig
 from lerobot_sdm.processors.normalization import Stats
@@ -74,6 +75,7 @@ class DistilledPolicy(ChunkPolicy):
         config.teacher_sha256 = source.sha256
         features = {**config.input_features, **config.output_features}
         self.range_watch = watch_source(source, features, dataset_stats, dataset_meta)
+        take_statistics(source, features, dataset_stats)
         self._teacher = (source.load(config.device),)
         self.take_weights(source)
         self.add_training_modules()

@@ -30,14 +30,14 @@ class PolicySpec:
             InputError: If a part after the path is not `key=value`.
         """
         path, overrides = split_spec(text, "--policy", "PATH, or PATH,label=NAME,num_inference_steps=1")
-        label = overrides.pop("label", None) or ", ".join([path, *(f"{key}={v}" for key, v in overrides.items())])
+        label = overrides.pop("label", None) or _default_label(path, overrides)
         return cls(label, path, overrides)
 
     def text(self) -> str:
         """The text that `parse` reads as this policy."""
-        return ",".join(
-            [self.path, f"label={self.label}", *(f"{key}={value}" for key, value in self.overrides.items())]
-        )
+        # The default label may contain commas, which no label on the command line can.
+        label = [] if self.label == _default_label(self.path, self.overrides) else [f"label={self.label}"]
+        return ",".join([self.path, *label, *_settings(self.overrides)])
 
     def checked(self) -> Self:
         """This policy, after checking that its local checkpoint exists. Hub repositories are not checked.
@@ -56,3 +56,11 @@ class PolicySpec:
                 f"--policy: '{self.path}' is neither a folder nor a Hub repository (owner/name). Check the path."
             )
         return self
+
+
+def _default_label(path: str, overrides: dict[str, str]) -> str:
+    return ", ".join([path, *_settings(overrides)])
+
+
+def _settings(overrides: dict[str, str]) -> list[str]:
+    return [f"{key}={value}" for key, value in overrides.items()]

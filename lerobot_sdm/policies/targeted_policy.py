@@ -20,10 +20,11 @@ class TargetedPolicy(DistilledPolicy):
     def training_modules(self) -> dict[str, nn.Module]:
         return super().training_modules() | ({"target": self.target} if self.built_for_training else {})
 
-    def load_training_state(self, path: Path) -> None:
-        super().load_training_state(path)
-        if not path.exists():
+    def load_training_state(self, path: Path) -> set[str]:
+        new = super().load_training_state(path)
+        if "target" in new:
             self.target.load_state_dict(self.model.denoiser.state_dict())
+        return new
 
     def update(self) -> None:
         update_average(self.target, self.model.denoiser, self.config.target_ema_decay)

@@ -88,6 +88,22 @@ def test_nothing_stale(unet):
     assert double.dtype == torch.double
 
 
+def test_nothing_stale_after_training(unet):
+    """Nothing tells that a fused optimizer has changed the weights."""
+    x, cond = inputs()
+    t = torch.tensor([5, 5])
+    with torch.no_grad():
+        before = unet(x, t, cond)
+    unet.train()
+    unet(x, t, cond).sum().backward()
+    torch.optim.AdamW(unet.parameters(), lr=0.01, fused=True).step()
+    unet.eval()
+    with torch.no_grad():
+        after = unet(x, t, cond)
+        torch.testing.assert_close(after, plain(unet, x, t, cond))
+    assert not torch.allclose(after, before)
+
+
 def test_many_times_do_not_pile_up(unet):
     x, cond = inputs()
     with torch.no_grad():

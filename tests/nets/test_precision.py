@@ -81,6 +81,14 @@ def test_float32_changes_nothing():
     assert all(torch.equal(value, before[name]) for name, value in unet.state_dict().items())
 
 
+def test_int8_is_refused_where_it_cannot_run():
+    """Weights are read on the CPU, before they are moved."""
+    unet = TemporalUnet(unet_config(), 6)
+    with pytest.raises(InputError, match=r"inference_precision=int8: runs only on a CPU, not on cuda\. Use bfloat16"):
+        lower_precision(unet, "int8", device="cuda:0")
+    lower_precision(unet, "bfloat16", device="cuda:0")
+
+
 def test_unknown_precision():
     with pytest.raises(InputError, match=r"inference_precision: 'int4'.*int8"):
         lower_precision(TemporalUnet(unet_config(), 6), "int4")

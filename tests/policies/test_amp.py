@@ -1,5 +1,8 @@
 """Mixed precision: what is trained under autocast is saved in float32 and acts; every policy type."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState
@@ -45,10 +48,20 @@ def test_training_and_acting_under_autocast(trained, kind, dataset, tmp_path, mo
         moved = [key for key in weights if network in key and not torch.equal(first[key], last[key])]
         assert moved, network
 
-    policy = load_from_spec(PolicySpec("x", str(folder))).policy
+    check_acting(folder)
+
+
+def check_acting(folder: Path) -> None:
+    """Acts as in LeRobot's evaluation under autocast, where the network computes in bfloat16."""
+    loaded, starts = load_from_spec(PolicySpec("x", str(folder))), []
+    policy, sample = loaded.policy, loaded.policy.actions_from_noise
+    policy.actions_from_noise = lambda model, noise, cond: starts.append(noise) or sample(model, noise, cond)
     seen = {key: torch.rand(2, *feature.shape) for key, feature in policy.config.input_features.items()}
     with torch.autocast("cpu"), torch.inference_mode():
-        assert policy.select_action(seen).isfinite().all()
+        action = policy.select_action(seen)
+        assert np.isfinite(loaded.postprocess(action).numpy()).all()
+    assert {value.dtype for value in (action, *starts)} == {torch.float32}
+    assert len(starts) == 1
 
 
 @pytest.mark.parametrize("kind", sorted(FLOAT32_ONLY))
@@ -60,7 +73,4 @@ def test_autocast_is_refused_before_training(kind, dataset, tmp_path, monkeypatc
 
 @pytest.mark.parametrize("kind", sorted(FLOAT32_ONLY))
 def test_acting_under_autocast(kind, trained):
-    policy = load_from_spec(PolicySpec("x", str(trained(kind)))).policy
-    seen = {key: torch.rand(2, *feature.shape) for key, feature in policy.config.input_features.items()}
-    with torch.autocast("cpu"), torch.inference_mode():
-        assert policy.select_action(seen).isfinite().all()
+    check_acting(trained(kind))

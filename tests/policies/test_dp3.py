@@ -4,6 +4,7 @@ import pytest
 import torch
 from lerobot.configs.policies import PreTrainedConfig
 from lerobot.configs.types import FeatureType, PolicyFeature
+from test_one_step import NoiseOfOneStep
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies.dp3.configuration_dp3 import DP3Config
@@ -135,14 +136,18 @@ def test_training_noise_depends_on_seed_step_and_nothing_else():
 
 def test_masked_loss_ignores_padded_actions():
     p = DP3Policy(config(do_mask_loss_for_padding=True), dataset_meta=object())
-    data = {**batch(), "action": torch.zeros(2, 16, 3), "action_is_pad": torch.zeros(2, 16, dtype=torch.bool)}
-    data["action_is_pad"][:, 8:] = True
-    loss, _ = p.forward(data)
-    # Padded targets do not enter: neither their error nor their count.
-    unmasked = DP3Policy(config(), dataset_meta=object())
-    unmasked.load_state_dict(p.state_dict())
-    unmasked.noise_seed = p.noise_seed
-    assert loss.item() != pytest.approx(unmasked.forward(data)[0].item(), rel=1e-6)
+    padded = torch.zeros(2, 16, dtype=torch.bool)
+    padded[:, 8:] = True
+    actions, other = torch.zeros(2, 16, 3), torch.full((2, 16, 3), 0.5)
+    mask = padded.unsqueeze(-1)
+
+    def loss(actions: torch.Tensor) -> float:
+        # The network itself does not see the padded actions.
+        with NoiseOfOneStep(p, 8):
+            return p.forward({**batch(), "action": actions, "action_is_pad": padded})[0].item()
+
+    assert loss(torch.where(mask, other, actions)) == pytest.approx(loss(actions), rel=1e-6)
+    assert loss(torch.where(mask, actions, other)) != pytest.approx(loss(actions), rel=1e-2)
 
 
 def test_colored_data_normalize_into_a_policy_without_color():

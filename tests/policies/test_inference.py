@@ -52,6 +52,13 @@ def test_unknown_precision(trained, kind):
         actions(trained(kind), inference_precision="int4")
 
 
+def test_int8_is_refused_on_the_device_of_the_configuration(trained):
+    policy = load_from_spec(PolicySpec("x", str(trained("dp3")))).policy
+    policy.config.inference_precision, policy.config.device = "int8", "cuda"
+    with pytest.raises(InputError, match="inference_precision=int8: runs only on a CPU, not on cuda"):
+        policy.prepare_for_inference()
+
+
 def test_int8_is_not_compiled(trained):
     with pytest.raises(InputError, match=r"compile_model=true.*inference_precision=int8"):
         actions(trained("dp3"), inference_precision="int8", compile_model="true")

@@ -31,6 +31,21 @@ def test_parse():
         PolicySpec.parse("runs/a,steps")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "runs/a",
+        "runs/a,num_inference_steps=2,n_action_steps=4",
+        "runs/a,label=two,num_inference_steps=2",
+        "runs/a,label=runs/a,num_inference_steps=2",
+        "runs/a,chaining_times=[27,54]",
+    ],
+)
+def test_the_text_of_a_spec_is_read_as_the_same_spec(text):
+    spec = PolicySpec.parse(text)
+    assert PolicySpec.parse(spec.text()) == spec
+
+
 def test_overrides_reach_the_policy(teacher):
     plain = load_from_spec(PolicySpec("a", str(teacher)))
     changed = load_from_spec(PolicySpec("b", str(teacher), {"num_inference_steps": "2"}))

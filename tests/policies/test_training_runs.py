@@ -2,16 +2,21 @@
 
 import json
 import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from lerobot.configs.policies import PreTrainedConfig
+from lerobot.datasets.lerobot_dataset import LeRobotDatasetMetadata
 from lerobot.policies.factory import get_policy_class, make_pre_post_processors
-from lerobot_commands import checkpoint_tensors, lerobot_resume, lerobot_train, make_small_dataset
-from safetensors.torch import load_file
+from lerobot_commands import REPO_ID, checkpoint_tensors, lerobot_resume, lerobot_train, make_small_dataset
+from safetensors.torch import load_file, save_file
 from training_options import CASES, SOURCE_OF, TEACHER_OF, TYPE_OPTIONS, options
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.policies import config_classes
+from lerobot_sdm.policies.sdm.modeling_sdm import SDMPolicy
 
 KINDS = sorted(config_classes())
 STUDENTS = sorted(TEACHER_OF)
@@ -104,21 +109,89 @@ def test_a_checkpoint_works_without_what_it_was_made_from(kind, backbone, tmp_pa
 
 @pytest.mark.parametrize("kind", SOURCE_OF)
 def test_a_policy_normalizes_like_what_it_was_made_from(kind, trained):
-    source, student = trained(SOURCE_OF[kind]), trained(kind)
-    for file in source.glob("policy_*normalizer_processor.safetensors"):
+    check_same_normalization(trained(kind), trained(SOURCE_OF[kind]))
+
+
+def check_same_normalization(student: Path, source: Path) -> None:
+    config = json.loads((student / "config.json").read_text())
+    features = {*config["input_features"], *config["output_features"]}
+    files = list(source.glob("policy_*normalizer_processor.safetensors"))
+    assert len(files) == 2
+    for file in files:
         mine, theirs = load_file(student / file.name), load_file(file)
         assert mine.keys() == theirs.keys()
-        assert all(torch.equal(mine[key], theirs[key]) for key in mine)
+        used = [key for key in theirs if key.rpartition(".")[0] in features]
+        assert all(torch.equal(mine[key], theirs[key]) for key in used)
+        assert "action.max" in used
+
+
+@pytest.fixture(scope="module")
+def wider(tmp_path_factory) -> Path:
+    """Like `dataset`, with larger actions."""
+
+    def change(values: dict[str, np.ndarray]) -> None:
+        values["action"] *= 1.5
+
+    return make_small_dataset(tmp_path_factory.mktemp("wider") / "data", change=change)
 
 
 @pytest.mark.parametrize("kind", SOURCE_OF)
-def test_a_published_policy_can_be_trained_further(kind, tmp_path, monkeypatch, dataset, trained):
+def test_a_published_policy_can_be_trained_further(kind, tmp_path, monkeypatch, wider, trained):
     published = tmp_path / "published"
     shutil.copytree(trained(kind), published)
     (published / "training_state.safetensors").unlink()
-    tuned = lerobot_train(monkeypatch, dataset, tmp_path / "tuned", f"--policy.path={published}", steps=3)
+    tuned = lerobot_train(monkeypatch, wider, tmp_path / "tuned", f"--policy.path={published}", steps=3)
     before, after = load_file(published / "model.safetensors"), load_file(tuned / "model.safetensors")
     assert any(not torch.equal(before[key], after[key]) for key in before)
+    # Its frozen networks keep the units of their own data.
+    check_same_normalization(tuned, trained(SOURCE_OF[kind]))
+
+
+@pytest.fixture(scope="module")
+def regression(tmp_path_factory, session_monkeypatch, dataset, teacher) -> Path:
+    """A student without critic, buffer and EMA model, whose next step would be one that draws from a buffer."""
+    flags = ("--policy.type=sdm", f"--policy.teacher_path={teacher}", "--policy.recipe=regression")
+    output = tmp_path_factory.mktemp("regression") / "run"
+    return lerobot_train(session_monkeypatch, dataset, output, *flags, "--policy.use_ema=false", steps=2)
+
+
+@pytest.mark.parametrize(
+    ("flags", "added"),
+    [
+        (("--policy.matching_weight=1", "--policy.fake_updates_per_generator_update=1"), "fake_score"),
+        (("--policy.pair_reuse=4",), "pairs"),
+        (("--policy.use_ema=true",), "model"),
+    ],
+)
+def test_training_further_may_add_a_module(flags, added, regression, tmp_path, monkeypatch, dataset):
+    tuned = lerobot_train(monkeypatch, dataset, tmp_path / "run", f"--policy.path={regression}", *flags, steps=2)
+    before, after = load_file(regression / "model.safetensors"), load_file(tuned / "model.safetensors")
+    assert any(not torch.equal(before[key], after[key]) for key in before)
+    state = load_file(tuned / "training_state.safetensors")
+    assert {key.split(".")[0] for key in state} == {added, "train_step", "noise_seed"}
+    assert state["train_step"] == 4
+    # The teacher samples for a batch of four at once, because there are no pairs yet; the second step draws from them.
+    assert added != "pairs" or state["pairs.added"] == 4
+
+
+def test_an_added_ema_model_begins_at_the_checkpoint(regression, dataset):
+    config = PreTrainedConfig.from_pretrained(regression, cli_overrides=["--use_ema=true"])
+    metadata = LeRobotDatasetMetadata(REPO_ID, root=dataset)
+    policy = SDMPolicy.from_pretrained(regression, config=config, dataset_meta=metadata)
+    weights = load_file(regression / "model.safetensors")
+    for module in (policy.model, policy.average):
+        assert all(torch.equal(value, weights[key]) for key, value in module.state_dict().items())
+
+
+def test_a_part_of_a_module_is_refused(trained, tmp_path, monkeypatch, dataset):
+    damaged = tmp_path / "damaged"
+    shutil.copytree(trained("sdm"), damaged)
+    state = load_file(damaged / "training_state.safetensors")
+    missing = min(key for key in state if key.startswith("fake_score."))
+    del state[missing]
+    save_file(state, damaged / "training_state.safetensors")
+    with pytest.raises(InputError, match=rf"do not fit .*missing: \['{missing.removeprefix('fake_score.')}'\]"):
+        lerobot_train(monkeypatch, dataset, tmp_path / "run", f"--policy.path={damaged}", steps=2)
 
 
 @pytest.mark.parametrize("kind", STUDENTS)
@@ -127,8 +200,6 @@ def test_resuming_with_another_teacher_is_refused(kind, tmp_path, monkeypatch, d
     shutil.copytree(trained(TEACHER_OF[kind]), moved)
     lerobot_train(monkeypatch, dataset, tmp_path / "run", *options(kind, moved), steps=4, save_freq=2)
     weights = load_file(moved / "model.safetensors")
-    from safetensors.torch import save_file
-
     save_file({key: value + 0.1 for key, value in weights.items()}, moved / "model.safetensors")
     with pytest.raises(InputError, match="another teacher"):
         lerobot_resume(monkeypatch, tmp_path / "run" / "checkpoints" / "000002", tmp_path / "resumed")
@@ -143,8 +214,6 @@ def test_data_that_do_not_fit_are_refused_before_anything_is_written(kind, tmp_p
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path, teacher):
-    from safetensors.torch import save_file
-
     damaged = tmp_path / "damaged"
     shutil.copytree(teacher, damaged)
     weights = load_file(damaged / "model.safetensors")

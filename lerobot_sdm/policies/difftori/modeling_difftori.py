@@ -29,6 +29,7 @@ from lerobot_sdm.policies.observation_config import ObservationConfig
 from lerobot_sdm.policies.optimizer_settings import one_group
 from lerobot_sdm.policies.range_watch import watch_source
 from lerobot_sdm.policies.source.files import WEIGHTS_FILE
+from lerobot_sdm.policies.source.processors import take_statistics
 from lerobot_sdm.policies.source.source_policy import SourcePolicy
 from lerobot_sdm.processors.normalization import Stats, prepare_stats
 
@@ -46,8 +47,8 @@ class DiffTORIPolicy(ChunkPolicy):
         if self.built_for_training:
             if config.n_iterations == 0:
                 raise InputError("--policy.n_iterations=0: training needs at least one step. Set it to 1 or more.")
-            if config.source is not None:
-                self._take_base(config.source, dataset_stats, dataset_meta)
+            if config.base is not None:
+                self._take_base(dataset_stats, dataset_meta)
 
     def prepare_stats(self, stats: Stats) -> None:
         """As the base's policy type does."""
@@ -56,16 +57,21 @@ class DiffTORIPolicy(ChunkPolicy):
         if isinstance(seen, ObservationConfig):
             prepare_stats(stats, seen.cloud_channels, seen.depth_to_cloud)
 
-    def _take_base(self, source: SourcePolicy, dataset_stats: Stats | None, dataset_meta: Any) -> None:
-        """Load the base when training begins. A checkpoint contains its base, which must not be replaced."""
-        config = self.config
+    def _take_base(self, dataset_stats: Stats | None, dataset_meta: Any) -> None:
+        """Load the base when training begins. A checkpoint contains its base, which must not be replaced, and has the
+        base's pipelines."""
+        config, source = self.config, self.config.source
         begins = config.pretrained_path is None
-        if begins or Path(source.path).is_dir():
+        if source is not None and (begins or Path(source.path).is_dir()):
             source.check_same(config.base_sha256)
             config.base_sha256 = source.sha256
-        if begins:
+        checkpoint = SourcePolicy(str(config.pretrained_path), config.pretrained_revision, role="checkpoint")
+        normalizing = source if begins else checkpoint
+        if normalizing is not None:
             features = {**config.input_features, **config.output_features}
-            self.range_watch = watch_source(source, features, dataset_stats, dataset_meta)
+            self.range_watch = watch_source(normalizing, features, dataset_stats, dataset_meta)
+            take_statistics(normalizing, features, dataset_stats)
+        if begins and source is not None:
             load_weights(self.model.base, source.file(WEIGHTS_FILE), source.given)
 
     @property
@@ -95,7 +101,7 @@ class DiffTORIPolicy(ChunkPolicy):
             return noise  # Without a latent, so that later chunks get the start noise that the base alone would get.
         copies = self.config.coupled_copies if self.config.coupling == "batch" else 1
         start, features = (tensor.repeat_interleave(copies, dim=0) for tensor in (noise, cond))
-        latent = torch.randn(len(features), self.config.latent_dim, device=features.device, dtype=features.dtype)
+        latent = torch.randn(len(features), self.config.latent_dim, device=start.device, dtype=start.dtype)
         return model.improve(start, features, self.config.latent_std * latent, group=copies)[::copies]
 
     # ---- training --------------------------------------------------------------------------------------

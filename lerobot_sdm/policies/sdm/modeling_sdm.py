@@ -142,10 +142,11 @@ class SDMPolicy(DistilledPolicy):
         own samples from both (B, T, A).
 
         With `pair_reuse` of r, the teacher samples in every r-th iteration, and all iterations draw from its latest
-        samples. An evaluation's batch neither enters the buffer nor draws from it.
+        samples. It also does while there are none, if a checkpoint without a buffer is trained further. An evaluation's
+        batch neither enters the buffer nor draws from it.
         """
         pairs = self._pairs if self.training else None
-        if pairs is not None and self.train_step % self.config.pair_reuse:
+        if pairs is not None and self.train_step % self.config.pair_reuse and pairs.added > 0:
             return pairs.draw(len(batch[OBS_STATE]), generator)
         cond = self.encode_for_training(batch)
         if self.config.mixed_conditions > 0:

@@ -1,5 +1,6 @@
 """Pre- and post-processing of policies trained from a source: its own, so that both use the same normalized actions."""
 
+from collections.abc import Collection
 from typing import Any
 
 from lerobot.policies.factory import make_pre_post_processors
@@ -7,13 +8,24 @@ from lerobot.processor import PolicyAction, PolicyProcessorPipeline
 
 from lerobot_sdm.policies.pipelines import check_pipelines
 from lerobot_sdm.policies.source.source_policy import SourcePolicy
-from lerobot_sdm.processors.normalization import Stats
+from lerobot_sdm.processors.normalization import Stats, unflattened
 from lerobot_sdm.processors.observation_step import add_fitter
 
 Processors = tuple[
     PolicyProcessorPipeline[dict[str, Any], dict[str, Any]],
     PolicyProcessorPipeline[PolicyAction, PolicyAction],
 ]
+
+
+def take_statistics(source: SourcePolicy, features: Collection[str], statistics: Stats | None) -> None:
+    """Replace a dataset's statistics of a policy's features by those of its source, in place.
+
+    When a checkpoint is trained further (`--policy.path`), LeRobot normalizes by the dataset's statistics, but the
+    source's frozen networks keep its units. LeRobot passes the same object to the policy and then to the processors.
+    """
+    if statistics is not None:
+        known = unflattened(source.normalization())
+        statistics.update({key: known[key] for key in features if key in known})
 
 
 def make_student_processors(config: Any, dataset_stats: Stats | None = None) -> Processors:

@@ -1,15 +1,20 @@
 """A teacher and its student in one folder, with their facts. Imports neither torch nor LeRobot."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lerobot_sdm.errors import InputError
+from lerobot_sdm.envs.families import FAMILIES
+from lerobot_sdm.errors import InputError, check_known
+from lerobot_sdm.measure.methods import SHOWN
+from lerobot_sdm.safe_files.json_files import read_object
 
 SHIPPED = Path(__file__).parent / "pair"
 FACTS_FILE = "pair.json"
 RUNS = ("teacher", "student")
+FACTS = {"env_type": str, "task": str, "env": dict, "first_seed": int, "measured": dict, "provenance": dict}
+"""What `pair.json` holds: name -> type."""
+FIX = "Give a folder that examples/maintenance/make_demo.py wrote."
 
 
 @dataclass(frozen=True)
@@ -48,8 +53,6 @@ class Pair:
         """The task's Gymnasium environment, as the policies see it; options are fields such as `render_size`."""
         import gymnasium as gym
 
-        from lerobot_sdm.envs.families import FAMILIES
-
         config = FAMILIES[self.env_type].configuration(task=self.task, **self.env | options)
         return gym.make(config.gym_id, disable_env_checker=True, **config.gym_kwargs)
 
@@ -61,7 +64,7 @@ def read_pair(folder: Path | None = None) -> Pair:
         folder: Written by `examples/maintenance/make_demo.py`; the shipped pair if None.
 
     Raises:
-        InputError: There is no pair.
+        InputError: There is no pair, or its facts are damaged.
     """
     place = folder or SHIPPED
     if not (place / FACTS_FILE).is_file():
@@ -70,9 +73,21 @@ def read_pair(folder: Path | None = None) -> Pair:
                 "--pair: is missing, because this version ships no trained pair. Make one from a finished quickstart: "
                 "python examples/maintenance/make_demo.py outputs/quickstart --output=outputs/pair"
             )
-        raise InputError(
-            f"--pair={folder}: contains no {FACTS_FILE}. Give a folder that examples/maintenance/make_demo.py wrote."
-        )
-    facts = json.loads((place / FACTS_FILE).read_text(encoding="utf-8"))
-    measured = {key: (successes, episodes) for key, (successes, episodes) in facts.pop("measured").items()}
-    return Pair(folder=place, measured=measured, **facts)
+        raise InputError(f"--pair={folder}: contains no {FACTS_FILE}. {FIX}")
+    facts = read_object(place / FACTS_FILE, f"--pair={place}: {FACTS_FILE}", FIX)
+    for name, kind in FACTS.items():
+        if not isinstance(facts.get(name), kind):
+            raise InputError(
+                f"--pair={place}: '{name}' in {FACTS_FILE} is missing, or not of type {kind.__name__}. {FIX}"
+            )
+    check_known(f"--pair={place}: env_type", facts["env_type"], FAMILIES)
+    for name in facts["env"]:
+        check_known(f"--pair={place}: env", name, FAMILIES[facts["env_type"]].fields())
+    measured = {}
+    for key in SHOWN:
+        match facts["measured"].get(key):
+            case [int(successes), int(episodes)]:
+                measured[key] = successes, episodes
+            case _:
+                raise InputError(f"--pair={place}: 'measured' in {FACTS_FILE} lacks the two numbers of '{key}'. {FIX}")
+    return Pair(folder=place, **{name: facts[name] for name in FACTS} | {"measured": measured})

@@ -11,11 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from lerobot_sdm.demo.pair import Pair
-from lerobot_sdm.files import read_json
 from lerobot_sdm.measure.latency import count_calls
 from lerobot_sdm.measure.methods import ROWS, SHOWN
 from lerobot_sdm.measure.video import save_video, side_by_side
-from lerobot_sdm.policies.loaded_policy import LoadedPolicy, load_from_spec
+from lerobot_sdm.policies.loaded_policy import LoadedPolicy, load_from_spec, read_config
 from lerobot_sdm.policies.policy_spec import PolicySpec
 
 SKIPPED = 2
@@ -52,8 +51,8 @@ def perform(pair: Pair, seeds: list[int], filmed: int, render_size: int) -> Iter
         filmed: How many of the first episodes are filmed.
         render_size: Height and width of the frames.
     """
-    planned = read_json(pair.teacher / "config.json")  # The same for all three.
-    chunk = {name: planned[name] for name in ("n_action_steps", "n_obs_steps")}
+    planned = read_config(PolicySpec("teacher", str(pair.teacher)))  # The same for all three.
+    chunk = {name: getattr(planned, name) for name in ("n_action_steps", "n_obs_steps")}
     env = pair.make_env(render_size=render_size, **chunk)
     try:
         for row in (row for row in ROWS if row.key in SHOWN):

@@ -11,6 +11,7 @@ from torch import Tensor
 from lerobot_sdm.export.graph import NOISE, GivenNoise, PolicyGraph
 from lerobot_sdm.measure.distances import spread
 from lerobot_sdm.policies.loaded_policy import LoadedPolicy
+from lerobot_sdm.processors.incoming import with_vector_axes
 
 
 def gather(
@@ -56,6 +57,7 @@ def graph_inputs(loaded: LoadedPolicy, graph: PolicyGraph, observations: dict[st
     """Stored observations as the graph takes them: the policy's names and channels, float32."""
     before = loaded.preprocess[: graph.place]  # type: ignore[index]
     seen = before(dict(observations))
+    seen = with_vector_axes(seen, loaded.config.input_features)
     return {key: seen[key].float().numpy() for key in graph.keys}
 
 

@@ -119,6 +119,13 @@ def _observations(order: Export, loaded: LoadedPolicy, frames: int) -> tuple[dic
         )
     seen = held_out_observations(order.repo_id, order.root, loaded.config, count)
     seen = {POINT_CLOUD if key == "observation.pointcloud" else key: value for key, value in seen.items()}
+    if order.points == "fixed" and POINT_CLOUD in seen:
+        mine, theirs = seen[POINT_CLOUD].shape[-2], loaded.config.input_features[POINT_CLOUD].shape[0]
+        if mine != theirs:
+            raise InputError(
+                f"--dataset.repo_id={order.repo_id}: its clouds have {mine} points, and those of the training have "
+                f"{theirs}. Give --points=dynamic, or a dataset with {theirs} points."
+            )
     return split(seen, order.observations)
 
 

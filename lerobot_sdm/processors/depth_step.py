@@ -116,11 +116,13 @@ def _depth_frames(value: Tensor | np.ndarray, camera: DepthCamera) -> tuple[np.n
     """(F, H, W) in the image's own number type, and the leading dimensions that F stands for."""
     images = _array(value)
     size = camera.height, camera.width
+    is_color = False
     if images.shape[-3:] == (1, *size):
         images = images[..., 0, :, :]
     elif images.shape[-3:] == (*size, 1):
         images = images[..., 0]
-    is_color = images.ndim > 3 and images.shape[-3] == 3
+    else:
+        is_color = images.ndim > 3 and images.shape[-3] == 3
     if images.shape[-2:] != size or is_color:
         raise InputError(
             f"'{camera.depth_key}': shape {tuple(value.shape)} is not (..., 1, {camera.height}, {camera.width}), the "

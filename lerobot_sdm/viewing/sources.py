@@ -9,7 +9,7 @@ from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
 from lerobot.utils.constants import DEFAULT_FEATURES
 from numpy.typing import NDArray
 
-from lerobot_sdm.clouds import POINT_CLOUD
+from lerobot_sdm.clouds import POINT_CLOUD, POINT_CLOUD_KEYS, ROBOT_CLOUD
 from lerobot_sdm.datasets.convert.layouts import LAYOUTS
 from lerobot_sdm.datasets.convert.look import look_at
 from lerobot_sdm.datasets.damage import INFO, damage_is_an_input_error, open_checked
@@ -87,8 +87,9 @@ def _dataset_episode(name: str, root: Path | None, number: int, cameras: DepthTo
 
     step = None
     if cameras is not None:
-        if POINT_CLOUD in features:
-            raise InputError(f"--cameras: {root or name} already has '{POINT_CLOUD}'. Drop the option.")
+        for key in (*POINT_CLOUD_KEYS, ROBOT_CLOUD):
+            if key in features:
+                raise InputError(f"--cameras: {root or name} already has the cloud '{key}'. Drop the option.")
         cameras.check_shapes(shapes)
         step = DepthToPointCloudStep.from_config(cameras)
         clouds = (POINT_CLOUD, *clouds)

@@ -74,7 +74,7 @@ def run(tmp_path_factory) -> Path:
             "distances": {"observations": 2, "samples": 2, "seed": 0, "unit": "normalized action units"},
             "student_minus_teacher": difference,
             "stages": [
-                {"stage": stage, "command": " ".join(map(str, command)), "seconds": 1.0}
+                {"stage": stage, "command": " ".join(map(str, command)).replace(f"{layout.root}/", ""), "seconds": 1.0}
                 for stage, command in commands.items()
                 if stage in ("record", "train_teacher", "train_student")
             ],
@@ -115,7 +115,7 @@ def test_cards_say_where_the_policies_come_from(run, pair):
         assert f"`{kind}` of [LeRobot]" in card
         assert data_hash(RunLayout(run).demonstrations) in card
         assert f"| {success} |" in card
-        assert "--dataset.root=RUN/data/demonstrations" in card
+        assert "--dataset.root=data/demonstrations" in card
         assert "evaluation 100000 to 100002" in card
         assert re.search(r"Commit: `([0-9a-f]{40}|none)", card)
         assert str(run) not in card
@@ -178,6 +178,42 @@ def test_without_a_pair_it_says_how_to_make_one(tmp_path, monkeypatch):
     result = CliRunner().invoke(app, ["demo", f"--pair={tmp_path}"])
     assert result.exit_code == 2
     assert f"--pair={tmp_path}: contains no pair.json" in result.output
+
+
+DAMAGED_FACTS = {
+    "no JSON": (lambda facts: "{", r"pair\.json: not valid JSON"),
+    "a list": (lambda facts: json.dumps([facts]), r"pair\.json: contains .*must be a JSON object"),
+    "a foreign object": (lambda facts: json.dumps({"name": "pear"}), "'env_type' in pair.json is missing"),
+    "a number as text": (
+        lambda facts: json.dumps(facts | {"first_seed": "1"}),
+        "'first_seed' in pair.json is missing, or",
+    ),
+    "no such environment": (lambda facts: json.dumps(facts | {"env_type": "pears"}), "env_type: 'pears' is not known"),
+    "no such option": (lambda facts: json.dumps(facts | {"env": {"pears": 1}}), "env: 'pears' is not known"),
+    "no results": (
+        lambda facts: json.dumps(facts | {"measured": {"student": [1]}}),
+        ".* the two numbers of 'teacher_10'",
+    ),
+    "half a result": (
+        lambda facts: json.dumps(facts | {"measured": facts["measured"] | {"student": [1]}}),
+        ".* the two numbers of 'student'",
+    ),
+}
+
+
+@pytest.mark.parametrize(("damaged", "told"), DAMAGED_FACTS.values(), ids=DAMAGED_FACTS)
+def test_damaged_facts_are_refused(tmp_path, damaged, told):
+    facts = json.loads((pairs.SHIPPED / "pair.json").read_text())
+    (tmp_path / "pair.json").write_text(damaged(facts))
+    with pytest.raises(InputError, match=f"^--pair={tmp_path}: {told}"):
+        read_pair(tmp_path)
+
+
+def test_a_pair_without_its_policies_is_refused(tmp_path):
+    shutil.copyfile(pairs.SHIPPED / "pair.json", tmp_path / "pair.json")
+    result = CliRunner().invoke(app, ["demo", f"--pair={tmp_path}"])
+    assert result.exit_code == 2, result.output
+    assert str(tmp_path / "teacher") in result.output.replace("\n", "")
 
 
 def test_bad_runs_leave_no_pair(run, pair, tmp_path, monkeypatch):

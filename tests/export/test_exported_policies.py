@@ -397,6 +397,31 @@ def test_too_few_frames(dataset, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.fixture(scope="module")
+def larger_clouds(tmp_path_factory) -> Path:
+    return make_small_dataset(tmp_path_factory.mktemp("data") / "larger", points=15)
+
+
+def test_clouds_of_another_number_of_points(larger_clouds, tmp_path, monkeypatch):
+    monkeypatch.chdir(SAVED)
+    told = r"--dataset\.repo_id=local/small: its clouds have 15 points, and those of the training have 12.*=dynamic"
+    with pytest.raises(InputError, match=told):
+        export(order(larger_clouds, tmp_path / "out"))
+    assert list(tmp_path.iterdir()) == []
+    export(order(larger_clouds, tmp_path / "out", points="dynamic"))
+    with np.load(tmp_path / "out" / runtime.EVIDENCE) as evidence:
+        assert evidence[POINT_CLOUD].shape == (6, 2, 15, 3)
+
+
+def test_vectors_of_one_number(tmp_path, monkeypatch):
+    """A gripper's width as the only state and action: LeRobot's reader leaves out the axis of such vectors."""
+    gripper = make_small_dataset(tmp_path / "data", state_dim=1, action_dim=1)
+    trained = lerobot_train(monkeypatch, gripper, tmp_path / "run", "--policy.type=flow", *SMALL_MIXER, steps=2)
+    export(order(gripper, tmp_path / "out", str(trained)))
+    opened = runtime.Policy(tmp_path / "out")
+    assert opened.act({**EXAMPLE, "observation.state": np.array([0.3])}).shape == (1,)
+
+
 def test_a_type_that_cannot_be_exported(dataset, tmp_path, monkeypatch):
     monkeypatch.chdir(SAVED)
     with pytest.raises(InputError, match=r"the type 'difftori' cannot be exported, because it optimizes"):

@@ -9,7 +9,7 @@ from lerobot.configs.policies import PreTrainedConfig
 from lerobot.datasets.lerobot_dataset import LeRobotDatasetMetadata
 from lerobot.policies.diffusion.modeling_diffusion import DiffusionPolicy
 from lerobot.policies.factory import get_policy_class, make_policy
-from lerobot_commands import run_train
+from lerobot_commands import lerobot_resume, run_train
 from reward_models import REPO_ID, SIZES, save_policy, save_reward_model, write_rewarded
 from safetensors.torch import load_file, save_file
 
@@ -236,6 +236,31 @@ def test_the_result_is_a_plain_policy_of_its_bases_type(base, reward, data, tmp_
     with pytest.raises(InputError, match=r"has no config\.json"):
         export_base(tmp_path, tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+def test_going_on_with_another_reward_is_refused(base, reward, data, tmp_path, monkeypatch):
+    moved = tmp_path / "reward"
+    shutil.copytree(reward, moved)
+    run_train(monkeypatch, [
+        "--policy.type=adjoint_matching", f"--policy.base_path={base}", f"--policy.reward_path={moved}",
+        "--policy.sampling_steps=4", "--policy.loss_steps=2", "--policy.device=cpu", "--policy.push_to_hub=false",
+        f"--dataset.repo_id={REPO_ID}", f"--dataset.root={data}", "--steps=4", "--save_freq=2", "--batch_size=4",
+        "--num_workers=0", "--env_eval_freq=0", f"--output_dir={tmp_path / 'run'}",
+    ])  # fmt: skip
+    half = tmp_path / "run" / "checkpoints" / "000002"
+    shutil.copytree(half, tmp_path / "older", symlinks=True)
+    weights = load_file(moved / "model.safetensors")
+    weights["members.0.0.bias"] += 0.1
+    save_file(weights, moved / "model.safetensors")
+    with pytest.raises(InputError, match=r"--policy\.reward_path=.*this run began with another reward model \(SHA-256"):
+        lerobot_resume(monkeypatch, half, tmp_path / "resumed")
+    # Checkpoints of earlier versions have no hash of it: nothing is compared.
+    for name in ("config.json", "train_config.json"):
+        file = tmp_path / "older" / "pretrained_model" / name
+        settings = json.loads(file.read_text())
+        assert len(settings.get("policy", settings).pop("reward_sha256") or "") == 64, name
+        file.write_text(json.dumps(settings))
+    lerobot_resume(monkeypatch, tmp_path / "older", tmp_path / "resumed")
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,13 @@
 """From recorded depth images to a dataset of clouds, by the example script."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from depth_datasets import EPISODES, FRAMES, REPO_ID, write_depth_dataset
 from depth_world import COLOR_KEY, DEPTH_KEY, SIZE, distance_to_surfaces
@@ -14,7 +17,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from lerobot_sdm.cli.main import app
+from lerobot_sdm.clouds import POINT_CLOUD_KEYS, ROBOT_CLOUD
 from lerobot_sdm.datasets.cached import CachedLeRobotDataset
+from lerobot_sdm.errors import InputError
 from lerobot_sdm.processors.depth_config import depth_config, read_depth_config
 from lerobot_sdm.processors.depth_step import DepthToPointCloudStep
 from lerobot_sdm.processors.depth_to_cloud import DepthToCloud
@@ -99,6 +104,21 @@ def test_nothing_is_written_where_nothing_can_work(tmp_path, script, depth_datas
     assert DEPTH_KEY in complaints
     assert not list(tmp_path.glob("*clouds*"))
     assert not list((tmp_path / "taken").iterdir())
+
+
+@pytest.mark.parametrize("key", [*POINT_CLOUD_KEYS, ROBOT_CLOUD])
+def test_a_dataset_with_a_cloud_needs_no_cameras(tmp_path, depth_dataset, cameras_file, key):
+    root = shutil.copytree(depth_dataset, tmp_path / "data")
+    info = json.loads((root / "meta/info.json").read_text())
+    info["features"][key] = {"dtype": "float32", "shape": [12, 3], "names": None}
+    (root / "meta/info.json").write_text(json.dumps(info))
+    for file in root.glob("data/*/*.parquet"):
+        table = pq.read_table(file)
+        clouds = pa.array([[[0.0] * 3] * 12] * len(table), pa.list_(pa.list_(pa.float32())))
+        pq.write_table(table.append_column(key, clouds), file)
+    assert key in open_episode(str(root), 0, None, None).clouds
+    with pytest.raises(InputError, match=f"--cameras: .* already has the cloud '{key}'"):
+        open_episode(str(root), 0, read_depth_config(cameras_file), None)
 
 
 def test_the_cloud_can_be_looked_at_before_anything_is_converted(tmp_path, depth_dataset, cameras_file):

@@ -56,7 +56,11 @@ def test_what_a_robot_gives(step, pictures, expected):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.uint16, torch.int32])
 @pytest.mark.parametrize(
     ("layout", "leading"),
-    [("first", ()), ("first", (3,)), ("first", (2, 2)), ("last", ()), ("last", (3, 2)), ("none", ()), ("none", (3,))],
+    [
+        *[("first", leading) for leading in ((), (3,), (2, 2), (2, 3))],
+        *[("last", leading) for leading in ((), (3, 2), (2, 3))],
+        *[("none", leading) for leading in ((), (3,))],
+    ],
 )
 def test_any_layout_gives_the_same_clouds(step, pictures, expected, layout, dtype, leading):
     depth, color = (torch.from_numpy(picture.astype(np.int32)) for picture in pictures)

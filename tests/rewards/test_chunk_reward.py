@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.measure.reward_error import measure_reward_error
+from lerobot_sdm.policies.guards import NonFiniteError
 from lerobot_sdm.policies.source.reward_model import load_reward_model
 from lerobot_sdm.rewards.chunk_reward.modeling_chunk_reward import ChunkRewardRewardModel
 
@@ -168,6 +169,36 @@ def test_chunks_of_another_length_are_refused(base, tmp_path):
     model = load_reward_model(str(save_reward_model(base, tmp_path / "reward")), "cpu")
     with pytest.raises(InputError, match=r"action: \(5, 4, 2\) is not \(B, 3, A\)"):
         model.compute_reward(raw_batch(actions=4))
+
+
+def test_rewards_that_are_not_finite_stop_a_training_without_a_checkpoint(base, tmp_path):
+    model = ChunkRewardRewardModel(reward_config(base)).train()
+    rewards = torch.tensor([[0.25, 0.75]] * 5)
+    batch = raw_batch() | {"next.reward": rewards, "next.reward_is_pad": torch.zeros(5, 2, dtype=torch.bool)}
+    model.forward(batch)
+    model.update()
+    rewards[2, 1] = torch.nan
+    model.forward(batch)
+    for refused in (lambda: model.forward(batch), lambda: model.save_pretrained(tmp_path / "reward")):
+        with pytest.raises(NonFiniteError, match="training step 1: the loss is nan"):
+            refused()
+    assert list(tmp_path.rglob("*.*")) == []
+
+
+def test_weights_that_are_not_finite_are_not_saved(base, tmp_path):
+    model = ChunkRewardRewardModel(reward_config(base))
+    with torch.no_grad():
+        model.members[0][0].bias[0] = torch.inf
+    with pytest.raises(NonFiniteError, match=r"'members\.0\.0\.bias' is not finite"):
+        model.save_pretrained(tmp_path / "reward")
+    assert list(tmp_path.rglob("*.*")) == []
+
+
+def test_a_training_that_diverges_stops(base, data, tmp_path, monkeypatch):
+    with pytest.raises(NonFiniteError, match=r"training step \d: the loss is (nan|inf)|is not finite"):
+        train_reward(monkeypatch, base, data, tmp_path / "run", "--reward_model.optimizer_lr=1e30",
+                     "--reward_model.optimizer_grad_clip_norm=0", "--reward_model.scheduler_warmup_steps=0",
+                     steps=8)  # fmt: skip
 
 
 def test_its_type_is_in_lerobots_registry():

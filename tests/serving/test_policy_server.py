@@ -28,7 +28,6 @@ from lerobot_sdm.lerobot_internals import PATCHED
 from lerobot_sdm.policy_types import POLICIES
 from lerobot_sdm.robots.config_simulated import SimulatedRobotConfig
 from lerobot_sdm.robots.simulated import SimulatedRobot
-from lerobot_sdm.serving import messages
 
 SAVED = Path(__file__).parents[1] / "saved"
 STEPS = 20
@@ -274,33 +273,12 @@ def test_programs_in_messages_are_not_run(address, tmp_path):
         ):
             with pytest.raises(grpc.RpcError) as error:
                 call()
-            assert "which LeRobot's robot client does not send" in error.value.details()
+            assert "message: asks for 'pathlib.Path.touch'" in error.value.details()
     finally:
         client.stop()
     assert not (tmp_path / "run").exists()
     pickle.loads(data)
     assert (tmp_path / "run").exists()  # It was no harmless message.
-
-
-@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8, np.int64, bool])
-def test_arrays_and_numbers_arrive(protocol, dtype):
-    sent = {
-        "cloud": np.arange(12).reshape(4, 3).astype(dtype),
-        "one": dtype(1),
-        "task": "stack",
-        "x": 0.5,
-        "none": None,
-    }
-    got = messages.loads(pickle.dumps(sent, protocol))
-    np.testing.assert_array_equal(got.pop("cloud"), sent.pop("cloud"))
-    assert got == sent
-
-
-@pytest.mark.parametrize("value", [eval, torch.zeros(2), InputError("x"), np.array([eval], dtype=object)])
-def test_other_messages_are_refused(value):
-    with pytest.raises(InputError, match=r"^message: names '.*Nothing of it was called"):
-        messages.loads(pickle.dumps(value))
 
 
 def test_other_policies_keep_lerobots_way(installed):

@@ -28,6 +28,7 @@ class AdjointMatchingConfig(DistilledConfig):
         base_revision: Hub revision of the base.
         reward_path: Folder or Hub repo of a `chunk_reward` trained for that base; needed for training.
         reward_revision: Hub revision of the reward model.
+        reward_sha256: Hash of the reward model's weights. Filled in by training; a resumed run refuses another one.
         reward_weight: Weight of a unit of reward relative to a unit of KL divergence from the base.
         reward_pessimism: How many standard deviations of the ensemble are subtracted from the predicted reward, to
             avoid chunks about which the ensemble is uncertain.
@@ -52,6 +53,7 @@ class AdjointMatchingConfig(DistilledConfig):
     base_revision: str | None = None
     reward_path: str | None = None
     reward_revision: str | None = None
+    reward_sha256: str | None = None
 
     reward_weight: float = 100.0
     reward_pessimism: float = 1.0

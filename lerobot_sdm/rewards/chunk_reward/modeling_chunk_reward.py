@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from lerobot_sdm.cards.training_card import PublicTrainConfig
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.nets.backbone import Backbone
 from lerobot_sdm.policies.chunk_policy import logged
+from lerobot_sdm.policies.guards import LossGuard, check_weights
 from lerobot_sdm.policies.range_watch import watch_source
 from lerobot_sdm.policies.source.adapters import adapter_for
 from lerobot_sdm.policies.source.description import configuration, describe
@@ -62,6 +64,8 @@ class ChunkRewardRewardModel(PreTrainedRewardModel):
         self.members = nn.ModuleList(_mlp(sizes) for _ in range(config.ensemble))
         self.register_buffer("scale", torch.ones(()))
         self.register_buffer("centre", torch.zeros(()))  # The name is in published checkpoints.
+        self.loss_guard = LossGuard()
+        self.train_step = 0  # Since training began or resumed: checkpoints hold no step.
         if starts and dataset_stats is not None:
             features = {**config.input_features, **config.output_features}
             watch_source(config.source, features, dataset_stats, dataset_meta)
@@ -124,12 +128,23 @@ class ChunkRewardRewardModel(PreTrainedRewardModel):
         loss = (((values - label) / self.scale).square() * weight).sum(dim=1).mean()
         mean, spread = values.detach().mean(dim=0), values.detach().std(dim=0, correction=0)
         rmse = ((mean - label).square() * weight).sum().sqrt()
+        loss = self.loss_guard.watch(loss, self.train_step)
         return loss, logged({"rmse": rmse, "spread": (spread * weight).sum()})
+
+    def update(self) -> None:
+        """LeRobot calls this after each optimizer step."""
+        self.train_step += 1
 
     def get_optim_params(self) -> Any:
         return self.members.parameters()
 
     # ---- checkpoints -----------------------------------------------------------------------------------
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        """Write a checkpoint, unless the last loss or a weight is not finite."""
+        self.loss_guard.check()
+        check_weights(self.state_dict())
+        super()._save_pretrained(save_directory)
 
     @classmethod
     def _load_as_safetensor(

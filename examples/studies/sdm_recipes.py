@@ -130,9 +130,7 @@ def main() -> None:
             steps_file.write_text(json.dumps(found))
         known = json.loads(steps_file.read_text())
         if known["seconds"] != options.seconds:
-            sys.exit(
-                f"--seconds={options.seconds}: {options.output} has {known['seconds']}. Give another."
-            )
+            sys.exit(f"--seconds={options.seconds}: {options.output} has {known['seconds']}. Give another.")
         steps = known["steps"]
         for name in ("teacher, 10 steps", *options.rows):
             done = results.setdefault(name, [])

@@ -8,11 +8,18 @@ from saved_checkpoints import SAVED, answers, stored_answers
 from lerobot_sdm.policies import config_classes
 
 CHECKPOINTS = sorted(folder.name for folder in SAVED.iterdir() if folder.name != "reward")
-TOLERANCE = {"edm": 1e-2}
-"""How far normalized actions may be from those of the processor that wrote them, 1e-4 for all other types. Matrix
-products add up in another order on each processor, and with each place of their operands in memory; a hardly trained
-`edm`, whose noise begins at 80, multiplies that. With MKL_CBWR=COMPATIBLE and without oneDNN the answers of two
-versions are the same bit for bit on the same machine."""
+TOLERANCE = {"edm": 1e-1}
+"""How far normalized actions may be from those of the processor that wrote them, 1e-4 for all other types, and a tenth
+of that on average. Matrix products add up in another order on each processor, and with each place of their operands in
+memory; a hardly trained `edm`, whose noise begins at 80, multiplies that: to 0.042, and 0.005 on average, on one
+without AVX-512. With MKL_CBWR=COMPATIBLE and without oneDNN the answers of two versions are the same bit for bit on the
+same machine."""
+
+
+def assert_close(now: torch.Tensor, before: torch.Tensor, name: str) -> None:
+    tolerance = TOLERANCE.get(name, 1e-4)
+    torch.testing.assert_close(now, before, rtol=0, atol=tolerance)
+    assert float((now - before).abs().mean()) < tolerance / 10
 
 
 def test_there_is_a_checkpoint_of_every_policy_type():
@@ -25,7 +32,7 @@ def test_a_saved_policy_acts_as_it_did(name, monkeypatch):
     before, now = stored_answers(SAVED / name), answers(SAVED / name)
     assert before.keys() == now.keys()
     for key, expected in before.items():
-        torch.testing.assert_close(now[key], expected, rtol=0, atol=TOLERANCE.get(name, 1e-4))
+        assert_close(now[key], expected, name)
 
 
 @pytest.mark.parametrize("name", CHECKPOINTS)
@@ -33,7 +40,7 @@ def test_a_saved_policy_stands_alone(name, tmp_path, monkeypatch):
     """Where the policy that it was made from is gone, here because paths begin in another folder."""
     monkeypatch.chdir(tmp_path)
     before, now = stored_answers(SAVED / name), answers(SAVED / name)
-    torch.testing.assert_close(now["chunk"], before["chunk"], rtol=0, atol=TOLERANCE.get(name, 1e-4))
+    assert_close(now["chunk"], before["chunk"], name)
 
 
 @pytest.mark.parametrize("name", CHECKPOINTS)

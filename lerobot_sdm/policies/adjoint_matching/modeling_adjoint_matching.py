@@ -32,8 +32,7 @@ from lerobot_sdm.nets.backbone import Backbone
 from lerobot_sdm.policies.adjoint_matching.configuration_adjoint_matching import AdjointMatchingConfig
 from lerobot_sdm.policies.chunk_policy import logged
 from lerobot_sdm.policies.distilled_policy import DistilledPolicy
-from lerobot_sdm.policies.source.reward_model import check_fits, load_reward_model
-from lerobot_sdm.policies.source.source_policy import SourcePolicy
+from lerobot_sdm.policies.source.reward_model import check_fits, load_reward_model, saved_reward_model
 
 
 class AdjointMatchingPolicy(DistilledPolicy):
@@ -49,7 +48,7 @@ class AdjointMatchingPolicy(DistilledPolicy):
                 "--policy.reward_path: fine-tuning needs the folder or Hub repo of a reward model of the base. Train "
                 "one with lerobot-train --reward_model.type=chunk_reward."
             )
-        source = SourcePolicy(config.reward_path, config.reward_revision, "reward model", "--policy.reward_path")
+        source = saved_reward_model(config.reward_path, config.reward_revision)
         reward = load_reward_model(config.reward_path, config.device, config.reward_revision)
         source.check_same(config.reward_sha256)
         config.reward_sha256 = source.sha256

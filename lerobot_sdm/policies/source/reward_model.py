@@ -27,7 +27,7 @@ def load_reward_model(path: str, device: str, revision: str | None = None) -> An
     Raises:
         InputError: There is no reward model, or it is of another type.
     """
-    source = _saved_model(path, revision)
+    source = saved_reward_model(path, revision)
     file = source.file(CONFIG_FILE)
     kind = read_object(file, str(file)).get("type")
     if kind != REWARD_TYPE:
@@ -41,7 +41,8 @@ def load_reward_model(path: str, device: str, revision: str | None = None) -> An
     return model_class.from_pretrained(str(file.parent), config=config).requires_grad_(False)
 
 
-def _saved_model(path: str, revision: str | None) -> SourcePolicy:
+def saved_reward_model(path: str, revision: str | None) -> SourcePolicy:
+    """The files of a reward model, as `--policy.reward_path` names it."""
     return SourcePolicy(path, revision, "reward model", "--policy.reward_path")
 
 
@@ -51,7 +52,7 @@ def check_fits(reward: Any, policy: Any) -> None:
     Raises:
         InputError: Something differs; names it.
     """
-    model = _saved_model(policy.reward_path, policy.reward_revision)
+    model = saved_reward_model(policy.reward_path, policy.reward_revision)
     for name in ("n_obs_steps", "n_action_steps"):
         mine, theirs = getattr(policy, name), getattr(reward.base, name)
         if mine != theirs:

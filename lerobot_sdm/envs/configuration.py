@@ -177,15 +177,15 @@ class PointCloudEnvConfig(EnvConfig):
         """The tasks that `task` names, each once, in the order given."""
         return list(dict.fromkeys(task for tasks in self.task_groups().values() for task in tasks))
 
-    def single_task(self) -> str:
-        """Short name of the task, where `task` is a single one.
+    def single_task(self, given: str | None = None) -> str:
+        """Short name of the task, where `task` is a single one; `given` is the option with its value, if another one.
 
         Raises:
             InputError: It names several.
         """
         names = self.task_names()
         if len(names) != 1:
-            raise InputError(f"--env.task={self.task}: names {len(names)} tasks. Give a single one.")
+            raise InputError(f"{given or f'--env.task={self.task}'}: names {len(names)} tasks. Give a single one.")
         return names[0]
 
     def as_recorded(self, task: str, pixels: bool) -> Self:

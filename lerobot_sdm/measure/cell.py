@@ -136,7 +136,8 @@ def collect(benchmark: Benchmark, cell: Cell) -> dict[str, Any]:
     added = {stage.name: done[stage.name] for stage in stages(benchmark, cell, missing)}
     records |= added
     # A run that is resumed later may have stages of several commits.
-    commits = {before["commit"], *(record["commit"] or source_commit() for record in added.values())} - {None}
+    commits = {record["commit"] or source_commit() for record in added.values()}
+    commits |= set((before["commit"] or "").split(", "))
     runs = {run: run_name(run, cell.seed) for run in trainings(cell.method)}
     found = {
         "cell": cell.key,
@@ -162,7 +163,7 @@ def collect(benchmark: Benchmark, cell: Cell) -> dict[str, Any]:
         },
         "stages": list(records.values()),
         "versions": versions(),
-        "commit": ", ".join(sorted({part for commit in commits for part in commit.split(", ")})) or None,
+        "commit": ", ".join(sorted(filter(None, commits))) or None,
     }
     check_shared([before, found] if before["protocols"] else [found])
     return found

@@ -41,7 +41,9 @@ def check_held_out(config: RunSettings, layout: RunLayout) -> None:
     Raises:
         InputError: They have fewer.
     """
-    frames = read_json(layout.held_out / "meta" / "info.json")["total_frames"]
+    from lerobot_sdm.datasets.damage import INFO
+
+    frames = read_json(layout.held_out / INFO)["total_frames"]
     if frames < config.observations:
         raise InputError(
             f"--observations={config.observations}: the {config.held_out_episodes} held-out demonstrations have only "

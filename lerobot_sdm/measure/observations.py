@@ -12,7 +12,7 @@ from lerobot.utils.feature_utils import dataset_to_policy_features
 from torch import Tensor
 
 from lerobot_sdm.clouds import POINT_CLOUD, POINT_CLOUD_KEYS
-from lerobot_sdm.datasets.damage import damage_is_an_input_error, open_checked
+from lerobot_sdm.datasets.damage import INFO, damage_is_an_input_error, open_checked
 from lerobot_sdm.datasets.write import VIDEO_BACKEND
 from lerobot_sdm.errors import InputError
 from lerobot_sdm.processors.cloud_view import recorded_view, warn_of_another_view
@@ -76,8 +76,8 @@ def demonstrated_chunks(repo_id: str, root: str | Path | None, config: PreTraine
 
 
 def _metadata(repo_id: str, root: str | Path | None) -> LeRobotDatasetMetadata:
-    if root is not None and not (Path(root) / "meta" / "info.json").is_file():  # LeRobot would look on the Hub.
-        raise InputError(f"--dataset.root={root}: holds no dataset. Give the folder that has meta/info.json.")
+    if root is not None and not (Path(root) / INFO).is_file():  # LeRobot would look on the Hub.
+        raise InputError(f"--dataset.root={root}: holds no dataset. Give the folder that has {INFO}.")
     with damage_is_an_input_error(repo_id, root):
         return LeRobotDatasetMetadata(repo_id, root=root)
 

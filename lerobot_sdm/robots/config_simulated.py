@@ -42,8 +42,7 @@ class SimulatedRobotConfig(RobotConfig):
         config = env_config(self.env, "--robot.env")
         if not isinstance(config, PointCloudEnvConfig):
             raise InputError(f"--robot.env={self.env}: has no point clouds. Give one of {', '.join(FAMILIES)}.")
-        if len(config.task_names()) != 1:
-            raise InputError(f"--robot.env={self.env}: names {len(config.task_names())} tasks. Give a single one.")
+        config.single_task(f"--robot.env={self.env}")
         # LeRobot's commands may record what the robot observes.
         config.require_all_clouds("--robot.env=...,n_action_steps")
         self.env_config = config

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import shutil
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from lerobot.configs.types import FeatureType
+from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 from lerobot.datasets.utils import create_lerobot_dataset_card
 from lerobot.envs.configs import EnvConfig
@@ -80,13 +82,33 @@ def new_dataset(folder: Path, root: Path) -> Iterator[Path]:
     Raises:
         InputError: The dataset's folder exists by now.
     """
-    unfinished = folder / "dataset"
-    shutil.rmtree(unfinished, ignore_errors=True)  # Of an interrupted call.
+    for interrupted in folder.glob("dataset-*"):
+        shutil.rmtree(interrupted, ignore_errors=True)
+    # A new name, because what is left of an interrupted call may still write under the earlier one.
+    unfinished = folder / f"dataset-{uuid.uuid4().hex}"
     yield unfinished
     if root.exists():
         raise InputError(f"--root={root}: was created in the meantime. Move it, and rerun the command.")
     unfinished.rename(root)
     shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def finalized(*writers: LeRobotDataset | LeRobotDatasetMetadata) -> Iterator[None]:
+    """Finalize what writes a dataset at the end of the block, after an error too.
+
+    Garbage collection would do it otherwise, at any later time, and write episodes into a folder that by then is
+    deleted or belongs to a repeated call.
+    """
+    try:
+        yield
+    except BaseException:
+        for writer in writers:
+            with contextlib.suppress(Exception):  # The first error tells the cause.
+                writer.finalize()
+        raise
+    for writer in writers:
+        writer.finalize()
 
 
 def write(
@@ -120,33 +142,35 @@ def write(
         video_backend=VIDEO_BACKEND,
     )
     episodes, looks = [], []
-    for number, path in enumerate(tqdm(paths, desc="Writing", unit="episode", delay=BAR_DELAY)):
-        episode = Episode.load(path)
-        looks += episode.points
-        length = len(episode.frames["action"])
-        for key, values in episode.frames.items():
-            check_finite(key, values, np.full(length, number), np.arange(length), repo_id)
-        for row in range(length):
-            frame = {key: values[row] for key, values in episode.frames.items()}
-            dataset.add_frame({**frame, "task": facts["task_description"]})
-        with SuppressProgressBars():
-            dataset.save_episode()
-        attempt = episode.attempt
-        episodes.append(
-            {
-                "attempt": attempt.index,
-                "seed": attempt.seed,
-                "variant": attempt.variant,
-                "frames": length,
-                "success_steps": episode.success_steps,
-            }
-        )
-    dataset.finalize()
+    with finalized(dataset, dataset.meta):
+        for number, path in enumerate(tqdm(paths, desc="Writing", unit="episode", delay=BAR_DELAY)):
+            episode = Episode.load(path)
+            looks += episode.points
+            episodes.append(_add(dataset, number, episode, facts["task_description"]))
     told = {**facts, "episodes": episodes, "points": shown_points(looks), "versions": versions()}
     provenance = write_provenance(root, told)
     tags = [env_config.type, *(["point-cloud"] if "point_cloud" in env_config.features else [])]
     save_card(root, dataset.meta.info, repo_id, describe(repo_id, env_config, provenance), tags)
     verify(root, repo_id, paths)
+
+
+def _add(dataset: LeRobotDataset, number: int, episode: Episode, task: str) -> dict[str, Any]:
+    """Add an episode to a dataset; returns its entry in the provenance."""
+    length = len(episode.frames["action"])
+    for key, values in episode.frames.items():
+        check_finite(key, values, np.full(length, number), np.arange(length), dataset.repo_id)
+    for row in range(length):
+        dataset.add_frame({**{key: values[row] for key, values in episode.frames.items()}, "task": task})
+    with SuppressProgressBars():
+        dataset.save_episode()
+    attempt = episode.attempt
+    return {
+        "attempt": attempt.index,
+        "seed": attempt.seed,
+        "variant": attempt.variant,
+        "frames": length,
+        "success_steps": episode.success_steps,
+    }
 
 
 def write_provenance(root: Path, told: Mapping[str, Any]) -> dict[str, Any]:

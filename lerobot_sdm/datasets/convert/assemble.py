@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from lerobot_sdm.datasets.convert.blocks import DATA, block_folder, episode_stats, video_path
 from lerobot_sdm.datasets.convert.plan import Plan
-from lerobot_sdm.datasets.write import PROVENANCE, save_card, train_lines, versions
+from lerobot_sdm.datasets.write import PROVENANCE, finalized, save_card, train_lines, versions
 from lerobot_sdm.files import write_json
 
 EPISODES_AT_ONCE = 1000
@@ -25,15 +25,24 @@ STORED_AS = {"values": "numbers", "image": "PNG, lossless", "depth": "TIFF, loss
 
 def assemble(plan: Plan, folder: Path, root: Path, repo_id: str) -> None:
     """Assemble the finished blocks in `folder` to a dataset in `root`; the blocks themselves stay unchanged."""
-    videos = [column.key for column in plan.columns if column.kind == "video"]
     meta = LeRobotDatasetMetadata.create(
         repo_id,
         plan.fps,
         plan.features(),
         root=root,
-        use_videos=bool(videos),
+        use_videos=any(column.kind == "video" for column in plan.columns),
         metadata_buffer_size=EPISODES_AT_ONCE,
     )
+    with finalized(meta):
+        _write(meta, plan, folder, root)
+    told = provenance(plan)
+    write_json(root / PROVENANCE, told)
+    save_card(root, meta.info, repo_id, _description(repo_id, told), ["point-cloud"] if "clouds" in told else [])
+
+
+def _write(meta: LeRobotDatasetMetadata, plan: Plan, folder: Path, root: Path) -> None:
+    """Link the blocks' files into a dataset, and write its metadata."""
+    videos = [column.key for column in plan.columns if column.kind == "video"]
     meta.save_episode_tasks([plan.task])
     for block in tqdm(plan.blocks(), desc="assembling", unit="file"):
         place = block.place
@@ -61,10 +70,6 @@ def assemble(plan: Plan, folder: Path, root: Path, repo_id: str) -> None:
     meta.info.splits = {"train": f"0:{len(plan.ends)}"}
     write_info(meta.info, root)
     write_stats(meta.stats, root)
-    meta.finalize()
-    told = provenance(plan)
-    write_json(root / PROVENANCE, told)
-    save_card(root, meta.info, repo_id, _description(repo_id, told), ["point-cloud"] if "clouds" in told else [])
 
 
 def provenance(plan: Plan) -> dict[str, Any]:

@@ -1,21 +1,23 @@
-"""Write the committed results into the README, `docs/views.md` and `results/README.md`, so that no number is typed.
+"""Write the committed results into the README, the docs and `results/README.md`, so that no number is typed.
 
     uv run python examples/update_readme.py
 
-Reads `results/*/results.json`. In `README.md` it replaces what stands between markers: one line for each run of the
-quickstart, and the summary of each benchmark; in `docs/views.md`, the comparison of two views. `results/README.md` gets
-all tables.
+Reads `results/*/results.json`. In the pages of `PAGES` it replaces what stands between markers; `results/README.md`
+gets all tables.
 """
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from lerobot_sdm.files import read_json, write_text
 from lerobot_sdm.measure import benchmark_page, comparison_report, quickstart_report, tables
 from lerobot_sdm.measure.methods import METHODS
 from lerobot_sdm.measure.protocols import PAPER, STRICT
-from lerobot_sdm.measure.scores import difference, measured_by
+from lerobot_sdm.measure.scores import difference, measured_by, outcomes
 from lerobot_sdm.measure.suites import suite_tasks
 
 ROOT = Path(__file__).parents[1]
@@ -43,6 +45,13 @@ SHOWN_COLUMNS = {
     "ms per chunk": "ms per chunk",
 }
 """Columns of a benchmark's summary that the README shows, by the beginning of their names, and their names there."""
+BENCHMARK = "dp3-37"
+"""Folder of the benchmark whose tasks the docs show."""
+ADROIT = ("adroit-hammer", "adroit-door", "adroit-pen")
+ADROIT_METHODS = ("dp3-10", "dp3-2", "dp3-1", "sdm")
+SEED_METHODS = ("dp3-10", "dp3-2", "regression", "sdm")
+SOLVED = 0.95
+"""Success of the ten-step teacher from which on a task is not looked into."""
 
 
 @cache
@@ -124,6 +133,56 @@ def view_table(folder: Path) -> str:
     return tables.markdown([*rows, last])
 
 
+def cells_of(folder: Path, seed: int | None = None) -> list[dict[str, Any]]:
+    """Cells of `BENCHMARK` under the strict protocol; of one training seed, or of all."""
+    cells = measured_by(all_results(folder)[BENCHMARK]["cells"], STRICT)
+    return [cell for cell in cells if seed in (None, cell["training_seed"])]
+
+
+def adroit_table(folder: Path) -> str:
+    """Success on Adroit's tasks, training seed 1: one row a method, and one of the expert."""
+    scores = {(cell["task"], cell["method"]): cell["score"] for cell in cells_of(folder, seed=1)}
+    experts = all_results(folder)[BENCHMARK]["experts"]
+    rows = [("", *(task.removeprefix("adroit-") for task in ADROIT))]
+    rows += [
+        (METHODS[method].label, *(tables.rate(scores[task, method]) for task in ADROIT)) for method in ADROIT_METHODS
+    ]
+    rows.append(("the expert", *(tables.rate(experts[task]["score"]) for task in ADROIT)))
+    return tables.markdown(rows)
+
+
+def failure_table(folder: Path) -> str:
+    """The tasks on which the ten-step teacher stays below `SOLVED`, training seed 1: its successful episodes, those of
+    the other methods and the expert, and how many starts methods fail."""
+    experts = all_results(folder)[BENCHMARK]["experts"]
+    cells = cells_of(folder, seed=1)
+    header = ("task", "dp3, 10 steps", "others", "sdm", "the expert", "starts most methods fail", "starts all fail")
+    rows = []
+    for task in dict.fromkeys(cell["task"] for cell in cells):
+        found = {cell["method"]: outcomes(cell) for cell in cells if cell["task"] == task}
+        teacher, expert = found["dp3-10"], experts[task]["evaluations"][0]["successes"]
+        if np.mean(teacher) >= SOLVED:
+            continue
+        others = [sum(mine) for method, mine in found.items() if method != "dp3-10"]
+        failed = np.mean([np.logical_not(mine) for mine in found.values()], axis=0)
+        counts = (sum(teacher), f"{min(others)} to {max(others)}", sum(found["sdm"]), sum(expert))
+        rows.append((task, *map(str, (*counts, (failed > 0.5).sum(), (failed == 1).sum()))))
+    return tables.markdown([header, *rows])
+
+
+def seed_table(folder: Path) -> str:
+    """Successful episodes with each training seed, of the tasks that were trained with several."""
+    cells = cells_of(folder)
+    tasks = dict.fromkeys(cell["task"] for cell in cells if cell["training_seed"] > 1)
+    rows = [("task", *(METHODS[method].label for method in SEED_METHODS))]
+    for task in tasks:
+        seeds = [
+            [cell for cell in cells if (cell["task"], cell["method"]) == (task, method)] for method in SEED_METHODS
+        ]
+        rows.append((task, *(", ".join(str(sum(outcomes(cell))) for cell in mine) for mine in seeds)))
+    return tables.markdown(rows)
+
+
 def kind(results: dict[str, Any]) -> str:
     """What wrote some results: "benchmark", "quickstart" or "comparison"."""
     return "benchmark" if "cells" in results else "quickstart" if "settings" in results else "comparison"
@@ -159,14 +218,24 @@ def updated(readme: str, part: str, text: str) -> str:
     return f"{before}{begin}\n\n{text}\n{end}{after}"
 
 
-def written(readme: str, folder: Path) -> str:
-    """The README with all parts that come from results."""
-    return updated(updated(readme, "results", overview(folder)), "benchmark", benchmarks(folder))
+PAGES: dict[str, dict[str, Callable[[Path], str]]] = {
+    "README.md": {"results": overview, "benchmark": benchmarks},
+    "docs/views.md": {"views": view_table},
+    "docs/adroit.md": {"adroit": adroit_table},
+    "docs/notes/failures.md": {"failures": failure_table, "seeds": seed_table},
+}
+"""Page -> part between markers -> what writes it from the folder of results."""
+
+
+def written(name: str, folder: Path) -> str:
+    """A page of `PAGES` with all parts that come from results."""
+    text = (ROOT / name).read_text()
+    for part, write in PAGES[name].items():
+        text = updated(text, part, write(folder))
+    return text
 
 
 if __name__ == "__main__":
-    readme = ROOT / "README.md"
-    write_text(readme, written(readme.read_text(), ROOT / "results"))
+    for name in PAGES:
+        write_text(ROOT / name, written(name, ROOT / "results"))
     write_text(ROOT / "results" / "README.md", page(ROOT / "results"))
-    views = ROOT / "docs" / "views.md"
-    write_text(views, updated(views.read_text(), "views", view_table(ROOT / "results")))

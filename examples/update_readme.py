@@ -50,6 +50,27 @@ BENCHMARK = "dp3-37"
 ADROIT = ("adroit-hammer", "adroit-door", "adroit-pen")
 ADROIT_METHODS = ("dp3-10", "dp3-2", "dp3-1", "sdm")
 SEED_METHODS = ("dp3-10", "dp3-2", "regression", "sdm")
+ONE_STEP = "two-ways"
+"""Folder of the benchmark whose policies `docs/one_step.md` compares."""
+ONE_STEP_METHODS = (
+    *("dp3-10", "dp3-2", "dp3-1", "generator", "regression", "sdm", "manicm", "consistency"),
+    *("flow", "meanflow", "drift"),
+)
+DEXART = ("laptop", "faucet")
+DEXART_ROWS = ("teacher_10", "teacher_2", "teacher_1", "student", "expert")
+ADJOINT = {
+    "base": "base",
+    "one_round_150": "one round, weight 150: the commands above",
+    "weight_50": "two rounds, weight 50",
+    "weight_150": "two rounds, weight 150",
+    "sdm_of_150": "`sdm` student of that policy, one network evaluation",
+}
+"""Row of the comparison on Push-T -> its name in the docs."""
+COVERAGES = {
+    "mean highest coverage": "pusht-adjoint",
+    "mean highest closeness": "pusht-adjoint-dense",
+}
+"""What the comparison's rewards are -> its folder."""
 SOLVED = 0.95
 """Success of the ten-step teacher from which on a task is not looked into."""
 
@@ -133,9 +154,9 @@ def view_table(folder: Path) -> str:
     return tables.markdown([*rows, last])
 
 
-def cells_of(folder: Path, seed: int | None = None) -> list[dict[str, Any]]:
-    """Cells of `BENCHMARK` under the strict protocol; of one training seed, or of all."""
-    cells = measured_by(all_results(folder)[BENCHMARK]["cells"], STRICT)
+def cells_of(folder: Path, seed: int | None = None, benchmark: str = BENCHMARK) -> list[dict[str, Any]]:
+    """Cells of a benchmark under the strict protocol; of one training seed, or of all."""
+    cells = measured_by(all_results(folder)[benchmark]["cells"], STRICT)
     return [cell for cell in cells if seed in (None, cell["training_seed"])]
 
 
@@ -183,6 +204,52 @@ def seed_table(folder: Path) -> str:
     return tables.markdown(rows)
 
 
+def one_step_table(folder: Path) -> str:
+    """Success, distance and spread of each policy on `detour`, training seed 1; success and distance with the second
+    seed, where measured."""
+    summaries = all_results(folder)[ONE_STEP]["summaries"]
+    first = {row["method"]: row for row in next(item for item in summaries if item["seeds"] == [1])["rows"]}
+    second = {cell["method"]: cell for cell in cells_of(folder, seed=2, benchmark=ONE_STEP)}
+    header = ("policy", "network evaluations", "success in %", "distance to held-out demonstrations", "spread")
+    rows = [(*header, "seed 2: success", "distance")]
+    for method in ONE_STEP_METHODS:
+        row, again = first[method], second.get(method)
+        numbers = (f"{row['network_evaluations']:g}", tables.rate(row["all"]), f"{row['demonstrations']:.2f}")
+        repeated = ("", "")
+        if again:
+            repeated = (f"{again['score']['estimate']:.0%}", f"{again['distance_to_demonstrations']['estimate']:.2f}")
+        rows.append((row["label"], *numbers, tables.distance(row["spread"]), *repeated))
+    return tables.markdown(rows)
+
+
+def dexart_table(folder: Path) -> str:
+    """Success on DexArt's stand-ins, seen and unseen: one row for a teacher, a student or the expert."""
+    header = ("", *(f"{task}, {objects}" for task in DEXART for objects in ("seen", "unseen")))
+    rows = {key: [key] for key in DEXART_ROWS}
+    for task in DEXART:
+        for row in all_results(folder)[f"dexart-{task}"]["rows"]:
+            if row["key"] in rows:
+                unseen = row["other_rules"]["unseen"]["success_rate"]
+                rows[row["key"]][0] = row["label"]
+                rows[row["key"]] += [tables.rate(row["success_rate"]), tables.rate(unseen)]
+    return tables.markdown([header, *map(tuple, rows.values())])
+
+
+def adjoint_table(folder: Path) -> str:
+    """Coverage and closeness of policies fine-tuned on Push-T, and their differences from the base."""
+    header = [("", *(f"{name}, %" if not vs else "vs. base, points" for name in COVERAGES for vs in (False, True)))]
+    found = [{row["key"]: row for row in all_results(folder)[name]["rows"]} for name in COVERAGES.values()]
+    rows = []
+    for key, label in ADJOINT.items():
+        entries = [label]
+        for mine in found:
+            row = mine[key]
+            entries.append(tables.interval(row["max_reward"], "{:.1f}", 0.01))
+            entries.append("" if key == "base" else tables.interval(row["max_reward_difference"], "{:+.1f}", 0.01))
+        rows.append(tuple(entries))
+    return tables.markdown([*header, *rows])
+
+
 def kind(results: dict[str, Any]) -> str:
     """What wrote some results: "benchmark", "quickstart" or "comparison"."""
     return "benchmark" if "cells" in results else "quickstart" if "settings" in results else "comparison"
@@ -222,6 +289,9 @@ PAGES: dict[str, dict[str, Callable[[Path], str]]] = {
     "README.md": {"results": overview, "benchmark": benchmarks},
     "docs/views.md": {"views": view_table},
     "docs/adroit.md": {"adroit": adroit_table},
+    "docs/one_step.md": {"detour": one_step_table},
+    "docs/dexart.md": {"dexart": dexart_table},
+    "docs/adjoint_matching.md": {"adjoint": adjoint_table},
     "docs/notes/failures.md": {"failures": failure_table, "seeds": seed_table},
 }
 """Page -> part between markers -> what writes it from the folder of results."""

@@ -229,22 +229,22 @@ INTERNALS = (
     ),
     # ---- policies ----------------------------------------------------------------------------------------
     Internal(
-        f"{POLICY}._save_pretrained", ("policies/chunk_policy", "rewards/chunk_reward/modeling_chunk_reward"),
+        f"{POLICY}._save_pretrained", ("policies/split_checkpoint", "rewards/chunk_reward/modeling_chunk_reward"),
         "the checkpoint holds what inference needs", "whether FSDP passes weights in another way",
         ("save_directory", "state_dict"),
     ),
     Internal(
-        f"{POLICY}._load_as_safetensor", ("policies/chunk_policy", "rewards/chunk_reward/modeling_chunk_reward"),
+        f"{POLICY}._load_as_safetensor", ("policies/split_checkpoint", "rewards/chunk_reward/modeling_chunk_reward"),
         "weights load strictly, and the training state with them", "that `from_pretrained` calls it",
         ("model", "model_file", "map_location", "strict"),
     ),
     Internal(
-        f"{POLICY}.push_model_to_hub", ("policies/chunk_policy",),
+        f"{POLICY}.push_model_to_hub", ("policies/split_checkpoint",),
         "uploads contain no local paths", "which files it uploads, and what it asks of the configuration",
         ("cfg",), ("generate_model_card", "cfg.save_pretrained"),
     ),
     Internal(
-        f"{POLICY}.generate_model_card", ("policies/chunk_policy",),
+        f"{POLICY}.generate_model_card", ("policies/split_checkpoint",),
         "the card is this package's", "its arguments", ("dataset_repo_id", "model_type", "cfg", "dataset_meta"),
     ),
     Internal(

@@ -1,4 +1,4 @@
-"""Base class of this package's policies: observation and action queues, repeatable noise, split checkpoints."""
+"""Base class of this package's policies: how they train and act."""
 
 from __future__ import annotations
 
@@ -6,44 +6,32 @@ import functools
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 import torch
 from lerobot.configs.policies import PreTrainedConfig
 from lerobot.policies.pretrained import PreTrainedPolicy
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from lerobot_sdm.cards.privacy import make_public
-from lerobot_sdm.cards.training_card import PublicTrainConfig, training_card
 from lerobot_sdm.clouds import POINT_CLOUD
 from lerobot_sdm.errors import InputError
-from lerobot_sdm.nets.backbones import check_backbone
 from lerobot_sdm.nets.ema import update_average, warmup_decay
-from lerobot_sdm.nets.precision import lower_precision
-from lerobot_sdm.policies.guards import LossGuard, NonFiniteError, check_weights, check_whole_steps, checked_actions
+from lerobot_sdm.policies.guards import LossGuard, NonFiniteError, check_whole_steps, checked_actions
 from lerobot_sdm.policies.history import History
 from lerobot_sdm.policies.inference_config import NO_PEFT
-from lerobot_sdm.policies.pipelines import check_pipelines
-from lerobot_sdm.policies.range_watch import RangeWatch, warn_before_fine_tuning
+from lerobot_sdm.policies.range_watch import RangeWatch
 from lerobot_sdm.policies.repeatable_noise import RepeatableNoise
+from lerobot_sdm.policies.split_checkpoint import SplitCheckpoint
 from lerobot_sdm.policies.thread_notice import warn_of_too_many_threads
 from lerobot_sdm.processes.memory import keep_freed_memory
 from lerobot_sdm.processors.cloud_view import OBS_CLOUD_VIEW, recorded_view, warn_of_another_view
 from lerobot_sdm.processors.incoming import not_finite, one_step, whole_clouds, windows, with_vector_axes
 from lerobot_sdm.processors.normalization import Stats, prepare_stats
-from lerobot_sdm.processors.sizes import check_checkpoint, takes_any_image_size
-from lerobot_sdm.safe_files.weights import load_strictly, read_weights
+from lerobot_sdm.processors.sizes import takes_any_image_size
 
 
-class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
+class ChunkPolicy(RepeatableNoise, SplitCheckpoint):
     """A policy that predicts chunks of actions from the last few observations.
-
-    A checkpoint has two files. `model.safetensors` holds only `inference_model`, which is all that evaluation,
-    deployment and the Hub need. `training_state.safetensors` next to it holds the rest of the state for resuming
-    (raw weights without EMA, further networks, step, noise seed); `push_to_hub` does not upload it, and it may be
-    deleted.
 
     Subclasses build `model` (an encoder and a network, see `DP3Model`) and, for training, `average` (its EMA model);
     they define `actions_from_noise`, `get_optim_params` and `forward`. The latter takes a preprocessed training batch
@@ -60,7 +48,6 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
     config_class = PreTrainedConfig
     name = "chunk_policy"
     model: Any
-    training_state_file = "training_state.safetensors"
 
     def __init_subclass__(cls, **kwargs) -> None:
         super().__init_subclass__(**kwargs)
@@ -83,7 +70,6 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
         self.train_step = 0
         # LeRobot seeds torch with --seed before it builds the policy.
         self.noise_seed = torch.initial_seed() % 2**63
-        self._publishing: str | None = None  # The Hub repo during an upload.
         self.loss_guard = LossGuard()
         self.range_watch: RangeWatch | None = None
         self.average: Any = None
@@ -301,122 +287,6 @@ class ChunkPolicy(RepeatableNoise, PreTrainedPolicy):
         method = (peft_cli_overrides or {}).get("method_type") or getattr(peft_config, "peft_type", "LORA")
         raise InputError(f"--peft.method_type={method}: {NO_PEFT}")
 
-    # ---- checkpoints -----------------------------------------------------------------------------------
-
-    def _save_pretrained(self, save_directory: Path, state_dict: dict[str, Tensor] | None = None) -> None:
-        if state_dict is not None:
-            raise InputError(
-                f"{self.name}: saving sharded (FSDP) weights is not supported; train with one process or with DDP."
-            )
-        if not self.built_for_training and self.config.inference_precision != "float32":
-            raise InputError(
-                f"--policy.inference_precision={self.config.inference_precision}: this policy cannot be saved, because "
-                "its float32 weights were discarded. Load it without the option, or copy its checkpoint."
-            )
-        self.loss_guard.check()
-        check_weights(self.inference_model.state_dict())
-        self.config._save_pretrained(save_directory)
-        save_file(_contiguous(self.inference_model.state_dict()), save_directory / "model.safetensors")
-        if self._publishing:
-            make_public(save_directory)
-            training_card(self.config, self.inference_model, repo_id=self._publishing).save(
-                save_directory / "README.md"
-            )
-        elif self.built_for_training:
-            state = {
-                f"{name}.{key}": value
-                for name, module in self.training_modules().items()
-                for key, value in module.state_dict().items()
-            }
-            state["train_step"] = torch.tensor(self.train_step)
-            state["noise_seed"] = torch.tensor(self.noise_seed)
-            save_file(_contiguous(state), save_directory / self.training_state_file)
-
-    @classmethod
-    def from_pretrained(
-        cls, pretrained_name_or_path: str | Path, *, config: PreTrainedConfig | None = None, **kwargs: Any
-    ) -> ChunkPolicy:
-        """Load a checkpoint after checking it against the dataset or environment, and checking its saved pipelines,
-        which LeRobot builds next; see `PreTrainedPolicy.from_pretrained`.
-
-        Raises:
-            InputError: The shapes of the dataset or environment differ from the checkpoint's, or a file is unsafe.
-        """
-        check_pipelines(str(pretrained_name_or_path), kwargs.get("revision"))
-        if config is not None:
-            check_checkpoint(config, kwargs.get("dataset_meta"))
-        policy = super().from_pretrained(pretrained_name_or_path, config=config, **kwargs)
-        if policy.built_for_training and policy.range_watch is None:
-            warn_before_fine_tuning(policy.config, kwargs.get("dataset_stats"), str(pretrained_name_or_path))
-        return policy
-
-    @classmethod
-    def _load_as_safetensor(cls, model: ChunkPolicy, model_file: str, map_location: str, strict: bool) -> ChunkPolicy:
-        """Load the inference weights and, for training, the training state. Always strict: a missing tensor in a policy
-        that moves a robot is an error, not a warning."""
-        weights = read_weights(model_file)
-        check_backbone(model.inference_model, weights, model_file)
-        load_strictly(model.inference_model, weights, model_file)
-        if model.built_for_training:
-            model.load_training_state(Path(model_file).parent / cls.training_state_file)
-        else:
-            folder = Path(model_file).parent
-            model.range_watch = RangeWatch(folder, f"the checkpoint at {model.config.pretrained_path or folder}")
-            model.prepare_for_inference()
-        return model
-
-    def prepare_for_inference(self) -> None:
-        """Apply the configured precision and compilation to the denoiser; see `InferenceConfig`."""
-        # The weights are still on the CPU, where LeRobot reads them.
-        lower_precision(self.denoiser, self.config.inference_precision, self.config.device)
-        if self.config.compile_model:
-            self.denoiser.compile(mode=self.config.compile_mode)
-
-    def load_training_state(self, path: Path) -> set[str]:
-        """Restore the training state from a checkpoint's `training_state.safetensors`.
-
-        Modules that it does not hold start anew: `model` from the inference weights, others as in a new run. These are
-        all of them without the file, as when fine-tuning a published checkpoint, or those that a new option asks for.
-
-        Returns:
-            Their names.
-        """
-        state = read_weights(path) if path.exists() else {}
-        if path.exists():
-            self.train_step = int(state.pop("train_step"))
-            self.noise_seed = int(state.pop("noise_seed"))
-        new = set()
-        for name, module in self.training_modules().items():
-            prefix = f"{name}."
-            own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-            if own:
-                load_strictly(module, own, str(path))
-            else:
-                new.add(name)
-        if "model" in new:
-            self.model.load_state_dict(self.inference_model.state_dict())
-        return new
-
-    def push_to_hub(self, repo_id: str, **kwargs) -> str:
-        """Upload only the inference checkpoint, with a model card and without local paths."""
-        self._publishing = repo_id
-        try:
-            return super().push_to_hub(repo_id, **kwargs)
-        finally:
-            self._publishing = None
-
-    def push_model_to_hub(self, cfg, *args, **kwargs):
-        """Upload at the end of training (`--policy.push_to_hub=true`), with a train config free of local paths."""
-        self._publishing = self.config.repo_id
-        try:
-            return super().push_model_to_hub(PublicTrainConfig(cfg), *args, **kwargs)
-        finally:
-            self._publishing = None
-
-    def generate_model_card(self, dataset_repo_id, model_type, license, tags, cfg=None, dataset_meta=None):
-        """Write this package's model card instead of LeRobot's."""
-        return training_card(self.config, self.inference_model, cfg, dataset_meta)
-
 
 def _on_whole_batches(forward: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a policy's `forward` to restore the axis that LeRobot's reader drops from one-element vectors."""
@@ -440,7 +310,3 @@ def _on_whole_batches(forward: Callable[..., Any]) -> Callable[..., Any]:
 def logged(parts: Mapping[str, Tensor]) -> dict[str, float]:
     """Convert the parts of a loss to the floats that LeRobot logs, with a single device synchronization."""
     return dict(zip(parts, torch.stack(list(parts.values())).detach().tolist(), strict=True))
-
-
-def _contiguous(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {key: value.detach().contiguous() for key, value in state.items()}

@@ -132,14 +132,8 @@ def benchmark_table(results: dict[str, Any], strict: dict[str, Any]) -> str:
 def view_table(folder: Path) -> str:
     """Success in two views, for the tasks and methods that were measured in the second, with training seed 1; and the
     change from the first to the second, over the same starts of all tasks."""
-    found = all_results(folder)
     first, second = (
-        {
-            (cell["task"], cell["method"]): cell
-            for cell in measured_by(found[name]["cells"], STRICT)
-            if cell["training_seed"] == 1
-        }
-        for name in VIEWS.values()
+        {(cell["task"], cell["method"]): cell for cell in cells_of(folder, 1, name)} for name in VIEWS.values()
     )
     tasks, methods = (list(dict.fromkeys(names)) for names in zip(*second, strict=True))
     rows = [("task", *(f"{METHODS[method].label}: {view}" for method in methods for view in VIEWS))]
@@ -168,7 +162,7 @@ def adroit_table(folder: Path) -> str:
     rows += [
         (METHODS[method].label, *(tables.rate(scores[task, method]) for task in ADROIT)) for method in ADROIT_METHODS
     ]
-    rows.append(("the expert", *(tables.rate(experts[task]["score"]) for task in ADROIT)))
+    rows.append((benchmark_page.EXPERT, *(tables.rate(experts[task]["score"]) for task in ADROIT)))
     return tables.markdown(rows)
 
 
@@ -177,7 +171,8 @@ def failure_table(folder: Path) -> str:
     the other methods and the expert, and how many starts methods fail."""
     experts = all_results(folder)[BENCHMARK]["experts"]
     cells = cells_of(folder, seed=1)
-    header = ("task", "dp3, 10 steps", "others", "sdm", "the expert", "starts most methods fail", "starts all fail")
+    teacher_label, expert_label = METHODS["dp3-10"].label, benchmark_page.EXPERT
+    header = ("task", teacher_label, "others", "sdm", expert_label, "starts most methods fail", "starts all fail")
     rows = []
     for task in dict.fromkeys(cell["task"] for cell in cells):
         found = {cell["method"]: outcomes(cell) for cell in cells if cell["task"] == task}
@@ -237,7 +232,7 @@ def dexart_table(folder: Path) -> str:
 
 def adjoint_table(folder: Path) -> str:
     """Coverage and closeness of policies fine-tuned on Push-T, and their differences from the base."""
-    header = [("", *(f"{name}, %" if not vs else "vs. base, points" for name in COVERAGES for vs in (False, True)))]
+    header = ("", *(title for name in COVERAGES for title in (f"{name}, %", "vs. base, points")))
     found = [{row["key"]: row for row in all_results(folder)[name]["rows"]} for name in COVERAGES.values()]
     rows = []
     for key, label in ADJOINT.items():
@@ -247,7 +242,7 @@ def adjoint_table(folder: Path) -> str:
             entries.append(tables.interval(row["max_reward"], "{:.1f}", 0.01))
             entries.append("" if key == "base" else tables.interval(row["max_reward_difference"], "{:+.1f}", 0.01))
         rows.append(tuple(entries))
-    return tables.markdown([*header, *rows])
+    return tables.markdown([header, *rows])
 
 
 def kind(results: dict[str, Any]) -> str:

@@ -42,7 +42,7 @@ def assemble(plan: Plan, folder: Path, root: Path, repo_id: str) -> None:
 
 def _write(meta: LeRobotDatasetMetadata, plan: Plan, folder: Path, root: Path) -> None:
     """Link the blocks' files into a dataset, and write its metadata."""
-    videos = [column.key for column in plan.columns if column.kind == "video"]
+    videos = meta.video_keys
     meta.save_episode_tasks([plan.task])
     for block in tqdm(plan.blocks(), desc="assembling", unit="file"):
         place = block.place

@@ -245,6 +245,17 @@ def adjoint_table(folder: Path) -> str:
     return tables.markdown([header, *rows])
 
 
+def comparison_table(name: str) -> Callable[[Path], str]:
+    """What writes the table of a comparison, without its latencies."""
+
+    def write(folder: Path) -> str:
+        rows = comparison_report.report(all_results(folder)[name]).rows
+        kept = [place for place, title in enumerate(rows[0]) if title != "ms per chunk"]
+        return tables.markdown([tuple(row[place] for place in kept) for row in rows])
+
+    return write
+
+
 def kind(results: dict[str, Any]) -> str:
     """What wrote some results: "benchmark", "quickstart" or "comparison"."""
     return "benchmark" if "cells" in results else "quickstart" if "settings" in results else "comparison"
@@ -287,6 +298,7 @@ PAGES: dict[str, dict[str, Callable[[Path], str]]] = {
     "docs/one_step.md": {"detour": one_step_table},
     "docs/dexart.md": {"dexart": dexart_table},
     "docs/adjoint_matching.md": {"adjoint": adjoint_table},
+    "docs/pusht.md": {"keypoints": comparison_table("pusht-keypoints"), "images": comparison_table("pusht-images")},
     "docs/notes/failures.md": {"failures": failure_table, "seeds": seed_table},
 }
 """Page -> part between markers -> what writes it from the folder of results."""

@@ -4,16 +4,16 @@
     python examples/benchmarks/inference.py --horizon=16 --down-dims 128 256 384
     python examples/benchmarks/inference.py --device=cuda --compile default reduce-overhead --batch-sizes 1 64
 
-`plain` is the same policy with LeRobot's U-Net, which has all kernel taps and computes FiLM anew in every step; the
-others are `--policy.inference_precision` of `float32` (exact), `bfloat16` and, on a CPU, `int8`, and on request
-compiled; `reduce-overhead` is with CUDA graphs. Weights are random. `overhead` is what a decision takes beyond the
-network's own time: processors, encoder, queues, sampler. `floor` is what reading the weights once for each evaluation
-takes at the bandwidth of this machine's memory, which is measured first.
+A variant is the same policy with LeRobot's U-Net, which has all kernel taps and computes FiLM anew in every step, or
+with `--policy.inference_precision` of `float32` (exact), `bfloat16` and, on a CPU, `int8`, and on request compiled;
+`reduce-overhead` is with CUDA graphs. Weights are random. "Beyond the network" is what a decision takes besides the
+network's own time: processors, encoder, queues, sampler. "Floor" is the milliseconds that reading the weights once for
+each evaluation takes at the bandwidth of this machine's memory, which is measured first. Each variant is compared with
+the first of its policy.
 """
 
 import argparse
 import itertools
-import json
 import platform
 import tempfile
 import time
@@ -25,16 +25,24 @@ import torch
 from lerobot.policies.diffusion.modeling_diffusion import DiffusionConditionalUnet1d
 from random_policies import write_policies
 from rich.console import Console
-from rich.table import Table
 from training import dp3_config
 
+from lerobot_sdm.files import write_json, write_text
+from lerobot_sdm.measure import tables
 from lerobot_sdm.measure.latency import LatencyByPart, measure_parts
+from lerobot_sdm.measure.records import machine, source_commit, versions
 from lerobot_sdm.nets.precision import PRECISIONS
 from lerobot_sdm.policies.loaded_policy import LoadedPolicy, load_from_spec
 from lerobot_sdm.policies.policy_spec import PolicySpec
 
 PLAIN = ("teacher", "student")
 """Whose network LeRobot has, too."""
+PLAIN_UNET = "LeRobot's U-Net"
+"""The variant of these with LeRobot's network."""
+SHOWN = (
+    *("policy", "network evaluations", "ms per chunk", "times as fast"),
+    *("beyond the network", "weights, MB", "largest action error"),
+)
 
 
 def bandwidth(device: str) -> float:
@@ -61,7 +69,7 @@ def variants(modes: list[str], device: str, plain: bool) -> Iterator[tuple[str, 
     """Names and settings of all that is compared."""
     precisions = [name for name in PRECISIONS if device == "cpu" or name != "int8"]
     if plain:
-        yield "plain", {}
+        yield PLAIN_UNET, {}
     for precision in precisions:
         yield precision, {"inference_precision": precision}
     for precision, mode in itertools.product([name for name in precisions if name != "int8"], modes):
@@ -73,10 +81,47 @@ def rows_of(label: str, path: Path, fixed: dict, options: argparse.Namespace, ba
     """All variants of a policy; for the plain one the U-Net's arguments are those of a DP3 network."""
     policies = []
     for name, settings in variants(options.compile, options.device, plain=label in PLAIN):
-        spec = PolicySpec(f"{label}, {name}", str(path), {**fixed, **settings})
+        spec = PolicySpec(f"{label}; {name}", str(path), {**fixed, **settings})
         loaded = load_from_spec(spec, options.device)
-        policies.append(with_plain_unet(loaded, options.config) if name == "plain" else loaded)
+        policies.append(with_plain_unet(loaded, options.config) if name == PLAIN_UNET else loaded)
     return measure_parts(policies, options.repeats, options.warmup, batch_size)
+
+
+def table(rows: list[LatencyByPart], bytes_per_ms: float) -> list[tuple[str, ...]]:
+    """One row per variant, compared with the first of its policy at the same batch size; the header first."""
+    header = ("policy", "batch size", "network evaluations", "ms per chunk", "95%", "network", "beyond the network")
+    found = [(*header, "floor", "times as fast", "weights, MB", "largest action error")]
+    first: dict[tuple[str, int], LatencyByPart] = {}
+    for row in rows:
+        reference = first.setdefault((policy_of(row.label), row.batch_size), row)
+        found.append(
+            (
+                row.label,
+                str(row.batch_size),
+                f"{row.network_evaluations:g}",
+                f"{row.chunk_p50:.1f}",
+                f"{row.chunk_p95:.1f}",
+                f"{row.network:.1f}",
+                f"{row.chunk_p50 / row.network - 1:.0%}",
+                f"{1e6 * row.weights_mb * row.network_evaluations / bytes_per_ms:.1f}",
+                f"{reference.chunk_p50 / row.chunk_p50:.2f}",
+                f"{row.weights_mb:.0f}",
+                "" if row is reference else f"{row.action_error:.1g}",
+            )
+        )
+    return found
+
+
+def document(rows: list[LatencyByPart], bytes_per_ms: float) -> str:
+    """The columns of the table that the docs show, in Markdown."""
+    header, *others = table(rows, bytes_per_ms)
+    kept = [header.index(name) for name in SHOWN]
+    return tables.markdown([tuple(row[place] for place in kept) for row in (header, *others)])
+
+
+def policy_of(label: str) -> str:
+    """The policy of a row's label, without its variant."""
+    return label.rpartition("; ")[0]
 
 
 def main() -> None:
@@ -91,7 +136,9 @@ def main() -> None:
     parser.add_argument("--compile", nargs="*", default=[], metavar="MODE", help="also compiled in these modes")
     parser.add_argument("--only", nargs="+", default=["teacher", "student", "consistency"])
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--markdown", type=Path)
     options = parser.parse_args()
+    told = {name: value for name, value in vars(options).items() if name not in ("json", "markdown")}
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     torch._dynamo.config.recompile_limit = 1000  # every policy here compiles the same code for its own sizes
@@ -101,20 +148,6 @@ def main() -> None:
     speed = bandwidth(options.device)
     print(f"memory: {speed / 1e6:.1f} GB/s")
     found = []
-    names = (
-        "policy",
-        "batch",
-        "NFE",
-        "chunk p50",
-        "p95",
-        "network",
-        "overhead",
-        "floor",
-        "times faster",
-        "MB",
-        "error",
-    )
-    table = Table(*names)
     with tempfile.TemporaryDirectory() as scratch:
         found_at = write_policies(Path(scratch), ("dp3", "sdm", "consistency"), options.config)
         policies = [
@@ -125,26 +158,14 @@ def main() -> None:
         ]
         chosen = [policy for policy in policies if policy[0].split(",")[0] in options.only]
         for batch_size, (label, path, fixed) in itertools.product(options.batch_sizes, chosen):
-            rows = rows_of(label, path, fixed, options, batch_size)
-            found += rows
-            for row in rows:
-                table.add_row(
-                    row.label,
-                    str(batch_size),
-                    f"{row.network_evaluations:g}",
-                    f"{row.chunk_p50:.2f}",
-                    f"{row.chunk_p95:.2f}",
-                    f"{row.network:.2f}",
-                    f"{100 * (row.chunk_p50 / row.network - 1):.0f}%",
-                    f"{1e6 * row.weights_mb * row.network_evaluations / speed:.2f}",
-                    f"{rows[0].chunk_p50 / row.chunk_p50:.2f}",
-                    f"{row.weights_mb:.0f}",
-                    f"{row.action_error:.1g}",
-                )
-    Console(width=150).print(table)
+            found += rows_of(label, path, fixed, options, batch_size)
+    Console(width=150).print(tables.Report("", table(found, speed), "").terminal())
     if options.json is not None:
-        settings = {name: str(value) for name, value in vars(options).items() if name != "config"}
-        options.json.write_text(json.dumps({"options": settings, "rows": [asdict(row) for row in found]}))
+        measured = {"options": told, "bytes_per_ms": speed, "rows": [asdict(row) for row in found]}
+        about = {"machine": machine(), "versions": versions(), "commit": source_commit()}
+        write_json(options.json, measured | about)
+    if options.markdown is not None:
+        write_text(options.markdown, document(found, speed))
 
 
 if __name__ == "__main__":

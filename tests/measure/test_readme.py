@@ -40,9 +40,17 @@ def test_the_docs_count_what_the_cells_hold(script):
     assert not any(line.startswith("| button-press |") for line in rows)
 
 
-def test_the_table_of_latencies_is_that_of_the_committed_measurement(monkeypatch):
-    """`docs/speed.md` has it between other tables, whose measurements are not committed."""
+def test_the_tables_of_decisions_are_those_of_the_committed_measurements(monkeypatch):
     monkeypatch.syspath_prepend(EXAMPLES / "benchmarks")  # It imports its neighbors.
+    script = load_script("benchmarks/inference.py")
+    for network in ("paper", "simple"):
+        found = read_json(ROOT / "results" / "latency_of_decisions" / f"{network}.json")
+        rows = [LatencyByPart(**row) for row in found["rows"]]
+        assert script.document(rows, found["bytes_per_ms"]) in (ROOT / "docs" / "speed.md").read_text()
+
+
+def test_the_table_of_latencies_is_that_of_the_committed_measurement(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES / "benchmarks")
     script = load_script("benchmarks/policy_types.py")
     networks = read_json(ROOT / "results" / "latency_of_types" / "latency.json")["networks"]
     found = {network: [LatencyByPart(**row) for row in rows] for network, rows in networks.items()}

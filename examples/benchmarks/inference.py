@@ -39,10 +39,8 @@ PLAIN = ("teacher", "student")
 """Whose network LeRobot has, too."""
 PLAIN_UNET = "LeRobot's U-Net"
 """The variant of these with LeRobot's network."""
-SHOWN = (
-    *("policy", "network evaluations", "ms per chunk", "times as fast"),
-    *("beyond the network", "weights, MB", "largest action error"),
-)
+HIDDEN = ("batch size", "95%", "network", "floor")
+"""Columns that the docs leave out."""
 
 
 def bandwidth(device: str) -> float:
@@ -89,8 +87,8 @@ def rows_of(label: str, path: Path, fixed: dict, options: argparse.Namespace, ba
 
 def table(rows: list[LatencyByPart], bytes_per_ms: float) -> list[tuple[str, ...]]:
     """One row per variant, compared with the first of its policy at the same batch size; the header first."""
-    header = ("policy", "batch size", "network evaluations", "ms per chunk", "95%", "network", "beyond the network")
-    found = [(*header, "floor", "times as fast", "weights, MB", "largest action error")]
+    header = ("policy", "batch size", "network evaluations", "ms per chunk", "95%", "network", "floor")
+    found = [(*header, "times as fast", "beyond the network", "weights, MB", "largest action error")]
     first: dict[tuple[str, int], LatencyByPart] = {}
     for row in rows:
         reference = first.setdefault((policy_of(row.label), row.batch_size), row)
@@ -102,9 +100,9 @@ def table(rows: list[LatencyByPart], bytes_per_ms: float) -> list[tuple[str, ...
                 f"{row.chunk_p50:.1f}",
                 f"{row.chunk_p95:.1f}",
                 f"{row.network:.1f}",
-                f"{row.chunk_p50 / row.network - 1:.0%}",
                 f"{1e6 * row.weights_mb * row.network_evaluations / bytes_per_ms:.1f}",
                 f"{reference.chunk_p50 / row.chunk_p50:.2f}",
+                f"{row.chunk_p50 / row.network - 1:.0%}",
                 f"{row.weights_mb:.0f}",
                 "" if row is reference else f"{row.action_error:.1g}",
             )
@@ -114,9 +112,7 @@ def table(rows: list[LatencyByPart], bytes_per_ms: float) -> list[tuple[str, ...
 
 def document(rows: list[LatencyByPart], bytes_per_ms: float) -> str:
     """The columns of the table that the docs show, in Markdown."""
-    header, *others = table(rows, bytes_per_ms)
-    kept = [header.index(name) for name in SHOWN]
-    return tables.markdown([tuple(row[place] for place in kept) for row in (header, *others)])
+    return tables.markdown(tables.without(table(rows, bytes_per_ms), *HIDDEN))
 
 
 def policy_of(label: str) -> str:

@@ -48,6 +48,12 @@ def markdown(rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 
 
+def without(rows: Sequence[Sequence[str]], *names: str) -> list[tuple[str, ...]]:
+    """Rows, with the header first, without the columns of some names."""
+    kept = [place for place, name in enumerate(rows[0]) if name not in names]
+    return [tuple(row[place] for place in kept) for row in rows]
+
+
 def bullets(*lines: str) -> str:
     """A Markdown list."""
     return "\n".join(f"- {line}" for line in lines) + "\n"

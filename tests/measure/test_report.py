@@ -19,7 +19,7 @@ from lerobot_sdm.measure.plan import RunLayout
 from lerobot_sdm.measure.quickstart_report import HEADER, collect_results, report
 from lerobot_sdm.measure.records import evaluated_successes, source_commit
 from lerobot_sdm.measure.sizes import preset
-from lerobot_sdm.measure.tables import markdown, points
+from lerobot_sdm.measure.tables import markdown, points, without
 from lerobot_sdm.measure.video import choose_episodes, comparison_video, side_by_side
 
 ROOT = Path(__file__).parents[2]
@@ -210,3 +210,8 @@ def test_successes_of_one_task_only(tmp_path):
     write_json(tmp_path / "eval_info.json", {"per_task": [{}, {}]})
     with pytest.raises(ValueError, match="too many values"):
         evaluated_successes(tmp_path)
+
+
+def test_columns_are_left_out_by_name():
+    rows = [("policy", "ms", "success", "ms"), ("dp3", "1", "50%", "2")]
+    assert without(rows, "ms", "unknown") == [("policy", "success"), ("dp3", "50%")]

@@ -133,6 +133,13 @@ def test_dexart_is_evaluated_on_objects_that_no_demonstration_shows(size):
         assert recorded.features["point_cloud"].shape == (96 + {"small": 256}.get(size, 512), 3)
 
 
+@pytest.mark.parametrize("size", QUICKSTART_SIZES)
+def test_dexarts_teachers_see_more_of_their_many_demonstrations(size):
+    other, dexart = preset(size, "reach").teacher, preset(size, "laptop", "dexart").teacher
+    assert (dexart.steps, dexart.batch_size) == (5 * other.steps // 2, other.batch_size // 2)
+    assert dexart.steps % dexart.save_freq == 0
+
+
 def test_rows_cover_the_free_baselines():
     overrides = {row.key: (row.run, row.overrides.get("num_inference_steps")) for row in ROWS}
     assert overrides == {

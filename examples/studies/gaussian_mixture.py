@@ -10,7 +10,6 @@ with the true distribution, whose score is known in closed form. An interrupted 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -25,7 +24,9 @@ from torch import Tensor
 
 from lerobot_sdm.diffusion.consistency_distillation import consistency_sample, inference_timesteps
 from lerobot_sdm.diffusion.schedules import ddim_timesteps
+from lerobot_sdm.files import write_json
 from lerobot_sdm.measure.distances import energy_distance
+from lerobot_sdm.measure.records import machine, source_commit, versions
 
 Sampler = Callable[[Tensor, Tensor], Tensor]
 """(start noise (B, T, A), condition (B, COND)) -> samples (B, T, A)."""
@@ -145,6 +146,13 @@ def table(results: list[dict[str, dict]]) -> str:
     return "\n".join(lines)
 
 
+def without_positions(results: list[dict[str, dict]]) -> list[dict[str, dict]]:
+    """All that the table needs, without the samples that the figure shows."""
+    return [
+        {name: {key: row[key] for key in row if key != "positions"} for name, row in rows.items()} for rows in results
+    ]
+
+
 def figure(results: list[dict[str, dict]], file: Path) -> None:
     """Where samples lie along the line through the modes, all seeds together."""
     panes, axes = plt.subplots(2, 5, figsize=(13, 4.6), sharex=True, sharey=True)
@@ -170,8 +178,9 @@ def main() -> None:
         folder = options.output / f"seed_{seed}"
         folder.mkdir(parents=True, exist_ok=True)
         results.append(study(Size(), seed, folder))
-        (folder / "results.json").write_text(json.dumps(results[-1]))
         print(table(results), flush=True)
+    about = {"machine": machine(), "versions": versions(), "commit": source_commit()}
+    write_json(options.output / "table.json", {"seeds": without_positions(results)} | about)
     (options.output / "table.md").write_text(table(results) + "\n")
     figure(results, options.output / "figure.png")
 

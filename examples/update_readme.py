@@ -47,8 +47,10 @@ SHOWN_COLUMNS = {
 """Columns of a benchmark's summary that the README shows, by the beginning of their names, and their names there."""
 BENCHMARK = "dp3-37"
 """Folder of the benchmark whose tasks the docs show."""
+DEXART = "dexart-4"
+"""Folder of the benchmark of DexArt's stand-ins."""
 ADROIT = ("adroit-hammer", "adroit-door", "adroit-pen")
-ADROIT_METHODS = ("dp3-10", "dp3-2", "dp3-1", "sdm")
+HAND_METHODS = ("dp3-10", "dp3-2", "dp3-1", "generator", "regression", "sdm")
 SEED_METHODS = ("dp3-10", "dp3-2", "regression", "sdm")
 ONE_STEP = "two-ways"
 """Folder of the benchmark whose policies `docs/one_step.md` compares."""
@@ -56,8 +58,6 @@ ONE_STEP_METHODS = (
     *("dp3-10", "dp3-2", "dp3-1", "generator", "regression", "sdm", "manicm", "consistency"),
     *("flow", "meanflow", "drift"),
 )
-DEXART = ("laptop", "faucet")
-DEXART_ROWS = ("teacher_10", "teacher_2", "teacher_1", "student", "expert")
 ADJOINT = {
     "base": "base",
     "one_round_150": "one round, weight 150: the commands above",
@@ -155,14 +155,24 @@ def cells_of(folder: Path, seed: int | None = None, benchmark: str = BENCHMARK) 
 
 
 def adroit_table(folder: Path) -> str:
-    """Success on Adroit's tasks, training seed 1: one row a method, and one of the expert."""
-    scores = {(cell["task"], cell["method"]): cell["score"] for cell in cells_of(folder, seed=1)}
-    experts = all_results(folder)[BENCHMARK]["experts"]
-    rows = [("", *(task.removeprefix("adroit-") for task in ADROIT))]
-    rows += [
-        (METHODS[method].label, *(tables.rate(scores[task, method]) for task in ADROIT)) for method in ADROIT_METHODS
-    ]
-    rows.append((benchmark_page.EXPERT, *(tables.rate(experts[task]["score"]) for task in ADROIT)))
+    """Success on Adroit's tasks."""
+    return task_table(folder, BENCHMARK, ADROIT)
+
+
+def dexart_table(folder: Path) -> str:
+    """Success on DexArt's stand-ins, of the measured tasks."""
+    tasks = dict.fromkeys(cell["task"] for cell in cells_of(folder, benchmark=DEXART))
+    return task_table(folder, DEXART, tuple(tasks))
+
+
+def task_table(folder: Path, benchmark: str, tasks: tuple[str, ...]) -> str:
+    """Success on tasks of one environment type, training seed 1: one row a method, and one of the expert."""
+    scores = {(cell["task"], cell["method"]): cell["score"] for cell in cells_of(folder, 1, benchmark)}
+    experts = all_results(folder)[benchmark]["experts"]
+    rows = [("", *(task.partition("-")[2] for task in tasks))]
+    rows += [(METHODS[method].label, *(tables.rate(scores[task, method]) for task in tasks)) for method in HAND_METHODS]
+    measured = {task: tables.rate(found["score"]) for task, found in experts.items()}
+    rows.append((benchmark_page.EXPERT, *(measured.get(task, "") for task in tasks)))
     return tables.markdown(rows)
 
 
@@ -215,19 +225,6 @@ def one_step_table(folder: Path) -> str:
             repeated = (f"{again['score']['estimate']:.0%}", f"{again['distance_to_demonstrations']['estimate']:.2f}")
         rows.append((row["label"], *numbers, tables.distance(row["spread"]), *repeated))
     return tables.markdown(rows)
-
-
-def dexart_table(folder: Path) -> str:
-    """Success on DexArt's stand-ins, seen and unseen: one row for a teacher, a student or the expert."""
-    header = ("", *(f"{task}, {objects}" for task in DEXART for objects in ("seen", "unseen")))
-    rows = {key: [key] for key in DEXART_ROWS}
-    for task in DEXART:
-        for row in all_results(folder)[f"dexart-{task}"]["rows"]:
-            if row["key"] in rows:
-                unseen = row["other_rules"]["unseen"]["success_rate"]
-                rows[row["key"]][0] = row["label"]
-                rows[row["key"]] += [tables.rate(row["success_rate"]), tables.rate(unseen)]
-    return tables.markdown([header, *map(tuple, rows.values())])
 
 
 def adjoint_table(folder: Path) -> str:

@@ -8,7 +8,7 @@ from lerobot_sdm.errors import check_all_known, check_known
 
 LEVELS = {
     "adroit": "Adroit",
-    "dexart": "DexArt",
+    "dexart": "DexArt-style stand-ins",
     "easy": "MetaWorld easy",
     "medium": "MetaWorld medium",
     "hard": "MetaWorld hard",

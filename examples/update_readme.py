@@ -45,6 +45,13 @@ SHOWN_COLUMNS = {
     "ms per chunk": "ms per chunk",
 }
 """Columns of a benchmark's summary that the README shows, by the beginning of their names, and their names there."""
+SEEDS_COLUMNS = {
+    "method": "method",
+    "all": "success in %",
+    "against its teacher": "against its teacher, points",
+    "against the best free": "against the best free baseline, points",
+}
+"""The same of what several training seeds give."""
 BENCHMARK = "dp3-37"
 """Folder of the benchmark whose tasks the docs show."""
 DEXART = "dexart-4"
@@ -113,20 +120,28 @@ def benchmarks(folder: Path) -> str:
 def benchmark_table(results: dict[str, Any], strict: dict[str, Any]) -> str:
     """Some columns of a summary under the strict protocol, and the means under the papers' in a column of its own,
     where they were measured on the same tasks and seeds."""
-    header, *rows = benchmark_page.summary_rows(results, strict)
-    kept = {
-        place: shown
-        for start, shown in SHOWN_COLUMNS.items()
-        for place, name in enumerate(header)
-        if name.startswith(start)
-    }
+    header, *rows = columns(benchmark_page.summary_rows(results, strict), SHOWN_COLUMNS)
     means: dict[str, str] = {}
     for other in results["summaries"]:
         if other["protocol"] == PAPER and all(other[name] == strict[name] for name in ("tasks", "seeds")):
             means |= {row["label"]: tables.rate(row["all"]) for row in other["rows"]}
-    shown = [(*kept.values(), *["papers' protocol"] * bool(means))]
-    shown += [(*(row[place] for place in kept), *[means.get(row[0], "")] * bool(means)) for row in rows]
+    shown = [(*header, *["papers' protocol"] * bool(means))]
+    shown += [(*row, *[means.get(row[0], "")] * bool(means)) for row in rows]
     return tables.markdown(shown)
+
+
+def columns(rows: list[tuple[str, ...]], names: dict[str, str]) -> list[tuple[str, ...]]:
+    """Some columns of a table, the header first; `names`: beginning of a column's name -> its new name."""
+    places = [place for start in names for place, name in enumerate(rows[0]) if name.startswith(start)]
+    return [tuple(names.values()), *(tuple(row[place] for place in places) for row in rows[1:])]
+
+
+def several_seeds(folder: Path) -> str:
+    """Summary of the tasks that were trained with the most seeds."""
+    results = all_results(folder)[BENCHMARK]
+    strict = [summary for summary in results["summaries"] if summary["protocol"] == STRICT]
+    summary = max(strict, key=lambda item: len(item["seeds"]))
+    return tables.markdown(columns(benchmark_page.summary_rows(results, summary), SEEDS_COLUMNS))
 
 
 def view_table(folder: Path) -> str:
@@ -293,6 +308,7 @@ PAGES: dict[str, dict[str, Callable[[Path], str]]] = {
     "docs/adroit.md": {"adroit": adroit_table},
     "docs/one_step.md": {"detour": one_step_table},
     "docs/dexart.md": {"dexart": dexart_table},
+    "docs/sdm.md": {"several-seeds": several_seeds},
     "docs/adjoint_matching.md": {"adjoint": adjoint_table},
     "docs/pusht.md": {"keypoints": comparison_table("pusht-keypoints"), "images": comparison_table("pusht-images")},
     "docs/notes/failures.md": {"failures": failure_table, "seeds": seed_table},

@@ -13,7 +13,7 @@ import argparse
 import itertools
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from lerobot_sdm.errors import refuse_existing
 from lerobot_sdm.export import runtime
 from lerobot_sdm.export.write import Export, export
 from lerobot_sdm.files import write_json, write_text
+from lerobot_sdm.measure import tables
 from lerobot_sdm.measure.latency import weights_size
 from lerobot_sdm.measure.records import machine, versions
 from lerobot_sdm.policies.loaded_policy import LoadedPolicy, load_from_spec
@@ -51,6 +52,16 @@ NETWORKS: dict[str, dict[str, Any]] = {
 """Name -> settings of the teacher that the student is a copy of; `small` is the quickstart's, which has 128 points, and
 `mixer` that of the Hydra-DP3 paper."""
 POINTS = {"small": 128}
+NAMES = {"paper": "DP3's, 255 M", "simple": "Simple DP3's", "mixer": "mixer, 2.5 M", "small": "`small`, 1 M"}
+"""Network -> its name in the overview."""
+FLOOR = ("torch eager", "float32")
+SHOWN = {
+    "torch, float32": FLOOR,
+    "ONNX Runtime": ("onnx", "float32"),
+    "OpenVINO": ("openvino", "float32"),
+    "OpenVINO, int8": ("openvino", "int8"),
+}
+"""Column of the overview -> engine and precision."""
 
 
 @dataclass(frozen=True)
@@ -212,20 +223,26 @@ def measure_network(name: str, folder: Path, options: argparse.Namespace) -> lis
     return rows
 
 
-def markdown(rows: list[Row]) -> str:
-    """The table of docs/export.md."""
-    head = (
-        "| network | threads | engine | precision | median, ms | p95, ms | at once, ms | weights, MB | floor, ms "
-        "| times the floor |"
-    )
-    lines = [head, "|---|---:|---|---|---:|---:|---:|---:|---:|---:|"]
+def table(rows: Iterable[Row]) -> str:
+    """All rows, in Markdown."""
+    header = ("network", "threads", "engine", "precision", "median, ms", "p95, ms", "at once, ms", "weights, MB")
+    lines = [(*header, "floor, ms", "times the floor")]
     for row in rows:
-        lines.append(
-            f"| {row.network} | {row.threads} | {row.engine} | {row.precision} | {row.median_ms:.2f} | "
-            f"{row.p95_ms:.2f} | {row.at_once_ms:.2f} | {row.megabytes:.1f} | {row.floor_ms:.2f} | "
-            f"{row.median_ms / row.floor_ms:.1f} |"
-        )
-    return "\n".join(lines) + "\n"
+        times = (f"{ms:.2f}" for ms in (row.median_ms, row.p95_ms, row.at_once_ms))
+        reading = (f"{row.megabytes:.1f}", f"{row.floor_ms:.2f}", f"{row.median_ms / row.floor_ms:.1f}")
+        lines.append((row.network, str(row.threads), row.engine, row.precision, *times, *reading))
+    return tables.markdown(lines)
+
+
+def overview(rows: Iterable[Row]) -> str:
+    """One row for each network, on one thread: milliseconds after a pause, in brackets at once."""
+    found = {(row.network, row.engine, row.precision): row for row in rows if row.threads == 1}
+    lines = [("network", *SHOWN, "floor, float32")]
+    for network, name in NAMES.items():
+        shown = (found[network, *engine] for engine in SHOWN.values())
+        times = (f"{row.median_ms:.1f} ({row.at_once_ms:.1f})" for row in shown)
+        lines.append((name, *times, f"{found[network, *FLOOR].floor_ms:.1f}"))
+    return tables.markdown(lines)
 
 
 def main() -> None:
@@ -248,8 +265,8 @@ def main() -> None:
     packages = ("lerobot_policy_sdm", "torch", "numpy", "onnxruntime", "openvino")
     told = {"options": settings, "machine": machine(), "versions": versions(packages)}
     write_json(options.output, {**told, "rows": [asdict(row) for row in rows]})
-    write_text(options.output.with_suffix(".md"), markdown(rows))
-    print(markdown(rows))
+    write_text(options.output.with_suffix(".md"), table(rows))
+    print(table(rows))
 
 
 if __name__ == "__main__":

@@ -4,10 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from example_scripts import EXAMPLES, load_script
-
-from lerobot_sdm.files import read_json
-from lerobot_sdm.measure.latency import LatencyByPart
+from example_scripts import load_script
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -38,23 +35,6 @@ def test_the_docs_count_what_the_cells_hold(script):
     assert "| pick-place | 78 | 76 to 83 | 81 | 100 | 21 | 15 |" in rows
     assert "| hand-insert | 74 | 70 to 73 | 71 | 99 | 28 | 24 |" in rows
     assert not any(line.startswith("| button-press |") for line in rows)
-
-
-def test_the_tables_of_decisions_are_those_of_the_committed_measurements(monkeypatch):
-    monkeypatch.syspath_prepend(EXAMPLES / "benchmarks")  # It imports its neighbors.
-    script = load_script("benchmarks/inference.py")
-    for network in ("paper", "simple"):
-        found = read_json(ROOT / "results" / "latency_of_decisions" / f"{network}.json")
-        rows = [LatencyByPart(**row) for row in found["rows"]]
-        assert script.document(rows, found["bytes_per_ms"]) in (ROOT / "docs" / "speed.md").read_text()
-
-
-def test_the_table_of_latencies_is_that_of_the_committed_measurement(monkeypatch):
-    monkeypatch.syspath_prepend(EXAMPLES / "benchmarks")
-    script = load_script("benchmarks/policy_types.py")
-    networks = read_json(ROOT / "results" / "latency_of_types" / "latency.json")["networks"]
-    found = {network: [LatencyByPart(**row) for row in rows] for network, rows in networks.items()}
-    assert script.table(found) in (ROOT / "docs" / "speed.md").read_text()
 
 
 def test_results_name_no_folder_of_a_machine():

@@ -7,6 +7,7 @@ gets all tables.
 """
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from lerobot_sdm.measure import benchmark_page, comparison_report, quickstart_re
 from lerobot_sdm.measure.methods import METHODS
 from lerobot_sdm.measure.protocols import PAPER, STRICT
 from lerobot_sdm.measure.scores import difference, measured_by, outcomes
+from lerobot_sdm.measure.stages import format_seconds
 from lerobot_sdm.measure.suites import suite_tasks
 
 ROOT = Path(__file__).parents[1]
@@ -78,6 +80,15 @@ COVERAGES = {
     "mean highest closeness": "pusht-adjoint-dense",
 }
 """What the comparison's rewards are -> its folder."""
+QUICKSTART = "detour"
+"""Folder of the quickstart's default run."""
+STAGES = {
+    "record": "record demonstrations",
+    "train_teacher": "train the teacher",
+    "train_student": "distill the student",
+    "train_regression": "train the control",
+}
+"""Stage of the quickstart -> its name in the docs."""
 SOLVED = 0.95
 """Success of the ten-step teacher from which on a task is not looked into."""
 
@@ -267,6 +278,21 @@ def comparison_table(name: str) -> Callable[[Path], str]:
     return write
 
 
+def stage_times(folder: Path) -> str:
+    """How long the longest stages of the quickstart took, and everything from its first stage to its last."""
+    results = all_results(folder)[QUICKSTART]
+    seconds = {record["stage"]: record["seconds"] for record in results["stages"]}
+    rows = [("stage", "time"), *((name, format_seconds(seconds[stage])) for stage, name in STAGES.items())]
+    others = sum(value for stage, value in seconds.items() if stage not in STAGES)
+    first, last = (datetime.fromisoformat(results["stages"][place]["finished"]) for place in (0, -1))
+    whole = (last - first).total_seconds() + results["stages"][0]["seconds"]
+    rows += [
+        ("the other stages together", format_seconds(others)),
+        ("from the first to the last", format_seconds(whole)),
+    ]
+    return tables.markdown(rows)
+
+
 def kind(results: dict[str, Any]) -> str:
     """What wrote some results: "benchmark", "quickstart" or "comparison"."""
     return "benchmark" if "cells" in results else "quickstart" if "settings" in results else "comparison"
@@ -304,6 +330,7 @@ def updated(readme: str, part: str, text: str) -> str:
 
 PAGES: dict[str, dict[str, Callable[[Path], str]]] = {
     "README.md": {"results": overview, "benchmark": benchmarks},
+    "docs/quickstart.md": {"times": stage_times},
     "docs/views.md": {"views": view_table},
     "docs/adroit.md": {"adroit": adroit_table},
     "docs/one_step.md": {"detour": one_step_table},

@@ -1,6 +1,7 @@
 """Karras' noise levels, preconditioning and samplers against published values and closed forms."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from lerobot_sdm.diffusion.karras import (
     sigma_of_bin,
 )
 
+DOCS = Path(__file__).parents[2] / "docs" / "consistency.md"
 LEVELS = NoiseLevels()
 PLAIN = NoiseLevels(boundary=False)
 STD = 0.3
@@ -113,6 +115,16 @@ def test_order_of_convergence():
     assert order["heun"] == pytest.approx(2, abs=0.15)
     assert order["dpmpp_2m"] == pytest.approx(2, abs=0.15)
     assert error("dpmpp_3m", 40) < error("dpmpp_2m", 40) / 3
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_the_docs_tell_the_error_of_the_width(sampler):
+    x = 80 * torch.randn(1, 8, 5)
+    exact = math.sqrt((STD**2 + 0.02**2) / (STD**2 + 80**2))
+    ratios = [(sample(gaussian_denoiser, x, sampler_sigmas(steps, LEVELS), sampler) / x).mean() for steps in (24, 79)]
+    errors = " / ".join(f"{100 * abs(ratio.item() / exact - 1):.2g}%" for ratio in ratios)
+    row = next(line for line in DOCS.read_text().splitlines() if line.startswith(f"| `{sampler}` |"))
+    assert row.endswith(f"| {errors} |")
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

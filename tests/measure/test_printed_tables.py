@@ -67,3 +67,8 @@ def test_latency_of_exported_policies():
 def test_success_of_exported_policies():
     files = sorted((RESULTS / "exported").glob("*.json"))
     assert load_script("benchmarks/exported_table.py").table(files) in page("notes/export_success.md")
+
+
+def test_certificates_of_exported_policies():
+    files = sorted((RESULTS / "exported_certificates").glob("*.json"))
+    assert load_script("benchmarks/exported_table.py").certificates(files) in page("export.md")

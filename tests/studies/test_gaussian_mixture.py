@@ -8,7 +8,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-STUDIES = Path(__file__).parents[2] / "examples" / "studies"
+from lerobot_sdm.files import read_json
+
+ROOT = Path(__file__).parents[2]
+STUDIES = ROOT / "examples" / "studies"
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +24,12 @@ def study():
 
         shared = {"measure": gaussian_mixture.measure, "table": gaussian_mixture.table, "PARTS": gaussian_mixture.PARTS}
         yield SimpleNamespace(**shared, Student=mixture_sdm.Student, **vars(mixture_training))
+
+
+def test_the_docs_have_the_table_of_the_committed_study(study):
+    seeds = read_json(ROOT / "results" / "gaussian_mixture" / "table.json")["seeds"]
+    assert len(seeds) == 3
+    assert study.table(seeds) in (ROOT / "docs" / "gaussian_mixture.md").read_text()
 
 
 def test_perfect_denoiser_follows_from_the_density(study):

@@ -1,5 +1,6 @@
-"""Tables of the docs that measuring scripts print: each is what its script makes of the committed measurement. Those of
-the benchmarks are written by `examples/update_readme.py`, see `test_readme.py`."""
+"""Tables of the docs that measuring scripts print: each is what its script makes of the committed measurement; and
+sentences that repeat numbers of committed results. Tables of benchmarks and comparisons are written by
+`examples/update_readme.py`, see `test_readme.py`."""
 
 from pathlib import Path
 
@@ -72,3 +73,43 @@ def test_success_of_exported_policies():
 def test_certificates_of_exported_policies():
     files = sorted((RESULTS / "exported_certificates").glob("*.json"))
     assert load_script("benchmarks/exported_table.py").certificates(files) in page("export.md")
+
+
+def sentence(name: str, text: str) -> bool:
+    """Whether a page has a text, wherever its lines break."""
+    return text in " ".join(page(name).split())
+
+
+def test_sentence_about_mean_flow_on_other_tasks():
+    tasks, methods = ("stick-push", "peg-insert-side"), ("meanflow", "dp3")
+    files = {(task, method): RESULTS / "exported" / f"{task}-{method}.json" for task in tasks for method in methods}
+    count = {key: sum(read_json(file)["rows"][0]["successes"]) for key, file in files.items()}
+    mean_flow, teacher = ([count[task, method] for task in tasks] for method in methods)
+    assert sentence("one_step.md", f"succeeds in {mean_flow[0]} of 50 episodes of `stick-push` and {mean_flow[1]} of")
+    assert sentence("one_step.md", f"steps in {teacher[0]} and {teacher[1]} of the same ones")
+
+
+def test_sentences_about_fine_tuning():
+    rows = {row["key"]: row for row in read_json(RESULTS / "pusht-adjoint" / "results.json")["rows"]}
+    before, after = (rows[key]["max_reward"]["estimate"] for key in ("base", "weight_150"))
+    failed = [sum(reward < 0.5 for reward in rows[key]["max_rewards"]) for key in ("base", "weight_150")]
+    *others, last = (str(sum(row["successes"])) for row in rows.values())
+    assert sentence("adjoint_matching.md", f"highest coverage from {before:.1%} to {after:.1%}")
+    assert sentence("adjoint_matching.md", f"hardly changes ({', '.join(others)} and {last} of 200)")
+    assert sentence("adjoint_matching.md", f"coverage: {failed[0]} with the base, {failed[1]} with two rounds")
+
+
+def test_sentences_about_dexart():
+    results = read_json(RESULTS / "dexart-4" / "results.json")
+    summary = next(item for item in results["summaries"] if item["protocol"] == "strict")
+    against_free = {row["method"]: row["free_baseline"] for row in summary["rows"] if row.get("free_baseline")}
+    assert against_free["sdm"]["method"] == "dp3-2"
+    assert against_free["sdm"]["difference"]["high"] < 0
+    assert against_free["regression"]["difference"]["high"] > 0
+    distances: dict[str, dict[str, float]] = {}
+    for cell in results["cells"]:
+        distances.setdefault(cell["task"], {})[cell["method"]] = cell["distance_to_demonstrations"]["estimate"]
+    assert {min(found, key=found.get) for found in distances.values()} == {"sdm"}
+    faucet = distances["dexart-faucet"]
+    told = f"{faucet['sdm']:.2f} on faucet against the teacher's {faucet['dp3-10']:.2f} and `regression`'s"
+    assert sentence("notes/dexart_study.md", f"{told} {faucet['regression']:.2f}")

@@ -140,6 +140,12 @@ def test_dexarts_teachers_see_more_of_their_many_demonstrations(size):
     assert dexart.steps % dexart.save_freq == 0
 
 
+@pytest.mark.parametrize("size", QUICKSTART_SIZES)
+def test_dexarts_students_follow_their_teachers_more_than_scattered_demonstrations(size):
+    other, dexart = preset(size, "reach").student, preset(size, "laptop", "dexart").student
+    assert dexart.policy == other.policy | {"data_weight": 0.05}
+
+
 def test_rows_cover_the_free_baselines():
     overrides = {row.key: (row.run, row.overrides.get("num_inference_steps")) for row in ROWS}
     assert overrides == {

@@ -13,8 +13,8 @@ TOLERANCE = {"edm": 1e-1, "dp3": 5e-4}
 of that on average. Matrix products add up in another order on each processor, and with each place of their operands in
 memory; a hardly trained `edm`, whose noise begins at 80, multiplies that: to 0.042, and 0.005 on average, on one
 without AVX-512. The ten steps of `dp3` do so, too: computed in double precision, its actions are 0.6e-4 from those of
-the processor that wrote them, and 1.5e-4 lie between these and the actions of one with AMX. With MKL_CBWR=COMPATIBLE and without oneDNN the answers of two versions are the same bit for bit on the
-same machine."""
+the processor that wrote them, and 1.5e-4 lie between these and the actions of one with AMX. With
+MKL_CBWR=COMPATIBLE and without oneDNN the answers of two versions are the same bit for bit on the same machine."""
 
 
 def assert_close(now: torch.Tensor, before: torch.Tensor, name: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 from example_scripts import EXAMPLES, load_script
 
 from lerobot_sdm.files import read_json
+from lerobot_sdm.measure import tables
 from lerobot_sdm.measure.latency import LatencyByPart
 
 ROOT = Path(__file__).parents[2]
@@ -97,6 +98,25 @@ def test_sentences_about_fine_tuning():
     assert sentence("adjoint_matching.md", f"highest coverage from {before:.1%} to {after:.1%}")
     assert sentence("adjoint_matching.md", f"hardly changes ({', '.join(others)} and {last} of 200)")
     assert sentence("adjoint_matching.md", f"coverage: {failed[0]} with the base, {failed[1]} with two rounds")
+
+
+def test_sentence_about_difftori():
+    gains = []
+    for task in ("disassemble", "hammer"):
+        rows = {row["key"]: row for row in read_json(RESULTS / f"difftori-{task}" / "results.json")["rows"]}
+        gains.append(tables.points(rows["difftori"]["success_difference"]).replace(" (", " points (", not gains))
+    assert sentence("difftori.md", f"gained {gains[0]} on disassemble and {gains[1]} on hammer")
+
+
+def test_sentences_about_deadlines():
+    points = read_json(RESULTS / "deployment" / "detour" / "results.json")["points"]
+    found = {point["slowdown"]: {row["label"]: row for row in point["rows"]} for point in points}
+    teacher, student = (found[1.0][label] for label in ("dp3", "sdm"))
+    missed = f"{teacher['planning_missed']} of the ten-step teacher's {teacher['planning']['count']} plans"
+    assert sentence("deployment.md", f"{missed} miss the deadline and none of the one-step student's do")
+    assert student["planning_missed"] == 0
+    slow = [sum(found[16.0][label]["successes"]) for label in ("dp3", "sdm")]
+    assert sentence("deployment.md", f"16 times as long: {slow[0]} of 50, against {slow[1]} of 50 for the student")
 
 
 def test_sentences_about_dexart():

@@ -49,6 +49,9 @@ NAMED = re.compile(r"\b(?:data|outputs)/[\w./-]+")
 FIRST = ("pusht", "README", "convert")
 """Pages from which others take what they read."""
 
+LINKED = ("configs", "examples", "lerobot_sdm", "results/latency_of_decisions")
+"""What commands read of the checkout. Not all of `results/`: a page's benchmark writes to it."""
+
 LIMIT = 1800
 """Seconds that a command may take."""
 
@@ -56,8 +59,9 @@ LIMIT = 1800
 def prepare(folder: Path, data: Path | None) -> None:
     """What a reader finds or brings along: the checkout's files, the camera file of the documentation, data."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("configs", "examples", "lerobot_sdm"):
+    for name in LINKED:
         if not (folder / name).exists():
+            (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).symlink_to(ROOT / name)
     ((_, camera),) = blocks((ROOT / "docs" / "depth_cameras.md").read_text(), "yaml")
     (folder / "cameras.yaml").write_text(camera)

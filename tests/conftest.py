@@ -14,7 +14,7 @@ LONGEST = (
     "test_benchmark_smoke.py",
     "test_compiled_training.py",
     "test_training_runs.py",
-    "test_one_step.py",
+    "test_two_points.py",
     "test_metaworld.py",
     "test_two_processes.py",
     "test_views.py",
